@@ -1,0 +1,55 @@
+"""Pages: a full layer keeps every position, in pages of a pool that all requests share.
+
+Position p of a request lives in its page `table[p // page_size]` at offset p mod page_size. A page holds its
+positions for all full layers.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from engine.config import ModelConfig
+
+
+def page_slots(table: Sequence[int], start: int, stop: int, page_size: int) -> Tensor:
+    """The cache slots of positions start … stop − 1.
+
+    With pages of 4 and the table [7, 2], positions 2 to 5 lie at the end of page 7 and the beginning of page 2:
+
+    >>> page_slots([7, 2], 2, 6, 4).tolist()
+    [30, 31, 8, 9]
+    """
+    first = start // page_size
+    pages = torch.tensor(table[first : -(-stop // page_size)], dtype=torch.int64)
+    slots = (pages[:, None] * page_size + torch.arange(page_size)).flatten()
+    return slots[start - first * page_size : stop - first * page_size]
+
+
+class PagedCache:
+    """The pages of every full layer: keys and values [layers, pages · page_size, kv_heads, head_dim]."""
+
+    def __init__(
+        self, config: ModelConfig, pages: int, page_size: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.page_size = page_size
+        shape = (len(config.full_layers), pages * page_size, config.num_kv_heads, config.head_dim)
+        self.keys = torch.empty(shape, dtype=dtype, device=device)
+        self.values = torch.empty(shape, dtype=dtype, device=device)
+        self._index = {layer: i for i, layer in enumerate(config.full_layers)}
+
+    def layer(self, layer: int) -> tuple[Tensor, Tensor]:
+        """The keys and values of one model layer, flat [slots, kv_heads, head_dim]."""
+        index = self._index[layer]
+        return self.keys[index], self.values[index]
+
+    def poison(self, pages: Sequence[int]) -> None:
+        """Fills freed pages with NaN, so that reading them shows."""
+        for page in pages:
+            slots = slice(page * self.page_size, (page + 1) * self.page_size)
+            self.keys[:, slots] = torch.nan
+            self.values[:, slots] = torch.nan
+
+    @property
+    def bytes(self) -> int:
+        return self.keys.nbytes + self.values.nbytes

@@ -1,0 +1,65 @@
+"""The rolling buffer: a sliding layer's keys and values in a ring of exactly `window` slots per request.
+
+Position p lives in slot p mod window, and a new token takes the place of the oldest. A request's memory is the same
+for the first token and the hundred-thousandth. With window 4, after 6 tokens and after 7:
+
+    slot        0 1 2 3        0 1 2 3
+    position    4 5 2 3        4 5 6 3
+"""
+
+import torch
+from torch import Tensor
+
+from engine.config import ModelConfig
+
+
+def ring_read(context: int, window: int) -> Tensor:
+    """The slots of the last `window − 1` of `context` positions, oldest first: what the next token may see.
+
+    >>> ring_read(6, 4).tolist(), ring_read(2, 4).tolist(), ring_read(0, 4).tolist()
+    ([3, 0, 1], [0, 1], [])
+    """
+    return torch.arange(max(0, context - window + 1), context) % window
+
+
+def ring_write(context: int, count: int, window: int) -> tuple[Tensor, Tensor]:
+    """Which rows of a chunk enter the ring (its last `window`), and into which slots.
+
+    A chunk of 3 after 6 positions enters whole; of a chunk of 6, the first two rows are out of the window already.
+
+    >>> [indices.tolist() for indices in ring_write(6, 3, 4)]
+    [[0, 1, 2], [2, 3, 0]]
+    >>> [indices.tolist() for indices in ring_write(0, 6, 4)]
+    [[2, 3, 4, 5], [2, 3, 0, 1]]
+    """
+    rows = torch.arange(max(0, count - window), count)
+    return rows, (context + rows) % window
+
+
+class RollingCache:
+    """The rings of every sliding layer: keys and values [layers, requests · window, kv_heads, head_dim].
+
+    Request slot r owns the cache slots [r · window, (r + 1) · window) of every layer.
+    """
+
+    def __init__(self, config: ModelConfig, slots: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.window = config.window
+        shape = (len(config.sliding_layers), slots * config.window, config.num_kv_heads, config.head_dim)
+        self.keys = torch.empty(shape, dtype=dtype, device=device)
+        self.values = torch.empty(shape, dtype=dtype, device=device)
+        self._index = {layer: i for i, layer in enumerate(config.sliding_layers)}
+
+    def layer(self, layer: int) -> tuple[Tensor, Tensor]:
+        """The keys and values of one model layer, flat [slots, kv_heads, head_dim]."""
+        index = self._index[layer]
+        return self.keys[index], self.values[index]
+
+    def poison(self, slot: int) -> None:
+        """Fills a freed request's rings with NaN, so that reading them shows."""
+        ring = slice(slot * self.window, (slot + 1) * self.window)
+        self.keys[:, ring] = torch.nan
+        self.values[:, ring] = torch.nan
+
+    @property
+    def bytes(self) -> int:
+        return self.keys.nbytes + self.values.nbytes

@@ -1,0 +1,201 @@
+"""config.json to a ModelConfig: Hugging Face's older and newer form, and OpenAI's original one.
+
+    here               Hugging Face                                OpenAI
+    num_experts        num_local_experts (or num_experts)          num_experts
+    experts_per_token  num_experts_per_tok (or experts_per_token)  experts_per_token
+    max_position       max_position_embeddings                     initial_context_length · rope_scaling_factor
+    rope               rope_scaling and rope_theta,                rope_theta, rope_scaling_factor,
+                       or rope_parameters                          rope_ntk_alpha (slow), rope_ntk_beta (fast)
+    layer_types        layer_types                                 always sliding, full, sliding, …
+
+The model's sizes must be there. What is left out otherwise takes the default of transformers' `GptOssConfig`.
+"""
+
+import math
+from pathlib import Path
+
+from engine.checkpoint.headers import weights_directory
+from engine.checkpoint.json_object import JsonObject, read_json_object
+from engine.config import ExpertFormat, LayerType, ModelConfig, RopeConfig
+from engine.errors import ConfigError
+
+ROPE_KEYS = frozenset(
+    {
+        "rope_type", "type", "rope_theta", "factor", "original_max_position_embeddings", "beta_fast",
+        "beta_slow", "truncate", "attention_factor", "mscale", "mscale_all_dim", "partial_rotary_factor",
+    }
+)  # fmt: skip
+ROPE_THETA = 150000.0
+GPT_OSS_YARN = {
+    "rope_type": "yarn",
+    "factor": 32.0,
+    "beta_fast": 32.0,
+    "beta_slow": 1.0,
+    "truncate": False,
+    "original_max_position_embeddings": 4096,
+}
+
+
+def read_model_config(directory: Path) -> ModelConfig:
+    """The model's numbers, and the stop ids of generation_config.json (else of config.json).
+
+    Raises CheckpointError for a file that is missing or no JSON, ConfigError, naming file and key, for a value
+    that cannot be served.
+    """
+    root = weights_directory(directory)
+    values = read_json_object(root / "config.json")
+    stops = read_eos_token_ids(directory, root, values)
+    config = openai_config(values, stops) if is_openai(values) else hugging_face_config(values, stops)
+    if any(not 0 <= token < config.vocab_size for token in stops):
+        raise ConfigError(
+            f"{root}: eos_token_id {list(stops)} is outside the vocabulary of {config.vocab_size}"
+        )
+    return config
+
+
+def read_expert_format(directory: Path) -> ExpertFormat:
+    """How config.json says the experts are stored, for who has no weights to look at."""
+    values = read_json_object(weights_directory(directory) / "config.json")
+    return "mxfp4" if is_openai(values) or "quantization_config" in values else "dense"
+
+
+def is_openai(values: JsonObject) -> bool:
+    return "model_type" not in values and "rope_scaling_factor" in values
+
+
+def read_eos_token_ids(directory: Path, root: Path, values: JsonObject) -> tuple[int, ...]:
+    for path in (root / "generation_config.json", directory / "generation_config.json"):
+        if path.exists():
+            stops = read_json_object(path).integers("eos_token_id")
+            if stops:
+                return stops
+    return values.integers("eos_token_id")
+
+
+def openai_config(values: JsonObject, eos_token_ids: tuple[int, ...]) -> ModelConfig:
+    layers = values.integer("num_hidden_layers")
+    original = values.integer("initial_context_length")
+    factor = values.number("rope_scaling_factor")
+    return ModelConfig(
+        vocab_size=values.integer("vocab_size"),
+        hidden_size=values.integer("hidden_size"),
+        intermediate_size=values.integer("intermediate_size"),
+        num_heads=values.integer("num_attention_heads"),
+        num_kv_heads=values.integer("num_key_value_heads"),
+        head_dim=values.integer("head_dim"),
+        num_experts=values.integer("num_experts"),
+        experts_per_token=values.integer("experts_per_token"),
+        window=values.integer("sliding_window"),
+        layer_types=alternating_layers(layers),
+        max_position=int(original * factor),
+        rope=RopeConfig(
+            theta=values.number("rope_theta", default=ROPE_THETA),
+            factor=factor,
+            original_max_position=original,
+            beta_fast=values.number("rope_ntk_beta", default=32.0),
+            beta_slow=values.number("rope_ntk_alpha", default=1.0),
+        ),
+        swiglu_limit=values.number("swiglu_limit", default=7.0),
+        eos_token_ids=eos_token_ids,
+    )
+
+
+def hugging_face_config(values: JsonObject, eos_token_ids: tuple[int, ...]) -> ModelConfig:
+    require(values, "model_type", values.text("model_type"), "gpt_oss")
+    require(values, "hidden_act", values.text("hidden_act", default="silu"), "silu")
+    if not values.flag("attention_bias", default=True):
+        raise ConfigError(f"{values.where}: attention_bias false is not supported: these models have biases")
+    if "quantization_config" in values:
+        quantization = values.object("quantization_config")
+        require(quantization, "quant_method", quantization.text("quant_method"), "mxfp4")
+    layers = values.integer("num_hidden_layers")
+    max_position = values.integer("max_position_embeddings", default=131072)
+    return ModelConfig(
+        vocab_size=values.integer("vocab_size"),
+        hidden_size=values.integer("hidden_size"),
+        intermediate_size=values.integer("intermediate_size"),
+        num_heads=values.integer("num_attention_heads"),
+        num_kv_heads=values.integer("num_key_value_heads"),
+        head_dim=values.integer("head_dim"),
+        num_experts=values.integer("num_local_experts", "num_experts"),
+        experts_per_token=values.integer("num_experts_per_tok", "experts_per_token"),
+        window=values.integer("sliding_window"),
+        layer_types=read_layer_types(values, layers),
+        max_position=max_position,
+        rope=read_rope(values, max_position),
+        rms_norm_eps=values.number("rms_norm_eps", default=1e-5),
+        swiglu_alpha=values.number("swiglu_alpha", default=1.702),
+        swiglu_limit=values.number("swiglu_limit", default=7.0),
+        tie_word_embeddings=values.flag("tie_word_embeddings", default=False),
+        eos_token_ids=eos_token_ids,
+    )
+
+
+def require(values: JsonObject, name: str, value: str, wanted: str) -> None:
+    if value != wanted:
+        raise ConfigError(f'{values.where}: {name} must be "{wanted}", got "{value}"')
+
+
+def alternating_layers(layers: int) -> tuple[LayerType, ...]:
+    """
+    >>> alternating_layers(3)
+    ('sliding_attention', 'full_attention', 'sliding_attention')
+    """
+    return tuple("full_attention" if layer % 2 else "sliding_attention" for layer in range(layers))
+
+
+def read_layer_types(values: JsonObject, layers: int) -> tuple[LayerType, ...]:
+    if "layer_types" not in values:
+        return alternating_layers(layers)
+    kinds: list[LayerType] = []
+    for kind in values.strings("layer_types"):
+        match kind:
+            case "sliding_attention" | "full_attention":
+                kinds.append(kind)
+            case _:
+                raise ConfigError(f'{values.where}: layer_types: unknown kind "{kind}"')
+    if len(kinds) != layers:
+        raise ConfigError(
+            f"{values.where}: layer_types has {len(kinds)} entries, num_hidden_layers is {layers}"
+        )
+    return tuple(kinds)
+
+
+def read_rope(values: JsonObject, max_position: int) -> RopeConfig:
+    """YaRN or plain rotary embedding; without any rope object, gpt-oss' own YaRN."""
+    theta = values.number("rope_theta", default=ROPE_THETA)
+    name = "rope_scaling" if values.values.get("rope_scaling") else "rope_parameters"
+    rope = values.object(name) if name in values else JsonObject(values.where, GPT_OSS_YARN)
+    for key in rope.values:
+        if key not in ROPE_KEYS:
+            raise ConfigError(f"{rope.where}: unknown key {key}")
+    theta = rope.number("rope_theta", default=theta)
+    if rope.number("partial_rotary_factor", default=1.0) != 1.0:
+        raise ConfigError(f"{rope.where}: partial_rotary_factor other than 1 is not supported")
+    kind = rope.text("rope_type", "type", default="default")
+    if kind == "default":
+        return RopeConfig(theta=theta, original_max_position=max_position)
+    if kind != "yarn":
+        raise ConfigError(f'{rope.where}: rope_type must be "yarn" or "default", got "{kind}"')
+    factor = rope.number("factor")
+    if factor < 1:
+        raise ConfigError(f"{rope.where}: factor must be at least 1, got {factor}")
+    return RopeConfig(
+        theta=theta,
+        factor=factor,
+        original_max_position=rope.integer("original_max_position_embeddings", default=max_position),
+        beta_fast=rope.number("beta_fast", default=32.0),
+        beta_slow=rope.number("beta_slow", default=1.0),
+        truncate=rope.flag("truncate", default=True),
+        attention_factor=read_attention_factor(rope, factor),
+    )
+
+
+def read_attention_factor(rope: JsonObject, factor: float) -> float | None:
+    """What cos and sin are multiplied by, if the config says so: directly or as a ratio of concentrations."""
+    if "attention_factor" in rope:
+        return rope.number("attention_factor")
+    scale, scale_all = rope.number("mscale", default=0.0), rope.number("mscale_all_dim", default=0.0)
+    if not (scale and scale_all):
+        return None
+    return (0.1 * scale * math.log(factor) + 1.0) / (0.1 * scale_all * math.log(factor) + 1.0)

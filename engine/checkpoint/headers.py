@@ -1,0 +1,194 @@
+"""Which safetensors files make up a checkpoint, and what their headers promise: no weight is read.
+
+A safetensors file is 8 bytes (little-endian length of the header), the header (a JSON object: tensor name to
+dtype, shape and data_offsets within what follows), and the tensors' bytes, without gaps. The header is read here
+and not by the safetensors library, so that every way it can be wrong gives one line naming file and tensor.
+"""
+
+import json
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from engine.checkpoint.json_object import read_json_object
+from engine.errors import CheckpointError
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+MAX_HEADER_BYTES = 100_000_000
+"""The format's own limit."""
+
+ITEM_BYTES = {
+    "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1,
+    "U16": 2, "I16": 2, "F16": 2, "BF16": 2, "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TensorHeader:
+    """One tensor as a file's header describes it; its data are bytes [start, stop) after the header."""
+
+    file: Path
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+    @property
+    def nbytes(self) -> int:
+        return self.stop - self.start
+
+
+def raise_first(problems: list[str]) -> None:
+    """Raises CheckpointError with the first problem and the number of the others, if there are any."""
+    if problems:
+        others = f" … and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise CheckpointError(problems[0] + others)
+
+
+def weights_directory(directory: Path) -> Path:
+    """Where the weights are: in the directory itself, else, as in a hub download, in its original/."""
+    original = directory / "original"
+    if not any(directory.glob("*.safetensors")) and any(original.glob("*.safetensors")):
+        return original
+    return directory
+
+
+def read_checkpoint_headers(directory: Path) -> dict[str, TensorHeader]:
+    """Every tensor of the checkpoint in `directory`, from the headers of the files that make it up.
+
+    Those are the ones model.safetensors.index.json names, else model.safetensors, else every *.safetensors.
+
+    Raises CheckpointError for a file that is missing or malformed, a tensor in two files, an index that
+    disagrees with the files.
+    """
+    root = weights_directory(directory)
+    if (root / INDEX).exists():
+        weight_map = read_index(root / INDEX)
+        files = sorted({root / file for file in weight_map.values()})
+    else:
+        weight_map = None
+        files = [root / SINGLE] if (root / SINGLE).exists() else sorted(root.glob("*.safetensors"))
+    if not files:
+        raise CheckpointError(f"{root}: no *.safetensors files")
+    tensors: dict[str, TensorHeader] = {}
+    problems: list[str] = []
+    for file in files:
+        for header in read_headers(file):
+            if header.name in tensors:
+                problems.append(f"{file}: {header.name}: is also in {tensors[header.name].file.name}")
+            tensors[header.name] = header
+    if weight_map is not None:
+        problems += index_problems(root, weight_map, tensors)
+    raise_first(problems)
+    return tensors
+
+
+def read_index(path: Path) -> dict[str, str]:
+    """Tensor name → file name."""
+    weight_map = read_json_object(path).object("weight_map")
+    names = {}
+    for tensor in weight_map.values:
+        file = weight_map.text(tensor)
+        if Path(file).name != file:
+            raise CheckpointError(f"{path}: {tensor}: {file!r} is not the name of a file beside the index")
+        names[tensor] = file
+    return names
+
+
+def index_problems(root: Path, weight_map: dict[str, str], tensors: dict[str, TensorHeader]) -> list[str]:
+    lacking = [
+        f"{root / file}: {name}: missing, but {INDEX} says it is there"
+        for name, file in weight_map.items()
+        if name not in tensors or tensors[name].file.name != file
+    ]
+    unnamed = [f"{t.file}: {name}: not in {INDEX}" for name, t in tensors.items() if name not in weight_map]
+    return lacking + unnamed
+
+
+def read_headers(file: Path) -> list[TensorHeader]:
+    """The tensors of one file in the order of their data. Raises CheckpointError for a malformed file."""
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if size < 8:
+                raise CheckpointError(f"{file}: truncated: {size} bytes are no safetensors file")
+            if length > MAX_HEADER_BYTES:
+                raise CheckpointError(
+                    f"{file}: header of {length} bytes, over the limit of {MAX_HEADER_BYTES}"
+                )
+            if 8 + length > size:
+                raise CheckpointError(f"{file}: truncated: header of {length} bytes in a file of {size}")
+            text = stream.read(length)
+    except FileNotFoundError:
+        raise CheckpointError(f"{file}: no such file") from None
+    except OSError as error:
+        raise CheckpointError(f"{file}: {error.strerror}") from None
+    entries = parse_header(file, text)
+    tensors = [tensor_header(file, name, entry) for name, entry in entries.items() if name != "__metadata__"]
+    tensors.sort(key=lambda tensor: (tensor.start, tensor.stop))
+    raise_first(data_problems(file, tensors, size - 8 - length))
+    return tensors
+
+
+def parse_header(file: Path, text: bytes) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        entries = dict(pairs)
+        if len(entries) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise CheckpointError(f"{file}: {twice}: twice in the header")
+        return entries
+
+    try:
+        entries = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{file}: header is not JSON: {error}") from None
+    if not isinstance(entries, dict):
+        raise CheckpointError(f"{file}: header is not a JSON object")
+    return entries
+
+
+def tensor_header(file: Path, name: str, entry: Any) -> TensorHeader:
+    def sizes(value: Any) -> TypeGuard[list[int]]:
+        return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+
+    fields = entry if isinstance(entry, dict) else {}
+    dtype, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
+    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
+        raise CheckpointError(f"{file}: {name}: unknown dtype {dtype!r}")
+    if not sizes(shape):
+        raise CheckpointError(f"{file}: {name}: shape {shape!r} is not a list of sizes")
+    if not sizes(offsets) or len(offsets) != 2:
+        raise CheckpointError(f"{file}: {name}: data_offsets {offsets!r} are not a start and a stop")
+    start, stop = offsets
+    if stop - start != prod(shape) * ITEM_BYTES[dtype]:
+        raise CheckpointError(
+            f"{file}: {name}: {dtype} {shape} is {prod(shape) * ITEM_BYTES[dtype]} bytes, "
+            f"but data_offsets {offsets} span {stop - start}"
+        )
+    return TensorHeader(file, name, dtype, tuple(shape), start, stop)
+
+
+def data_problems(file: Path, tensors: list[TensorHeader], data_bytes: int) -> list[str]:
+    """Tensors beyond the file's end, over each other, or with bytes between them that belong to none."""
+    problems = []
+    end, before = 0, "the header"
+    for tensor in tensors:
+        if tensor.stop > data_bytes:
+            problems.append(
+                f"{file}: {tensor.name}: truncated: ends at byte {tensor.stop} of {data_bytes} bytes of data"
+            )
+        elif tensor.start < end:
+            problems.append(f"{file}: {tensor.name}: overlaps {before}")
+        elif tensor.start > end:
+            problems.append(
+                f"{file}: {tensor.name}: {tensor.start - end} bytes before it belong to no tensor"
+            )
+        end, before = max(end, tensor.stop), tensor.name
+    if end < data_bytes:
+        problems.append(f"{file}: {before}: {data_bytes - end} unused bytes after it")
+    return problems

@@ -1,0 +1,120 @@
+"""What is configured: the model's numbers (from config.json) and the engine's (from its operator).
+
+Frozen, composed, passed along; nothing here is read from a global and nothing is written back. What is measured
+or computed from these has types of its own (`memory_plan.MemoryPlan`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engine.errors import ConfigError
+
+LayerType = Literal["sliding_attention", "full_attention"]
+Dtype = Literal["bfloat16", "float32"]
+LoadFormat = Literal["auto", "dummy"]
+ExpertFormat = Literal["mxfp4", "dense"]
+
+DTYPE_BYTES: dict[Dtype, int] = {"bfloat16": 2, "float32": 4}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RopeConfig:
+    """Rotary embedding with YaRN (arXiv 2309.00071). `factor=1` is plain rotary embedding."""
+
+    theta: float
+    factor: float = 1.0
+    original_max_position: int = 4096
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    truncate: bool = False
+    attention_factor: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Every number of a gpt-oss-style model. `layer_types` says which layer slides; `window` counts the token itself."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    num_experts: int
+    experts_per_token: int
+    window: int
+    layer_types: tuple[LayerType, ...]
+    max_position: int
+    rope: RopeConfig
+    rms_norm_eps: float = 1e-5
+    swiglu_alpha: float = 1.702
+    swiglu_limit: float = 7.0
+    tie_word_embeddings: bool = False
+    eos_token_ids: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in (
+            "vocab_size", "hidden_size", "intermediate_size", "num_heads", "num_kv_heads", "head_dim",
+            "num_experts", "experts_per_token", "window", "max_position",
+        ):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise ConfigError(f"config.json: {name} must be at least 1, got {getattr(self, name)}")
+        if not self.layer_types:
+            raise ConfigError("config.json: the model has no layers")
+        if self.num_heads % self.num_kv_heads:
+            raise ConfigError(
+                f"config.json: {self.num_heads} query heads cannot share {self.num_kv_heads} kv heads evenly"
+            )
+        if self.head_dim % 2:
+            raise ConfigError(f"config.json: head_dim must be even, got {self.head_dim}")
+        if self.experts_per_token > self.num_experts:
+            raise ConfigError(
+                f"config.json: {self.experts_per_token} experts per token, but only {self.num_experts} experts"
+            )
+
+    @property
+    def num_layers(self) -> int:
+        return len(self.layer_types)
+
+    @property
+    def sliding_layers(self) -> tuple[int, ...]:
+        return tuple(i for i, kind in enumerate(self.layer_types) if kind == "sliding_attention")
+
+    @property
+    def full_layers(self) -> tuple[int, ...]:
+        return tuple(i for i, kind in enumerate(self.layer_types) if kind == "full_attention")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """What the operator chose. None means: decided by the memory plan when the engine starts.
+
+    `model` is a local directory (a hub id is resolved before). `max_num_batched_tokens` bounds the tokens of one
+    step; `max_waiting` bounds the requests that wait for a slot; `page_size` is in tokens. `poison_freed` fills
+    freed cache slots with NaN, so that reading one shows at once (tests).
+    """
+
+    model: Path
+    load_format: LoadFormat = "auto"
+    dtype: Dtype = "bfloat16"
+    device: str = "auto"
+    max_model_len: int | None = None
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int = 2048
+    max_waiting: int = 256
+    page_size: int = 16
+    gpu_memory_utilization: float = 0.9
+    kv_cache_memory_bytes: int | None = None
+    seed: int = 0
+    poison_freed: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("max_model_len", "max_num_seqs", "max_num_batched_tokens", "page_size", "kv_cache_memory_bytes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+        if self.max_waiting < 0:
+            raise ConfigError(f"--max-waiting must not be negative, got {self.max_waiting}")
+        if not 0.0 < self.gpu_memory_utilization <= 1.0:
+            raise ConfigError(f"--gpu-memory-utilization must be in (0, 1], got {self.gpu_memory_utilization}")

@@ -1,0 +1,135 @@
+"""The engine: add requests, abort them, step. A step is a sentence: plan, run, settle."""
+
+import random
+from dataclasses import replace
+
+from engine.admission import admit
+from engine.errors import RequestError
+from engine.plan import Chunk
+from engine.request import SEED_BITS, FinishReason, Request, SamplingParams, TokenEvent, TokenLogprob
+from engine.runner.runner import Outcome, Runner, Task
+from engine.sampling.rows import SamplingRow
+from engine.scheduler.scheduler import Scheduler
+from engine.scheduler.sequence import Sequence
+
+
+class Engine:
+    """Token ids in, token events out; synchronous, one thread.
+
+    `engine.start.start_engine` builds one from an EngineConfig.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        scheduler: Scheduler,
+        *,
+        max_model_len: int,
+        seed: int = 0,
+        poison_freed: bool = False,
+    ) -> None:
+        self.runner = runner
+        self.scheduler = scheduler
+        self.max_model_len = max_model_len
+        self.poison_freed = poison_freed
+        self._seeds = random.Random(seed)
+        self._prompt_logprobs: dict[str, list[TokenLogprob]] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.scheduler.idle
+
+    def add(self, request: Request) -> None:
+        """Queues a request. Raises RequestError for one that cannot be served, or an id that is in use."""
+        if request.id in self.scheduler:
+            raise RequestError(f"request id {request.id} is in use", param="id")
+        request = admit(request, self.runner.model.config.vocab_size, self.max_model_len)
+        if request.sampling.seed is None:
+            sampling = replace(request.sampling, seed=self._seeds.getrandbits(SEED_BITS))
+            request = replace(request, sampling=sampling)
+        self.scheduler.add(request)
+
+    def abort(self, request_id: str) -> TokenEvent | None:
+        """Ends a request wherever it stands. None if it has ended already."""
+        if request_id not in self.scheduler:
+            return None
+        self._forget(request_id)
+        return TokenEvent(request_id=request_id, finish_reason=FinishReason.ABORT)
+
+    def step(self) -> list[TokenEvent]:
+        """Runs one step of everything queued; empty if nothing is."""
+        chunks = self.scheduler.plan()
+        self._poison()
+        if not chunks:
+            return []
+        tasks = [self._task(chunk) for chunk in chunks]
+        outcomes = self.runner.run(tasks)
+        events = [self._settle(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True)]
+        return [event for event in events if event is not None]
+
+    def _task(self, chunk: Chunk) -> Task:
+        sequence = self.scheduler[chunk.request_id]
+        sampling = sequence.request.sampling
+        row = self._sampling_row(sequence) if chunk.samples else None
+        if sampling.prompt_logprobs is None or sequence.generated:
+            return Task(chunk, row)
+        scored = self._prompt_logprobs.setdefault(chunk.request_id, [])
+        offset = max(0, len(scored) - chunk.start)
+        targets = sequence.request.prompt_token_ids[chunk.start + offset + 1 : chunk.stop + 1]
+        return Task(chunk, row, targets, offset, sampling.prompt_logprobs)
+
+    def _sampling_row(self, sequence: Sequence) -> SamplingRow:
+        sampling = sequence.request.sampling
+        banned = self._stop_ids(sampling) if sequence.generated < sampling.min_tokens else ()
+        generated = sequence.tokens[sequence.prompt_length :]
+        return SamplingRow(sampling, sequence.request.prompt_token_ids, generated, banned)
+
+    def _settle(self, task: Task, outcome: Outcome) -> TokenEvent | None:
+        """Takes in what a chunk brought; an event if its request has something to say."""
+        request_id = task.chunk.request_id
+        sequence = self.scheduler[request_id]
+        self.scheduler.advance(task.chunk)
+        if task.targets:
+            self._prompt_logprobs[request_id] += outcome.target_logprobs
+        sampling = sequence.request.sampling
+        writes_nothing = sampling.max_tokens == 0 and sequence.remaining == 0
+        if outcome.sampled is None and not writes_nothing:
+            return None
+        event = TokenEvent(request_id=request_id, prompt_logprobs=self._take_prompt_logprobs(request_id))
+        if outcome.sampled is None:
+            event = replace(event, finish_reason=FinishReason.LENGTH)
+        else:
+            token = outcome.sampled.token_id
+            self.scheduler.append(request_id, token)
+            stopped = token in self._stop_ids(sampling) and sequence.generated > sampling.min_tokens
+            ended = sequence.generated == sampling.max_tokens
+            event = replace(
+                event,
+                token_ids=(token,),
+                logprobs=() if outcome.sampled.logprob is None else (outcome.sampled.logprob,),
+                finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH if ended else None,
+                stop_token_id=token if stopped else None,
+            )
+        if event.finish_reason is not None:
+            self._forget(request_id)
+        return event
+
+    def _stop_ids(self, sampling: SamplingParams) -> tuple[int, ...]:
+        eos = () if sampling.ignore_eos else self.runner.model.config.eos_token_ids
+        return (*eos, *sampling.stop_token_ids)
+
+    def _take_prompt_logprobs(self, request_id: str) -> tuple[TokenLogprob | None, ...] | None:
+        scored = self._prompt_logprobs.pop(request_id, None)
+        return None if scored is None else (None, *scored)
+
+    def _forget(self, request_id: str) -> None:
+        self.scheduler.remove(request_id)
+        self._prompt_logprobs.pop(request_id, None)
+        self._poison()
+
+    def _poison(self) -> None:
+        released = self.scheduler.take_released()
+        if self.poison_freed:
+            for places in released:
+                self.runner.poison(places)

@@ -1,0 +1,58 @@
+"""The experts: each token through the few it was routed to.
+
+    gate_up = x·W1 + b1, gate in the even columns and up in the odd; gate ≤ limit, |up| ≤ limit
+    hidden  = (up + 1) · gate · sigmoid(alpha · gate)
+    out     = Σ over its experts of weight · (hidden·W2 + b2)
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from engine.kernels.mxfp4 import Mxfp4
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertProduct:
+    """One product of every expert: a matrix [experts, rows, columns], packed or dense, and bias [experts, rows]."""
+
+    matrix: Mxfp4 | Tensor
+    bias: Tensor
+
+    def __call__(self, x: Tensor, expert: int) -> Tensor:
+        """[tokens, columns] → [tokens, rows] by one expert."""
+        matrix = self.matrix
+        weight = matrix.unpack(expert, x.dtype) if isinstance(matrix, Mxfp4) else matrix[expert]
+        return functional.linear(x, weight, self.bias[expert])
+
+
+def swiglu(gate_up: Tensor, alpha: float, limit: float) -> Tensor:
+    """[tokens, 2·inner] → [tokens, inner]."""
+    gate = gate_up[..., ::2].clamp(max=limit)
+    up = gate_up[..., 1::2].clamp(min=-limit, max=limit)
+    return (up + 1) * gate * torch.sigmoid(alpha * gate)
+
+
+def mix_experts(
+    x: Tensor,
+    experts: Tensor,
+    weights: Tensor,
+    gate_up: ExpertProduct,
+    down: ExpertProduct,
+    alpha: float,
+    limit: float,
+    residual: Tensor,
+) -> Tensor:
+    """x [tokens, hidden], experts and weights [tokens, k] → residual + the weighted sum, [tokens, hidden].
+
+    A token's experts are added in the order of their ids, whatever its batch, so the sum rounds the same way.
+    """
+    mixed = torch.zeros_like(x, dtype=torch.float32)
+    for expert in experts.unique().tolist():
+        rows, choice = torch.where(experts == expert)
+        hidden = swiglu(gate_up(x[rows], expert), alpha, limit)
+        out = down(hidden, expert).float() * weights[rows, choice, None].float()
+        mixed.index_add_(0, rows, out)
+    return residual + mixed.to(x.dtype)

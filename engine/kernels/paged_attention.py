@@ -1,0 +1,34 @@
+"""Attention of a full layer: queries against everything before them, in pages, and the chunk's fresh keys."""
+
+import torch
+from torch import Tensor
+
+from engine.kernels.attention import attend
+from engine.kernels.ragged import RaggedBatch
+from engine.kernels.rotary import rotate
+
+
+def paged_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    sinks: Tensor,
+    page_keys: Tensor,
+    page_values: Tensor,
+    batch: RaggedBatch,
+) -> Tensor:
+    """q [tokens, heads, head_dim], k and v [tokens, kv_heads, head_dim], not yet rotated → [tokens, heads, head_dim].
+
+    `page_keys` and `page_values` are one layer's pages flattened to [slots, kv_heads, head_dim]; every fresh key and
+    value is written there.
+    """
+    q, k = rotate(q, batch.cos, batch.sin), rotate(k, batch.cos, batch.sin)
+    out = torch.empty_like(q)
+    for s, past in enumerate(batch.page_reads):
+        rows = slice(batch.starts[s], batch.starts[s + 1])
+        keys = torch.cat((page_keys[past], k[rows]))
+        values = torch.cat((page_values[past], v[rows]))
+        out[rows] = attend(q[rows], keys, values, sinks, None)
+    page_keys[batch.page_write_slots] = k
+    page_values[batch.page_write_slots] = v
+    return out

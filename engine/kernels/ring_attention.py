@@ -1,0 +1,39 @@
+"""Attention of a sliding layer: queries against the ring as it was and the chunk's fresh keys; then the ring turns.
+
+The ring is read before it is written, so a chunk of any length never overwrites what its own queries still need:
+its first query wants the `window − 1` positions before the chunk, and those stand in the ring until the end.
+"""
+
+import torch
+from torch import Tensor
+
+from engine.kernels.attention import attend
+from engine.kernels.ragged import RaggedBatch
+from engine.kernels.rotary import rotate
+
+
+def ring_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    sinks: Tensor,
+    ring_keys: Tensor,
+    ring_values: Tensor,
+    window: int,
+    batch: RaggedBatch,
+) -> Tensor:
+    """q [tokens, heads, head_dim], k and v [tokens, kv_heads, head_dim], not yet rotated → [tokens, heads, head_dim].
+
+    `ring_keys` and `ring_values` are one layer's rings flattened to [slots, kv_heads, head_dim]; the last `window`
+    keys and values of every chunk are written there at the end.
+    """
+    q, k = rotate(q, batch.cos, batch.sin), rotate(k, batch.cos, batch.sin)
+    out = torch.empty_like(q)
+    for s, past in enumerate(batch.ring_reads):
+        rows = slice(batch.starts[s], batch.starts[s + 1])
+        keys = torch.cat((ring_keys[past], k[rows]))
+        values = torch.cat((ring_values[past], v[rows]))
+        out[rows] = attend(q[rows], keys, values, sinks, window)
+    ring_keys[batch.ring_write_slots] = k[batch.ring_write_rows]
+    ring_values[batch.ring_write_slots] = v[batch.ring_write_rows]
+    return out

@@ -1,0 +1,116 @@
+"""The model, top to bottom: embed, layers of attention and experts, norm, unembed.
+
+Plain functions of tensors that arrive as arguments: the weights, the step's batch, the caches. The mathematics is
+that of OpenAI's gpt-oss; the ops come from one table (`engine.kernels.table`).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from engine.cache.paged import PagedCache
+from engine.cache.rolling import RollingCache
+from engine.config import ModelConfig
+from engine.kernels.experts import ExpertProduct
+from engine.kernels.mxfp4 import Mxfp4
+from engine.kernels.ragged import RaggedBatch
+from engine.kernels.table import Ops
+from engine.model.weights import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWeights:
+    """One layer's tensors; shapes in `engine.model.weights`."""
+
+    attention_norm: Tensor
+    qkv_weight: Tensor
+    qkv_bias: Tensor
+    sinks: Tensor
+    out_weight: Tensor
+    out_bias: Tensor
+    mlp_norm: Tensor
+    router_weight: Tensor
+    router_bias: Tensor
+    gate_up: ExpertProduct
+    down: ExpertProduct
+
+
+class GptOss:
+    """A gpt-oss-style mixture-of-experts transformer."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, ops: Ops) -> None:
+        self.config = config
+        self.ops = ops
+        self.embedding = weights["embedding"]
+        self.norm = weights["norm"]
+        self.unembedding = weights["embedding" if config.tie_word_embeddings else "unembedding"]
+        self.layers = [layer_weights(weights, layer) for layer in range(config.num_layers)]
+
+    def forward(self, batch: RaggedBatch, rings: RollingCache, pages: PagedCache) -> Tensor:
+        """One step: reads and turns the caches, returns the last hidden states [tokens, hidden]."""
+        x = functional.embedding(batch.token_ids, self.embedding)
+        for number, layer in enumerate(self.layers):
+            x = self.attention(x, number, layer, batch, rings, pages)
+            x = self.experts(x, layer)
+        return x
+
+    def attention(
+        self,
+        x: Tensor,
+        number: int,
+        layer: LayerWeights,
+        batch: RaggedBatch,
+        rings: RollingCache,
+        pages: PagedCache,
+    ) -> Tensor:
+        config, ops = self.config, self.ops
+        qkv = ops.norm_linear(x, layer.attention_norm, config.rms_norm_eps, layer.qkv_weight, layer.qkv_bias)
+        heads = qkv.view(len(x), -1, config.head_dim)
+        q, k, v = heads.split((config.num_heads, config.num_kv_heads, config.num_kv_heads), dim=1)
+        if config.layer_types[number] == "sliding_attention":
+            out = ops.ring_attention(q, k, v, layer.sinks, *rings.layer(number), config.window, batch)
+        else:
+            out = ops.paged_attention(q, k, v, layer.sinks, *pages.layer(number), batch)
+        return ops.linear_add(out.flatten(1), layer.out_weight, layer.out_bias, x)
+
+    def experts(self, x: Tensor, layer: LayerWeights) -> Tensor:
+        config, ops = self.config, self.ops
+        normed, experts, weights = ops.route(
+            x, layer.mlp_norm, config.rms_norm_eps, layer.router_weight, layer.router_bias, config.experts_per_token
+        )
+        return ops.mix_experts(
+            normed, experts, weights, layer.gate_up, layer.down, config.swiglu_alpha, config.swiglu_limit, x
+        )
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[rows, hidden] → float32 [rows, vocab]."""
+        logits = self.ops.norm_linear(hidden, self.norm, self.config.rms_norm_eps, self.unembedding, None)
+        return logits.to(torch.float32)
+
+
+def layer_weights(weights: Weights, layer: int) -> LayerWeights:
+    """Gathers one layer's tensors from the flat dictionary."""
+    prefix = f"layers.{layer}."
+
+    def product(name: str) -> ExpertProduct:
+        dense = weights.get(f"{prefix}{name}.dense")
+        if dense is None:
+            packed = Mxfp4(weights[f"{prefix}{name}.blocks"], weights[f"{prefix}{name}.scales"])
+            return ExpertProduct(packed, weights[f"{prefix}{name}.bias"])
+        return ExpertProduct(dense, weights[f"{prefix}{name}.bias"])
+
+    return LayerWeights(
+        attention_norm=weights[prefix + "attention_norm"],
+        qkv_weight=weights[prefix + "qkv.weight"],
+        qkv_bias=weights[prefix + "qkv.bias"],
+        sinks=weights[prefix + "sinks"],
+        out_weight=weights[prefix + "attention_out.weight"],
+        out_bias=weights[prefix + "attention_out.bias"],
+        mlp_norm=weights[prefix + "mlp_norm"],
+        router_weight=weights[prefix + "router.weight"],
+        router_bias=weights[prefix + "router.bias"],
+        gate_up=product("gate_up"),
+        down=product("down"),
+    )

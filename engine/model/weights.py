@@ -1,0 +1,73 @@
+"""The weights in memory: one flat dictionary of named tensors, allocated before anything is read.
+
+Names and shapes, with q = heads·head_dim, kv = kv_heads·head_dim, I = intermediate size:
+
+    embedding                          [vocab, hidden]
+    layers.N.attention_norm            [hidden]                     float32
+    layers.N.qkv.weight / .bias        [q + 2·kv, hidden] / [q + 2·kv]
+    layers.N.sinks                     [heads]                      float32
+    layers.N.attention_out.weight/.bias [hidden, q] / [hidden]
+    layers.N.mlp_norm                  [hidden]                     float32
+    layers.N.router.weight / .bias     [experts, hidden] / [experts]
+    layers.N.gate_up.bias              [experts, 2·I]
+    layers.N.down.bias                 [experts, hidden]
+    norm                               [hidden]                     float32
+    unembedding                        [vocab, hidden]              absent when tied to the embedding
+
+and an expert product (`gate_up` with rows 2·I and columns hidden, `down` with rows hidden and columns I) is either
+
+    .blocks / .scales                  uint8 [experts, rows, columns/32, 16] / [experts, rows, columns/32]
+    .dense                             [experts, rows, columns]
+"""
+
+import torch
+from torch import Tensor
+
+from engine.config import Dtype, ExpertFormat, ModelConfig
+
+Weights = dict[str, Tensor]
+
+TORCH_DTYPES: dict[Dtype, torch.dtype] = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+MXFP4_BLOCK = 32
+
+
+def empty_weights(config: ModelConfig, experts: ExpertFormat, dtype: Dtype, device: torch.device | str) -> Weights:
+    """Uninitialised tensors for every weight of the model, on `device`."""
+    wide = torch.float32
+    narrow = TORCH_DTYPES[dtype]
+    hidden, heads, experts_count = config.hidden_size, config.num_heads, config.num_experts
+    q_rows = heads * config.head_dim
+    qkv_rows = q_rows + 2 * config.num_kv_heads * config.head_dim
+
+    def empty(*shape: int, dtype: torch.dtype = narrow) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=device)
+
+    weights = {"embedding": empty(config.vocab_size, hidden), "norm": empty(hidden, dtype=wide)}
+    if not config.tie_word_embeddings:
+        weights["unembedding"] = empty(config.vocab_size, hidden)
+    for layer in range(config.num_layers):
+        prefix = f"layers.{layer}."
+        weights |= {
+            prefix + "attention_norm": empty(hidden, dtype=wide),
+            prefix + "qkv.weight": empty(qkv_rows, hidden),
+            prefix + "qkv.bias": empty(qkv_rows),
+            prefix + "sinks": empty(heads, dtype=wide),
+            prefix + "attention_out.weight": empty(hidden, q_rows),
+            prefix + "attention_out.bias": empty(hidden),
+            prefix + "mlp_norm": empty(hidden, dtype=wide),
+            prefix + "router.weight": empty(experts_count, hidden),
+            prefix + "router.bias": empty(experts_count),
+        }
+        for name, rows, columns in (
+            ("gate_up", 2 * config.intermediate_size, hidden),
+            ("down", hidden, config.intermediate_size),
+        ):
+            weights[f"{prefix}{name}.bias"] = empty(experts_count, rows)
+            if experts == "dense":
+                weights[f"{prefix}{name}.dense"] = empty(experts_count, rows, columns)
+            else:
+                blocks = columns // MXFP4_BLOCK
+                packed = (experts_count, rows, blocks)
+                weights[f"{prefix}{name}.blocks"] = empty(*packed, MXFP4_BLOCK // 2, dtype=torch.uint8)
+                weights[f"{prefix}{name}.scales"] = empty(*packed, dtype=torch.uint8)
+    return weights

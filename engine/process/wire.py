@@ -1,0 +1,131 @@
+"""What crosses the pipe between the server and its engine: msgpack messages behind a length, never pickle.
+
+A frame is four bytes of length, big-endian, and the message. The types below are the whole protocol.
+"""
+
+import socket
+import struct
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.config import EngineConfig
+from engine.request import Request, TokenEvent
+from engine.streams import EngineInfo
+
+LENGTH = struct.Struct(">I")
+
+
+class Start(msgspec.Struct, frozen=True, tag="start"):
+    """To the engine, first: what to load."""
+
+    config: EngineConfig
+
+
+class Submit(msgspec.Struct, frozen=True, tag="submit"):
+    """To the engine: requests, already checked."""
+
+    requests: list[Request]
+
+
+class Abort(msgspec.Struct, frozen=True, tag="abort"):
+    """To the engine: end a request. One that has ended already is no error."""
+
+    request_id: str
+
+
+class Loading(msgspec.Struct, frozen=True, tag="loading"):
+    """From the engine: bytes of weights in place."""
+
+    done: int
+    total: int
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """From the engine: it serves; the memory plan in words for the operator."""
+
+    info: EngineInfo
+    plan: str
+
+
+class Events(msgspec.Struct, frozen=True, tag="events"):
+    """From the engine: what a step brought."""
+
+    events: list[TokenEvent]
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """From the engine, last: why it ends."""
+
+    message: str
+
+
+ToEngine = Start | Submit | Abort
+FromEngine = Loading | Ready | Events | Failed
+
+
+def _encode_path(value: Any) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(f"{type(value)} does not cross the pipe")
+
+
+def _decode_path(kind: type, value: Any) -> Any:
+    return kind(value)
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_encode_path)
+_to_engine: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine, dec_hook=_decode_path)
+_from_engine: msgspec.msgpack.Decoder[FromEngine] = msgspec.msgpack.Decoder(FromEngine, dec_hook=_decode_path)
+
+
+def frame(message: ToEngine | FromEngine) -> bytes:
+    """A message as it goes over the pipe."""
+    body = _encoder.encode(message)
+    return LENGTH.pack(len(body)) + body
+
+
+def decode_to_engine(body: bytes) -> ToEngine:
+    return _to_engine.decode(body)
+
+
+def decode_from_engine(body: bytes) -> FromEngine:
+    return _from_engine.decode(body)
+
+
+class EnginePipe:
+    """The engine's end of the pipe: blocking writes, reads that can wait or not."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._buffer = bytearray()
+
+    def send(self, message: FromEngine) -> None:
+        self._connection.sendall(frame(message))
+
+    def receive(self, *, wait: bool) -> list[ToEngine]:
+        """Every message that has arrived; with `wait`, at least one. Raises EOFError when the other side is gone."""
+        messages = self._take()
+        while True:
+            blocking = wait and not messages
+            try:
+                data = self._connection.recv(1 << 16, 0 if blocking else socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return messages
+            if not data:
+                raise EOFError("the server is gone")
+            self._buffer += data
+            messages += self._take()
+
+    def _take(self) -> list[ToEngine]:
+        messages, at = [], 0
+        while len(self._buffer) >= at + LENGTH.size:
+            (length,) = LENGTH.unpack_from(self._buffer, at)
+            end = at + LENGTH.size + length
+            if len(self._buffer) < end:
+                break
+            messages.append(decode_to_engine(bytes(self._buffer[at + LENGTH.size : end])))
+            at = end
+        del self._buffer[:at]
+        return messages

@@ -1,0 +1,77 @@
+"""The engine's own process: takes requests from the pipe, steps, sends events.
+
+Started as `python -m engine.process.worker FD` by the supervisor, with its end of a socket pair as file descriptor
+FD. It ends when the server does: the pipe's end of file is the signal.
+"""
+
+import signal
+import socket
+import sys
+import traceback
+
+from engine.engine import Engine
+from engine.errors import CarouselError
+from engine.process.wire import Abort, EnginePipe, Events, Failed, Loading, Ready, Start, Submit, ToEngine
+from engine.start import start_engine
+
+
+def main(descriptor: int) -> int:
+    """Serves until the pipe ends. Returns the exit status: 0 if the server hung up, 1 if the engine failed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the server decides.
+    pipe = EnginePipe(socket.socket(fileno=descriptor))
+    try:
+        start, *early = pipe.receive(wait=True)
+        engine = load(pipe, start)
+        handle(engine, early)
+        serve(engine, pipe)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return 0
+    except CarouselError as error:
+        pipe.send(Failed(str(error)))
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        pipe.send(Failed(f"{type(error).__name__}: {error}"))
+        return 1
+    return 0
+
+
+def load(pipe: EnginePipe, start: ToEngine) -> Engine:
+    """Builds the engine the first message asks for, reporting each percent."""
+    if not isinstance(start, Start):
+        raise TypeError(f"the first message must be Start, not {type(start).__name__}")
+    percent = -1
+
+    def progress(done: int, total: int) -> None:
+        nonlocal percent
+        if (now := 100 * done // max(1, total)) > percent:
+            percent = now
+            pipe.send(Loading(done, total))
+
+    started = start_engine(start.config, progress)
+    pipe.send(Ready(started.info, started.description))
+    return started.engine
+
+
+def serve(engine: Engine, pipe: EnginePipe) -> None:
+    """Steps while there is work, waits for messages while there is none. Raises EOFError when the server is gone."""
+    while True:
+        handle(engine, pipe.receive(wait=engine.idle))
+        if events := engine.step():
+            pipe.send(Events(events))
+
+
+def handle(engine: Engine, messages: list[ToEngine]) -> None:
+    for message in messages:
+        match message:
+            case Submit(requests):
+                for request in requests:
+                    engine.add(request)
+            case Abort(request_id):
+                engine.abort(request_id)
+            case Start():
+                raise TypeError("the engine was started already")
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

@@ -1,0 +1,124 @@
+"""The header of a harmony message, read as far as it makes sense.
+
+Between `<|start|>` and `<|message|>` stand up to three sections, parted by special tokens:
+`ROLE[ to=RECIPIENT]`, `<|channel|>CHANNEL[ to=RECIPIENT][ TYPE]` and `<|constrain|>TYPE`. What a model writes
+there is not always that, so a section is read from its beginning, and what it does not explain is left over: junk
+if the header goes on, the beginning of the body if it does not.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Channel = Literal["analysis", "commentary", "final"]
+SectionKind = Literal["role", "channel", "constrain"]
+
+CHANNELS: dict[str, Channel] = {"analysis": "analysis", "commentary": "commentary", "final": "final"}
+BUILTIN_TOOLS = frozenset({"browser", "python"})
+NOT_TOOLS = frozenset({"", "all", "assistant", "functions", "system", "user"})
+
+ROLE = re.compile(r"\s*(assistant|(?:user|system|developer|tool|functions\.[\w.-]{1,256})(?!\w))")
+ASSISTANT = re.compile(r"\s*(assistant)")
+CHANNEL = re.compile(rf"\s*({'|'.join(CHANNELS)})")
+RECIPIENT = re.compile(r"\s*to=([\w.-]{1,256})")
+CONTENT_TYPE = re.compile(r"\s*(?:json|code)(?!\w)")
+
+HALF_WORDS = frozenset(
+    word[:end] for word in (*CHANNELS, "assistant", "to=", "json", "code") for end in range(1, len(word))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One section as far as it was understood. `rest` is the text after that, `oddities` counts its mistakes."""
+
+    rest: str
+    channel: Channel | None = None
+    recipient: str | None = None
+    oddities: int = 0
+
+
+def read_section(kind: SectionKind, text: str, role: re.Pattern[str] | None = None) -> Section:
+    """Reads a section's text. `role` is what a role section may begin with.
+
+    >>> read_section("channel", "commentary to=functions.add json")
+    Section(rest='', channel='commentary', recipient='functions.add', oddities=0)
+    >>> read_section("role", " to=add and more")
+    Section(rest=' and more', channel=None, recipient='functions.add', oddities=1)
+    """
+    section = Section(text)
+    if kind == "role" and role and (match := role.match(text)):
+        section = Section(text[match.end() :], oddities=int(match[1] != "assistant"))
+    elif kind == "channel" and (match := CHANNEL.match(text)):
+        section = Section(text[match.end() :], channel=CHANNELS[match[1]])
+    if match := RECIPIENT.match(section.rest):
+        recipient = _tool(match[1])
+        section = replace(
+            section,
+            rest=section.rest[match.end() :],
+            recipient=recipient,
+            oddities=section.oddities + (recipient != match[1]),
+        )
+    # A role section has a type only after a recipient; without one, the word begins an answer.
+    if (kind != "role" or section.recipient) and (match := CONTENT_TYPE.match(section.rest)):
+        section = replace(section, rest=section.rest[match.end() :])
+    return section
+
+
+def _tool(name: str) -> str | None:
+    name = name.rstrip(".")
+    if name in NOT_TOOLS:
+        return None
+    return name if "." in name or name in BUILTIN_TOOLS else f"functions.{name}"
+
+
+class Header:
+    """A header that is being written. `role` is what its role section may begin with: anything after `<|start|>`
+    (ROLE), nothing if the role was given (None), at most the assistant if the `<|start|>` is missing (ASSISTANT).
+
+    `recoveries` counts what the format does not have.
+    """
+
+    def __init__(self, role: re.Pattern[str] | None) -> None:
+        self.recipient: str | None = None
+        self.recoveries = int(role is ASSISTANT)
+        self._channel: Channel | None = None
+        self._role = role
+        self._kind: SectionKind = "role"
+        self._text = ""
+
+    @property
+    def is_blank(self) -> bool:
+        return self._kind == "role" and not self._text.strip()
+
+    def add(self, text: str) -> None:
+        self._text += text
+
+    def unexplained(self) -> str:
+        """The text of the section being written that a header does not have."""
+        return read_section(self._kind, self._text, self._role).rest
+
+    def begin(self, kind: SectionKind) -> None:
+        """The section being written is over, another one begins."""
+        self.recoveries += bool(self.finish().strip()) + (kind == self._kind)
+        self._kind = kind
+
+    def finish(self) -> str:
+        """The last section is over. Returns what it left unexplained."""
+        section = read_section(self._kind, self._text, self._role)
+        self._text = ""
+        self._channel = section.channel or self._channel
+        self.recipient = section.recipient or self.recipient
+        self.recoveries += section.oddities
+        return section.rest
+
+    def may_go_on(self, rest: str) -> bool:
+        """Whether an unexplained rest may be half a word of the header, cut off. Not in a turn without markup."""
+        return not (self._role is None and self._kind == "role") and rest.strip() in HALF_WORDS
+
+    def resolve_channel(self) -> Channel:
+        """The channel; for a header without a known one, commentary for a tool's message, else final."""
+        if self._channel is not None:
+            return self._channel
+        self.recoveries += 1
+        return "commentary" if self.recipient else "final"

@@ -1,0 +1,88 @@
+"""Runs a planned step: the model over the batch, the sampler over the rows that end a sequence.
+
+The only place that holds weights and caches together; everything above it speaks in integers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.cache.paged import PagedCache
+from engine.cache.rolling import RollingCache
+from engine.model.gpt_oss import GptOss
+from engine.model.rope import RotaryTable
+from engine.plan import Chunk, Released
+from engine.request import TokenLogprob
+from engine.runner.batch import build_batch
+from engine.sampling.logprobs import token_logprobs
+from engine.sampling.rows import SamplingRow
+from engine.sampling.sampler import Sampled, sample
+
+SCORED_LIMIT = 2**26
+"""Logits held at once while a prompt is scored: 256 MiB in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One chunk and what is wanted of it: a sampled token if `row` is given; the log-probabilities of `targets`, the
+    tokens that follow the chunk's last `len(targets)` rows but for the one that samples, with `top` alternatives."""
+
+    chunk: Chunk
+    row: SamplingRow | None = None
+    targets: tuple[int, ...] = ()
+    target_offset: int = 0
+    top: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a task brought."""
+
+    sampled: Sampled | None
+    target_logprobs: list[TokenLogprob]
+
+
+class Runner:
+    """The model with its caches on one device."""
+
+    def __init__(self, model: GptOss, rings: RollingCache, pages: PagedCache, device: torch.device) -> None:
+        self.model = model
+        self.rings = rings
+        self.pages = pages
+        self.device = device
+        self.rotary = RotaryTable(model.config.rope, model.config.head_dim, device)
+
+    @torch.inference_mode()
+    def run(self, tasks: Sequence[Task]) -> list[Outcome]:
+        """One step. The outcomes are in the order of the tasks."""
+        chunks = [task.chunk for task in tasks]
+        batch = build_batch(chunks, self.rings.window, self.pages.page_size, self.rotary, self.device)
+        hidden = self.model.forward(batch, self.rings, self.pages)
+        sampled = self._sample(hidden, tasks, batch.starts)
+        return [
+            Outcome(sampled.get(i), self._score(hidden[batch.starts[i] :], task)) for i, task in enumerate(tasks)
+        ]
+
+    def poison(self, released: Released) -> None:
+        """Fills freed cache places with NaN (tests)."""
+        self.rings.poison(released.slot)
+        self.pages.poison(released.pages)
+
+    def _sample(self, hidden: Tensor, tasks: Sequence[Task], starts: Sequence[int]) -> dict[int, Sampled]:
+        rows = {i: task.row for i, task in enumerate(tasks) if task.row is not None}
+        if not rows:
+            return {}
+        last = torch.tensor([starts[i + 1] - 1 for i in rows], device=self.device)
+        return dict(zip(rows, sample(self.model.logits(hidden[last]), list(rows.values())), strict=True))
+
+    def _score(self, hidden: Tensor, task: Task) -> list[TokenLogprob]:
+        scored: list[TokenLogprob] = []
+        block = max(1, SCORED_LIMIT // self.model.config.vocab_size)
+        for start in range(0, len(task.targets), block):
+            targets = task.targets[start : start + block]
+            first = task.target_offset + start
+            logits = self.model.logits(hidden[first : first + len(targets)])
+            scored += token_logprobs(logits, targets, [task.top] * len(targets))
+        return scored

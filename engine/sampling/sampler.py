@@ -1,0 +1,55 @@
+"""From logits to tokens, vectorised over the batch, on the device."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.request import TokenLogprob
+from engine.sampling.adjust import adjust
+from engine.sampling.filters import filter_logits
+from engine.sampling.logprobs import token_logprobs
+from engine.sampling.noise import uniform
+from engine.sampling.rows import SamplingRow
+
+GREEDY_BELOW = 1e-5
+"""A temperature under this is greedy: dividing by it would overflow float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """The token chosen for a row, and its log-probability if that was asked for."""
+
+    token_id: int
+    logprob: TokenLogprob | None
+
+
+def sample(logits: Tensor, rows: Sequence[SamplingRow]) -> list[Sampled]:
+    """Float32 [rows, vocab] → one token a row."""
+    adjusted = adjust(logits, rows)
+    tokens = adjusted.argmax(dim=-1)
+    drawn = [r for r, row in enumerate(rows) if row.sampling.temperature >= GREEDY_BELOW]
+    if drawn:
+        at = torch.tensor(drawn, device=logits.device)
+        tokens = tokens.index_copy(0, at, draw(adjusted[at], [rows[r] for r in drawn]))
+    token_ids: list[int] = tokens.tolist()
+
+    logprobs: dict[int, TokenLogprob] = {}
+    wanted = [(r, row.sampling.logprobs) for r, row in enumerate(rows) if row.sampling.logprobs is not None]
+    if wanted:
+        scored = [r for r, _ in wanted]
+        values = token_logprobs(logits[scored], [token_ids[r] for r in scored], [top for _, top in wanted])
+        logprobs = dict(zip(scored, values, strict=True))
+    return [Sampled(token, logprobs.get(r)) for r, token in enumerate(token_ids)]
+
+
+def draw(logits: Tensor, rows: Sequence[SamplingRow]) -> Tensor:
+    """Float32 [rows, vocab] → int64 [rows]: temperature, filters, then the first token at which the cumulated
+    probability, in vocabulary order, exceeds the row's own uniform number."""
+    temperature = torch.tensor([row.sampling.temperature for row in rows], device=logits.device)
+    filtered = filter_logits(logits / temperature[:, None], [row.sampling for row in rows])
+    cumulated = filtered.softmax(dim=-1, dtype=torch.float64).cumsum(dim=-1)
+    numbers = [uniform(row.sampling.seed or 0, len(row.generated)) for row in rows]
+    target = torch.tensor(numbers, dtype=torch.float64, device=logits.device) * cumulated[:, -1]
+    return torch.searchsorted(cumulated, target[:, None], right=True)[:, 0]

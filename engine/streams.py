@@ -1,0 +1,114 @@
+"""The engine as asyncio code sees it: submit requests, read their events, close to abort.
+
+`EngineClient` is what the server is given (`create_app(engine)`); the engine's own process implements it
+(`engine.process.supervisor`), and so does a scripted engine in tests.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, Self
+
+from engine.errors import GenerationError
+from engine.request import FinishReason, Request, TokenEvent
+
+Phase = Literal["loading", "ready", "stopping", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """Where the engine stands. `progress` is in [0, 1] while loading; `message` is one line for people."""
+
+    phase: Phase
+    progress: float = 0.0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """What is known once the weights are loaded."""
+
+    max_model_len: int
+    max_num_seqs: int
+    vocab_size: int
+    eos_token_ids: tuple[int, ...]
+    device: str
+    weights_bytes: int
+    kv_cache_bytes: int
+
+
+class EventStream:
+    """The events of one or several requests, as an async iterator that ends when every one has finished.
+
+    Use it as an async context manager: leaving the block aborts whatever is still running. `abort` ends one
+    request early (a stop string was found): no further event of it is seen.
+
+    Iterating raises GenerationError if the engine fails one of the requests (the others are then aborted).
+    """
+
+    def __init__(self, request_ids: Sequence[str], on_abort: Callable[[str], None]) -> None:
+        self._open = set(request_ids)
+        self._on_abort = on_abort
+        self._events: asyncio.Queue[TokenEvent] = asyncio.Queue()
+
+    def push(self, event: TokenEvent) -> None:
+        """Called by the engine's side, in the event loop's thread."""
+        self._events.put_nowait(event)
+
+    def abort(self, request_id: str) -> None:
+        if request_id in self._open:
+            self._open.discard(request_id)
+            self._on_abort(request_id)
+
+    def close(self) -> None:
+        for request_id in list(self._open):
+            self.abort(request_id)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> TokenEvent:
+        while self._open:
+            event = await self._events.get()
+            if event.request_id not in self._open:
+                continue
+            if event.finish_reason is not None:
+                self._open.discard(event.request_id)
+            if event.finish_reason is FinishReason.ERROR:
+                raise GenerationError(event.error or "the engine failed")
+            return event
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class EngineClient(Protocol):
+    """An engine to submit requests to, from one event loop."""
+
+    @property
+    def status(self) -> EngineStatus: ...
+
+    @property
+    def info(self) -> EngineInfo:
+        """Raises EngineNotReadyError before the engine is ready."""
+        ...
+
+    def submit(self, requests: Sequence[Request]) -> EventStream:
+        """Takes all of them or none; returns at once.
+
+        Raises EngineNotReadyError, QueueFullError, or RequestError (token ids outside the vocabulary, prompt or
+        answer beyond the context).
+        """
+        ...
+
+    async def start(self) -> None:
+        """Starts loading in the background and returns; `status` tells how far it is."""
+        ...
+
+    async def stop(self) -> None:
+        """Ends the engine; open streams get an error."""
+        ...

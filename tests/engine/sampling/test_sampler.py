@@ -1,0 +1,131 @@
+"""The sampler: each parameter does what it says, and no row disturbs another."""
+
+import math
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from engine.request import SamplingParams
+from engine.sampling.adjust import adjust
+from engine.sampling.filters import filter_logits
+from engine.sampling.noise import uniform
+from engine.sampling.rows import SamplingRow
+from engine.sampling.sampler import sample
+
+
+def row(
+    prompt: tuple[int, ...] = (), generated: tuple[int, ...] = (), banned: tuple[int, ...] = (), **params: object
+) -> SamplingRow:
+    return SamplingRow(SamplingParams(**params), prompt, generated, banned)  # type: ignore[arg-type]
+
+
+def logits_of(*probabilities: float) -> Tensor:
+    return torch.tensor([probabilities]).log()
+
+
+def frequencies(logits: Tensor, draws: int = 4000, **params: object) -> list[float]:
+    rows = [row(seed=seed, **params) for seed in range(draws)]
+    counts = Counter(s.token_id for s in sample(logits.expand(draws, -1), rows))
+    return [counts[token] / draws for token in range(logits.shape[1])]
+
+
+def test_temperature_zero_takes_the_best() -> None:
+    assert sample(logits_of(0.2, 0.5, 0.3), [row(temperature=0)])[0].token_id == 1
+
+
+def test_draws_follow_the_distribution() -> None:
+    drawn = frequencies(logits_of(0.2, 0.5, 0.3))
+    assert drawn == pytest.approx([0.2, 0.5, 0.3], abs=0.03)
+
+
+def test_temperature_sharpens_and_flattens() -> None:
+    drawn = frequencies(logits_of(0.2, 0.8), temperature=0.5)
+    assert drawn == pytest.approx([0.04 / 0.68, 0.64 / 0.68], abs=0.03)
+
+
+def test_a_tiny_temperature_is_greedy_and_finite() -> None:
+    assert sample(torch.tensor([[300.0, 301.0]]), [row(temperature=1e-30)])[0].token_id == 1
+    assert sample(torch.tensor([[300.0, 301.0]]), [row(temperature=1e-5)])[0].token_id == 1
+
+
+@pytest.mark.parametrize(
+    ("params", "kept"),
+    [
+        ({"top_k": 1}, [1]),
+        ({"top_k": 2}, [1, 2]),
+        ({"top_k": 9}, [0, 1, 2, 3]),
+        ({"top_p": 0.5}, [1]),
+        ({"top_p": 0.51}, [1, 2]),
+        ({"top_p": 1e-9}, [1]),
+        ({"min_p": 0.5}, [1, 2]),
+        ({"min_p": 0.1}, [0, 1, 2]),
+        ({"top_k": 3, "top_p": 0.9}, [1, 2, 0]),
+        ({"min_p": 0.5, "top_k": 3, "top_p": 0.6}, [1]),
+    ],
+)
+def test_the_filters_keep_the_best(params: dict[str, float], kept: list[int]) -> None:
+    logits = logits_of(0.15, 0.5, 0.3, 0.04999)
+    out = filter_logits(logits, [SamplingParams(**params)])  # type: ignore[arg-type]
+    assert out[0].isfinite().nonzero()[:, 0].tolist() == sorted(kept)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+def test_a_row_is_sampled_the_same_in_any_batch(data: st.DataObject) -> None:
+    params = st.fixed_dictionaries(
+        {
+            "temperature": st.sampled_from([0.0, 0.3, 1.0, 2.0]),
+            "top_k": st.sampled_from([0, 1, 3]),
+            "top_p": st.sampled_from([1.0, 0.9, 0.2]),
+            "min_p": st.sampled_from([0.0, 0.3]),
+            "seed": st.integers(-5, 2**64 - 1),
+            "presence_penalty": st.sampled_from([0.0, 1.5]),
+            "frequency_penalty": st.sampled_from([0.0, -0.5]),
+            "repetition_penalty": st.sampled_from([1.0, 1.3]),
+            "logprobs": st.sampled_from([None, 0, 2]),
+        }
+    )
+    history = st.lists(st.integers(0, 9), max_size=6).map(tuple)
+    batch = data.draw(st.lists(st.builds(lambda p, g, k: row(p, g, **k), history, history, params), min_size=1, max_size=6))
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
+    logits = torch.randn(len(batch), 10, generator=generator)
+    together = sample(logits, batch)
+    alone = [sample(logits[i : i + 1], [one])[0] for i, one in enumerate(batch)]
+    assert together == alone
+
+
+def test_penalties_by_their_formulas() -> None:
+    logits = torch.tensor([[1.0, 1.0, 1.0, -1.0]])
+    adjusted = adjust(
+        logits,
+        [row((0, 3), (1, 1), presence_penalty=0.5, frequency_penalty=0.25, repetition_penalty=2.0)],
+    )
+    assert adjusted.tolist() == [[0.5, 0.5 - 2 * 0.25 - 0.5, 1.0, -2.0]]
+    assert logits.tolist() == [[1.0, 1.0, 1.0, -1.0]]
+
+
+def test_bias_and_bans_touch_their_row_alone() -> None:
+    adjusted = adjust(torch.zeros(3, 3), [row(), row(logit_bias={2: 5.0, 0: -1.0}), row(banned=(1,))])
+    assert adjusted.tolist() == [[0, 0, 0], [-1, 0, 5], [0, -math.inf, 0]]
+
+
+def test_logprobs_are_the_models_own_and_agree_with_the_best() -> None:
+    logits = logits_of(0.2, 0.5, 0.3)
+    (sampled,) = sample(logits, [row(temperature=0, logprobs=2, logit_bias={2: 50.0})])
+    assert sampled.token_id == 2
+    assert sampled.logprob is not None
+    assert sampled.logprob.logprob == pytest.approx(math.log(0.3))
+    assert [token for token, _ in sampled.logprob.top] == [1, 2]
+    assert sampled.logprob.logprob == sampled.logprob.top[1][1]
+
+
+def test_noise_is_uniform_and_depends_on_seed_and_index() -> None:
+    numbers = [uniform(seed, index) for seed in range(50) for index in range(50)]
+    assert len(set(numbers)) == 2500
+    assert 0 <= min(numbers) <= max(numbers) < 1
+    assert sum(numbers) / 2500 == pytest.approx(0.5, abs=0.02)
+    assert uniform(-1, 0) == uniform(2**64 - 1, 0)

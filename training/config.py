@@ -1,0 +1,66 @@
+"""Every number of the model and of its training. Frozen, passed along, written into the checkpoint's config.json."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """The model's sizes. What MXFP4 packs (hidden_size, intermediate_size) must be a multiple of 32.
+
+    Layers alternate between a sliding window and full attention, the even ones sliding. YaRN stretches rotary
+    positions by `rope_factor` over `original_max_position`.
+    """
+
+    vocab_size: int = 2048
+    hidden_size: int = 192
+    intermediate_size: int = 192
+    num_layers: int = 4
+    num_heads: int = 6
+    num_kv_heads: int = 2
+    head_dim: int = 32
+    num_experts: int = 8
+    experts_per_token: int = 2
+    window: int = 128
+    rope_theta: float = 150_000.0
+    rope_factor: float = 8.0
+    original_max_position: int = 512
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    rms_norm_eps: float = 1e-5
+    swiglu_alpha: float = 1.702
+    swiglu_limit: float = 7.0
+    initializer_range: float = 0.04
+
+    @property
+    def max_position(self) -> int:
+        return int(self.original_max_position * self.rope_factor)
+
+    @property
+    def layer_types(self) -> tuple[str, ...]:
+        return tuple("full_attention" if i % 2 else "sliding_attention" for i in range(self.num_layers))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """One training run. The corpus, the order of its batches and the first weights follow from `seed` alone.
+
+    `documents` are generated, of which every `held_out_every`-th is never trained on. A step reads
+    `batch_size` sequences of `sequence_length` tokens. The learning rate rises for `warmup_steps`, then falls
+    along a cosine to `final_lr_fraction` of its peak.
+    """
+
+    shape: Shape = field(default_factory=Shape)
+    seed: int = 0
+    documents: int = 40_000
+    held_out_every: int = 100
+    steps: int = 1_000
+    batch_size: int = 8
+    sequence_length: int = 384
+    learning_rate: float = 3e-3
+    final_lr_fraction: float = 0.05
+    warmup_steps: int = 50
+    weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.95)
+    gradient_clip: float = 1.0
+    router_balance: float = 0.01
+    checkpoint_every: int = 100
