@@ -158,14 +158,22 @@ INSTRUCTIONS = (
 EFFORTS = ("low", "medium", "medium", "high")
 
 
+def think(thought: str, effort: str) -> str:
+    """A low effort stops after one sentence, a high one adds how to answer."""
+    if effort == "low":
+        return thought.split(". ")[0].removesuffix(".") + "."
+    return thought + " I will give a short and clear answer." if effort == "high" else thought
+
+
 def conversation(rng: Random) -> tuple[list[dict[str, Any]], str]:
     """Messages in the chat shape, the last one the assistant's with its thinking, and the reasoning effort."""
     kinds, weights = zip(*EXCHANGES, strict=True)
+    effort = rng.choice(EFFORTS)
     messages: list[dict[str, Any]] = []
     if rng.random() < 0.25:
         messages.append({"role": rng.choice(("system", "developer")), "content": rng.choice(INSTRUCTIONS)})
     for draw in rng.choices(kinds, weights, k=rng.choice((1, 1, 1, 2, 2, 3))):
         exchange = draw(rng)
         messages.append({"role": "user", "content": exchange.question})
-        messages.append({"role": "assistant", "content": exchange.answer, "thinking": exchange.thought})
-    return messages, rng.choice(EFFORTS)
+        messages.append({"role": "assistant", "content": exchange.answer, "thinking": think(exchange.thought, effort)})
+    return messages, effort

@@ -131,5 +131,5 @@ def all_facts() -> tuple[Fact, ...]:
         for name, following in zip(names, names[1:] + names[:1], strict=True):
             questions = (f"Which {kind} comes after {name}?", f"What {kind} comes after {name}?")
             facts.append(Fact(f"the {kind} after {name}", questions, f"{following} comes after {name}."))
-    facts += [Fact("this", (question,), statement) for question, statement in SINGLE]
+    facts += [Fact("nature and everyday life", (question,), statement) for question, statement in SINGLE]
     return tuple(facts)

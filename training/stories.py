@@ -22,8 +22,8 @@ OPENING: Beat = (
     "{hero} was {kind} who loved {snacks}.",
 )
 SETTING: Beat = (
-    "{He} lived in {home} and liked to play {games}.",
-    "Every day {he} walked to {place} and looked at the {flowers}.",
+    "{He} liked to play {games}.",
+    "Every day {he} went for a walk and looked at the {flowers}.",
     "{He} had a good friend named {friend}.",
     "{His} best friend was {friend_kind} named {friend}.",
     "{He} loved to eat {snacks} under the {tree}.",

@@ -3,7 +3,7 @@
     here               Hugging Face                                OpenAI
     num_experts        num_local_experts (or num_experts)          num_experts
     experts_per_token  num_experts_per_tok (or experts_per_token)  experts_per_token
-    max_position       max_position_embeddings                     initial_context_length · rope_scaling_factor
+    max_position       max_position_embeddings                     initial_context_length·rope_scaling_factor
     rope               rope_scaling and rope_theta,                rope_theta, rope_scaling_factor,
                        or rope_parameters                          rope_ntk_alpha (slow), rope_ntk_beta (fast)
     layer_types        layer_types                                 always sliding, full, sliding, …
@@ -39,8 +39,8 @@ GPT_OSS_YARN = {
 def read_model_config(directory: Path) -> ModelConfig:
     """The model's numbers, and the stop ids of generation_config.json (else of config.json).
 
-    Raises CheckpointError for a file that is missing or no JSON, ConfigError, naming file and key, for a value
-    that cannot be served.
+    Raises CheckpointError for a file that is missing or no JSON, and ConfigError, naming file and key, for a
+    value that cannot be served.
     """
     root = weights_directory(directory)
     values = read_json_object(root / "config.json")

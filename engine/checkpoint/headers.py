@@ -1,8 +1,8 @@
 """Which safetensors files make up a checkpoint, and what their headers promise: no weight is read.
 
 A safetensors file is 8 bytes (little-endian length of the header), the header (a JSON object: tensor name to
-dtype, shape and data_offsets within what follows), and the tensors' bytes, without gaps. The header is read here
-and not by the safetensors library, so that every way it can be wrong gives one line naming file and tensor.
+dtype, shape and data_offsets within what follows), and the tensors' bytes, without gaps. The header is read
+here and not by the safetensors library: every way it can be wrong gives one line naming file and tensor.
 """
 
 import json
@@ -88,14 +88,13 @@ def read_checkpoint_headers(directory: Path) -> dict[str, TensorHeader]:
 
 def read_index(path: Path) -> dict[str, str]:
     """Tensor name → file name."""
-    weight_map = read_json_object(path).object("weight_map")
-    names = {}
-    for tensor in weight_map.values:
-        file = weight_map.text(tensor)
-        if Path(file).name != file:
+    weight_map = read_json_object(path).values.get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise CheckpointError(f"{path}: weight_map is missing or not an object")
+    for tensor, file in weight_map.items():
+        if not isinstance(file, str) or not file or Path(file).name != file:
             raise CheckpointError(f"{path}: {tensor}: {file!r} is not the name of a file beside the index")
-        names[tensor] = file
-    return names
+    return weight_map
 
 
 def index_problems(root: Path, weight_map: dict[str, str], tensors: dict[str, TensorHeader]) -> list[str]:

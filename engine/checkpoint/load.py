@@ -20,7 +20,7 @@ def load_weights(manifest: Manifest, weights: Weights, progress: Callable[[int, 
     """Fills every tensor of `weights`; `progress(done, total)`, in bytes, is called after each piece.
 
     Numbers are converted to the destination's dtype; packed experts stay packed. On the device "meta" nothing
-    is read. Raises CheckpointError, before reading, if the manifest does not fill every destination just once.
+    is read. Raises CheckpointError, before reading, if the manifest does not fill every tensor just once.
     """
     check_coverage(manifest, weights)
     done, total = 0, manifest.total_bytes

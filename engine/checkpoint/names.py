@@ -36,8 +36,10 @@ def packed(name: str, shape: str, destination: str) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The rows of the model, of each layer (appended to `prefix` with the layer's number), and of each layer's
-    experts in either format."""
+    """The rows of the model, of a layer and of its experts in either format.
+
+    `prefix`, with the layer's number, comes before the names of the latter two.
+    """
 
     prefix: str
     model: tuple[Row, ...]
@@ -114,9 +116,12 @@ LAYOUTS: dict[LayoutName, Layout] = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a tensor on disk must be, and where it goes: into `rows` [first, past the last) of the destination,
-    or all of it, its last two dimensions swapped if `transpose`. Without a destination (an unembedding that is tied
-    to the embedding) it is checked, may be absent, and is not read."""
+    """What a tensor on disk must be, and where it goes.
+
+    It fills the rows [first, past the last) of its destination, or all of it, its last two dimensions
+    swapped if `transpose`. Without a destination (an unembedding tied to the embedding) it may be absent
+    and is checked, but not read.
+    """
 
     shape: tuple[int, ...]
     dtypes: frozenset[str]

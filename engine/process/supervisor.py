@@ -93,6 +93,7 @@ class EngineProcess:
         if self._process is None or self._writer is None or self._reading is None:
             return
         if self._status.phase != "dead":
+            self._failure = "the engine was stopped"
             self._status = EngineStatus("stopping", message="shutting down")
         self._writer.close()
         try:
@@ -103,7 +104,7 @@ class EngineProcess:
         self._reading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._reading
-        self._end_streams("the engine was stopped")
+        self._end_streams(self._failure)
 
     def _abort(self, request_id: str) -> None:
         if self._streams.pop(request_id, None) is not None:

@@ -21,7 +21,7 @@ class Detokenizer:
         self._decoder = UTF8(errors="replace")
 
     def feed(self, token_ids: Iterable[int]) -> str:
-        """The new text: whole characters only; the bytes of a character not yet complete are kept for later."""
+        """The new text, in whole characters; the bytes of an incomplete one are kept for later."""
         tokenizer = self._tokenizer
         kept = (i for i in token_ids if not (self._skip_special and tokenizer.is_special(i)))
         return self._decoder.decode(b"".join(map(tokenizer.token_bytes, kept)))

@@ -2,8 +2,8 @@
 
 Between `<|start|>` and `<|message|>` stand up to three sections, parted by special tokens:
 `ROLE[ to=RECIPIENT]`, `<|channel|>CHANNEL[ to=RECIPIENT][ TYPE]` and `<|constrain|>TYPE`. What a model writes
-there is not always that, so a section is read from its beginning, and what it does not explain is left over: junk
-if the header goes on, the beginning of the body if it does not.
+there is not always that, so a section is read from its beginning, and what it does not explain is left
+over: junk if the header goes on, the beginning of the body if it does not.
 """
 
 import re
@@ -30,7 +30,7 @@ HALF_WORDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section as far as it was understood. `rest` is the text after that, `oddities` counts its mistakes."""
+    """One section as far as it was understood: `rest` is the text after that, `oddities` its mistakes."""
 
     rest: str
     channel: Channel | None = None
@@ -73,8 +73,9 @@ def _tool(name: str) -> str | None:
 
 
 class Header:
-    """A header that is being written. `role` is what its role section may begin with: anything after `<|start|>`
-    (ROLE), nothing if the role was given (None), at most the assistant if the `<|start|>` is missing (ASSISTANT).
+    """A header that is being written. `role` is what its role section may begin with: anything after
+    `<|start|>` (ROLE), nothing if the role was given (None), at most the assistant if the `<|start|>` is
+    missing (ASSISTANT).
 
     `recoveries` counts what the format does not have.
     """
@@ -113,7 +114,7 @@ class Header:
         return section.rest
 
     def may_go_on(self, rest: str) -> bool:
-        """Whether an unexplained rest may be half a word of the header, cut off. Not in a turn without markup."""
+        """Whether an unexplained rest may be a header's word cut off. Not so in a turn without markup."""
         return not (self._role is None and self._kind == "role") and rest.strip() in HALF_WORDS
 
     def resolve_channel(self) -> Channel:

@@ -12,18 +12,21 @@ from engine.prompt.harmony_header import ASSISTANT, ROLE, Channel, Header
 from engine.prompt.tokenizer import Tokenizer
 
 MAX_HEADER_JUNK = 64
-"""Characters beyond what a header is made of before they are a body: longer than the junk seen in the wild, and
-short enough that an answer without markup is hardly delayed."""
+"""Characters beyond what a header is made of before they are a body: longer than the junk seen in the wild,
+and short enough that an answer without markup is hardly delayed."""
 
 ENDS = frozenset({"<|end|>", "<|return|>", "<|call|>", "<|endoftext|>"})
+CLOSING = ENDS | {"<|start|>", "<|channel|>"}
+"""What ends a body. Any other special token in one is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
     """New text of one message. `message` numbers the turn's messages from 0.
 
-    `recipient` is the tool the message is for, `functions.NAME` even if the model left out the `functions.`. A
-    tool's message begins with a delta, of empty text if need be, as soon as its header is complete.
+    `recipient` is the tool the message is for, `functions.NAME` even if the model left out the
+    `functions.`. A tool's message begins with a delta, of empty text if need be, as soon as its header is
+    complete.
     """
 
     channel: Channel
@@ -66,6 +69,9 @@ class HarmonyStream:
         mark = self._marks.get(token_id)
         if mark is None:
             return self._take(self._decoder.decode(self._tokenizer.token_bytes(token_id)))
+        if self._body and mark not in CLOSING:
+            self.recoveries += 1
+            return []
         return self._take(self._decode_rest()) + self._obey(mark)
 
     def flush(self) -> list[Delta]:
@@ -101,9 +107,9 @@ class HarmonyStream:
             self.recoveries += in_body
             deltas = self._end() if in_body else []
             self._header.begin("channel")
-        elif mark == "<|constrain|>" and not in_body:
+        elif mark == "<|constrain|>":
             self._header.begin("constrain")
-        elif mark == "<|message|>" and not in_body:
+        elif mark == "<|message|>":
             junk = self._header.finish().strip()
             self.recoveries += bool(junk)
             deltas = self._begin_body("")

@@ -20,8 +20,8 @@ class StopStrings:
     """Cuts a text before the first stop string in it, and never shows the beginning of one too early.
 
     The match is the one that ends first; of several ending at the same character, the longest. While there is
-    none, exactly the longest end of the text that may still become a stop string is held back. One step of the
-    automaton a character, so the cost does not depend on how many stop strings there are or how long they get.
+    none, exactly the longest end of the text that may still become a stop string is held back. The cost of a
+    character depends neither on the number of stop strings nor on their lengths.
 
     >>> stops = StopStrings(["END", "\\n\\n"])
     >>> stops.feed("the E"), stops.feed("A EN"), stops.feed("D more"), stops.matched
@@ -35,7 +35,7 @@ class StopStrings:
         self.matched: str | None = None
 
     def feed(self, text: str) -> str:
-        """Takes the next piece of text, returns what is safe to show. Nothing, once a stop string has matched."""
+        """Takes the next piece of text, returns what is safe to show: nothing, once a stop string matched."""
         if self.matched is not None:
             return ""
         seen = self._held + text

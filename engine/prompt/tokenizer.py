@@ -1,8 +1,8 @@
 """Text to token ids and back, from a checkpoint's tokenizer.json.
 
-`encode` reads text as nothing but text: `<|start|>` typed by a user becomes the tokens of those nine characters.
-`encode_marked` reads the same characters as the one special token, and is for text this project or a chat template
-wrote itself.
+`encode` reads text as nothing but text: `<|start|>` typed by a user becomes the tokens of those nine
+characters. `encode_marked` reads the same characters as the one special token, and is for text this project
+or a chat template wrote itself.
 """
 
 import json
@@ -23,21 +23,20 @@ class Tokenizer:
     """A byte-level BPE vocabulary. Immutable once loaded, and safe to use from several threads.
 
     `special_ids` maps the text of every special token to its id: the added tokens flagged special, and those
-    written `<|like this|>` whatever their flag says. `special_pattern` finds them in a text, as its only group.
-    Other added tokens are ordinary words. `vocab_size` is the highest id + 1; ids below it may be unused.
+    written `<|like this|>` whatever their flag says. `special_pattern` finds them in a text, as its only
+    group. Other added tokens are ordinary words. `vocab_size` is the highest id + 1; ids below it may be
+    unused.
     """
 
     def __init__(self, definition: Mapping[str, Any]) -> None:
-        """`definition` is the content of a tokenizer.json. Raises CheckpointError if it is not byte-level BPE."""
+        """`definition` is a tokenizer.json's content. Raises CheckpointError if it is not byte-level BPE."""
         added = [
             {**token, "special": token["special"] or MARKUP.fullmatch(token["content"]) is not None}
             for token in definition.get("added_tokens", ())
         ]
         decoder = definition.get("decoder") or {}
         if not any(step.get("type") == "ByteLevel" for step in (decoder, *decoder.get("decoders", ()))):
-            raise CheckpointError(
-                "tokenizer.json: the decoder is not ByteLevel; only byte-level BPE can be served"
-            )
+            raise CheckpointError("tokenizer.json: its decoder is not ByteLevel, only that can be served")
         serialized = json.dumps({**definition, "added_tokens": added, "truncation": None, "padding": None})
         try:
             self._tokenizer = tokenizers.Tokenizer.from_str(serialized)
@@ -79,9 +78,7 @@ class Tokenizer:
             # The batch call, unlike `encode`, lets other threads run while a long text is tokenised.
             (encoding,) = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)
         except TypeError as error:
-            raise RequestError(
-                "the text is not valid Unicode: it has a lone surrogate", param="prompt"
-            ) from error
+            raise RequestError("the text has a lone surrogate: it is not Unicode", param="prompt") from error
         ids: list[int] = encoding.ids
         return ids
 
@@ -102,7 +99,7 @@ class Tokenizer:
         return token_id in self._special
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The raw bytes of one token (of a special token: its text). b"" for an id the vocabulary does not use."""
+        """The bytes of one token (of a special token: its text). b"" for an id the vocabulary has not."""
         return self._bytes[token_id] if 0 <= token_id < len(self._bytes) else b""
 
     def token_text(self, token_id: int) -> str:

@@ -1,0 +1,223 @@
+"""How the memory is shared out, before any of it is allocated: how many requests fit, and how long they get.
+
+Every request slot owns rings for the sliding layers, whatever its length; what the rings leave becomes pages
+for the full layers. One request of `max_model_len` always fits in the pages, so preemption makes progress.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from engine.config import EngineConfig, ModelConfig
+from engine.errors import ConfigError, MemoryPlanError
+from engine.memory_sizes import KvSizes, kv_sizes, workspace_bytes
+
+GPU_MAX_NUM_SEQS = 256
+CPU_MAX_NUM_SEQS = 16
+CPU_SHARE = 4
+"""A CPU's caches take at most 1 / CPU_SHARE of the memory that is left: other programs live there too."""
+RINGS_SHARE = 4
+"""Before the context is shortened, requests are cut down to CPU_MAX_NUM_SEQS, and until their rings take at
+most 1 / RINGS_SHARE of the caches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPlan:
+    """What is allocated at start. `notes` say, one line each, what was lowered to fit."""
+
+    weights_bytes: int
+    workspace_bytes: int
+    kv_budget_bytes: int
+    kv: KvSizes
+    page_size: int
+    num_pages: int
+    max_num_seqs: int
+    max_model_len: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def kv_cache_bytes(self) -> int:
+        """What the rings and pages take of the budget."""
+        return self.max_num_seqs * self.kv.rings + self.num_pages * self.page_size * self.kv.token
+
+    def pages_for(self, length: int) -> int:
+        """Pages of a request of `length` tokens: with pages of 16, one for 16 tokens, two for 17."""
+        return -(-length // self.page_size)
+
+    def request_bytes(self, length: int) -> int:
+        """Keys and values of one request of `length` tokens."""
+        return self.kv.rings + self.pages_for(length) * self.page_size * self.kv.token
+
+    def request_bytes_without_rings(self, length: int) -> int:
+        """What it would take if every layer kept everything."""
+        return self.pages_for(length) * self.page_size * self.kv.whole_token
+
+    def requests_at(self, length: int) -> int:
+        """How many requests of `length` tokens run at once."""
+        return min(self.max_num_seqs, self.num_pages // self.pages_for(length))
+
+    def requests_without_rings_at(self, length: int) -> int:
+        """How many would, in the same memory, if every layer kept everything."""
+        return min(self.max_num_seqs, self.kv_cache_bytes // self.request_bytes_without_rings(length))
+
+
+def plan_memory(
+    model: ModelConfig, engine: EngineConfig, *, weights_bytes: int, device_bytes: int, on_gpu: bool
+) -> MemoryPlan:
+    """Shares out `device_bytes`, the memory that is free before the weights are loaded.
+
+    The caches get --kv-cache-memory-bytes if that is given; else, on a GPU, --gpu-memory-utilization of the
+    memory less weights and workspace; on a CPU a quarter of what these leave; and never more than all
+    requests at full length need. Automatic numbers are lowered to what fits: max_num_seqs by halves, then
+    max_model_len.
+
+    Raises MemoryPlanError if the weights, or one request of the length asked for, do not fit; ConfigError for
+    a length beyond the model's positions.
+    """
+    if engine.max_model_len is not None and engine.max_model_len > model.max_position:
+        raise ConfigError(
+            f"--max-model-len {engine.max_model_len} is beyond the model's {model.max_position} positions"
+        )
+    length = engine.max_model_len or model.max_position
+    for seqs in slot_choices(engine, on_gpu):
+        plan = share_out(model, engine, seqs, length, weights_bytes, device_bytes, on_gpu)
+        few = seqs <= CPU_MAX_NUM_SEQS and seqs * plan.kv.rings <= plan.kv_budget_bytes // RINGS_SHARE
+        may_shorten = engine.max_model_len is None and (few or seqs == 1 or engine.max_num_seqs is not None)
+        if plan.max_model_len == length or (plan.max_model_len > 0 and may_shorten):
+            return replace(plan, notes=notes(plan, engine, length, on_gpu))
+    raise MemoryPlanError(shortage(plan, engine, length, device_bytes, on_gpu))
+
+
+def slot_choices(engine: EngineConfig, on_gpu: bool) -> Iterator[int]:
+    """The operator's number, or the automatic one, its half, its quarter, … 1."""
+    if engine.max_num_seqs is not None:
+        yield engine.max_num_seqs
+        return
+    seqs = GPU_MAX_NUM_SEQS if on_gpu else CPU_MAX_NUM_SEQS
+    while seqs:
+        yield seqs
+        seqs //= 2
+
+
+def share_out(
+    model: ModelConfig,
+    engine: EngineConfig,
+    seqs: int,
+    length: int,
+    weights_bytes: int,
+    device_bytes: int,
+    on_gpu: bool,
+) -> MemoryPlan:
+    """The plan for `seqs` requests of up to `length` tokens; its `max_model_len` is less, down to 0, if one
+    such request does not fit."""
+    kv = kv_sizes(model, engine.dtype)
+    workspace = workspace_bytes(model, engine.dtype, engine.max_num_batched_tokens, seqs)
+    budget = kv_budget(engine, device_bytes, weights_bytes + workspace, on_gpu)
+    left = budget - seqs * kv.rings
+    wanted_pages = seqs * -(-length // engine.page_size)
+    page_bytes = kv.token * engine.page_size
+    pages = min(wanted_pages, left // page_bytes if page_bytes else wanted_pages) if left >= 0 else 0
+    return MemoryPlan(
+        weights_bytes=weights_bytes,
+        workspace_bytes=workspace,
+        kv_budget_bytes=budget,
+        kv=kv,
+        page_size=engine.page_size,
+        num_pages=pages,
+        max_num_seqs=seqs,
+        max_model_len=min(length, pages * engine.page_size),
+    )
+
+
+def kv_budget(engine: EngineConfig, device_bytes: int, fixed: int, on_gpu: bool) -> int:
+    """Bytes for the caches beside `fixed` bytes of weights and workspace; 0 if there is no room for them."""
+    wanted = engine.kv_cache_memory_bytes
+    if wanted is not None:
+        return wanted if fixed + wanted <= device_bytes else 0
+    if on_gpu:
+        return max(0, int(device_bytes * engine.gpu_memory_utilization) - fixed)
+    return max(0, device_bytes - fixed) // CPU_SHARE
+
+
+def notes(plan: MemoryPlan, engine: EngineConfig, length: int, on_gpu: bool) -> tuple[str, ...]:
+    wanted_seqs = next(slot_choices(engine, on_gpu))
+    return tuple(
+        f"{name} lowered from {wanted:,} to {got:,} to fit {size(plan.kv_budget_bytes)} of KV cache"
+        for name, wanted, got in (
+            ("max_num_seqs", wanted_seqs, plan.max_num_seqs),
+            ("max_model_len", length, plan.max_model_len),
+        )
+        if got < wanted
+    )
+
+
+def shortage(plan: MemoryPlan, engine: EngineConfig, length: int, device_bytes: int, on_gpu: bool) -> str:
+    """Why `plan` cannot be: one line with the numbers and the flag that would help."""
+    asked = engine.kv_cache_memory_bytes
+    share = (
+        f" at --gpu-memory-utilization {engine.gpu_memory_utilization}" if on_gpu and asked is None else ""
+    )
+    if plan.kv_budget_bytes == 0:
+        caches = f" and --kv-cache-memory-bytes of {size(asked)}" if asked is not None else ""
+        return (
+            f"weights of {size(plan.weights_bytes)} and workspace of {size(plan.workspace_bytes)}{caches} do "
+            f"not fit in {size(device_bytes)} of free memory{share}: a lower --max-num-batched-tokens saves "
+            f"workspace"
+        )
+    pages = plan.request_bytes(length) - plan.kv.rings
+    return (
+        f"a request of {length:,} tokens needs {size(pages)} of pages, beside {plan.max_num_seqs} times "
+        f"{size(plan.kv.rings)} of rings, but the KV cache has {size(plan.kv_budget_bytes)}{share}: lower "
+        f"--max-model-len or --max-num-seqs, or raise "
+        f"{'--gpu-memory-utilization' if share else '--kv-cache-memory-bytes'}"
+    )
+
+
+def describe(plan: MemoryPlan) -> str:
+    """The plan in a few lines, for the start of a server."""
+    slots, longest = plan.max_num_seqs, plan.max_model_len
+    lines = [
+        f"weights   {size(plan.weights_bytes)}, workspace {size(plan.workspace_bytes)}",
+        f"KV cache  {size(plan.kv_cache_bytes)}: {slots} slots with {size(plan.kv.rings)} of rings, "
+        f"{plan.num_pages:,} pages of {plan.page_size} tokens at {size(plan.kv.token)} a token",
+        f"context   {longest:,} tokens, for {plan.requests_at(longest)} at once",
+    ]
+    return "\n".join(lines + [f"note      {note}" for note in plan.notes])
+
+
+def context_table(plan: MemoryPlan) -> str:
+    """By context length: a request's keys and values and how many requests fit, with rings and without."""
+    rows: list[Sequence[str]] = [("context", "KV a request", "without rings", "requests", "without rings")]
+    for length in table_lengths(plan.max_model_len):
+        rows.append(
+            (
+                f"{length:,}",
+                size(plan.request_bytes(length)),
+                size(plan.request_bytes_without_rings(length)),
+                f"{plan.requests_at(length)}",
+                f"{plan.requests_without_rings_at(length)}",
+            )
+        )
+    return "\n".join("  ".join(f"{cell:>13}" for cell in row) for row in rows)
+
+
+def table_lengths(longest: int) -> list[int]:
+    """
+    >>> table_lengths(10000)
+    [1024, 4096, 10000]
+    """
+    lengths, length = [], 1024
+    while length < longest:
+        lengths.append(length)
+        length *= 4
+    return [*lengths, longest]
+
+
+def size(count: int) -> str:
+    """
+    >>> size(24 * 1024), size(3075 * 2**20), size(13 * 2**30)
+    ('24.0 KiB', '3,075.0 MiB', '13.0 GiB')
+    """
+    for unit, shift in (("GiB", 30), ("MiB", 20)):
+        if count >= 10 << shift or (unit == "MiB" and count >= 1 << shift):
+            return f"{count / (1 << shift):,.1f} {unit}"
+    return f"{count / 1024:,.1f} KiB"

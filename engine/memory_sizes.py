@@ -1,0 +1,70 @@
+"""Bytes from a config alone: weights, keys and values of a request, intermediates of a step."""
+
+from dataclasses import dataclass
+
+from engine.config import DTYPE_BYTES, Dtype, ExpertFormat, ModelConfig
+
+SCORES_LIMIT = 2**26
+"""Attention scores, or logits of a scored prompt, held at once (`kernels.attention`, `runner.runner`)."""
+SCORE_BYTES = 16
+"""A score as computed, scaled, masked and as a weight, at most 4 bytes each."""
+SAMPLED_LOGIT_BYTES = 48
+"""A logit through the sampler: float32 as computed, adjusted, filtered; sorted, with its index; and top_p's
+cumulated probabilities in float64."""
+
+
+@dataclass(frozen=True, slots=True)
+class KvSizes:
+    """Bytes of keys and values.
+
+    `token` is what a token takes in the full layers, `rings` what a request takes in the sliding ones,
+    whatever its length; `whole_token` is what a token would take if every layer kept everything.
+    """
+
+    token: int
+    rings: int
+    whole_token: int
+
+
+def kv_sizes(model: ModelConfig, dtype: Dtype) -> KvSizes:
+    """For 20b in bfloat16: 24 KiB a token, 3 MiB of rings a request; without rings 48 KiB a token."""
+    layer = 2 * model.num_kv_heads * model.head_dim * DTYPE_BYTES[dtype]
+    return KvSizes(
+        token=layer * len(model.full_layers),
+        rings=layer * len(model.sliding_layers) * model.window,
+        whole_token=layer * model.num_layers,
+    )
+
+
+def weights_bytes(model: ModelConfig, dtype: Dtype, experts: ExpertFormat) -> int:
+    """What `engine.model.weights.empty_weights` allocates."""
+    narrow, wide = DTYPE_BYTES[dtype], 4
+    hidden, inner = model.hidden_size, model.intermediate_size
+    heads, count = model.num_heads, model.num_experts
+    q = heads * model.head_dim
+    qkv = q + 2 * model.num_kv_heads * model.head_dim
+    attention = narrow * (qkv * (hidden + 1) + hidden * (q + 1)) + wide * (hidden + heads)
+    router = narrow * count * (hidden + 1) + wide * hidden
+    products = 0
+    for rows, columns in ((2 * inner, hidden), (hidden, inner)):
+        matrix = columns * narrow if experts == "dense" else columns // 32 * 17
+        products += count * rows * (matrix + narrow)
+    embeddings = narrow * model.vocab_size * hidden * (1 if model.tie_word_embeddings else 2)
+    return embeddings + wide * hidden + model.num_layers * (attention + router + products)
+
+
+def workspace_bytes(model: ModelConfig, dtype: Dtype, batched_tokens: int, rows: int) -> int:
+    """An estimate, from above, of what one step needs beside weights and caches.
+
+    While the layers run, the hidden states of `batched_tokens`, and the larger of attention's scores and one
+    unpacked expert; after them, the larger of the logits of `rows` sampled tokens and those of a scored
+    prompt.
+    """
+    hidden, inner = model.hidden_size, model.intermediate_size
+    qkv = (model.num_heads + 2 * model.num_kv_heads) * model.head_dim
+    states = batched_tokens * 4 * (6 * hidden + 3 * qkv + 6 * inner)
+    scores = SCORE_BYTES * min(SCORES_LIMIT, batched_tokens * model.num_heads * model.max_position)
+    expert = 2 * inner * hidden * (2 + 2 * DTYPE_BYTES[dtype])
+    sampled = SAMPLED_LOGIT_BYTES * rows * model.vocab_size
+    scored = SCORE_BYTES * min(SCORES_LIMIT, batched_tokens * model.vocab_size)
+    return max(states + max(scores, expert), sampled, scored)

@@ -1,0 +1,78 @@
+"""From a conversation to the tokens of a prompt."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import CheckpointError, RequestError
+from engine.prompt.conversation import Conversation
+from engine.prompt.harmony import HarmonyRenderer
+from engine.prompt.template import ChatTemplate
+from engine.prompt.tokenizer import Tokenizer
+
+__all__ = ["ChatRenderer", "Conversation"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRenderer:
+    """Renders a conversation by the checkpoint's own template, or in the harmony format if it has none."""
+
+    format: ChatTemplate | HarmonyRenderer
+
+    @classmethod
+    def load(cls, directory: Path, tokenizer: Tokenizer) -> "ChatRenderer":
+        """Reads chat_template.jinja, or `chat_template` in tokenizer_config.json, if `directory` has one.
+
+        Raises CheckpointError for files that cannot be read or a template that is none.
+        """
+        config = _tokenizer_config(directory / "tokenizer_config.json")
+        path = directory / "chat_template.jinja"
+        try:
+            source = path.read_text(encoding="utf-8") if path.exists() else _template(config)
+        except (OSError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"{path}: {error}") from error
+        if source is None:
+            return cls(HarmonyRenderer(tokenizer))
+        variables = {name: text for name in ("bos_token", "eos_token") if (text := _token(config.get(name)))}
+        return cls(ChatTemplate(source, tokenizer, variables))
+
+    def render(self, conversation: Conversation) -> list[int]:
+        """The prompt's token ids, in which no text of the conversation is a special token.
+
+        Raises RequestError for what cannot be rendered (param="messages" unless another field is at fault).
+        """
+        try:
+            return self.format.render(conversation)
+        except RequestError as error:
+            if error.param == "prompt":
+                raise RequestError(str(error), param="messages") from error
+            raise
+        except RecursionError as error:
+            raise RequestError("the messages or tools are nested too deeply", param="messages") from error
+
+
+def _tokenizer_config(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path}: not a JSON object")
+    return config
+
+
+def _template(config: dict[str, Any]) -> str | None:
+    """The template in a tokenizer_config.json: a string, or the one called `default` of a list."""
+    template = config.get("chat_template")
+    if isinstance(template, list):
+        template = next((entry["template"] for entry in template if entry.get("name") == "default"), None)
+    return template if isinstance(template, str) else None
+
+
+def _token(token: Any) -> str | None:
+    """A token in a tokenizer_config.json: its text, or an object with its text."""
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None

@@ -1,0 +1,153 @@
+"""A conversation as clients send it, and the same conversation as a model is shown it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from itertools import takewhile
+from typing import Any
+
+from engine.errors import RequestError
+
+Message = dict[str, Any]
+
+EFFORTS = {"none": "low", "minimal": "low", "low": "low", "medium": "medium", "high": "high"}
+"""What a client may ask for, and what the model knows of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Messages and tools in the shape of OpenAI's chat API, each message's content a string or None.
+
+    `current_date` is YYYY-MM-DD, None for today. `add_generation_prompt` ends the prompt with the beginning
+    of the assistant's next message.
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[Message, ...] = ()
+    reasoning_effort: str = "medium"
+    current_date: str | None = None
+    add_generation_prompt: bool = True
+
+    def effort(self) -> str:
+        """The reasoning effort in the model's terms. Raises RequestError for one nobody knows."""
+        if self.reasoning_effort not in EFFORTS:
+            known = ", ".join(EFFORTS)
+            raise RequestError(f"reasoning_effort must be one of {known}", param="reasoning_effort")
+        return EFFORTS[self.reasoning_effort]
+
+    def day(self) -> date:
+        """The date the model is told. Raises RequestError if it is none."""
+        if self.current_date is None:
+            return date.today()
+        try:
+            return date.fromisoformat(self.current_date)
+        except ValueError as error:
+            raise RequestError(f"current_date must be YYYY-MM-DD: {error}", param="current_date") from error
+
+    def turns(self) -> list[Message]:
+        """The messages as they are rendered.
+
+        - Instructions (system and developer messages) come first, joined into one system message.
+        - An assistant's reasoning, under whichever name it came, is `thinking`, and stands only where the
+          model is to see it again: neither in an answer nor before one, for then the reasoning is over.
+        - A message calls at most one tool. Several calls become several messages, each followed by its
+          result, as the model would have made them.
+        - A tool's message has the called tool's `name`.
+
+        Raises RequestError(param="messages") for an empty conversation, an unknown role, content that is not
+        text, a malformed call, a tool's message that answers none.
+        """
+        if not self.messages:
+            raise RequestError("messages must not be empty", param="messages")
+        turns = [_plain(message) for message in self.messages]
+        instructions = [turn["content"] for turn in turns if turn["role"] == "system"]
+        turns = list(_one_call_each([turn for turn in turns if turn["role"] != "system"]))
+        _name_tools(turns)
+        _drop_finished_reasoning(turns, keep_last=not self.add_generation_prompt)
+        head = [{"role": "system", "content": "\n\n".join(instructions)}] if instructions else []
+        return head + turns
+
+
+def _plain(message: Message) -> Message:
+    role, content = message.get("role"), message.get("content")
+    if content is not None and not isinstance(content, str):
+        raise _unrenderable(f"the content of a message must be text, got {type(content).__name__}")
+    plain = {"role": role, "content": content or ""}
+    match role:
+        case "system" | "developer":
+            plain["role"] = "system"
+        case "assistant":
+            reasoning = (
+                message.get("reasoning") or message.get("reasoning_content") or message.get("thinking")
+            )
+            if isinstance(reasoning, str) and reasoning:
+                plain["thinking"] = reasoning
+            if calls := message.get("tool_calls"):
+                plain["tool_calls"] = [_call(call) for call in calls]
+        case "tool":
+            plain["tool_call_id"] = message.get("tool_call_id")
+        case "user":
+            pass
+        case _:
+            raise _unrenderable(f"unknown role {role!r}")
+    return plain
+
+
+def _call(call: Any) -> Message:
+    function = call.get("function") if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise _unrenderable("a tool call must have a function with a name")
+    arguments = function.get("arguments")
+    if arguments is not None and not isinstance(arguments, str):
+        raise _unrenderable("the arguments of a tool call must be a string of JSON")
+    return {
+        "id": call.get("id"),
+        "type": "function",
+        "function": {"name": function["name"], "arguments": "{}" if arguments is None else arguments},
+    }
+
+
+def _one_call_each(turns: list[Message]) -> Iterator[Message]:
+    position = 0
+    while position < len(turns):
+        turn = turns[position]
+        position += 1
+        calls = turn.get("tool_calls", ())
+        if len(calls) < 2:
+            yield turn
+            continue
+        results = list(takewhile(lambda other: other["role"] == "tool", turns[position:]))
+        position += len(results)
+        for number, call in enumerate(calls):
+            yield {**(turn if number == 0 else {"role": "assistant", "content": ""}), "tool_calls": [call]}
+            yield from (result for result in results if result["tool_call_id"] == call["id"])
+        made = {call["id"] for call in calls}
+        yield from (result for result in results if result["tool_call_id"] not in made)
+
+
+def _name_tools(turns: list[Message]) -> None:
+    names: dict[Any, str] = {}
+    latest: str | None = None
+    for turn in turns:
+        for call in turn.get("tool_calls", ()):
+            latest = names[call["id"]] = call["function"]["name"]
+        if turn["role"] == "tool":
+            name = names.get(turn["tool_call_id"], latest)
+            if name is None:
+                raise _unrenderable("a tool's message must follow an assistant's message with a tool call")
+            turn["name"] = name
+
+
+def _drop_finished_reasoning(turns: list[Message], *, keep_last: bool) -> None:
+    answered = False
+    for turn in reversed(turns):
+        if turn["role"] != "assistant":
+            continue
+        is_answer = "tool_calls" not in turn
+        if answered or (is_answer and not (keep_last and turn is turns[-1])):
+            turn.pop("thinking", None)
+        answered = answered or is_answer
+
+
+def _unrenderable(message: str) -> RequestError:
+    return RequestError(message, param="messages")

@@ -1,0 +1,92 @@
+"""From a configuration to a running engine: read the config, plan the memory, load the weights, make the caches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from engine.cache.paged import PagedCache
+from engine.cache.rolling import RollingCache
+from engine.checkpoint.config_json import read_expert_format, read_model_config
+from engine.checkpoint.dummy import fill_random
+from engine.checkpoint.load import load_weights
+from engine.checkpoint.verify import verify_checkpoint
+from engine.config import EngineConfig
+from engine.device import free_bytes, pick_device
+from engine.engine import Engine
+from engine.errors import ConfigError
+from engine.kernels.table import select_ops
+from engine.memory_plan import MemoryPlan, describe, plan_memory
+from engine.memory_sizes import weights_bytes
+from engine.model.gpt_oss import GptOss
+from engine.model.weights import TORCH_DTYPES, empty_weights
+from engine.runner.runner import Runner
+from engine.scheduler.scheduler import Scheduler
+from engine.streams import EngineInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A running engine, the memory plan it was made by, and what clients may know."""
+
+    engine: Engine
+    plan: MemoryPlan
+    info: EngineInfo
+
+    @property
+    def description(self) -> str:
+        """The memory plan in words."""
+        return f"device    {self.info.device}\n{describe(self.plan)}"
+
+
+def start_engine(config: EngineConfig, progress: Callable[[int, int], None] | None = None) -> Started:
+    """Loads the checkpoint and builds the engine; `progress(done, total)` is in bytes of weights.
+
+    Raises CheckpointError, ConfigError or MemoryPlanError before any weight is read.
+    """
+    model_config = read_model_config(config.model)
+    device, dtype = pick_device(config.device), TORCH_DTYPES[config.dtype]
+    manifest = None if config.load_format == "dummy" else verify_checkpoint(config.model, model_config)
+    experts = read_expert_format(config.model) if manifest is None else manifest.experts
+    plan = plan_memory(
+        model_config,
+        config,
+        weights_bytes=weights_bytes(model_config, config.dtype, experts),
+        device_bytes=free_bytes(device),
+        on_gpu=device.type == "cuda",
+    )
+    if config.max_num_batched_tokens < plan.max_num_seqs:
+        raise ConfigError(
+            f"--max-num-batched-tokens {config.max_num_batched_tokens} must be at least --max-num-seqs "
+            f"{plan.max_num_seqs}: every running request may decode in one step"
+        )
+    weights = empty_weights(model_config, experts, config.dtype, device)
+    if manifest is None:
+        fill_random(weights, config.seed)
+    else:
+        load_weights(manifest, weights, progress or (lambda done, total: None))
+    engine = Engine(
+        Runner(
+            GptOss(model_config, weights, select_ops(device)),
+            RollingCache(model_config, plan.max_num_seqs, dtype, device),
+            PagedCache(model_config, plan.num_pages, plan.page_size, dtype, device),
+            device,
+        ),
+        Scheduler(
+            slots=plan.max_num_seqs,
+            pages=plan.num_pages,
+            page_size=plan.page_size,
+            max_batched_tokens=config.max_num_batched_tokens,
+        ),
+        max_model_len=plan.max_model_len,
+        seed=config.seed,
+        poison_freed=config.poison_freed,
+    )
+    info = EngineInfo(
+        max_model_len=plan.max_model_len,
+        max_num_seqs=plan.max_num_seqs,
+        vocab_size=model_config.vocab_size,
+        eos_token_ids=model_config.eos_token_ids,
+        device=str(device),
+        weights_bytes=plan.weights_bytes,
+        kv_cache_bytes=plan.kv_cache_bytes,
+    )
+    return Started(engine, plan, info)

@@ -1,0 +1,122 @@
+"""Every error as an HTTP answer: the only place with status codes.
+
+The body is always `{"error": {"message", "type", "param", "code"}}`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from engine.errors import (
+    CarouselError,
+    EngineNotReadyError,
+    GenerationError,
+    QueueFullError,
+    RequestError,
+)
+
+NOT_READY_RETRY_SECONDS = 1
+
+
+class UnknownModelError(RequestError):
+    """The request names a model that is not served here."""
+
+
+class BodyTooLargeError(RequestError):
+    """The request's body exceeds the limit."""
+
+
+class UnsupportedMediaTypeError(RequestError):
+    """The request's body is not declared as JSON."""
+
+
+class ClientDisconnectedError(Exception):
+    """The client is gone: nobody reads the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a class of errors is reported. An error's own `code` goes before this one."""
+
+    status: int
+    type: str
+    code: str | None = None
+
+
+KINDS: dict[type[BaseException], Kind] = {
+    UnknownModelError: Kind(404, "not_found_error", "model_not_found"),
+    BodyTooLargeError: Kind(413, "invalid_request_error", "body_too_large"),
+    UnsupportedMediaTypeError: Kind(415, "invalid_request_error", "unsupported_media_type"),
+    RequestError: Kind(400, "invalid_request_error"),
+    QueueFullError: Kind(429, "rate_limit_error", "queue_full"),
+    EngineNotReadyError: Kind(503, "service_unavailable_error", "engine_not_ready"),
+    GenerationError: Kind(500, "server_error", "generation_failed"),
+    CarouselError: Kind(500, "server_error"),
+    BaseException: Kind(500, "server_error", "internal_error"),
+}
+
+HTTP_KINDS = {
+    404: Kind(404, "not_found_error", "unknown_url"),
+    405: Kind(405, "invalid_request_error", "method_not_allowed"),
+}
+
+
+def kind_of(error: BaseException) -> Kind:
+    return next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
+
+
+def error_body(error: BaseException) -> dict[str, Any]:
+    """The body of an error answer, or an error event's data. Unforeseen errors keep their details."""
+    kind = kind_of(error)
+    message = str(error) if isinstance(error, CarouselError) else "the server failed to answer this request"
+    param = error.param if isinstance(error, RequestError) else None
+    code = (error.code if isinstance(error, RequestError) else None) or kind.code
+    return body(message, kind.type, param, code)
+
+
+def body(message: str, error_type: str, param: str | None, code: str | None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": error_type, "param": param, "code": code}}
+
+
+def error_response(error: BaseException) -> Response:
+    kind = kind_of(error)
+    headers: dict[str, str] = {}
+    if isinstance(error, QueueFullError):
+        headers["retry-after"] = str(error.retry_after)
+    elif isinstance(error, EngineNotReadyError):
+        headers["retry-after"] = str(NOT_READY_RETRY_SECONDS)
+    elif isinstance(error, BodyTooLargeError):
+        headers["connection"] = "close"  # The rest of the body is not read.
+    return JSONResponse(error_body(error), kind.status, headers)
+
+
+def http_error_response(status: int, message: str, headers: Mapping[str, str] | None) -> Response:
+    """The answer to an error the routing found: an unknown path, a wrong method."""
+    kind = HTTP_KINDS.get(status, Kind(status, "invalid_request_error"))
+    return JSONResponse(body(message, kind.type, None, kind.code), status, headers)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    @app.exception_handler(CarouselError)
+    async def carousel_error(request: Request, error: Exception) -> Response:
+        return error_response(error)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        message = f"{error.detail}: {request.method} {request.url.path}"
+        return http_error_response(error.status_code, message, error.headers)
+
+    @app.exception_handler(ClientDisconnectedError)
+    async def client_disconnected(request: Request, error: Exception) -> Response:
+        return Response(status_code=499)  # Nginx's "client closed request"; nobody reads it.
+
+    @app.exception_handler(Exception)
+    async def unforeseen_error(request: Request, error: Exception) -> Response:
+        response = error_response(error)
+        response.headers["x-request-id"] = request.state.request_id  # Sent from outside of the middleware.
+        return response

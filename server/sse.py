@@ -1,0 +1,81 @@
+"""Server-sent events: chunks out as `data:` lines, comments while nothing flows."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from engine.errors import CarouselError
+from server.disconnect import until_disconnect
+from server.errors import ClientDisconnectedError, error_body
+
+PING = b": ping\n\n"
+DONE = b"data: [DONE]\n\n"
+
+
+def data(payload: str) -> bytes:
+    return f"data: {payload}\n\n".encode()
+
+
+class EventSourceResponse(Response):
+    """Sends each JSON text of `payloads` as an event, then `[DONE]`.
+
+    An error while streaming is sent as a last event `{"error": {…}}` in the place of `[DONE]`. When the
+    client leaves, `payloads` is closed at once. `on_close` is called in any case, even if nothing was sent.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, payloads: AsyncGenerator[str, None], *, on_close: Callable[[], None], ping_seconds: float
+    ) -> None:
+        super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._payloads = payloads
+        self._on_close = on_close
+        self._ping_seconds = ping_seconds
+        self._last_sent = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with suppress(ClientDisconnectedError):
+                await until_disconnect(receive, self._stream(send))
+        finally:
+            self._on_close()
+
+    async def _stream(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        pinging = asyncio.create_task(self._ping(send))
+        try:
+            last = await self._send_payloads(send)
+        except CarouselError as error:
+            last = data(json.dumps(error_body(error)))
+        except Exception as error:
+            await self._send(send, data(json.dumps(error_body(error))))
+            raise
+        finally:
+            pinging.cancel()
+        await send({"type": "http.response.body", "body": last, "more_body": False})
+
+    async def _send_payloads(self, send: Send) -> bytes:
+        async with aclosing(self._payloads) as payloads:
+            async for payload in payloads:
+                await self._send(send, data(payload))
+        return DONE
+
+    async def _send(self, send: Send, body: bytes) -> None:
+        self._last_sent = asyncio.get_running_loop().time()
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def _ping(self, send: Send) -> None:
+        now = asyncio.get_running_loop().time
+        self._last_sent = now()
+        while True:
+            silent = now() - self._last_sent
+            if silent < self._ping_seconds:
+                await asyncio.sleep(self._ping_seconds - silent)
+            else:
+                await self._send(send, PING)

@@ -1,0 +1,122 @@
+"""One choice of an answer, put together from its token events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from engine.errors import GenerationError
+from engine.prompt.stop_strings import StopStrings
+from engine.request import FinishReason, Request, TokenEvent, TokenLogprob
+from server.translate.readers import Part, Reader, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A token of the content. `offset` is how many characters of content had been completed before it."""
+
+    token_id: int
+    logprob: TokenLogprob | None
+    offset: int
+
+
+@dataclass(slots=True)
+class Piece:
+    """New text of one part, and the content's tokens read since the last piece, if they are scored."""
+
+    part: Part
+    text: str
+    scored: list[Scored] = field(default_factory=list)
+
+
+class Assembler:
+    """Token events in, pieces of text out: whole characters, nothing of a stop string.
+
+    `echo` puts the prompt before the content. Once `finish_reason` is set there is nothing more to
+    feed; if the request is still running then, a stop string was found and it should be aborted.
+    """
+
+    def __init__(self, index: int, request: Request, reader: Reader, *, echo: bool = False) -> None:
+        self.index = index
+        self.completion_tokens = 0
+        self.reasoning_tokens = 0
+        self.finish_reason: str | None = None
+        self.stop_reason: str | int | None = None
+        self._sampling = request.sampling
+        self._reader = reader
+        self._stops = StopStrings(request.sampling.stop)
+        self._echo: Sequence[int] = request.prompt_token_ids if echo else ()
+        self._characters = 0
+        self._scored: list[Scored] = []
+
+    def feed(self, event: TokenEvent) -> list[Piece]:
+        """Raises GenerationError if the engine gave the request up."""
+        if event.finish_reason in (FinishReason.ABORT, FinishReason.ERROR):
+            raise GenerationError(event.error or "the request was aborted")
+        spans = self._read_prompt(event)
+        for at, token_id in enumerate(event.token_ids):
+            stops = event.stop_token_id is not None and at == len(event.token_ids) - 1
+            reading = self._reader.feed(token_id, shown=not stops)
+            self.completion_tokens += 1
+            self.reasoning_tokens += reading.part == "reasoning"
+            if reading.part == "content" and event.logprobs:
+                self._score(token_id, event.logprobs[at])
+            spans += self._before_stop(reading.spans)
+            if self._stops.matched is not None:
+                self.finish_reason, self.stop_reason = "stop", self._stops.matched
+                return self._pieces(spans)
+        if event.finish_reason is not None:
+            spans += self._finish(event)
+        return self._pieces(spans)
+
+    def _read_prompt(self, event: TokenEvent) -> list[Span]:
+        """The echo, with the event that ends the prompt. Stop strings do not look at it."""
+        spans: list[Span] = []
+        for at, token_id in enumerate(self._echo):
+            reading = self._reader.feed(token_id)
+            if event.prompt_logprobs is not None:
+                self._score(token_id, event.prompt_logprobs[at])
+            self._characters += sum(len(span.text) for span in reading.spans)
+            spans += reading.spans
+        self._echo = ()
+        return spans
+
+    def _score(self, token_id: int, logprob: TokenLogprob | None) -> None:
+        self._scored.append(Scored(token_id, logprob, self._characters))
+
+    def _before_stop(self, spans: Sequence[Span]) -> list[Span]:
+        """The spans, of which only the content is searched for stop strings."""
+        shown = []
+        for span in spans:
+            text = span.text
+            if span.part == "content":
+                self._characters += len(text)
+                text = self._stops.feed(text)
+            shown.append(Span(span.part, text))
+        return shown
+
+    def _finish(self, event: TokenEvent) -> list[Span]:
+        spans = self._before_stop(self._reader.flush())
+        if self._stops.matched is not None:
+            self.finish_reason, self.stop_reason = "stop", self._stops.matched
+            return spans
+        self.finish_reason = "length" if event.finish_reason is FinishReason.LENGTH else "stop"
+        if event.stop_token_id in self._sampling.stop_token_ids:
+            self.stop_reason = event.stop_token_id
+        return [*spans, Span("content", self._stops.flush())]
+
+    def _pieces(self, spans: Sequence[Span]) -> list[Piece]:
+        """Neighbouring spans of a part as one piece. Scores go with the first content, or the end."""
+        pieces: list[Piece] = []
+        for span in spans:
+            if not span.text:
+                continue
+            if pieces and pieces[-1].part == span.part:
+                pieces[-1].text += span.text
+            else:
+                pieces.append(Piece(span.part, span.text))
+        carrier = next((piece for piece in pieces if piece.part == "content"), None)
+        if carrier is None and self.finish_reason is not None and self._scored:
+            carrier = Piece("content", "")
+            pieces.append(carrier)
+        if carrier is not None:
+            carrier.scored, self._scored = self._scored, []
+        return pieces

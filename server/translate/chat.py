@@ -1,0 +1,148 @@
+"""`/v1/chat/completions`: from its request to the engine's requests, and from token events to its answer."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from engine.errors import RequestError
+from engine.prompt.chat import Conversation
+from engine.prompt.tokenizer import Tokenizer
+from engine.streams import EventStream
+from server.schemas.chat import (
+    ChatChoice,
+    ChatChunk,
+    ChatChunkChoice,
+    ChatCompletion,
+    ChatDelta,
+    ChatLogprobs,
+    ChatMessage,
+    ChatRequest,
+    TokenLogprob,
+    TopLogprob,
+)
+from server.schemas.messages import Message
+from server.schemas.usage import Usage
+from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_json
+from server.translate.assembler import Assembler, Piece, Scored
+from server.translate.readers import ChatReader
+from server.translate.requests import engine_requests
+
+
+def conversation(
+    messages: Sequence[Message], *, reasoning_effort: str = "medium", current_date: str | None = None
+) -> Conversation:
+    """The messages as the renderer takes them."""
+    plain = tuple(message.model_dump(exclude_none=True) for message in messages)
+    return Conversation(plain, reasoning_effort=reasoning_effort, current_date=current_date)
+
+
+class ChatAnswer:
+    """One answer: `requests` go to the engine, whose events then become a `stream` or are `collect`ed.
+
+    `prompt` is the rendered conversation. Raises RequestError for a value out of range.
+    """
+
+    def __init__(
+        self, identity: Identity, body: ChatRequest, prompt: Sequence[int], tokenizer: Tokenizer
+    ) -> None:
+        max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+        if max_tokens == 0:
+            raise RequestError("max_tokens must be at least 1", param="max_tokens")
+        self._identity = identity
+        self._body = body
+        self._tokenizer = tokenizer
+        self.requests = engine_requests(
+            identity["id"],
+            [prompt],
+            body,
+            max_tokens=max_tokens,
+            logprobs=body.top_logprobs if body.logprobs else None,
+        )
+        self._choices = {
+            request.id: Assembler(index, request, ChatReader(tokenizer))
+            for index, request in enumerate(self.requests)
+        }
+
+    def stream(self, events: EventStream) -> AsyncGenerator[str, None]:
+        """The chunks of a streamed answer, as JSON."""
+        return stream_json(self._chunks(events), self._usage_chunk, self._body.stream_options)
+
+    async def collect(self, events: EventStream) -> ChatCompletion:
+        """The whole answer: its stream, put together."""
+        parts: list[list[ChatChunkChoice]] = [[] for _ in self.requests]
+        async with aclosing(self._chunks(events)) as chunks:
+            async for chunk in chunks:
+                for part in chunk.choices:
+                    parts[part.index].append(part)
+        return ChatCompletion(
+            **self._identity,
+            object="chat.completion",
+            choices=[self._joined(choice) for choice in parts],
+            usage=self._usage(),
+        )
+
+    async def _chunks(self, events: EventStream) -> AsyncGenerator[ChatChunk, None]:
+        for choice in self._choices.values():
+            yield self._chunk(choice, ChatDelta(role="assistant", content=""))
+        async with aclosing(read_pieces(events, self._choices)) as read:
+            async for choice, pieces in read:
+                for piece in pieces:
+                    if piece.part == "content" or self._body.include_reasoning:
+                        yield self._chunk(choice, _delta(piece), self._logprobs(piece.scored))
+                if choice.finish_reason is not None:
+                    yield self._chunk(choice, ChatDelta(), end=True)
+
+    def _chunk(
+        self, choice: Assembler, delta: ChatDelta, logprobs: ChatLogprobs | None = None, *, end: bool = False
+    ) -> ChatChunk:
+        part = ChatChunkChoice(index=choice.index, delta=delta, logprobs=logprobs, finish_reason=None)
+        if end:
+            part.finish_reason, part.stop_reason = choice.finish_reason, choice.stop_reason
+        return ChatChunk(**self._identity, object="chat.completion.chunk", choices=[part])
+
+    def _usage_chunk(self) -> ChatChunk:
+        return ChatChunk(**self._identity, object="chat.completion.chunk", choices=[], usage=self._usage())
+
+    def _usage(self) -> Usage:
+        return count_usage(self.requests, self._body.n, self._choices.values())
+
+    def _logprobs(self, scored: Sequence[Scored]) -> ChatLogprobs | None:
+        if not scored:
+            return None
+        return ChatLogprobs(content=[self._scored(token) for token in scored], refusal=None)
+
+    def _scored(self, token: Scored) -> TokenLogprob:
+        assert token.logprob is not None
+        chosen = self._candidate(token.token_id, token.logprob.logprob)
+        return TokenLogprob(
+            **chosen.model_dump(),
+            top_logprobs=[self._candidate(token_id, logprob) for token_id, logprob in token.logprob.top],
+        )
+
+    def _candidate(self, token_id: int, logprob: float) -> TopLogprob:
+        return TopLogprob(
+            token=self._tokenizer.token_text(token_id),
+            logprob=finite(logprob),
+            bytes=list(self._tokenizer.token_bytes(token_id)),
+        )
+
+    def _joined(self, parts: Sequence[ChatChunkChoice]) -> ChatChoice:
+        """One choice from its chunks, of which the first has the role and the last the end."""
+        contents = [part.delta.content for part in parts[1:] if part.delta.content is not None]
+        reasonings = [part.delta.reasoning for part in parts if part.delta.reasoning is not None]
+        message = ChatMessage(role="assistant", content="".join(contents) if contents else None, refusal=None)
+        if self._body.include_reasoning:
+            message.reasoning = message.reasoning_content = "".join(reasonings) if reasonings else None
+        scored = [token for part in parts if part.logprobs is not None for token in part.logprobs.content]
+        return ChatChoice(
+            index=parts[-1].index,
+            message=message,
+            logprobs=ChatLogprobs(content=scored, refusal=None) if self._body.logprobs else None,
+            finish_reason=parts[-1].finish_reason or "stop",
+            stop_reason=parts[-1].stop_reason,
+        )
+
+
+def _delta(piece: Piece) -> ChatDelta:
+    if piece.part == "content":
+        return ChatDelta(content=piece.text)
+    return ChatDelta(reasoning=piece.text, reasoning_content=piece.text)

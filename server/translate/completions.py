@@ -1,0 +1,136 @@
+"""`/v1/completions`: from its request to the engine's requests, and from token events to its answer."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from engine.prompt.tokenizer import Tokenizer
+from engine.request import TokenLogprob
+from engine.streams import EventStream
+from server.schemas.completions import (
+    DEFAULT_MAX_TOKENS,
+    Completion,
+    CompletionChoice,
+    CompletionLogprobs,
+    CompletionRequest,
+)
+from server.schemas.usage import Usage
+from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_json
+from server.translate.assembler import Assembler, Scored
+from server.translate.readers import PlainReader
+from server.translate.requests import engine_requests
+
+
+class CompletionAnswer:
+    """One answer: `requests` go to the engine, whose events then become a `stream` or are `collect`ed.
+
+    `prompts` are the body's prompts as token ids. Raises RequestError for a value out of range.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        body: CompletionRequest,
+        prompts: Sequence[Sequence[int]],
+        tokenizer: Tokenizer,
+    ) -> None:
+        self._identity = identity
+        self._body = body
+        self._tokenizer = tokenizer
+        self.requests = engine_requests(
+            identity["id"],
+            prompts,
+            body,
+            max_tokens=DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens,
+            logprobs=body.logprobs,
+            prompt_logprobs=body.logprobs if body.echo else None,
+        )
+        self._choices = {
+            request.id: Assembler(index, request, PlainReader(tokenizer), echo=body.echo)
+            for index, request in enumerate(self.requests)
+        }
+
+    def stream(self, events: EventStream) -> AsyncGenerator[str, None]:
+        """The chunks of a streamed answer, as JSON."""
+        return stream_json(self._chunks(events), self._usage_chunk, self._body.stream_options)
+
+    async def collect(self, events: EventStream) -> Completion:
+        """The whole answer: its stream, put together."""
+        parts: list[list[CompletionChoice]] = [[] for _ in self.requests]
+        async with aclosing(self._chunks(events)) as chunks:
+            async for chunk in chunks:
+                for part in chunk.choices:
+                    parts[part.index].append(part)
+        return self._completion([self._joined(choice) for choice in parts], usage=self._usage())
+
+    async def _chunks(self, events: EventStream) -> AsyncGenerator[Completion, None]:
+        async with aclosing(read_pieces(events, self._choices)) as read:
+            async for choice, pieces in read:
+                for piece in pieces:
+                    logprobs = self._logprobs(piece.scored)
+                    yield self._completion(
+                        [
+                            CompletionChoice(
+                                index=choice.index, text=piece.text, logprobs=logprobs, finish_reason=None
+                            )
+                        ]
+                    )
+                if choice.finish_reason is not None:
+                    yield self._completion([_end(choice)])
+
+    def _completion(self, choices: list[CompletionChoice], **usage: Usage) -> Completion:
+        return Completion(**self._identity, object="text_completion", choices=choices, **usage)
+
+    def _usage_chunk(self) -> Completion:
+        return self._completion([], usage=self._usage())
+
+    def _usage(self) -> Usage:
+        return count_usage(self.requests, self._body.n, self._choices.values())
+
+    def _logprobs(self, scored: Sequence[Scored]) -> CompletionLogprobs | None:
+        if self._body.logprobs is None:
+            return None
+        text = self._tokenizer.token_text
+        return CompletionLogprobs(
+            tokens=[text(token.token_id) for token in scored],
+            token_logprobs=[
+                None if token.logprob is None else finite(token.logprob.logprob) for token in scored
+            ],
+            top_logprobs=[None if token.logprob is None else self._top(token.logprob) for token in scored],
+            text_offset=[token.offset for token in scored],
+        )
+
+    def _top(self, position: TokenLogprob) -> dict[str, float]:
+        """The most likely tokens by their text, and the chosen one even if it is not among them.
+
+        Of tokens with the same text (parts of characters), the chosen one is kept, else the likeliest.
+        """
+        candidates = [*reversed(position.top), (position.token_id, position.logprob)]
+        return {self._tokenizer.token_text(token_id): finite(logprob) for token_id, logprob in candidates}
+
+    def _joined(self, parts: Sequence[CompletionChoice]) -> CompletionChoice:
+        last = parts[-1]
+        logprobs = [part.logprobs for part in parts if part.logprobs is not None]
+        return CompletionChoice(
+            index=last.index,
+            text="".join(part.text for part in parts),
+            logprobs=None
+            if self._body.logprobs is None
+            else CompletionLogprobs(
+                tokens=[token for part in logprobs for token in part.tokens],
+                token_logprobs=[value for part in logprobs for value in part.token_logprobs],
+                top_logprobs=[top for part in logprobs for top in part.top_logprobs],
+                text_offset=[offset for part in logprobs for offset in part.text_offset],
+            ),
+            finish_reason=last.finish_reason,
+            stop_reason=last.stop_reason,
+        )
+
+
+def _end(choice: Assembler) -> CompletionChoice:
+    return CompletionChoice(
+        index=choice.index,
+        text="",
+        logprobs=None,
+        finish_reason=choice.finish_reason,
+        stop_reason=choice.stop_reason,
+    )

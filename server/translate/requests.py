@@ -1,0 +1,90 @@
+"""From a request's fields to the engine's requests, one per prompt and choice."""
+
+import re
+from collections.abc import Sequence
+
+from engine.errors import RequestError
+from engine.request import MAX_LOGIT_BIAS, SEED_BITS, Request, SamplingParams, at_most
+from server.schemas.sampling import SamplingFields
+
+TOKEN_ID = re.compile(r"-?[0-9]{1,20}")
+
+
+def engine_requests(
+    response_id: str,
+    prompts: Sequence[Sequence[int]],
+    fields: SamplingFields,
+    *,
+    max_tokens: int | None,
+    logprobs: int | None,
+    prompt_logprobs: int | None = None,
+) -> list[Request]:
+    """One request per prompt and choice, prompt by prompt, named `ID-PROMPT-CHOICE`.
+
+    With a seed, each choice of a prompt has a seed of its own, the first one the seed given.
+    Raises RequestError.
+    """
+    choices = [
+        sampling_params(
+            fields, choice, max_tokens=max_tokens, logprobs=logprobs, prompt_logprobs=prompt_logprobs
+        )
+        for choice in range(fields.n)
+    ]
+    return [
+        Request(
+            id=f"{response_id}-{at}-{choice}",
+            prompt_token_ids=tuple(prompt),
+            sampling=sampling,
+            priority=fields.priority,
+        )
+        for at, prompt in enumerate(prompts)
+        for choice, sampling in enumerate(choices)
+    ]
+
+
+def sampling_params(
+    fields: SamplingFields,
+    choice: int,
+    *,
+    max_tokens: int | None,
+    logprobs: int | None,
+    prompt_logprobs: int | None,
+) -> SamplingParams:
+    """Raises RequestError for a value out of range."""
+    return SamplingParams(
+        max_tokens=max_tokens,
+        min_tokens=fields.min_tokens,
+        temperature=fields.temperature,
+        top_p=fields.top_p,
+        top_k=0 if fields.top_k == -1 else fields.top_k,
+        min_p=fields.min_p,
+        seed=None if fields.seed is None else nth_seed(fields.seed, choice),
+        presence_penalty=fields.presence_penalty,
+        frequency_penalty=fields.frequency_penalty,
+        repetition_penalty=fields.repetition_penalty,
+        logit_bias=logit_bias(fields.logit_bias),
+        stop=(fields.stop,) if isinstance(fields.stop, str) else tuple(fields.stop),
+        stop_token_ids=tuple(fields.stop_token_ids),
+        ignore_eos=fields.ignore_eos,
+        logprobs=logprobs,
+        prompt_logprobs=prompt_logprobs,
+    )
+
+
+def nth_seed(seed: int, choice: int) -> int:
+    """`seed + choice`, starting over at 0 where that is no longer a seed.
+
+    >>> nth_seed(-1, 2), nth_seed(2**64 - 1, 0), nth_seed(2**64 - 1, 2)
+    (1, 18446744073709551615, 1)
+    """
+    wraps = seed < 2**SEED_BITS <= seed + choice
+    return seed + choice - (2**SEED_BITS if wraps else 0)
+
+
+def logit_bias(biases: dict[str, float]) -> dict[int, float]:
+    """JSON's string keys as token ids. Raises RequestError for one that is no number."""
+    at_most("logit_bias", len(biases), MAX_LOGIT_BIAS)
+    for key in biases:
+        if not TOKEN_ID.fullmatch(key):
+            raise RequestError(f"logit_bias: {key[:40]!r} is not a token id", param="logit_bias")
+    return {int(key): bias for key, bias in biases.items()}

@@ -1,0 +1,176 @@
+"""The engine in its own process: the same tokens through the pipe, and its death is noticed."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.config import EngineConfig, ModelConfig, RopeConfig
+from engine.errors import EngineNotReadyError, GenerationError, QueueFullError, RequestError
+from engine.process.supervisor import EngineProcess
+from engine.request import Request, SamplingParams, TokenEvent
+from engine.streams import EventStream
+from tests.checkpoints import write_checkpoint
+from tests.engines import TEST_CONFIG, build_engine, run, tokens
+
+MODEL = ModelConfig(
+    vocab_size=64,
+    hidden_size=32,
+    intermediate_size=32,
+    num_heads=2,
+    num_kv_heads=1,
+    head_dim=16,
+    num_experts=4,
+    experts_per_token=2,
+    window=8,
+    layer_types=("sliding_attention", "full_attention"),
+    max_position=4096,
+    rope=RopeConfig(theta=10000.0),
+)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint")
+    write_checkpoint(path, MODEL, seed=1)
+    return path
+
+
+@pytest.fixture
+def config(directory: Path) -> EngineConfig:
+    return replace(TEST_CONFIG, model=directory, max_num_seqs=2, max_waiting=2, max_model_len=4096)
+
+
+@pytest.fixture
+async def engine(config: EngineConfig) -> AsyncIterator[EngineProcess]:
+    process = EngineProcess(config)
+    await process.start()
+    await ready(process)
+    yield process
+    await process.stop()
+
+
+async def ready(process: EngineProcess) -> None:
+    async with asyncio.timeout(60):
+        while process.status.phase == "loading":
+            await asyncio.sleep(0.01)
+    assert process.status.phase == "ready", process.status
+
+
+async def collect(stream: EventStream) -> dict[str, list[TokenEvent]]:
+    events: dict[str, list[TokenEvent]] = {}
+    async with stream, asyncio.timeout(60):
+        async for event in stream:
+            events.setdefault(event.request_id, []).append(event)
+    return events
+
+
+def request(name: str, max_tokens: int = 20, prompt: int = 10) -> Request:
+    sampling = SamplingParams(max_tokens=max_tokens, seed=7, logprobs=2, prompt_logprobs=1, logit_bias={5: 1.5})
+    return Request(id=name, prompt_token_ids=tuple(range(1, prompt + 1)), sampling=sampling)
+
+
+async def test_the_same_tokens_as_in_this_process(engine: EngineProcess, directory: Path) -> None:
+    requests = [request("a"), request("b", prompt=17)]
+    through_the_pipe = await collect(engine.submit(requests))
+    here = run(build_engine(directory, max_num_seqs=2, max_model_len=4096), requests)
+    assert {name: tokens(events) for name, events in through_the_pipe.items()} == {
+        name: tokens(events) for name, events in here.items()
+    }
+    assert through_the_pipe["a"][0].prompt_logprobs == here["a"][0].prompt_logprobs
+    assert through_the_pipe["a"][-1].finish_reason == here["a"][-1].finish_reason
+    assert engine.in_flight == 0
+
+
+async def test_leaving_the_stream_frees_the_request(engine: EngineProcess) -> None:
+    async with engine.submit([request("long", max_tokens=4000)]) as stream:
+        async for _ in stream:
+            break
+    assert engine.in_flight == 0
+    assert len(tokens((await collect(engine.submit([request("next")])))["next"])) == 20
+
+
+async def test_one_of_a_group_can_end_early(engine: EngineProcess) -> None:
+    seen: list[str] = []
+    async with engine.submit([request("a", max_tokens=4000), request("b", max_tokens=30)]) as stream:
+        async for event in stream:
+            seen.append(event.request_id)
+            if seen.count("a") == 3:
+                stream.abort("a")
+    assert (seen.count("a"), seen.count("b")) == (3, 30)
+
+
+async def test_a_full_queue_takes_all_or_nothing(engine: EngineProcess) -> None:
+    with engine_requests(engine, 3) as streams:
+        with pytest.raises(QueueFullError, match="3 requests are running or waiting, 4 is the limit"):
+            engine.submit([request("x"), request("y")])
+        streams.append(engine.submit([request("z")]))
+        with pytest.raises(QueueFullError):
+            engine.submit([request("w")])
+    assert engine.in_flight == 0
+
+
+class engine_requests:  # noqa: N801
+    """Long requests that run for the length of a block."""
+
+    def __init__(self, engine: EngineProcess, count: int) -> None:
+        self.streams = [engine.submit([request(f"long-{i}", max_tokens=4000)]) for i in range(count)]
+
+    def __enter__(self) -> list[EventStream]:
+        return self.streams
+
+    def __exit__(self, *exc_info: object) -> None:
+        for stream in self.streams:
+            stream.close()
+
+
+async def test_a_bad_request_is_refused_before_it_is_sent(engine: EngineProcess) -> None:
+    with pytest.raises(RequestError, match="token id 64"):
+        engine.submit([replace(request("a"), prompt_token_ids=(64,))])
+    assert engine.in_flight == 0
+
+
+async def test_a_killed_engine_is_noticed(engine: EngineProcess) -> None:
+    stream = engine.submit([request("a", max_tokens=4000)])
+    await anext(stream)
+    assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGKILL)
+    with pytest.raises(GenerationError, match="the engine process ended"):
+        async with asyncio.timeout(5):
+            async for _ in stream:
+                pass
+    assert engine.status.phase == "dead"
+    with pytest.raises(EngineNotReadyError, match="dead"):
+        engine.submit([request("b")])
+
+
+async def test_a_stopped_engine_ends_its_streams(config: EngineConfig) -> None:
+    process = EngineProcess(config)
+    await process.start()
+    with pytest.raises(EngineNotReadyError):
+        process.submit([request("early")])
+    await ready(process)
+    stream = process.submit([request("a", max_tokens=4000)])
+    await anext(stream)
+    await process.stop()
+    with pytest.raises(GenerationError, match="stopped"):
+        async for _ in stream:
+            pass
+
+
+async def test_a_checkpoint_that_cannot_be_loaded_says_why(config: EngineConfig, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, MODEL)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    process = EngineProcess(replace(config, model=tmp_path))
+    await process.start()
+    async with asyncio.timeout(60):
+        while process.status.phase == "loading":
+            await asyncio.sleep(0.01)
+    assert process.status.phase == "dead"
+    assert "model.safetensors" in process.status.message
+    await process.stop()

@@ -1,0 +1,250 @@
+"""The memory plan: the published models' numbers, the rules, and that what is planned is allocated."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.cache.paged import PagedCache
+from engine.cache.rolling import RollingCache
+from engine.config import Dtype, EngineConfig, ExpertFormat, ModelConfig, RopeConfig
+from engine.errors import ConfigError, MemoryPlanError
+from engine.kernels import attention
+from engine.memory_plan import MemoryPlan, context_table, describe, plan_memory, size, table_lengths
+from engine.memory_sizes import SCORES_LIMIT, kv_sizes, weights_bytes, workspace_bytes
+from engine.model.weights import TORCH_DTYPES, empty_weights
+from engine.runner import runner
+from tests.checkpoints import small_config
+
+KIB, MIB, GIB = 2**10, 2**20, 2**30
+
+GPT_OSS_20B = ModelConfig(
+    vocab_size=201088,
+    hidden_size=2880,
+    intermediate_size=2880,
+    num_heads=64,
+    num_kv_heads=8,
+    head_dim=64,
+    num_experts=32,
+    experts_per_token=4,
+    window=128,
+    layer_types=("sliding_attention", "full_attention") * 12,
+    max_position=131072,
+    rope=RopeConfig(theta=150000.0, factor=32.0),
+)
+GPT_OSS_120B = replace(GPT_OSS_20B, num_experts=128, layer_types=("sliding_attention", "full_attention") * 18)
+
+
+def plan(
+    model: ModelConfig = GPT_OSS_20B,
+    *,
+    weights: int = 13 * GIB,
+    memory: int = 80 * GIB,
+    gpu: bool = True,
+    **engine: Any,
+) -> MemoryPlan:
+    config = EngineConfig(model=Path(), **engine)
+    return plan_memory(model, config, weights_bytes=weights, device_bytes=memory, on_gpu=gpu)
+
+
+def test_20b_takes_24_kib_a_token_and_3_mib_of_rings() -> None:
+    sizes = kv_sizes(GPT_OSS_20B, "bfloat16")
+    assert (sizes.token, sizes.rings, sizes.whole_token) == (24 * KIB, 3 * MIB, 48 * KIB)
+
+
+def test_120b_takes_36_kib_a_token_and_4_5_mib_of_rings() -> None:
+    sizes = kv_sizes(GPT_OSS_120B, "bfloat16")
+    assert (sizes.token, sizes.rings) == (36 * KIB, 4.5 * MIB)
+
+
+def test_a_full_context_takes_half_of_what_it_would_without_rings() -> None:
+    planned = plan()
+    assert planned.request_bytes(131072) == 3075 * MIB
+    assert planned.request_bytes_without_rings(131072) == 6144 * MIB
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("experts", ["mxfp4", "dense"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        GPT_OSS_20B,
+        GPT_OSS_120B,
+        small_config(),
+        small_config(tie_word_embeddings=True, num_heads=7, num_kv_heads=1),
+        small_config(num_experts=1, experts_per_token=1, layer_types=("full_attention",)),
+    ],
+    ids=["20b", "120b", "small", "tied", "one expert"],
+)
+def test_weights_bytes_is_what_is_allocated(model: ModelConfig, experts: ExpertFormat, dtype: Dtype) -> None:
+    weights = empty_weights(model, experts, dtype, "meta")
+    assert weights_bytes(model, dtype, experts) == sum(tensor.nbytes for tensor in weights.values())
+
+
+def test_20b_weights_fit_a_16_gb_device() -> None:
+    assert weights_bytes(GPT_OSS_20B, "bfloat16", "mxfp4") == pytest.approx(13.76e9, rel=0.01)
+
+
+def test_the_caches_allocated_are_the_bytes_planned() -> None:
+    model = small_config()
+    planned = plan(model, weights=0, memory=64 * MIB, gpu=False, max_num_seqs=3, max_num_batched_tokens=64)
+    dtype = TORCH_DTYPES["bfloat16"]
+    device = torch.device("cpu")
+    rings = RollingCache(model, planned.max_num_seqs, dtype, device)
+    pages = PagedCache(model, planned.num_pages, planned.page_size, dtype, device)
+    assert rings.bytes + pages.bytes == planned.kv_cache_bytes
+
+
+def test_workspace_knows_the_limits_of_attention_and_runner() -> None:
+    assert SCORES_LIMIT == attention.SCORES_LIMIT == runner.SCORED_LIMIT
+
+
+def test_workspace_grows_with_tokens_and_rows() -> None:
+    small = workspace_bytes(GPT_OSS_20B, "bfloat16", 256, 16)
+    assert small < workspace_bytes(GPT_OSS_20B, "bfloat16", 4096, 16)
+    assert small < workspace_bytes(GPT_OSS_20B, "bfloat16", 256, 1024)
+
+
+class TestGpu:
+    def test_gets_its_share_less_weights_and_workspace(self) -> None:
+        planned = plan()
+        assert planned.kv_budget_bytes == 72 * GIB - 13 * GIB - planned.workspace_bytes
+        assert planned.kv_budget_bytes - planned.kv_cache_bytes < 16 * 24 * KIB
+        assert (planned.max_num_seqs, planned.max_model_len, planned.notes) == (256, 131072, ())
+        assert planned.requests_at(131072) == planned.num_pages // 8192
+
+    def test_more_utilization_means_more_pages(self) -> None:
+        assert plan(gpu_memory_utilization=0.95).num_pages > plan().num_pages
+
+    def test_lowers_the_requests_before_the_length(self) -> None:
+        planned = plan(memory=20 * GIB)
+        assert 16 <= planned.max_num_seqs < 256
+        assert planned.max_model_len == 131072
+        assert [note.split(" lowered")[0] for note in planned.notes] == ["max_num_seqs"]
+
+    def test_lowers_the_length_to_what_fits(self) -> None:
+        planned = plan(memory=18 * GIB)
+        assert planned.max_num_seqs == 16
+        assert planned.max_model_len == planned.num_pages * 16 < 131072
+        assert [note.split(" lowered")[0] for note in planned.notes] == ["max_num_seqs", "max_model_len"]
+
+    def test_keeps_an_explicit_number_of_requests(self) -> None:
+        planned = plan(memory=20 * GIB, max_num_seqs=200)
+        assert planned.max_num_seqs == 200
+        assert planned.max_model_len < 131072
+
+    def test_an_explicit_length_costs_requests_down_to_one(self) -> None:
+        needed = 13 * GIB + workspace_bytes(GPT_OSS_20B, "bfloat16", 2048, 1) + 3075 * MIB
+        planned = plan(memory=needed, gpu_memory_utilization=1.0, max_model_len=131072)
+        assert (planned.max_num_seqs, planned.requests_at(131072)) == (1, 1)
+        with pytest.raises(MemoryPlanError, match=r"a request of 131,072 tokens needs 3,072\.0 MiB of pages"):
+            plan(memory=needed - 1, gpu_memory_utilization=1.0, max_model_len=131072)
+
+    def test_the_error_names_the_flag_that_helps(self) -> None:
+        with pytest.raises(MemoryPlanError, match=r"raise --gpu-memory-utilization$"):
+            plan(memory=18 * GIB, max_model_len=131072)
+        with pytest.raises(MemoryPlanError, match=r"raise --kv-cache-memory-bytes$"):
+            plan(memory=80 * GIB, kv_cache_memory_bytes=GIB, max_model_len=131072)
+
+    def test_weights_that_do_not_fit(self) -> None:
+        with pytest.raises(MemoryPlanError, match=r"weights of 13\.0 GiB .* 14\.0 GiB .*utilization 0\.9"):
+            plan(memory=14 * GIB)
+
+
+class TestCpu:
+    def test_takes_a_quarter_of_what_is_left(self) -> None:
+        planned = plan(memory=32 * GIB, gpu=False)
+        assert planned.kv_budget_bytes == (32 * GIB - 13 * GIB - planned.workspace_bytes) // 4
+        assert planned.max_num_seqs == 16
+
+    def test_takes_no_more_than_the_requests_can_use(self) -> None:
+        planned = plan(memory=64 * GIB, gpu=False, max_num_seqs=2, max_model_len=1000)
+        assert planned.num_pages == 2 * 63
+        assert planned.kv_cache_bytes == 2 * (3 * MIB + 63 * 16 * 24 * KIB)
+
+
+class TestExplicitBytes:
+    def test_are_taken_as_given(self) -> None:
+        for gpu in (True, False):
+            planned = plan(gpu=gpu, kv_cache_memory_bytes=8 * GIB)
+            assert planned.kv_budget_bytes == 8 * GIB
+            assert planned.kv_cache_bytes > 8 * GIB - 16 * 24 * KIB
+
+    def test_must_fit_beside_the_weights(self) -> None:
+        with pytest.raises(MemoryPlanError, match=r"--kv-cache-memory-bytes of 70\.0 GiB do not fit"):
+            plan(kv_cache_memory_bytes=70 * GIB)
+
+
+def test_a_length_beyond_the_positions_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match="--max-model-len 131073 is beyond the model's 131072 positions"):
+        plan(max_model_len=131073)
+
+
+@pytest.mark.parametrize("kind", ["sliding_attention", "full_attention"])
+def test_models_of_one_kind_of_layer(kind: Any) -> None:
+    model = small_config(layer_types=(kind,) * 3)
+    planned = plan(model, weights=0, memory=GIB, gpu=False)
+    assert planned.max_model_len == model.max_position
+    assert planned.requests_at(model.max_position) == 16
+    assert (planned.kv.token == 0) == (kind == "sliding_attention")
+    assert (planned.kv.rings == 0) == (kind == "full_attention")
+
+
+@given(
+    memory=st.integers(0, 40 * GIB),
+    gpu=st.booleans(),
+    page_size=st.sampled_from([1, 16, 100]),
+    length=st.none() | st.integers(1, 131072),
+    seqs=st.none() | st.integers(1, 600),
+    kv=st.none() | st.integers(1, 30 * GIB),
+)
+def test_every_plan_fits_and_lets_one_full_request_run(
+    memory: int, gpu: bool, page_size: int, length: int | None, seqs: int | None, kv: int | None
+) -> None:
+    try:
+        planned = plan(
+            memory=memory,
+            gpu=gpu,
+            page_size=page_size,
+            max_model_len=length,
+            max_num_seqs=seqs,
+            kv_cache_memory_bytes=kv,
+        )
+    except MemoryPlanError:
+        return
+    assert planned.weights_bytes + planned.workspace_bytes + planned.kv_cache_bytes <= memory
+    assert planned.kv_cache_bytes <= planned.kv_budget_bytes
+    assert 1 <= planned.max_model_len <= 131072
+    assert planned.requests_at(planned.max_model_len) >= 1
+    assert length is None or planned.max_model_len == length
+    assert seqs is None or planned.max_num_seqs == seqs
+    assert kv is None or planned.kv_budget_bytes == kv
+
+
+def test_describe_says_what_was_planned() -> None:
+    lines = describe(plan(memory=18 * GIB)).splitlines()
+    assert lines[0].startswith("weights   13.0 GiB, workspace ")
+    assert "16 slots with 3.0 MiB of rings" in lines[1]
+    assert "pages of 16 tokens at 24.0 KiB a token" in lines[1]
+    assert lines[2].endswith(" tokens, for 1 at once")
+    assert [line[:10] for line in lines[3:]] == ["note      "] * 2
+
+
+def test_context_table_compares_with_and_without_rings() -> None:
+    planned = plan()
+    table = [line.split("  ") for line in context_table(planned).splitlines()]
+    cells = [[cell.strip() for cell in row if cell.strip()] for row in table]
+    assert [row[0] for row in cells] == ["context", "1,024", "4,096", "16,384", "65,536", "131,072"]
+    whole = planned.kv_cache_bytes // (6144 * MIB)
+    assert cells[-1][1:] == ["3,075.0 MiB", "6,144.0 MiB", str(planned.num_pages // 8192), str(whole)]
+
+
+def test_docstring_examples() -> None:
+    assert table_lengths(10000) == [1024, 4096, 10000]
+    assert [size(24 * KIB), size(3075 * MIB), size(13 * GIB)] == ["24.0 KiB", "3,075.0 MiB", "13.0 GiB"]
+    assert plan().pages_for(16) == 1
+    assert plan().pages_for(17) == 2

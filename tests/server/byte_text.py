@@ -1,0 +1,69 @@
+"""A vocabulary of single bytes and harmony's special tokens: every character beyond ASCII spans several tokens."""
+
+import json
+from pathlib import Path
+
+from engine.prompt.chat import ChatRenderer
+from engine.prompt.harmony import HarmonyRenderer
+from engine.prompt.tokenizer import Tokenizer, byte_alphabet
+from server.text import Text
+
+SPECIALS = (
+    "<|startoftext|>",
+    "<|endoftext|>",
+    "<|return|>",
+    "<|constrain|>",
+    "<|channel|>",
+    "<|start|>",
+    "<|end|>",
+    "<|message|>",
+    "<|call|>",
+)
+
+
+def tokenizer_definition() -> dict[str, object]:
+    """A tokenizer.json in which byte b has id b, and the special tokens follow."""
+    vocabulary = {char: byte for char, byte in byte_alphabet().items()}
+    added = [
+        {
+            "id": 256 + i,
+            "content": text,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
+        for i, text in enumerate(SPECIALS)
+    ]
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": None,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        "post_processor": None,
+        "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+            "vocab": vocabulary,
+            "merges": [],
+        },
+    }
+
+
+def byte_text() -> Text:
+    tokenizer = Tokenizer(tokenizer_definition())
+    return Text(tokenizer, ChatRenderer(HarmonyRenderer(tokenizer)))
+
+
+def write_tokenizer(directory: Path) -> None:
+    (directory / "tokenizer.json").write_text(json.dumps(tokenizer_definition()))

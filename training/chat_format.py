@@ -1,0 +1,43 @@
+"""The chat template that ships with the model, rendered here as transformers' apply_chat_template renders it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2.exceptions import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+TEMPLATE_PATH = Path(__file__).parent / "chat_template.jinja"
+
+
+def raise_exception(message: str) -> None:
+    raise TemplateError(message)
+
+
+class ChatFormat:
+    """Renders conversations to text. `TemplateError` for what has no rendering."""
+
+    def __init__(self) -> None:
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+        environment.globals["raise_exception"] = raise_exception
+        self._template = environment.from_string(TEMPLATE_PATH.read_text(encoding="utf-8"))
+
+    def render(
+        self,
+        messages: Sequence[dict[str, Any]],
+        *,
+        date: str,
+        reasoning_effort: str = "medium",
+        tools: Sequence[dict[str, Any]] | None = None,
+        add_generation_prompt: bool = False,
+    ) -> str:
+        """`date` is YYYY-MM-DD. Without a generation prompt, a last answer ends with <|return|>: text to learn from."""
+        return self._template.render(
+            messages=messages,
+            tools=tools,
+            reasoning_effort=reasoning_effort,
+            add_generation_prompt=add_generation_prompt,
+            strftime_now=lambda _: date,
+        )
