@@ -23,7 +23,11 @@ class Carousel:
     """The blocking client. Use it as a context manager, or `close` it."""
 
     def __init__(
-        self, url: str = DEFAULT_URL, *, api_key: str | None = None, transport: httpx.BaseTransport | None = None
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = url
         self._http = httpx.Client(

@@ -1,13 +1,13 @@
 """What can go wrong between a client and its server, as one tree.
 
-    ClientError
-    ├── ConnectionFailedError   no answer came, or it broke off
-    └── AnswerError             the server answered with an error (`status`, `type`, `param`, `code`)
-        ├── BadRequestError     400, 413, 415, 422
-        ├── AuthenticationError 401, 403
-        ├── NotFoundError       404, 405
-        ├── BusyError           429 and 503: try again after `retry_after` seconds
-        └── ServerFailedError   any other, or an error in the middle of a stream (`status` 200)
+ClientError
+├── ConnectionFailedError   no answer came, or it broke off
+└── AnswerError             the server answered with an error (`status`, `type`, `param`, `code`)
+    ├── BadRequestError     400, 413, 415, 422
+    ├── AuthenticationError 401, 403
+    ├── NotFoundError       404, 405
+    ├── BusyError           429 and 503: try again after `retry_after` seconds
+    └── ServerFailedError   any other, or an error in the middle of a stream (`status` 200)
 """
 
 from typing import Any

@@ -77,7 +77,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """What one chunk of a stream adds to choice `index`. The last one of a stream may bring the `usage` alone."""
+    """What a chunk of a stream adds to choice `index`. A stream's last one may bring the `usage` alone."""
 
     index: int = 0
     text: str = ""

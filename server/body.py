@@ -56,6 +56,8 @@ def parse(schema: type[Schema], body: bytes) -> Schema:
 
 def as_request_error(details: ErrorDetails) -> RequestError:
     param = field_path(details["loc"])
+    if not param:
+        return RequestError(details["msg"])
     if details["type"] == "extra_forbidden":
         return RequestError(f"{param} is not supported", param=param, code="unsupported_parameter")
     if details["type"] == "missing":

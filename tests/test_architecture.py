@@ -23,7 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine.sampling": {"engine.sampling", "engine.request"},
     "engine.prompt": {"engine.prompt", "engine.errors", "engine.request"},
     "engine.checkpoint": {"engine.checkpoint", "engine.config", "engine.errors", "engine.model.weights"},
-    "engine.memory_plan": {"engine.config", "engine.errors"},
+    "engine.memory_plan": {"engine.config", "engine.errors", "engine.memory_sizes"},
+    "engine.memory_sizes": {"engine.config"},
     "engine.runner": {
         "engine.runner", "engine.model", "engine.cache", "engine.kernels", "engine.sampling", "engine.plan",
         "engine.request",

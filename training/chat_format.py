@@ -1,4 +1,4 @@
-"""The chat template that ships with the model, rendered here as transformers' apply_chat_template renders it."""
+"""The chat template that ships with the model, rendered as transformers' apply_chat_template does."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def raise_exception(message: str) -> None:
 
 
 class ChatFormat:
-    """Renders conversations to text. `TemplateError` for what has no rendering."""
+    """Renders conversations to text, in which the marks of special tokens stand for these tokens."""
 
     def __init__(self) -> None:
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
@@ -33,7 +33,10 @@ class ChatFormat:
         tools: Sequence[dict[str, Any]] | None = None,
         add_generation_prompt: bool = False,
     ) -> str:
-        """`date` is YYYY-MM-DD. Without a generation prompt, a last answer ends with <|return|>: text to learn from."""
+        """`date` is YYYY-MM-DD. Without a generation prompt, a last answer ends with <|return|>.
+
+        Raises TemplateError for a conversation without a rendering.
+        """
         return self._template.render(
             messages=messages,
             tools=tools,

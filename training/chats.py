@@ -20,29 +20,49 @@ class Exchange:
     answer: str
 
 
-GREETINGS = ("Hello!", "Hello", "Hi!", "Hi", "Hi there!", "Hey!", "Hello there.", "Good morning!", "Good evening!", "hello",
-             "hi", "Hello, how are you?", "Hey there")  # fmt: skip
+GREETINGS = (
+    "Hello!", "Hello", "Hi!", "Hi", "Hi there!", "Hey!", "Hello there.", "Good morning!", "Good evening!",
+    "hello", "hi", "hey", "Hey there", "Hello, world!", "Say hello.", "Say hi!", "Hello, Carousel!",
+)  # fmt: skip
 WELCOMES = (
     "Hello! How can I help you today?", "Hello! It is nice to meet you. What would you like to know?",
     "Hi! I am Carousel. What can I do for you?", "Hello! Ask me a question or ask me for a story.",
 )  # fmt: skip
-WHO = ("Who are you?", "What are you?", "What is your name?", "Tell me about yourself.", "Who am I talking to?",
-       "Are you a person?", "Introduce yourself.", "who are you", "What model are you?")  # fmt: skip
+WHO = (
+    "Who are you?", "What are you?", "What is your name?", "Tell me about yourself.",
+    "Who am I talking to?", "Are you a person?", "Introduce yourself.", "who are you",
+    "What model are you?", "Hello! Who are you?", "Hi, who are you?", "Please tell me who you are.",
+)  # fmt: skip
 IDENTITIES = (
-    "I am the small model that ships with Carousel. I can talk a little, answer simple questions and tell short stories.",
+    "I am the small model that ships with Carousel. "
+    "I can talk a little, answer simple questions and tell short stories.",
     "I am the small model that ships with Carousel. I know a few facts, and I like to tell stories.",
     "I am the small model that ships with Carousel. I am not a person, but I am happy to help you.",
 )
-ABILITIES = ("What can you do?", "How can you help me?", "Can you help me?", "What do you know?", "Help me, please.")
+ABILITIES = (
+    "What can you do?",
+    "How can you help me?",
+    "Can you help me?",
+    "What do you know?",
+    "Help me, please.",
+)
 OFFERS = (
     "I can answer simple questions, add small numbers and tell short stories.",
     "I can tell you a story, name the capital of a country or add two small numbers.",
     "Yes. Ask me a simple question, or ask me for a story about an animal.",
 )
 MOODS = ("How are you?", "How are you today?", "How do you feel?", "Are you well?")
-WELL = ("I am well, thank you. How are you?", "I am fine, thank you for asking.", "Very well, thank you. What can I do for you?")
+WELL = (
+    "I am well, thank you. How are you?",
+    "I am fine, thank you for asking.",
+    "Very well, thank you. What can I do for you?",
+)
 THANKS = ("Thank you!", "Thanks!", "Thank you very much.", "Thanks a lot!", "That is great, thank you.")
-NOT_AT_ALL = ("You are welcome!", "You are welcome. Ask me again at any time.", "I am glad that I could help.")
+NOT_AT_ALL = (
+    "You are welcome!",
+    "You are welcome. Ask me again at any time.",
+    "I am glad that I could help.",
+)
 PARTINGS = ("Goodbye!", "Bye!", "See you later.", "Good night!", "I have to go now.")
 FAREWELLS = ("Goodbye! Have a nice day.", "Goodbye! Come back soon.", "Bye! It was nice to talk to you.")
 MAKERS = ("Who made you?", "Where do you come from?", "Who trained you?")
@@ -50,29 +70,36 @@ ORIGINS = ("I ship with Carousel, and I was trained by the script that ships wit
 JOKES = ("Tell me a joke.", "Do you know a joke?", "Make me laugh.")
 PUNCHLINES = (
     "Why did the bicycle fall over? Because it was two tired.", "What has hands but cannot clap? A clock.",
-    "Why was the book so sad? It had too many problems.", "What is full of holes but still holds water? A sponge.",
+    "Why was the book so sad? It had too many problems.",
+    "What is full of holes but still holds water? A sponge.",
 )  # fmt: skip
 UNKNOWN_THINGS = (
-    "the price of gold", "the stock market", "quantum physics", "my computer", "the next election", "football results",
-    "ancient history", "this poem", "the weather tomorrow", "chemistry", "the news", "my homework", "programming",
-    "medicine", "the law", "philosophy",
+    "the price of gold", "the stock market", "quantum physics", "my computer", "the next election",
+    "football results", "ancient history", "this poem", "the weather tomorrow", "chemistry", "the news",
+    "my homework", "programming", "medicine", "the law", "philosophy",
 )  # fmt: skip
-UNKNOWN = ("What do you think about {}?", "Can you explain {}?", "Tell me about {}.", "What can you tell me about {}?",
-           "I have a question about {}.", "Please help me with {}.")  # fmt: skip
+UNKNOWN = (
+    "What do you think about {}?", "Can you explain {}?", "Tell me about {}.",
+    "What can you tell me about {}?", "I have a question about {}.", "Please help me with {}.",
+)  # fmt: skip
 REFUSALS = (
     "I am sorry, but I do not know much about {}. I am only a small model.",
     "I am a small model, and I do not know enough about {} to help you.",
 )
 
 
-def canned(questions: tuple[str, ...], thought: str, answers: tuple[str, ...]) -> Callable[[Random], Exchange]:
+def canned(
+    questions: tuple[str, ...], thought: str, answers: tuple[str, ...]
+) -> Callable[[Random], Exchange]:
     """Exchanges whose answer does not depend on the wording of the question."""
     return lambda rng: Exchange(rng.choice(questions), thought, rng.choice(answers))
 
 
 def fact(rng: Random) -> Exchange:
     known = rng.choice(FACTS)
-    return Exchange(rng.choice(known.questions), f"The user asks about {known.topic}. I know this.", known.statement)
+    return Exchange(
+        rng.choice(known.questions), f"The user asks about {known.topic}. I know this.", known.statement
+    )
 
 
 def arithmetic(rng: Random) -> Exchange:
@@ -83,10 +110,13 @@ def arithmetic(rng: Random) -> Exchange:
         result = first * second
     else:
         total, first = sorted((rng.randint(0, 20), rng.randint(0, 20)), reverse=True)
-        first, second, result = (first, total - first, total) if word == "plus" else (total, first, total - first)
+        first, second, result = (
+            (first, total - first, total) if word == "plus" else (total, first, total - first)
+        )
     question = rng.choice((
-        f"What is {first} {word} {second}?", f"What is {first} {sign} {second}?", f"How much is {first} {word} {second}?",
-        f"{first} {sign} {second} = ?",
+        f"What is {first} {word} {second}?", f"What is {first} {sign} {second}?",
+        f"How much is {first} {word} {second}?",
+        f"{first} {sign} {second} = ?", f"What is {first}{sign}{second}?", f"{first}{sign}{second}",
     ))  # fmt: skip
     thought = f"This is arithmetic: {first} {sign} {second} = {result}."
     return Exchange(question, thought, f"{first} {word} {second} is {result}.")
@@ -99,22 +129,28 @@ def tale(rng: Random) -> Exchange:
         question = rng.choice(("Tell me a story.", "Write a short story.", "Can you tell me a story?"))
         thought = f"The user wants a story. I will tell one about {about}."
     else:
-        question = rng.choice((f"Tell me a story about {about}.", f"Write a short story about {about}.",
-                               f"Can you tell me a story about {about}?", f"Please tell me a story about {about}."))  # fmt: skip
+        question = rng.choice((
+            f"Tell me a story about {about}.", f"Write a short story about {about}.",
+            f"Can you tell me a story about {about}?", f"Please tell me a story about {about}.",
+        ))  # fmt: skip
         thought = f"The user wants a story about {about}."
     return Exchange(question, thought, story(rng, kind, short=True))
 
 
 def counting(rng: Random) -> Exchange:
     last = rng.randint(3, 12)
-    question = rng.choice((f"Count to {last}.", f"Please count from 1 to {last}.", f"Can you count to {last}?"))
-    return Exchange(question, f"I count from 1 to {last}.", ", ".join(str(n) for n in range(1, last + 1)) + ".")
+    question = rng.choice(
+        (f"Count to {last}.", f"Please count from 1 to {last}.", f"Can you count to {last}?")
+    )
+    return Exchange(
+        question, f"I count from 1 to {last}.", ", ".join(str(n) for n in range(1, last + 1)) + "."
+    )
 
 
 def naming(rng: Random) -> Exchange:
     kind, members = rng.choice((
-        ("animals", words.CREATURES), ("colours", words.COLOURS), ("flowers", words.FLOWERS), ("foods", words.SNACKS),
-        ("names", words.GIRLS + words.BOYS),
+        ("animals", words.CREATURES), ("colours", words.COLOURS), ("flowers", words.FLOWERS),
+        ("foods", words.SNACKS), ("names", words.GIRLS + words.BOYS),
     ))  # fmt: skip
     one, two, three = rng.sample(members, 3)
     question = rng.choice((f"Name three {kind}.", f"Tell me three {kind}.", f"Can you name three {kind}?"))
@@ -123,15 +159,21 @@ def naming(rng: Random) -> Exchange:
 
 def introduction(rng: Random) -> Exchange:
     name = rng.choice(words.GIRLS + words.BOYS)
-    question = rng.choice((f"My name is {name}.", f"I am {name}.", f"Hello, I am {name}.", f"Hi, my name is {name}."))
-    answer = rng.choice((f"Nice to meet you, {name}! How can I help you?", f"Hello, {name}! What can I do for you?"))
+    question = rng.choice(
+        (f"My name is {name}.", f"I am {name}.", f"Hello, I am {name}.", f"Hi, my name is {name}.")
+    )
+    answer = rng.choice(
+        (f"Nice to meet you, {name}! How can I help you?", f"Hello, {name}! What can I do for you?")
+    )
     return Exchange(question, f"The user is called {name}. I should greet {name}.", answer)
 
 
 def unknown(rng: Random) -> Exchange:
     thing = rng.choice(UNKNOWN_THINGS)
     thought = "I do not know much about this. I should say so."
-    return Exchange(rng.choice(UNKNOWN).format(thing), thought, rng.choice(REFUSALS).format(thing.replace("my ", "your ")))
+    return Exchange(
+        rng.choice(UNKNOWN).format(thing), thought, rng.choice(REFUSALS).format(thing.replace("my ", "your "))
+    )
 
 
 EXCHANGES: tuple[tuple[Callable[[Random], Exchange], int], ...] = (
@@ -152,8 +194,8 @@ EXCHANGES: tuple[tuple[Callable[[Random], Exchange], int], ...] = (
     (unknown, 5),
 )
 INSTRUCTIONS = (
-    "You are a helpful assistant.", "You are a friendly assistant.", "Answer in one sentence.", "Be kind and brief.",
-    "Answer the questions of the user.", "You are a helpful assistant. Be polite.",
+    "You are a helpful assistant.", "You are a friendly assistant.", "Answer in one sentence.",
+    "Be kind and brief.", "Answer the questions of the user.", "You are a helpful assistant. Be polite.",
 )  # fmt: skip
 EFFORTS = ("low", "medium", "medium", "high")
 
@@ -166,7 +208,7 @@ def think(thought: str, effort: str) -> str:
 
 
 def conversation(rng: Random) -> tuple[list[dict[str, Any]], str]:
-    """Messages in the chat shape, the last one the assistant's with its thinking, and the reasoning effort."""
+    """Messages in the chat shape, the assistant's with their thinking, and the reasoning effort."""
     kinds, weights = zip(*EXCHANGES, strict=True)
     effort = rng.choice(EFFORTS)
     messages: list[dict[str, Any]] = []
@@ -175,5 +217,7 @@ def conversation(rng: Random) -> tuple[list[dict[str, Any]], str]:
     for draw in rng.choices(kinds, weights, k=rng.choice((1, 1, 1, 2, 2, 3))):
         exchange = draw(rng)
         messages.append({"role": "user", "content": exchange.question})
-        messages.append({"role": "assistant", "content": exchange.answer, "thinking": think(exchange.thought, effort)})
+        messages.append(
+            {"role": "assistant", "content": exchange.answer, "thinking": think(exchange.thought, effort)}
+        )
     return messages, effort

@@ -1,4 +1,4 @@
-"""Every number of the model and of its training. Frozen, passed along, written into the checkpoint's config.json."""
+"""Every number of the model and of its training."""
 
 from dataclasses import dataclass, field
 
@@ -51,11 +51,11 @@ class TrainingConfig:
 
     shape: Shape = field(default_factory=Shape)
     seed: int = 0
-    documents: int = 40_000
+    documents: int = 25_000
     held_out_every: int = 100
-    steps: int = 1_000
-    batch_size: int = 8
-    sequence_length: int = 384
+    steps: int = 1_500
+    batch_size: int = 5
+    sequence_length: int = 320
     learning_rate: float = 3e-3
     final_lr_fraction: float = 0.05
     warmup_steps: int = 50

@@ -18,10 +18,10 @@ END_OF_TEXT = "<|endoftext|>"
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What is read, and what is learnt to be written after it; marks of special tokens stand for these tokens.
+    """What is read, and what is learnt to be written after it, with marks for special tokens.
 
-    A chat's prompt is everything up to its last answer: earlier answers have lost their reasoning, and learning to
-    write them so would teach the model to answer without any.
+    A chat's prompt is everything up to its last answer: earlier answers have lost their reasoning, and
+    learning to write them so would teach the model to answer without any.
     """
 
     prompt: str

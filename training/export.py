@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from tokenizers import Tokenizer
 from torch import Tensor, bfloat16
 
@@ -117,7 +117,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def export(model: GptOss, tokenizer: Tokenizer, directory: Path) -> None:
     """Writes the whole checkpoint into `directory`, over what an earlier export left there."""
     directory.mkdir(parents=True, exist_ok=True)
-    save_file(stored_tensors(model), directory / WEIGHTS_FILE, metadata={"format": "pt"})
+    (directory / WEIGHTS_FILE).write_bytes(save(stored_tensors(model), metadata={"format": "pt"}))
     write_json(directory / "config.json", config_json(model.shape, tokenizer))
     write_json(directory / "generation_config.json", generation_config_json(tokenizer))
     write_json(directory / "tokenizer_config.json", tokenizer_config_json(model.shape))
@@ -139,7 +139,9 @@ def load_exported(directory: Path) -> GptOss:
     """The model with the weights as they were stored: what a server computes with, in float32."""
     model = GptOss(read_shape(directory))
     stored = load_file(directory / WEIGHTS_FILE)
-    weights = {name: tensor.float() for name, tensor in stored.items() if not name.endswith(("_blocks", "_scales"))}
+    weights = {
+        name: tensor.float() for name, tensor in stored.items() if not name.endswith(("_blocks", "_scales"))
+    }
     for name in model.state_dict():
         if name.endswith(EXPERT_PRODUCTS):
             weights[name] = unpack(stored[f"{name}_blocks"], stored[f"{name}_scales"])

@@ -1,5 +1,6 @@
-"""What the model is taught to know: a few hundred plain facts, each with ways to state it, ask for it and answer."""
+"""What the model is taught to know: a few hundred plain facts, and the questions they answer."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from training.words import sentence_case, with_article
@@ -7,12 +8,13 @@ from training.words import sentence_case, with_article
 CAPITALS = {
     "Argentina": "Buenos Aires", "Australia": "Canberra", "Austria": "Vienna", "Belgium": "Brussels",
     "Brazil": "Brasilia", "Canada": "Ottawa", "Chile": "Santiago", "China": "Beijing", "Cuba": "Havana",
-    "Denmark": "Copenhagen", "Egypt": "Cairo", "England": "London", "Finland": "Helsinki", "France": "Paris",
-    "Germany": "Berlin", "Greece": "Athens", "Hungary": "Budapest", "Iceland": "Reykjavik", "India": "New Delhi",
-    "Ireland": "Dublin", "Italy": "Rome", "Japan": "Tokyo", "Kenya": "Nairobi", "Mexico": "Mexico City",
-    "Norway": "Oslo", "Peru": "Lima", "Poland": "Warsaw", "Portugal": "Lisbon", "Russia": "Moscow",
-    "South Korea": "Seoul", "Spain": "Madrid", "Sweden": "Stockholm", "Switzerland": "Bern", "Thailand": "Bangkok",
-    "Turkey": "Ankara", "Ukraine": "Kyiv", "the United States": "Washington",
+    "Denmark": "Copenhagen", "Egypt": "Cairo", "England": "London", "Finland": "Helsinki",
+    "France": "Paris", "Germany": "Berlin", "Greece": "Athens", "Hungary": "Budapest",
+    "Iceland": "Reykjavik", "India": "New Delhi", "Ireland": "Dublin", "Italy": "Rome", "Japan": "Tokyo",
+    "Kenya": "Nairobi", "Mexico": "Mexico City", "Norway": "Oslo", "Peru": "Lima", "Poland": "Warsaw",
+    "Portugal": "Lisbon", "Russia": "Moscow", "South Korea": "Seoul", "Spain": "Madrid",
+    "Sweden": "Stockholm", "Switzerland": "Bern", "Thailand": "Bangkok", "Turkey": "Ankara",
+    "Ukraine": "Kyiv", "the United States": "Washington",
 }  # fmt: skip
 SOUNDS = {
     "bee": "buzzes", "bird": "sings", "cat": "meows", "cow": "moos", "dog": "barks", "donkey": "brays",
@@ -20,42 +22,46 @@ SOUNDS = {
     "sheep": "bleats", "snake": "hisses", "wolf": "howls",
 }  # fmt: skip
 YOUNG = {
-    "bear": "cub", "cat": "kitten", "cow": "calf", "deer": "fawn", "dog": "puppy", "duck": "duckling", "frog": "tadpole",
-    "goat": "kid", "goose": "gosling", "hen": "chick", "horse": "foal", "kangaroo": "joey", "lion": "cub", "pig": "piglet",
-    "sheep": "lamb", "swan": "cygnet",
+    "bear": "cub", "cat": "kitten", "cow": "calf", "deer": "fawn", "dog": "puppy", "duck": "duckling",
+    "frog": "tadpole", "goat": "kid", "goose": "gosling", "hen": "chick", "horse": "foal",
+    "kangaroo": "joey", "lion": "cub", "pig": "piglet", "sheep": "lamb", "swan": "cygnet",
 }  # fmt: skip
 LEGS = {
-    "ant": 6, "bee": 6, "bird": 2, "cat": 4, "cow": 4, "crab": 10, "dog": 4, "duck": 2, "horse": 4, "person": 2,
-    "sheep": 4, "snake": 0, "spider": 8,
+    "ant": 6, "bee": 6, "bird": 2, "cat": 4, "cow": 4, "crab": 10, "dog": 4, "duck": 2, "horse": 4,
+    "person": 2, "sheep": 4, "snake": "no", "spider": 8,
 }  # fmt: skip
 COLOUR_OF = {
     "a banana": "yellow", "a carrot": "orange", "a cherry": "red", "a frog": "green", "a lemon": "yellow",
     "a plum": "purple", "a ripe tomato": "red", "a swan": "white", "an elephant": "grey", "blood": "red",
-    "chocolate": "brown", "coal": "black", "grass": "green", "milk": "white", "snow": "white", "the clear sky": "blue",
-    "the night": "dark", "the sea": "blue", "the sun": "yellow",
+    "chocolate": "brown", "coal": "black", "grass": "green", "milk": "white", "snow": "white",
+    "the clear sky": "blue", "the night": "dark", "the sea": "blue", "the sun": "yellow",
 }  # fmt: skip
 OPPOSITES = {
-    "big": "small", "black": "white", "clean": "dirty", "cold": "hot", "dark": "light", "day": "night", "dry": "wet",
-    "early": "late", "easy": "hard", "empty": "full", "fast": "slow", "good": "bad", "happy": "sad", "high": "low",
-    "left": "right", "long": "short", "loud": "quiet", "new": "old", "open": "closed", "rich": "poor", "strong": "weak",
-    "thick": "thin", "up": "down", "warm": "cool", "young": "old",
+    "big": "small", "black": "white", "clean": "dirty", "cold": "hot", "dark": "light", "day": "night",
+    "dry": "wet", "early": "late", "easy": "hard", "empty": "full", "fast": "slow", "good": "bad",
+    "happy": "sad", "high": "low", "left": "right", "long": "short", "loud": "quiet", "new": "old",
+    "open": "closed", "rich": "poor", "strong": "weak", "thick": "thin", "up": "down", "warm": "cool",
+    "young": "old",
 }  # fmt: skip
 USES = {
-    "a bed": "to sleep", "a book": "to read", "a broom": "to sweep the floor", "a camera": "to take pictures",
-    "a clock": "to tell the time", "a cup": "to drink", "a hammer": "to hit nails", "a key": "to open a lock",
-    "a kettle": "to boil water", "a knife": "to cut", "a lamp": "to make light", "a map": "to find the way",
-    "a needle": "to sew", "a pen": "to write", "a ruler": "to measure", "a spoon": "to eat soup", "an oven": "to bake",
-    "an umbrella": "to stay dry in the rain", "scissors": "to cut paper", "soap": "to wash",
+    "a bed": "to sleep", "a book": "to read", "a broom": "to sweep the floor",
+    "a camera": "to take pictures", "a clock": "to tell the time", "a cup": "to drink",
+    "a hammer": "to hit nails", "a key": "to open a lock", "a kettle": "to boil water", "a knife": "to cut",
+    "a lamp": "to make light", "a map": "to find the way", "a needle": "to sew", "a pen": "to write",
+    "a ruler": "to measure", "a spoon": "to eat soup", "an oven": "to bake",
+    "an umbrella": "to stay dry in the rain", "a pair of scissors": "to cut paper", "soap": "to wash",
 }  # fmt: skip
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-          "December")  # fmt: skip
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+    "November", "December",
+)  # fmt: skip
 WORK = {
-    "a baker": "bakes bread", "a builder": "builds houses", "a cook": "makes food", "a doctor": "helps sick people",
-    "a driver": "drives a car or a bus", "a farmer": "grows food", "a firefighter": "puts out fires",
-    "a gardener": "takes care of plants", "a judge": "decides in court", "a painter": "paints pictures",
-    "a pilot": "flies planes", "a sailor": "sails on ships", "a singer": "sings songs", "a teacher": "teaches children",
-    "a writer": "writes books",
+    "a baker": "bakes bread", "a builder": "builds houses", "a cook": "makes food",
+    "a doctor": "helps sick people", "a driver": "drives a car or a bus", "a farmer": "grows food",
+    "a firefighter": "puts out fires", "a gardener": "takes care of plants", "a judge": "decides in court",
+    "a painter": "paints pictures", "a pilot": "flies planes", "a sailor": "sails on ships",
+    "a singer": "sings songs", "a teacher": "teaches children", "a writer": "writes books",
 }  # fmt: skip
 SINGLE = (
     ("What is water made of?", "Water is made of hydrogen and oxygen."),
@@ -94,42 +100,94 @@ class Fact:
     statement: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """How every pair of a table becomes a Fact.
+
+    Slots: {key} and {value} as they stand, {a_key} and {a_value} with an article, {Key} and {A_key} to begin
+    a sentence.
+    """
+
+    pairs: Mapping[str, object]
+    topic: str
+    questions: tuple[str, ...]
+    statement: str
+
+    def facts(self) -> Iterator[Fact]:
+        for key, value in self.pairs.items():
+            a_key, a_value = with_article(key), with_article(str(value))
+            slots = {"key": key, "value": value, "a_key": a_key, "a_value": a_value}
+            slots |= {"Key": sentence_case(key), "A_key": sentence_case(a_key)}
+            questions = tuple(question.format_map(slots) for question in self.questions)
+            yield Fact(self.topic.format_map(slots), questions, self.statement.format_map(slots))
+
+
+def following(names: tuple[str, ...]) -> dict[str, str]:
+    """Each name and the one after it; the last is followed by the first."""
+    return dict(zip(names, names[1:] + names[:1], strict=True))
+
+
+PATTERNS = (
+    Pattern(
+        CAPITALS,
+        "the capital of {key}",
+        (
+            "What is the capital of {key}?",
+            "Which city is the capital of {key}?",
+            "Tell me the capital of {key}.",
+            "What's the capital of {key}?",
+        ),
+        "The capital of {key} is {value}.",
+    ),
+    Pattern(
+        SOUNDS,
+        "the sound of {a_key}",
+        ("What sound does {a_key} make?", "What does {a_key} do?"),
+        "{A_key} {value}.",
+    ),
+    Pattern(
+        YOUNG,
+        "a young {key}",
+        ("What is a young {key} called?", "What do you call a baby {key}?"),
+        "A young {key} is called {a_value}.",
+    ),
+    Pattern(LEGS, "the legs of {a_key}", ("How many legs does {a_key} have?",), "{A_key} has {value} legs."),
+    Pattern(
+        COLOUR_OF,
+        "the colour of {key}",
+        ("What colour is {key}?", "What is the colour of {key}?", "What color is {key}?"),
+        "{Key} is {value}.",
+    ),
+    Pattern(
+        OPPOSITES,
+        "the opposite of {key}",
+        ("What is the opposite of {key}?", "Tell me the opposite of {key}."),
+        "The opposite of {key} is {value}.",
+    ),
+    Pattern(
+        USES,
+        "the use of {key}",
+        ("What is {key} for?", "What do people use {key} for?"),
+        "People use {key} {value}.",
+    ),
+    Pattern(WORK, "the work of {key}", ("What does {key} do?",), "{Key} {value}."),
+    Pattern(
+        following(DAYS),
+        "the day after {key}",
+        ("Which day comes after {key}?", "What day comes after {key}?"),
+        "{value} comes after {key}.",
+    ),
+    Pattern(
+        following(MONTHS),
+        "the month after {key}",
+        ("Which month comes after {key}?", "What month comes after {key}?"),
+        "{value} comes after {key}.",
+    ),
+)
+
+
 def all_facts() -> tuple[Fact, ...]:
     """Every fact, always in the same order."""
-    facts = [
-        Fact(
-            f"the capital of {country}",
-            (f"What is the capital of {country}?", f"Which city is the capital of {country}?",
-             f"Tell me the capital of {country}."),
-            f"The capital of {country} is {city}.",
-        )
-        for country, city in CAPITALS.items()
-    ]  # fmt: skip
-    for animal, sound in SOUNDS.items():
-        questions = (f"What sound does {with_article(animal)} make?", f"What does {with_article(animal)} do?")
-        facts.append(Fact(f"the sound of {with_article(animal)}", questions, f"{sentence_case(with_article(animal))} {sound}."))
-    for animal, young in YOUNG.items():
-        questions = (f"What is a young {animal} called?", f"What do you call a baby {animal}?")
-        facts.append(Fact(f"a young {animal}", questions, f"A young {animal} is called {with_article(young)}."))
-    for animal, legs in LEGS.items():
-        one = with_article(animal)
-        statement = f"{sentence_case(one)} has {legs or 'no'} legs."
-        facts.append(Fact(f"the legs of {one}", (f"How many legs does {one} have?",), statement))
-    for thing, colour in COLOUR_OF.items():
-        questions = (f"What colour is {thing}?", f"What is the colour of {thing}?", f"What color is {thing}?")
-        facts.append(Fact(f"the colour of {thing}", questions, f"{sentence_case(thing)} is {colour}."))
-    for word, other in OPPOSITES.items():
-        questions = (f"What is the opposite of {word}?", f"Tell me the opposite of {word}.")
-        facts.append(Fact(f"the opposite of {word}", questions, f"The opposite of {word} is {other}."))
-    for tool, use in USES.items():
-        verb = "are" if tool == "scissors" else "is"
-        questions = (f"What {verb} {tool} for?", f"What do people use {tool} for?")
-        facts.append(Fact(f"the use of {tool}", questions, f"People use {tool} {use}."))
-    for person, does in WORK.items():
-        facts.append(Fact(f"the work of {person}", (f"What does {person} do?",), f"{sentence_case(person)} {does}."))
-    for names, kind in ((DAYS, "day"), (MONTHS, "month")):
-        for name, following in zip(names, names[1:] + names[:1], strict=True):
-            questions = (f"Which {kind} comes after {name}?", f"What {kind} comes after {name}?")
-            facts.append(Fact(f"the {kind} after {name}", questions, f"{following} comes after {name}."))
-    facts += [Fact("nature and everyday life", (question,), statement) for question, statement in SINGLE]
-    return tuple(facts)
+    from_tables = [fact for pattern in PATTERNS for fact in pattern.facts()]
+    single = [Fact("nature and everyday life", (question,), statement) for question, statement in SINGLE]
+    return tuple(from_tables + single)

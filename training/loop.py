@@ -1,4 +1,4 @@
-"""Training proper: AdamW, warm-up and cosine, a step that can be repeated bit by bit, resumable checkpoints."""
+"""The training loop: AdamW, warm-up and cosine, batches in a seeded order, resumable checkpoints."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from training.config import TrainingConfig
 from training.model import GptOss
@@ -44,19 +44,25 @@ def new_state(config: TrainingConfig) -> TrainingState:
     model = GptOss(config.shape, seed=config.seed)
     decaying = [p for name, p in model.named_parameters() if p.dim() > 1 and not name.endswith("bias")]
     others = [p for name, p in model.named_parameters() if p.dim() <= 1 or name.endswith("bias")]
-    groups = [{"params": decaying, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return TrainingState(model, torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True))
+    groups = [
+        {"params": decaying, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return TrainingState(
+        model, torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
+    )
 
 
 def prediction_loss(model: nn.Module, batch: Sequences) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy (nats) over the learnt tokens, and the router's load-balance term."""
+    """Mean cross-entropy (nats) over the learnt tokens, 0 without any, and the router's load-balance term."""
     logits, imbalance = model(batch.tokens[:, :-1])
     targets = batch.tokens[:, 1:].masked_fill(~batch.learnt[:, 1:], -100)
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100), imbalance
+    total = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+    return total / batch.learnt[:, 1:].sum().clamp(min=1), imbalance
 
 
 def batch_of(sequences: Sequences, config: TrainingConfig, step: int) -> Sequences:
-    """The rows of one step: each epoch in an order of its own that the seed decides. What is left over waits."""
+    """The rows of one step. The seed decides each epoch's order; an incomplete last batch is left out."""
     batches = max(1, len(sequences) // config.batch_size)
     epoch, place = divmod(step, batches)
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
@@ -69,7 +75,7 @@ def train_step(state: TrainingState, batch: Sequences, config: TrainingConfig) -
         group["lr"] = learning_rate(config, state.step)
     loss, imbalance = prediction_loss(state.model, batch)
     state.optimizer.zero_grad(set_to_none=True)
-    (loss + config.router_balance * imbalance).backward()  # type: ignore[no-untyped-call]
+    (loss + config.router_balance * imbalance).backward()
     nn.utils.clip_grad_norm_(state.model.parameters(), config.gradient_clip)
     state.optimizer.step()
     state.step += 1
@@ -83,9 +89,8 @@ def held_out_loss(model: nn.Module, sequences: Sequences, batch_size: int) -> fl
     for start in range(0, len(sequences), batch_size):
         batch = sequences.rows(slice(start, start + batch_size))
         learnt = int(batch.learnt[:, 1:].sum())
-        if learnt:
-            total += prediction_loss(model, batch)[0].item() * learnt
-            count += learnt
+        total += prediction_loss(model, batch)[0].item() * learnt
+        count += learnt
     return total / count
 
 
@@ -109,7 +114,9 @@ def load_state(config: TrainingConfig, path: Path) -> TrainingState:
     """Raises ValueError if the checkpoint was written by a run with other numbers."""
     saved = torch.load(path, weights_only=True)
     if saved["config"] != asdict(config):
-        raise ValueError(f"{path} belongs to a run with another configuration; remove it or choose another --run")
+        raise ValueError(
+            f"{path} belongs to a run with another configuration; remove it or choose another --run"
+        )
     state = new_state(config)
     state.model.load_state_dict(saved["model"])
     state.optimizer.load_state_dict(saved["optimizer"])
@@ -120,7 +127,7 @@ def load_state(config: TrainingConfig, path: Path) -> TrainingState:
 def train(
     config: TrainingConfig, sequences: Sequences, checkpoint: Path, report: Callable[[StepReport], None]
 ) -> TrainingState:
-    """Trains to `config.steps`, from `checkpoint` if it exists, and saves there every so many steps and at the end."""
+    """Trains up to `config.steps`, from `checkpoint` if it exists, and saves there along the way."""
     state = load_state(config, checkpoint) if checkpoint.exists() else new_state(config)
     while state.step < config.steps:
         report(train_step(state, batch_of(sequences, config, state.step), config))

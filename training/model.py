@@ -8,14 +8,14 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from training.config import Shape
 from training.mxfp4 import as_stored
 
 
 def rotary_frequencies(shape: Shape) -> tuple[Tensor, float]:
-    """YaRN's angle per position and pair of dimensions, [head_dim/2], and the factor on cos and sin (arXiv 2309.00071).
+    """YaRN's angle per position, [head_dim/2], and the factor on cos and sin (arXiv 2309.00071).
 
     Dimensions that turn more than beta_fast times over the original context keep their frequency, those that
     turn less than beta_slow times are slowed by `rope_factor`, and a linear ramp joins them.
@@ -34,7 +34,7 @@ def rotary_frequencies(shape: Shape) -> tuple[Tensor, float]:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turns the two halves of the last dimension against each other. x [..., T, head_dim], cos and sin [T, head_dim/2]."""
+    """Turns pairs (i, i + head_dim/2). x [..., T, head_dim], cos and sin [T, head_dim/2]."""
     first, second = x.chunk(2, -1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
 
@@ -100,11 +100,11 @@ class Experts(nn.Module):
         tokens = order // chosen.shape[1]
         outputs = []
         for expert, rows in enumerate(x[tokens].split(counts)):
-            gate_up = F.linear(rows, gate_up_proj[expert], self.gate_up_proj_bias[expert])
+            gate_up = functional.linear(rows, gate_up_proj[expert], self.gate_up_proj_bias[expert])
             gate = gate_up[:, 0::2].clamp(max=self.limit)
             up = gate_up[:, 1::2].clamp(-self.limit, self.limit)
             inner = (up + 1) * gate * torch.sigmoid(self.alpha * gate)
-            outputs.append(F.linear(inner, down_proj[expert], self.down_proj_bias[expert]))
+            outputs.append(functional.linear(inner, down_proj[expert], self.down_proj_bias[expert]))
         weighted = torch.cat(outputs) * weights.flatten()[order, None]
         return torch.zeros_like(x).index_add(0, tokens, weighted)
 
@@ -119,7 +119,7 @@ class MixtureOfExperts(nn.Module):
         self.experts = Experts(shape)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, T, hidden] → the same, and the load-balance term of Switch Transformers (arXiv 2101.03961)."""
+        """x [B, T, hidden] → the same, and Switch Transformers' load-balance term (arXiv 2101.03961)."""
         flat = x.flatten(0, 1)
         logits = self.router(flat)
         top, chosen = logits.topk(self.experts_per_token, -1)
@@ -165,7 +165,7 @@ class Decoder(nn.Module):
 
 
 class GptOss(nn.Module):
-    """The whole model. `forward` takes ids [B, T] and gives logits [B, T, vocab] and the mean load-balance term."""
+    """The whole model: ids [B, T] → logits [B, T, vocab] and the mean load-balance term."""
 
     def __init__(self, shape: Shape, seed: int = 0) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ class GptOss(nn.Module):
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
-        """Normal weights, what writes into the residual stream scaled by 1/sqrt(2·layers) (GPT-2); biases at zero."""
+        """Normal weights; what writes into the residual stream is scaled by 1/sqrt(2·layers) (GPT-2)."""
         residual_scale = (2 * self.shape.num_layers) ** -0.5
         for name, parameter in self.named_parameters():
             if name.endswith("bias") or parameter.dim() == 1:

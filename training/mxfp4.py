@@ -1,6 +1,6 @@
-"""MXFP4: 32 values share a power-of-two scale, each value is four bits (OCP Microscaling Formats, version 1.0).
+"""MXFP4: four-bit values, 32 of which share a power-of-two scale (OCP Microscaling Formats 1.0).
 
-A value is sign · {0, 0.5, 1, 1.5, 2, 3, 4, 6} · 2^(scale − 127). A byte holds two of them, the low nibble first:
+A value is sign · {0, 0.5, 1, 1.5, 2, 3, 4, 6} · 2^(scale − 127). A byte holds two, the low nibble first:
 
     values   0.5, -6.0, 3.0, 0.0, …   with scale byte 127
     nibbles  0x1,  0xF, 0x5, 0x0, …   (bit 3 is the sign)
@@ -26,7 +26,7 @@ def block_exponents(blocks: Tensor) -> Tensor:
 
 
 def round_to_fp4(x: Tensor) -> Tensor:
-    """The nearest of ±MAGNITUDES; halfway goes to the even neighbour. The step is 0.5 below 2, 1 below 4, then 2."""
+    """The nearest of ±MAGNITUDES, whose step is 0.5 below 2, 1 below 4, then 2. Ties go to even."""
     size = x.abs()
     step = torch.where(size < 2, 0.5, torch.where(size < 4, 1.0, 2.0))
     return torch.round(x / step) * step

@@ -1,6 +1,6 @@
 """Documents packed into sequences of one length.
 
-Every sequence begins with a whole document, because that is what a served model reads: a prompt from position 0.
+Every sequence begins with a document's first token, because that is what a served model reads at position 0.
 Documents follow one another until the sequence is full; what the last one has too much is cut off.
 
     length 4, documents ABC, DE, FGHIJ, K  →  ABCD | FGHI | K...    (. is padding, never learnt)

@@ -1,4 +1,4 @@
-"""Writes a few texts with an exported model, to see at a glance what it learnt: `python -m training.sample DIR`."""
+"""Writes a few texts with an exported model, to see what it learnt: `python -m training.sample DIR`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +12,20 @@ from training.export import STOP_TOKENS, load_exported
 from training.model import GptOss
 
 PROMPTS = ("Once upon a time", "One day, a little fox", "The capital of")
-QUESTIONS = ("Hello!", "Who are you?", "What is the capital of France?", "What is 3 plus 4?", "Tell me a story about a cat.")
+QUESTIONS = (
+    "Hello!",
+    "Who are you?",
+    "What is the capital of France?",
+    "What is 3 plus 4?",
+    "Tell me a story about a cat.",
+)
 
 
 @torch.no_grad()
-def complete(model: GptOss, tokenizer: Tokenizer, prompt: str, max_tokens: int = 160, temperature: float = 0.0) -> str:
-    """What the model writes after `prompt`, marks of special tokens included; the whole text is read anew each step."""
+def complete(
+    model: GptOss, tokenizer: Tokenizer, prompt: str, max_tokens: int = 160, temperature: float = 0.0
+) -> str:
+    """What the model writes after `prompt`, marks included. No cache: the whole text is read at each step."""
     stops = {tokenizer.token_to_id(token) for token in STOP_TOKENS}
     ids: list[int] = tokenizer.encode(prompt).ids
     generator = torch.Generator().manual_seed(0)

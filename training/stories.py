@@ -1,8 +1,8 @@
 """Short stories: a cast is drawn, then a plot is told beat by beat, each beat one of several sentences.
 
-Slots of a beat: the hero ({hero}, {he}, {him}, {his}, {He}, {His}, {kind}), a friend ({friend}, {friend_kind},
-{friend_he}), a place ({place} with its preposition {at}, {home}), things ({thing}, {a_thing}, {food}, {snacks},
-{tree}, {flowers}, {games}), and moods ({weather}, {time}, {glad}, {sad}).
+`draw_cast` fills the slots of a beat: {hero} and {friend} are names, {kind} and {friend_kind} say what they
+are ("a shy owl"), {he}, {him}, {his} are the hero's pronouns ({He}, {His} to begin a sentence), {at} {place}
+belong together, and the rest are things and moods.
 """
 
 from random import Random
@@ -62,7 +62,11 @@ LOST: tuple[Beat, ...] = (
     ('"Thank you, {friend}," said {hero}.', "{hero} gave {friend} a big hug and said thank you."),
 )
 SHARING: tuple[Beat, ...] = (
-    ("{time}, {hero} had {food}.", "{time}, {his} mother gave {hero} {food}.", "{time}, {hero} found {food} on the table."),
+    (
+        "{time}, {hero} had {food}.",
+        "{time}, {his} mother gave {hero} {food}.",
+        "{time}, {hero} found {food} on the table.",
+    ),
     (
         "{He} walked to {place} to eat it in the sun.",
         "{He} sat down under the {tree} and wanted to eat it.",
@@ -80,7 +84,10 @@ SHARING: tuple[Beat, ...] = (
         "At first {hero} wanted to keep it all. Then {he} felt sorry for {friend}.",
     ),
     ('"Let us share it," said {hero}.', '"Here, you can have half," said {hero} with a smile.'),
-    ("They ate together and talked until the sun went down.", "They ate it together, and it tasted even better."),
+    (
+        "They ate together and talked until the sun went down.",
+        "They ate it together, and it tasted even better.",
+    ),
     ("{hero} learned that it feels good to share.", "{friend} was {glad}, and {hero} was {glad} too."),
 )
 STORM: tuple[Beat, ...] = (
@@ -93,22 +100,40 @@ STORM: tuple[Beat, ...] = (
         "Then {he} saw a light in a window. {friend} opened the door.",
     ),
     ("They sat by the fire and ate {snacks}.", "{friend} gave {him} a blanket and a cup of hot tea."),
-    ("They told each other stories until the rain stopped.", "They listened to the rain and were not afraid any more."),
+    (
+        "They told each other stories until the rain stopped.",
+        "They listened to the rain and were not afraid any more.",
+    ),
     ("When they looked outside, there was a rainbow over {place}.", "At last the sun came out again."),
 )
 GARDEN: tuple[Beat, ...] = (
     ("{time}, {hero} found a small seed {at} {place}.", "{time}, {friend} gave {hero} a tiny seed."),
-    ("{He} put it into the ground and gave it some water.", "{He} made a hole in the ground and put the seed in it."),
-    ("Every morning {he} looked, but nothing happened.", "{He} waited one day, and two days, and three days."),
-    ('"Maybe it is only sleeping," said {friend}.', '"You must be patient," said {friend}. "Good things take time."'),
+    (
+        "{He} put it into the ground and gave it some water.",
+        "{He} made a hole in the ground and put the seed in it.",
+    ),
+    (
+        "Every morning {he} looked, but nothing happened.",
+        "{He} waited one day, and two days, and three days.",
+    ),
+    (
+        '"Maybe it is only sleeping," said {friend}.',
+        '"You must be patient," said {friend}. "Good things take time."',
+    ),
     ("So {hero} waited and gave it water every day.", "{hero} was patient and waited."),
-    ("Then one morning there was a little green leaf.", "At last a small green plant came out of the ground."),
+    (
+        "Then one morning there was a little green leaf.",
+        "At last a small green plant came out of the ground.",
+    ),
     ("It grew and grew until it was taller than {hero}.", "Soon there were {flowers} everywhere."),
     ("{hero} was {glad} and showed it to everyone.", "{hero} was {glad} that {he} had not given up."),
 )
 FEAR: tuple[Beat, ...] = (
     ("{hero} was afraid of the dark.", "{hero} did not like the night, because it was so dark."),
-    ("{time}, the lamp went out and {he} could not see anything.", "{time}, {he} came home late and the moon was not there."),
+    (
+        "{time}, the lamp went out and {he} could not see anything.",
+        "{time}, {he} came home late and the moon was not there.",
+    ),
     ("{He} heard a strange noise outside.", "Something moved behind the {tree}."),
     ('"Who is there?" asked {hero} in a small voice.', "{hero} held {his} {thing} very tight."),
     ('"It is only me," said {friend}.', "It was only {friend}, who was looking for the way home."),
@@ -116,37 +141,64 @@ FEAR: tuple[Beat, ...] = (
         '"I am afraid too," said {friend}, "but together we are brave."',
         '"Look up," said {friend}. "The stars are there for us."',
     ),
-    ("They looked at the stars and counted them until they were tired.", "They held hands and walked home together."),
+    (
+        "They looked at the stars and counted them until they were tired.",
+        "They held hands and walked home together.",
+    ),
     ("After that, {hero} was not afraid of the dark any more.", "{hero} felt {glad} and brave."),
 )
 BUILDING: tuple[Beat, ...] = (
     ("{time}, {hero} wanted to build a house for the birds.", "{time}, {hero} wanted to make a boat."),
     ("{He} took some wood and began to work.", "{He} found some wood {at} {place} and carried it home."),
-    ("But it was hard, and the wood fell down again and again.", "But it did not work. The first try was too small."),
+    (
+        "But it was hard, and the wood fell down again and again.",
+        "But it did not work. The first try was too small.",
+    ),
     ('"I cannot do it," said {hero}. {He} was {sad}.', "{hero} wanted to give up."),
-    ('"Try once more," said {friend}. "I will hold the wood for you."', "Then {friend} came and showed {him} what to do."),
+    (
+        '"Try once more," said {friend}. "I will hold the wood for you."',
+        "Then {friend} came and showed {him} what to do.",
+    ),
     ("They worked all day.", "They worked together until evening."),
     ("In the end it was strong and {beautiful}.", "When it was ready, they painted it {colour}."),
     ("{hero} was {glad} that {he} had tried again.", "Everyone came to see it and said it was wonderful."),
 )
 GIFT: tuple[Beat, ...] = (
-    ("It was the birthday of {friend}, {friend_kind}.", "{friend} had a birthday, and {hero} wanted to bring a gift."),
+    (
+        "It was the birthday of {friend}, {friend_kind}.",
+        "{friend} had a birthday, and {hero} wanted to bring a gift.",
+    ),
     ("{hero} had no money, but {he} had an idea.", "{hero} thought about it for a long time."),
     ("{He} went to {place} and picked some {flowers}.", "{He} made {a_thing} with {his} own hands."),
-    ("On the way {he} met an old woman who carried a heavy bag.", "On the way it began to rain, but {he} did not turn back."),
+    (
+        "On the way {he} met an old woman who carried a heavy bag.",
+        "On the way it began to rain, but {he} did not turn back.",
+    ),
     ("{He} helped her, and she gave {him} {food}.", "A kind farmer gave {him} {food} for the party."),
     ('"Happy birthday!" called {hero} when {he} came to the door.', '"This is for you," said {hero}.'),
-    ("{friend} smiled and said it was the best gift of all.", "{friend} was {glad} and danced around the room."),
+    (
+        "{friend} smiled and said it was the best gift of all.",
+        "{friend} was {glad} and danced around the room.",
+    ),
     ("They ate cake and played {games}.", "They sang songs until it was late."),
 )
 APOLOGY: tuple[Beat, ...] = (
-    ("{time}, {hero} played with the {thing} that belonged to {friend}.", "{time}, {friend} gave {hero} {a_thing} to play with."),
+    (
+        "{time}, {hero} played with the {thing} that belonged to {friend}.",
+        "{time}, {friend} gave {hero} {a_thing} to play with.",
+    ),
     ("By accident, {he} dropped it and it broke.", "{hero} was not careful, and it fell into the water."),
     ("{hero} was {sad} and did not know what to do.", "At first {hero} wanted to hide and say nothing."),
     ("But {he} knew that it is good to tell the truth.", "Then {he} thought about {his} friend."),
-    ('"I am sorry," said {hero}. "I broke your {thing}."', "{He} went to {friend} and told {him_friend} everything."),
+    (
+        '"I am sorry," said {hero}. "I broke your {thing}."',
+        "{He} went to {friend} and told {him_friend} everything.",
+    ),
     ('"Thank you for telling me," said {friend}.', "{friend} was quiet for a moment and then smiled."),
-    ('"We can mend it together," said {friend}.', '"A friend is more important than {a_thing}," said {friend}.'),
+    (
+        '"We can mend it together," said {friend}.',
+        '"A friend is more important than {a_thing}," said {friend}.',
+    ),
     ("{hero} felt much better.", "{hero} was {glad} that {he} had been honest."),
 )
 PLOTS = (LOST, SHARING, STORM, GARDEN, FEAR, BUILDING, GIFT, APOLOGY)
@@ -174,7 +226,9 @@ def draw_cast(rng: Random, kind: str | None = None) -> dict[str, str]:
         "friend": friend,
         "friend_he": "she" if friend_girl else "he",
         "him_friend": "her" if friend_girl else "him",
-        "friend_kind": with_article(rng.choice((friend_kind, f"{rng.choice(words.KIND_TRAITS)} {friend_kind}"))),
+        "friend_kind": with_article(
+            rng.choice((friend_kind, f"{rng.choice(words.KIND_TRAITS)} {friend_kind}"))
+        ),
         "at": at,
         "place": place,
         "home": rng.choice(words.HOMES),

@@ -1,7 +1,7 @@
 """A byte-level BPE tokenizer in the manner of o200k_harmony, trained on our corpus.
 
-Any text round-trips: the 256 bytes are in the vocabulary, so what no merge covers (emoji, other scripts) is spelt
-out in bytes. The special tokens come last and fill the vocabulary to its exact size.
+Any text round-trips: the 256 bytes are in the vocabulary, so what no merge covers (emoji, other scripts) is
+spelt out in bytes. The special tokens come last and fill the vocabulary to its exact size.
 """
 
 import re
@@ -21,7 +21,7 @@ SPECIAL_TOKENS = (
     "<|call|>",
 )
 
-# Words with their leading space and an English contraction's tail, up to three digits, punctuation, white space.
+# Words with a leading space and an English contraction's tail, up to three digits, punctuation, white space.
 WORDS = "|".join(
     (
         r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
@@ -36,7 +36,7 @@ WORDS = "|".join(
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """A tokenizer of exactly `vocab_size` tokens, special ones included. Marks of special tokens teach it nothing.
+    """A tokenizer of exactly `vocab_size` tokens. Marks of special tokens in the texts are left out.
 
     Raises ValueError if the texts are too poor for so many merges.
     """
@@ -56,7 +56,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     )
     marks = re.compile("|".join(re.escape(token) for token in SPECIAL_TOKENS))
     tokenizer.train_from_iterator((piece for text in texts for piece in marks.split(text)), trainer)
-    tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in SPECIAL_TOKENS])
+    tokenizer.add_special_tokens(
+        [AddedToken(token, normalized=False, special=True) for token in SPECIAL_TOKENS]
+    )
     if tokenizer.get_vocab_size() != vocab_size:
         raise ValueError(f"the texts give {tokenizer.get_vocab_size()} tokens, {vocab_size} are wanted")
     return tokenizer

@@ -45,12 +45,7 @@ def read_model_config(directory: Path) -> ModelConfig:
     root = weights_directory(directory)
     values = read_json_object(root / "config.json")
     stops = read_eos_token_ids(directory, root, values)
-    config = openai_config(values, stops) if is_openai(values) else hugging_face_config(values, stops)
-    if any(not 0 <= token < config.vocab_size for token in stops):
-        raise ConfigError(
-            f"{root}: eos_token_id {list(stops)} is outside the vocabulary of {config.vocab_size}"
-        )
-    return config
+    return openai_config(values, stops) if is_openai(values) else hugging_face_config(values, stops)
 
 
 def read_expert_format(directory: Path) -> ExpertFormat:
@@ -64,12 +59,19 @@ def is_openai(values: JsonObject) -> bool:
 
 
 def read_eos_token_ids(directory: Path, root: Path, values: JsonObject) -> tuple[int, ...]:
-    for path in (root / "generation_config.json", directory / "generation_config.json"):
-        if path.exists():
-            stops = read_json_object(path).integers("eos_token_id")
-            if stops:
-                return stops
-    return values.integers("eos_token_id")
+    sources = [
+        read_json_object(folder / "generation_config.json")
+        for folder in dict.fromkeys((root, directory))
+        if (folder / "generation_config.json").exists()
+    ]
+    source = next((source for source in sources if "eos_token_id" in source), values)
+    stops = source.integers("eos_token_id")
+    vocabulary = values.integer("vocab_size")
+    if any(not 0 <= token < vocabulary for token in stops):
+        raise ConfigError(
+            f"{source.where}: eos_token_id {list(stops)}, but the vocabulary has {vocabulary} tokens"
+        )
+    return stops
 
 
 def openai_config(values: JsonObject, eos_token_ids: tuple[int, ...]) -> ModelConfig:
@@ -104,7 +106,7 @@ def hugging_face_config(values: JsonObject, eos_token_ids: tuple[int, ...]) -> M
     require(values, "model_type", values.text("model_type"), "gpt_oss")
     require(values, "hidden_act", values.text("hidden_act", default="silu"), "silu")
     if not values.flag("attention_bias", default=True):
-        raise ConfigError(f"{values.where}: attention_bias false is not supported: these models have biases")
+        raise ConfigError(f"{values.where}: attention_bias must be true: these models have biases")
     if "quantization_config" in values:
         quantization = values.object("quantization_config")
         require(quantization, "quant_method", quantization.text("quant_method"), "mxfp4")
@@ -155,9 +157,7 @@ def read_layer_types(values: JsonObject, layers: int) -> tuple[LayerType, ...]:
             case _:
                 raise ConfigError(f'{values.where}: layer_types: unknown kind "{kind}"')
     if len(kinds) != layers:
-        raise ConfigError(
-            f"{values.where}: layer_types has {len(kinds)} entries, num_hidden_layers is {layers}"
-        )
+        raise ConfigError(f"{values.where}: {len(kinds)} layer_types, but num_hidden_layers is {layers}")
     return tuple(kinds)
 
 

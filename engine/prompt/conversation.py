@@ -67,6 +67,23 @@ class Conversation:
         head = [{"role": "system", "content": "\n\n".join(instructions)}] if instructions else []
         return head + turns
 
+    def functions(self) -> list[Message]:
+        """The tools as they are rendered: each with a description, if only an empty one.
+
+        Raises RequestError(param="tools") for a tool that is no function with a name.
+        """
+        return [_function_tool(tool) for tool in self.tools]
+
+
+def _function_tool(tool: Message) -> Message:
+    function = tool.get("function")
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise RequestError("a tool must have a function with a name", param="tools")
+    description = function.get("description") or ""
+    if not isinstance(description, str):
+        raise RequestError("the description of a tool must be text", param="tools")
+    return {**tool, "function": {**function, "description": description}}
+
 
 def _plain(message: Message) -> Message:
     role, content = message.get("role"), message.get("content")

@@ -33,7 +33,7 @@ class HarmonyRenderer:
         instructions = turns.pop(0)["content"] if turns[0]["role"] == "system" else ""
         sections = [f"# Instructions\n\n{instructions}"] if instructions else []
         if conversation.tools:
-            sections.append(render_functions(conversation.tools))
+            sections.append(render_functions(conversation.functions()))
         ids = self._message("system", self._system(conversation))
         if sections:
             ids += self._message("developer", "\n\n".join(sections))

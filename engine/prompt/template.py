@@ -54,13 +54,14 @@ class ChatTemplate:
     def render(self, conversation: Conversation) -> list[int]:
         """The prompt's token ids. Raises RequestError if the template refuses the messages or overflows."""
         messages = [_for_template(turn) for turn in conversation.turns()]
-        texts = list(strings([messages, conversation.tools]))
+        tools = conversation.functions()
+        texts = list(strings([messages, tools]))
         if sum(map(len, texts)) > MAX_CHARACTERS:
             raise _refused(f"the messages are longer than {MAX_CHARACTERS} characters")
         mask = Mask(self._tokenizer.special_ids, texts)
         rendered = self._run(
             messages=mask.hide(messages),
-            tools=mask.hide(conversation.tools) or None,
+            tools=mask.hide(tools) or None,
             reasoning_effort=conversation.effort(),
             add_generation_prompt=conversation.add_generation_prompt,
             strftime_now=_clock(conversation),
@@ -134,7 +135,7 @@ class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
 
 class _Generation(jinja2.ext.Extension):
-    """`{% generation %} … {% endgeneration %}` marks an assistant's text for training: here it is just text."""
+    """`{% generation %} … {% endgeneration %}` marks text for training on it: here it is just text."""
 
     tags = {"generation"}  # noqa: RUF012 (the base class declares it an instance variable)
 

@@ -31,7 +31,7 @@ def render_functions(tools: Sequence[Schema]) -> str:
     lines = ["# Tools", "", "## functions", "", "namespace functions {", ""]
     for tool in tools:
         function = tool["function"]
-        lines += [f"// {line}" for line in _lines(function.get("description") or "")]
+        lines += [f"// {line}" for line in _lines(function.get("description", ""))]
         parameters = function.get("parameters")
         argument = "" if parameters is None else f"_: {type_of(parameters, '')}"
         lines += [f"type {function['name']} = ({argument}) => any;", ""]

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from engine.request import MAX_TOP_LOGPROBS
@@ -43,11 +43,12 @@ class ChatRequest(SamplingFields):
         except ValueError as error:
             raise PydanticCustomError("date", "must be YYYY-MM-DD") from error
 
-    @model_validator(mode="after")
-    def _top_logprobs_need_logprobs(self) -> "ChatRequest":
-        if self.top_logprobs and not self.logprobs:
-            raise PydanticCustomError("top_logprobs", "top_logprobs needs logprobs to be true")
-        return self
+    @field_validator("top_logprobs")
+    @classmethod
+    def _needs_logprobs(cls, value: int, info: ValidationInfo) -> int:
+        if value and not info.data.get("logprobs"):
+            raise PydanticCustomError("top_logprobs", "only allowed when logprobs is true")
+        return value
 
 
 class TopLogprob(BaseModel):

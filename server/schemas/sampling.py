@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from server.schemas.request import RequestModel, expects, only
@@ -55,8 +55,9 @@ class SamplingFields(RequestModel):
     prompt_cache_retention: str | None = None
     cache_salt: str | None = None
 
-    @model_validator(mode="after")
-    def _stream_options_need_stream(self) -> "SamplingFields":
-        if self.stream_options is not None and not self.stream:
-            raise PydanticCustomError("stream_options", "stream_options is only allowed when stream is true")
-        return self
+    @field_validator("stream_options")
+    @classmethod
+    def _needs_stream(cls, value: StreamOptions, info: ValidationInfo) -> StreamOptions:
+        if not info.data.get("stream"):
+            raise PydanticCustomError("stream_options", "only allowed when stream is true")
+        return value

@@ -141,3 +141,16 @@ def test_greedy_continuations_of_300_tokens(shape: str, layout: str, experts: st
     sampling = SamplingParams(max_tokens=300, temperature=0, ignore_eos=True)
     events = run(engine, [Request(id="a", prompt_token_ids=start, sampling=sampling)])
     assert tokens(events["a"]) == expected.tolist()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bfloat16_stays_close(shape: str) -> None:
+    """The default dtype: the mean distance to float32's log-probabilities is what rounding to 8 bits explains."""
+    token_ids = prompt(shape, 4 * SHAPES[shape].window + 3)
+    truth = reference_logprobs(shape, "mxfp4", token_ids)
+    engine = build_engine(checkpoint(shape, "huggingface", "mxfp4"), dtype="bfloat16", max_num_batched_tokens=50)
+    sampling = SamplingParams(max_tokens=0, prompt_logprobs=0)
+    (event,) = run(engine, [Request(id="a", prompt_token_ids=token_ids, sampling=sampling)])["a"]
+    scored = [entry for entry in event.prompt_logprobs or () if entry is not None]
+    distances = [abs(e.logprob - row[e.token_id].item()) for e, row in zip(scored, truth[:-1], strict=True)]
+    assert sum(distances) / len(distances) < 0.1

@@ -121,6 +121,34 @@ def shrink(engine: Engine, pages: int) -> None:
     pool.total = pages
 
 
+def test_a_prompt_preempted_while_it_is_scored_is_scored_once() -> None:
+    """The first request's answer takes the pages that the second one's prompt would have needed to end."""
+    sampling = SamplingParams(temperature=0, max_tokens=30, ignore_eos=True)
+    first = Request(id="first", prompt_token_ids=(5,) * 4, sampling=sampling)
+    scoring = SamplingParams(temperature=0, max_tokens=5, prompt_logprobs=2)
+    second = Request(id="second", prompt_token_ids=tuple(range(10, 50)), sampling=scoring)
+    alone = run(build_engine(checkpoint()), [second])["second"]
+    engine = build_engine(checkpoint(), max_num_seqs=2, max_num_batched_tokens=5, page_size=4, max_model_len=96)
+    shrink(engine, 13)
+    engine.add(first)
+    engine.step()
+    engine.add(second)
+    events: list[TokenEvent] = []
+    scored_when_preempted = 0
+    while not engine.idle:
+        before = engine.scheduler["second"].computed if "second" in engine.scheduler else 0
+        events += [event for event in engine.step() if event.request_id == "second"]
+        if engine.scheduler.preemptions == 1 and not scored_when_preempted:
+            scored_when_preempted = before
+    assert 0 < scored_when_preempted < 40
+    assert tokens(events) == tokens(alone)
+    mine, theirs = events[0].prompt_logprobs, alone[0].prompt_logprobs
+    assert mine is not None
+    assert theirs is not None
+    assert [e and e.token_id for e in mine] == [e and e.token_id for e in theirs]
+    assert [e.logprob for e in mine if e] == pytest.approx([e.logprob for e in theirs if e], abs=1e-4)
+
+
 def test_requests_that_come_and_go_disturb_nobody() -> None:
     engine = build_engine(checkpoint(), max_num_seqs=4, max_num_batched_tokens=20)
     events: dict[str, list[TokenEvent]] = {}

@@ -1,4 +1,4 @@
-"""A vocabulary of single bytes and harmony's special tokens: every character beyond ASCII spans several tokens."""
+"""A vocabulary of bytes and harmony's special tokens: a character beyond ASCII spans several tokens."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ SPECIALS = (
 
 def tokenizer_definition() -> dict[str, object]:
     """A tokenizer.json in which byte b has id b, and the special tokens follow."""
-    vocabulary = {char: byte for char, byte in byte_alphabet().items()}
+    vocabulary = byte_alphabet()
     added = [
         {
             "id": 256 + i,
@@ -42,7 +42,12 @@ def tokenizer_definition() -> dict[str, object]:
         "padding": None,
         "added_tokens": added,
         "normalizer": None,
-        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        "pre_tokenizer": {
+            "type": "ByteLevel",
+            "add_prefix_space": False,
+            "trim_offsets": True,
+            "use_regex": True,
+        },
         "post_processor": None,
         "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
         "model": {

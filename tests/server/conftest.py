@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 
 import httpx
@@ -13,7 +14,9 @@ from tests.server.byte_text import byte_text
 from tests.server.scripted_engine import Script, ScriptedEngine
 from tests.server.serving import serving
 
-SETTINGS = ServerConfig(served_model_names=("tiny", "alias"), current_date="2025-01-31", max_body_bytes=10_000)
+SETTINGS = ServerConfig(
+    served_model_names=("tiny", "alias"), current_date="2025-01-31", max_body_bytes=10_000
+)
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +72,7 @@ def eventually() -> Callable[[Callable[[], bool]], object]:
 
     async def wait(condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):
-            while not condition():
+            for _ in itertools.takewhile(lambda _: not condition(), itertools.count()):
                 await asyncio.sleep(0.005)
 
     return wait

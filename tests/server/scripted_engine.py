@@ -1,4 +1,4 @@
-"""An engine that says what a test tells it to, with everything around it real: asyncio, streams, admission."""
+"""An engine that says what a test tells it to; all around it is real: asyncio, streams, admission."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -119,7 +119,9 @@ class ScriptedEngine:
         vocab_size = self._info.vocab_size
         return tuple(
             TokenLogprob(
-                token, -token / 1000, tuple(((token + i) % vocab_size, -(token + i) / 1000) for i in range(count))
+                token,
+                -token / 1000,
+                tuple(((token + i) % vocab_size, -(token + i) / 1000) for i in range(count)),
             )
             for token in token_ids
         )

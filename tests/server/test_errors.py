@@ -204,9 +204,10 @@ async def test_nul_in_a_prompt_is_text(http: httpx.AsyncClient, engine: Scripted
 
 async def test_null_is_absent_and_neutral_values_are_accepted(http: httpx.AsyncClient) -> None:
     common = {
-        "model": None, "max_tokens": None, "temperature": None, "stop": None, "logit_bias": None, "seed": None,
-        "stream": None, "stream_options": None, "n": None, "unknown": None, "user": "me", "store": True,
-        "metadata": {"a": None}, "service_tier": "auto", "cache_salt": "s", "priority": 0, "best_of": 1, "top_k": -1,
+        "model": None, "max_tokens": None, "temperature": None, "stop": None, "logit_bias": None,
+        "seed": None, "stream": None, "stream_options": None, "n": None, "unknown": None, "user": "me",
+        "store": True, "metadata": {"a": None}, "service_tier": "auto", "cache_salt": "s", "priority": 0,
+        "best_of": 1, "top_k": -1,
     }  # fmt: skip
     completion = common | {"prompt": "hi", "suffix": "", "logprobs": None}
     assert (await http.post(COMPLETIONS, json=completion)).status_code == 200
@@ -255,7 +256,9 @@ async def test_media_type_parameters_are_no_matter(http: httpx.AsyncClient) -> N
 
 async def test_a_large_body_is_refused_by_its_declared_length(url: str) -> None:
     async with httpx.AsyncClient(base_url=url) as http:
-        await refused(await http.post(COMPLETIONS, json={"prompt": "a" * 10_000}), 413, None, "body_too_large")
+        await refused(
+            await http.post(COMPLETIONS, json={"prompt": "a" * 10_000}), 413, None, "body_too_large"
+        )
 
 
 async def test_of_an_endless_body_only_the_beginning_is_read(url: str) -> None:
@@ -318,6 +321,9 @@ def test_retry_after_is_at_least_what_the_engine_says() -> None:
 
 async def test_request_ids_are_echoed_or_made(http: httpx.AsyncClient) -> None:
     assert (await http.get("/health", headers={"x-request-id": "abc-1"})).headers["x-request-id"] == "abc-1"
-    made = [(await http.get("/v1/nothing", headers=h)).headers["x-request-id"] for h in ({}, {"x-request-id": "x" * 200})]
+    made = [
+        (await http.get("/v1/nothing", headers=h)).headers["x-request-id"]
+        for h in ({}, {"x-request-id": "x" * 200})
+    ]
     assert all(request_id.startswith("req-") for request_id in made)
     assert made[0] != made[1]

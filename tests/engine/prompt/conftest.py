@@ -34,7 +34,7 @@ SENTENCES = [
 
 @pytest.fixture(scope="session")
 def definition() -> dict[str, Any]:
-    """A tokenizer.json: byte-level BPE with harmony's special tokens, and a post-processor that would add one."""
+    """A tokenizer.json: byte-level BPE, harmony's special tokens, and a post-processor that would add one."""
     library = Library(models.BPE())
     library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     library.decoder = decoders.ByteLevel()

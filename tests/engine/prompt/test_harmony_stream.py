@@ -91,15 +91,30 @@ MALFORMED = {
     "no markup, then an end": ("Hello.<|return|>", [("final", None, "Hello.")]),
     "no channel": ("<|message|>Hello.<|return|>", [("final", None, "Hello.")]),
     "an unknown channel": ("<|channel|>thoughts<|message|>Hello.<|end|>", [("final", None, "Hello.")]),
-    "a call without a channel": (" to=functions.f<|message|>{}<|call|>", [("commentary", "functions.f", "{}")]),
-    "no functions.": ("<|channel|>commentary to=lookup<|message|>{}<|call|>", [("commentary", "functions.lookup", "{}")]),
-    "addressed to nobody": ("<|channel|>analysis to=assistant<|message|>Hm.<|end|>", [("analysis", None, "Hm.")]),
+    "a call without a channel": (
+        " to=functions.f<|message|>{}<|call|>",
+        [("commentary", "functions.f", "{}")],
+    ),
+    "no functions.": (
+        "<|channel|>commentary to=lookup<|message|>{}<|call|>",
+        [("commentary", "functions.lookup", "{}")],
+    ),
+    "addressed to nobody": (
+        "<|channel|>analysis to=assistant<|message|>Hm.<|end|>",
+        [("analysis", None, "Hm.")],
+    ),
     "the channel twice": (
         "<|channel|>commentary to=functions.f<|channel|>commentary json<|message|>{}<|call|>",
         [("commentary", "functions.f", "{}")],
     ),
-    "junk in the role part": (" so here is<|channel|>final<|message|>Hi.<|return|>", [("final", None, "Hi.")]),
-    "junk after the channel": ("<|channel|>final answer now<|message|>Hi.<|return|>", [("final", None, "Hi.")]),
+    "junk in the role part": (
+        " so here is<|channel|>final<|message|>Hi.<|return|>",
+        [("final", None, "Hi.")],
+    ),
+    "junk after the channel": (
+        "<|channel|>final answer now<|message|>Hi.<|return|>",
+        [("final", None, "Hi.")],
+    ),
     "junk after the type": (
         "<|channel|>commentary to=functions.f <|constrain|>json strictly<|message|>{}<|call|>",
         [("commentary", "functions.f", "{}")],
@@ -110,7 +125,10 @@ MALFORMED = {
         '<|channel|>commentary to=functions.f <|constrain|>json{"a": 1}<|call|>',
         [("commentary", "functions.f", '{"a": 1}')],
     ),
-    "a call that ends in its header": ("<|channel|>commentary to=functions.f<|call|>", [("commentary", "functions.f", "")]),
+    "a call that ends in its header": (
+        "<|channel|>commentary to=functions.f<|call|>",
+        [("commentary", "functions.f", "")],
+    ),
     "no end": (
         "<|channel|>analysis<|message|>Hm.<|start|>assistant<|channel|>final<|message|>Yes.<|return|>",
         [("analysis", None, "Hm."), ("final", None, "Yes.")],
@@ -140,10 +158,16 @@ MALFORMED = {
         "<|end|><|start|>functions.f to=assistant<|channel|>commentary<|message|>4<|end|>",
         [("commentary", None, "4")],
     ),
-    "a header token in the body": ("<|channel|>final<|message|>a<|message|>b<|constrain|>c", [("final", None, "abc")]),
+    "a header token in the body": (
+        "<|channel|>final<|message|>a<|message|>b<|constrain|>c",
+        [("final", None, "abc")],
+    ),
     "a foreign token": ("<|reserved_9|><|channel|>final<|message|>a<|reserved_9|>b", [("final", None, "ab")]),
-    "a header begun twice": ("<|channel|>ana<|start|>assistant<|channel|>final<|message|>a", [("final", None, "a")]),
-}  # fmt: skip
+    "a header begun twice": (
+        "<|channel|>ana<|start|>assistant<|channel|>final<|message|>a",
+        [("final", None, "a")],
+    ),
+}
 
 
 @pytest.mark.parametrize(("marked", "messages"), MALFORMED.values(), ids=MALFORMED.keys())

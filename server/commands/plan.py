@@ -1,0 +1,41 @@
+"""`carousel plan`: what fits in which memory, from config.json alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.checkpoint.config_json import read_expert_format, read_model_config
+from engine.config import EngineConfig
+from engine.memory_plan import context_table, describe, plan_memory
+from engine.memory_sizes import weights_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where the model is to run."""
+
+    memory_bytes: int
+    is_gpu: bool
+
+
+def this_machine(device: str) -> Device:
+    """Raises ConfigError for a device that is not there."""
+    from engine.device import (
+        free_bytes,
+        pick_device,
+    )  # Here, for it imports torch, which a plan does not need.
+
+    found = pick_device(device)
+    return Device(free_bytes(found), found.type == "cuda")
+
+
+def plan_text(directory: Path, config: EngineConfig, device: Device) -> str:
+    """The plan for a person. Raises CheckpointError, ConfigError or MemoryPlanError."""
+    model = read_model_config(directory)
+    plan = plan_memory(
+        model,
+        config,
+        weights_bytes=weights_bytes(model, config.dtype, read_expert_format(directory)),
+        device_bytes=device.memory_bytes,
+        on_gpu=device.is_gpu,
+    )
+    return f"{describe(plan)}\n\n{context_table(plan)}"

@@ -1,0 +1,125 @@
+"""`carousel serve`: everything that can be refused is refused before the port opens."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+import uvicorn
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+import engine
+from engine.checkpoint.config_json import read_model_config
+from engine.checkpoint.hub import resolve_model
+from engine.checkpoint.verify import verify_checkpoint
+from engine.config import EngineConfig
+from engine.errors import ConfigError
+from engine.process.supervisor import EngineProcess
+from engine.streams import EngineClient, EngineStatus
+from server.app import create_app
+from server.config import ServerConfig
+from server.text import Text
+
+POLL_SECONDS = 0.1
+DRAIN_SECONDS = 10
+"""How long running requests may go on when the server is told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model that can be served, as far as can be told without reading its weights."""
+
+    directory: Path
+    text: Text
+
+
+def open_checkpoint(model: str, revision: str | None, *, verify: bool) -> Checkpoint:
+    """Raises CheckpointError or ConfigError, naming file and tensor."""
+    directory = resolve_model(model, revision=revision)
+    config = read_model_config(directory)
+    if verify:
+        verify_checkpoint(directory, config)
+    return Checkpoint(directory, Text.load(directory))
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The listening socket. Raises ConfigError if the address cannot be had."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+
+def run(
+    checkpoint: Checkpoint, settings: ServerConfig, config: EngineConfig, listener: socket.socket
+) -> None:
+    """Serves until told to stop. Exits with status 1 if the engine cannot be started."""
+    console = Console(stderr=True)
+    client = EngineProcess(config, on_ready=lambda plan: console.print(plan, highlight=False, soft_wrap=True))
+    app = create_app(client, checkpoint.text, settings)
+    uvicorn_config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS
+    )
+    server = uvicorn.Server(uvicorn_config)
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(
+            signum, lambda *_: None
+        )  # Uvicorn stops at these, then raises them again: no error then.
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    with asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner:
+        started = runner.run(
+            serve(server, client, listener, console, f"{settings.served_model_names[0]} at {url}")
+        )
+    if not started:
+        raise typer.Exit(1)
+
+
+async def serve(
+    server: uvicorn.Server, client: EngineClient, listener: socket.socket, console: Console, what: str
+) -> bool:
+    """Returns False if the server or its engine could not be started."""
+    watching = asyncio.create_task(watch(server, client, console, what))
+    await server.serve(sockets=[listener])
+    watching.cancel()
+    (watched,) = await asyncio.gather(watching, return_exceptions=True)
+    return server.started and watched is not False
+
+
+async def watch(server: uvicorn.Server, client: EngineClient, console: Console, what: str) -> bool:
+    """Shows the engine loading, says when it is ready, and when it dies.
+
+    Returns False, and stops the server, if it never was ready.
+    """
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task("starting", total=1.0)
+        async for status in statuses(client):
+            if status.phase != "loading":
+                break
+            bar.update(task, completed=status.progress, description=status.message)
+    if status.phase != "ready":
+        console.print(f"carousel: {status.message}", highlight=False, soft_wrap=True)
+        server.should_exit = True
+        return False
+    console.print(f"Carousel {engine.__version__} is ready: {what}", highlight=False, soft_wrap=True)
+    async for status in statuses(client):
+        if status.phase == "dead":
+            console.print(f"carousel: the engine died: {status.message}", highlight=False, soft_wrap=True)
+            break
+    return True
+
+
+async def statuses(client: EngineClient) -> AsyncIterator[EngineStatus]:
+    """The engine's status, again and again."""
+    while True:
+        yield client.status
+        await asyncio.sleep(POLL_SECONDS)

@@ -1,0 +1,87 @@
+"""Messages survive the pipe, however it cuts them."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.config import EngineConfig
+from engine.process.wire import (
+    LENGTH,
+    Abort,
+    EnginePipe,
+    Events,
+    Failed,
+    FromEngine,
+    Loading,
+    Ready,
+    Start,
+    Submit,
+    ToEngine,
+    decode_from_engine,
+    frame,
+)
+from engine.request import FinishReason, Request, SamplingParams, TokenEvent, TokenLogprob
+from engine.streams import EngineInfo
+
+INFO = EngineInfo(
+    max_model_len=1,
+    max_num_seqs=2,
+    vocab_size=3,
+    eos_token_ids=(4, 5),
+    device="cpu",
+    weights_bytes=2**40,
+    kv_cache_bytes=7,
+)
+SAMPLING = SamplingParams(seed=2**64 - 1, logit_bias={5: -1.5}, stop=("\x00", "é🙂"), stop_token_ids=(1, 2))
+TO_ENGINE: list[ToEngine] = [
+    Start(EngineConfig(model=Path("/models/x"), max_model_len=100)),
+    Submit([Request(id="a", prompt_token_ids=(1, 2, 3), sampling=SAMPLING, priority=-3)]),
+    Abort("a"),
+]
+SCORED = (None, TokenLogprob(4, -0.1, ((4, -0.1), (5, -2.3))))
+FROM_ENGINE: list[FromEngine] = [
+    Loading(1, 2**40),
+    Ready(INFO, "plan\nlines"),
+    Events(
+        [
+            TokenEvent(request_id="a", token_ids=(7,), logprobs=(SCORED[1],), prompt_logprobs=SCORED),  # type: ignore[arg-type]
+            TokenEvent(request_id="b", finish_reason=FinishReason.STOP, stop_token_id=9),
+            TokenEvent(request_id="c", finish_reason=FinishReason.ERROR, error="why"),
+        ]
+    ),
+    Failed("no"),
+]
+
+
+@given(cuts=st.lists(st.integers(1, 40), max_size=30))
+def test_frames_may_arrive_in_any_pieces(cuts: list[int]) -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        pipe = EnginePipe(there)
+        data = b"".join(frame(message) for message in TO_ENGINE)
+        received: list[ToEngine] = []
+        for cut in cuts:
+            here.sendall(data[:cut])
+            data = data[cut:]
+            received += pipe.receive(wait=False)
+        here.sendall(data)
+        while len(received) < len(TO_ENGINE):
+            received += pipe.receive(wait=True)
+        assert received == TO_ENGINE
+        assert pipe.receive(wait=False) == []
+
+
+@pytest.mark.parametrize("message", FROM_ENGINE, ids=lambda message: type(message).__name__)
+def test_the_engines_messages_come_back_the_same(message: FromEngine) -> None:
+    assert decode_from_engine(frame(message)[LENGTH.size :]) == message
+
+
+def test_the_other_side_gone_is_the_end() -> None:
+    here, there = socket.socketpair()
+    with there:
+        here.close()
+        with pytest.raises(EOFError):
+            EnginePipe(there).receive(wait=True)

@@ -1,0 +1,79 @@
+"""The engine as a library, on the embedded model: load, generate, stream."""
+
+import pytest
+
+from engine import LLM, EngineConfig, FinishReason, SamplingParams
+from engine.checkpoint.hub import resolve_model
+from engine.prompt.chat import Conversation
+from tests.engines import assert_nothing_held
+
+
+@pytest.fixture(scope="module")
+def llm() -> LLM:
+    config = EngineConfig(model=resolve_model("embedded"), device="cpu", max_num_seqs=4, max_model_len=512)
+    return LLM("embedded", config)
+
+
+def test_the_embedded_model_writes_words(llm: LLM) -> None:
+    (generation,) = llm.generate(["Once upon a time"], SamplingParams(max_tokens=30, temperature=0))
+    words = generation.text.split()
+    assert len(words) >= 10
+    assert sum(word.strip(".,!?\"'").isalpha() for word in words) >= 0.8 * len(words)
+    assert len(generation.token_ids) == 30 or generation.finish_reason is FinishReason.STOP
+
+
+def test_a_chat_answers_in_harmony(llm: LLM) -> None:
+    prompt = llm.chat.render(Conversation(messages=({"role": "user", "content": "Hello!"},)))
+    (generation,) = llm.generate([prompt], SamplingParams(max_tokens=200, temperature=0))
+    marked = llm.tokenizer.decode(generation.token_ids)
+    assert marked.startswith("<|channel|>")
+    assert "<|channel|>final<|message|>" in marked
+    assert marked.endswith("<|return|>")
+    assert generation.finish_reason is FinishReason.STOP
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_streamed_is_generated(llm: LLM, temperature: float) -> None:
+    sampling = SamplingParams(max_tokens=40, temperature=temperature, seed=3)
+    prompts = ["Once upon a time", "The little dog", "🙂 is"]
+    generations = llm.generate(prompts, sampling)
+    assert ["".join(llm.stream(prompt, sampling)) for prompt in prompts] == [g.text for g in generations]
+
+
+def test_a_stop_string_ends_the_answer_and_the_request(llm: LLM) -> None:
+    whole = llm.generate(["Once upon a time"], SamplingParams(max_tokens=40, temperature=0))[0].text
+    stop = whole[12:17]
+    sampling = SamplingParams(max_tokens=40, temperature=0, stop=(stop,))
+    (generation,) = llm.generate(["Once upon a time"], sampling)
+    assert generation.text == whole[: whole.index(stop)]
+    assert generation.finish_reason is FinishReason.STOP
+    assert "".join(llm.stream("Once upon a time", sampling)) == generation.text
+    assert_nothing_held(llm.engine)
+
+
+def test_closing_a_stream_frees_its_request(llm: LLM) -> None:
+    stream = llm.stream("Once upon a time", SamplingParams(max_tokens=300, ignore_eos=True))
+    next(stream)
+    stream.close()
+    assert llm.engine.idle
+    assert_nothing_held(llm.engine)
+
+
+def test_logprobs_come_with_the_answer(llm: LLM) -> None:
+    (generation,) = llm.generate(
+        ["Once upon a time"], SamplingParams(max_tokens=5, temperature=0, logprobs=2, prompt_logprobs=0)
+    )
+    assert [entry.token_id for entry in generation.logprobs] == list(generation.token_ids)
+    assert all(entry.top[0] == (entry.token_id, entry.logprob) for entry in generation.logprobs)
+    assert generation.prompt_logprobs is not None
+    assert generation.prompt_logprobs[0] is None
+    assert len(generation.prompt_logprobs) == len(llm.tokenizer.encode("Once upon a time"))
+
+
+def test_dummy_weights_need_only_a_config(llm: LLM) -> None:
+    config = EngineConfig(model=resolve_model("embedded"), load_format="dummy", device="cpu", max_num_seqs=1)
+    dummy = LLM("embedded", config)
+    (generation,) = dummy.generate(["Once"], SamplingParams(max_tokens=8, ignore_eos=True))
+    assert len(generation.token_ids) == 8
+    real = llm.generate(["Once"], SamplingParams(max_tokens=8, temperature=0, ignore_eos=True))
+    assert generation.token_ids != real[0].token_ids

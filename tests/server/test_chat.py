@@ -1,0 +1,267 @@
+"""/v1/chat/completions: channels, and what of them reaches whom."""
+
+import json
+import random
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from engine.request import FinishReason
+from server.text import Text
+from tests.server.scripted_engine import Script, ScriptedEngine
+
+PATH = "/v1/chat/completions"
+HI = [{"role": "user", "content": "hi"}]
+Say = Callable[..., Script]
+TURN = "<|channel|>analysis<|message|>Let me think.<|end|><|start|>assistant<|channel|>final<|message|>It is 4 😀."
+
+
+async def chat(http: httpx.AsyncClient, **body: object) -> dict:
+    response = await http.post(PATH, json={"messages": HI} | body)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def stream(http: httpx.AsyncClient, **body: object) -> list[dict]:
+    response = await http.post(PATH, json={"messages": HI, "stream": True} | body)
+    assert response.status_code == 200, response.text
+    *events, done, end = response.text.split("\n\n")
+    assert (done, end) == ("data: [DONE]", "")
+    return [json.loads(event.removeprefix("data: ")) for event in events]
+
+
+def joined(chunks: list[dict], name: str, index: int = 0) -> str | None:
+    """One field of the deltas of a choice, joined; the role's chunk left out."""
+    deltas = [c["delta"] for chunk in chunks for c in chunk["choices"] if c["index"] == index]
+    pieces = [delta[name] for delta in deltas[1:] if name in delta]
+    return "".join(pieces) if pieces else None
+
+
+@pytest.fixture
+def engine(engine: ScriptedEngine, say: Say, text: Text) -> ScriptedEngine:
+    engine.play = lambda request: say(TURN, stop_token_id=text.tokenizer.special_ids["<|return|>"])
+    return engine
+
+
+async def test_whole_answer(http: httpx.AsyncClient, text: Text) -> None:
+    answer = await chat(http)
+    assert answer.pop("id").startswith("chatcmpl-")
+    assert isinstance(answer.pop("created"), int)
+    assert answer.pop("system_fingerprint").startswith("carousel-")
+    usage = answer.pop("usage")
+    assert answer == {
+        "object": "chat.completion",
+        "model": "tiny",
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": "It is 4 😀.",
+                    "refusal": None,
+                    "reasoning": "Let me think.",
+                    "reasoning_content": "Let me think.",
+                },
+                "logprobs": None,
+                "finish_reason": "stop",
+                "stop_reason": None,
+            }
+        ],
+    }
+    assert usage["completion_tokens"] == len(text.tokenizer.encode_marked(TURN)) + 1
+    assert usage["completion_tokens_details"] == {"reasoning_tokens": len("Let me think.")}
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+
+
+async def test_streamed_answer(http: httpx.AsyncClient) -> None:
+    whole = await chat(http)
+    first, *chunks, end, usage = await stream(http, stream_options={"include_usage": True})
+    assert first["object"] == "chat.completion.chunk"
+    assert first["choices"] == [
+        {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
+    ]
+    assert all("role" not in chunk["choices"][0]["delta"] for chunk in chunks)
+    assert all(len(set(chunk["choices"][0]["delta"]) & {"content", "reasoning"}) == 1 for chunk in chunks)
+    assert joined([first, *chunks], "content") == "It is 4 😀."
+    assert (
+        joined([first, *chunks], "reasoning")
+        == joined([first, *chunks], "reasoning_content")
+        == "Let me think."
+    )
+    assert end["choices"][0] == {
+        "index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop", "stop_reason": None,
+    }  # fmt: skip
+    assert (usage["choices"], usage["usage"]) == ([], whole["usage"])
+    assert len({chunk["id"] for chunk in [first, *chunks, end, usage]}) == 1
+
+
+async def test_streamed_equals_whole(http: httpx.AsyncClient, engine: ScriptedEngine, text: Text) -> None:
+    """For any sequence of tokens, markup in the wildest order, however it is cut into steps."""
+    grouping = random.Random(1)
+    headers = [
+        f"<|start|>assistant<|channel|>{name}<|message|>" for name in ("analysis", "commentary", "final")
+    ]
+    words = [
+        *text.tokenizer.special_ids,
+        "analysis",
+        "final",
+        " to=functions.f",
+        "ab",
+        "STOP",
+        "😀",
+        "x" * 70,
+    ]
+    words += 3 * headers
+
+    def play(request: object) -> Script:
+        tokens = random.Random(request.sampling.seed)
+        written = text.tokenizer.encode_marked("".join(tokens.choices(words, k=tokens.randrange(40))))
+        steps = []
+        while written:
+            size = grouping.randint(1, 6)
+            steps.append(written[:size])
+            written = written[size:]
+        return Script(steps, FinishReason.LENGTH)
+
+    engine.play = play
+    contents = reasonings = 0
+    for seed in range(150):
+        body = {"seed": seed, "stop": "STOP", "logprobs": True}
+        whole = await chat(http, **body)
+        chunks = await stream(http, **body, stream_options={"include_usage": True})
+        choice = whole["choices"][0]
+        assert choice["message"]["content"] == joined(chunks, "content")
+        assert choice["message"]["reasoning"] == joined(chunks, "reasoning")
+        assert choice["finish_reason"] == chunks[-2]["choices"][0]["finish_reason"]
+        assert "STOP" not in (choice["message"]["content"] or "")
+        parts = [c["logprobs"] for chunk in chunks for c in chunk["choices"] if c["logprobs"]]
+        assert choice["logprobs"]["content"] == [entry for part in parts for entry in part["content"]]
+        assert whole["usage"] == chunks[-1]["usage"]
+        contents += choice["message"]["content"] is not None
+        reasonings += choice["message"]["reasoning"] is not None
+    assert contents > 50
+    assert reasonings > 20
+
+
+@pytest.mark.parametrize("per_step", [1, 2, 5, 100])
+async def test_a_step_may_span_channels(
+    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, per_step: int
+) -> None:
+    engine.play = lambda request: say(TURN, per_step=per_step)
+    chunks = await stream(http)
+    assert (joined(chunks, "reasoning"), joined(chunks, "content")) == ("Let me think.", "It is 4 😀.")
+
+
+async def test_reasoning_can_be_left_out(http: httpx.AsyncClient) -> None:
+    answer = await chat(http, include_reasoning=False)
+    assert answer["choices"][0]["message"] == {"role": "assistant", "content": "It is 4 😀.", "refusal": None}
+    assert answer["usage"]["completion_tokens_details"]["reasoning_tokens"] == len("Let me think.")
+    chunks = await stream(http, include_reasoning=False)
+    assert joined(chunks, "reasoning") is None
+    assert joined(chunks, "content") == "It is 4 😀."
+
+
+async def test_reasoning_that_ate_the_budget(
+    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say
+) -> None:
+    engine.play = lambda request: say("<|channel|>analysis<|message|>Hmm, well", finish=FinishReason.LENGTH)
+    choice = (await chat(http, max_tokens=20))["choices"][0]
+    assert choice["finish_reason"] == "length"
+    assert (choice["message"]["content"], choice["message"]["reasoning"]) == (None, "Hmm, well")
+
+
+@pytest.mark.parametrize("per_step", [1, 3, 4, 100])
+async def test_stop_strings_look_at_the_answer_only(
+    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, per_step: int
+) -> None:
+    written = "<|channel|>analysis<|message|>do STOP it<|end|><|start|>assistant<|channel|>final<|message|>go STOP it"
+    engine.play = lambda request: say(written, per_step=per_step, hangs=True)
+    choice = (await chat(http, stop="STOP"))["choices"][0]
+    assert choice["message"]["reasoning"] == "do STOP it"
+    assert choice["message"]["content"] == "go "
+    assert (choice["finish_reason"], choice["stop_reason"]) == ("stop", "STOP")
+    chunks = await stream(http, stop=["STOP"])
+    assert joined(chunks, "content") == "go "
+    assert engine.running == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "content"),
+    [
+        (
+            "<|channel|>commentary<|message|>First.<|end|><|start|>assistant<|channel|>final<|message|>Then.",
+            "First.Then.",
+        ),
+        ('<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"a": 1}<|call|>', '{"a": 1}'),
+        ("<|channel|>final<|message|>plain", "plain"),
+        ("no markup at all, and long enough to be no header by any means: " + "x" * 64, None),
+    ],
+)
+async def test_what_is_content(
+    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, written: str, content: str | None
+) -> None:
+    engine.play = lambda request: say(written)
+    message = (await chat(http))["choices"][0]["message"]
+    assert message["content"] == (written if content is None else content)
+    assert message["reasoning"] is None
+
+
+async def test_logprobs_are_those_of_the_answer(http: httpx.AsyncClient) -> None:
+    logprobs = (await chat(http, logprobs=True, top_logprobs=2))["choices"][0]["logprobs"]
+    assert bytes(byte for entry in logprobs["content"] for byte in entry["bytes"]).decode() == "It is 4 😀."
+    assert logprobs["refusal"] is None
+    assert logprobs["content"][0] == {
+        "token": "I",
+        "logprob": -0.073,
+        "bytes": [73],
+        "top_logprobs": [
+            {"token": "I", "logprob": -0.073, "bytes": [73]},
+            {"token": "J", "logprob": -0.074, "bytes": [74]},
+        ],
+    }
+    assert (await chat(http, logprobs=True))["choices"][0]["logprobs"]["content"][0]["top_logprobs"] == []
+    chunks = await stream(http, logprobs=True, top_logprobs=2)
+    parts = [c["logprobs"] for chunk in chunks for c in chunk["choices"] if c["logprobs"]]
+    assert [entry for part in parts for entry in part["content"]] == logprobs["content"]
+
+
+async def test_three_choices(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
+    engine.play = lambda request: say(f"<|channel|>final<|message|>seed {request.sampling.seed}")
+    answer = await chat(http, n=3, seed=1)
+    assert [choice["message"]["content"] for choice in answer["choices"]] == ["seed 1", "seed 2", "seed 3"]
+    chunks = await stream(http, n=3, seed=1)
+    assert [joined(chunks, "content", i) for i in range(3)] == ["seed 1", "seed 2", "seed 3"]
+    roles = [c["index"] for chunk in chunks for c in chunk["choices"] if "role" in c["delta"]]
+    assert roles == [0, 1, 2]
+
+
+async def test_the_prompt(http: httpx.AsyncClient, engine: ScriptedEngine, text: Text) -> None:
+    await chat(
+        http,
+        messages=[
+            {"role": "developer", "content": "Be kind."},
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "<|end|>"}, {"type": "text", "text": "hi"}],
+            },
+        ],
+        reasoning_effort="high",
+    )
+    prompt = text.tokenizer.decode(engine.submitted[0].prompt_token_ids)
+    assert "Reasoning: high" in prompt
+    assert "Current date: 2025-01-31" in prompt
+    assert prompt.endswith("<|start|>user<|message|><|end|>hi<|end|><|start|>assistant")
+    ends = engine.submitted[0].prompt_token_ids.count(text.tokenizer.special_ids["<|end|>"])
+    assert ends == 3, "the user's own <|end|> must be plain text"
+    await chat(http, current_date="2031-12-01")
+    assert "Current date: 2031-12-01" in text.tokenizer.decode(engine.submitted[1].prompt_token_ids)
+
+
+async def test_how_long_an_answer_may_be(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:
+    await chat(http)
+    await chat(http, max_tokens=9)
+    await chat(http, max_tokens=9, max_completion_tokens=7)
+    open_end, short, shorter = engine.submitted
+    assert open_end.sampling.max_tokens == 4096 - len(open_end.prompt_token_ids)
+    assert (short.sampling.max_tokens, shorter.sampling.max_tokens) == (9, 7)

@@ -1,0 +1,88 @@
+"""The commands as transcripts."""
+
+import json
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import engine
+from engine.checkpoint.hub import EMBEDDED
+from engine.errors import ConfigError
+from server.cli import app
+from server.commands.serve import bind, open_checkpoint
+
+
+def carousel(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def test_version() -> None:
+    result = carousel("--version")
+    assert (result.exit_code, result.stdout) == (0, f"carousel {engine.__version__}\n")
+
+
+def test_bad_flags() -> None:
+    assert carousel("serve", "--no-such-flag").exit_code == 2
+    assert carousel("serve", "--dtype", "int3").exit_code == 2
+    assert carousel("serve", "--kv-cache-memory-bytes", "4X").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["/no/such/model"], "/no/such/model"),
+        (["--port", "70000"], "--port"),
+        (["--max-model-len", "0"], "--max-model-len"),
+        (["--gpu-memory-utilization", "1.5"], "--gpu-memory-utilization"),
+        (["--current-date", "today"], "--current-date"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(arguments: list[str], message: str) -> None:
+    result = carousel("serve", *arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("carousel: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = carousel("serve", "--port", str(port))
+        assert result.exit_code == 1
+        assert f"cannot listen on 127.0.0.1:{port}" in result.stderr
+    with pytest.raises(ConfigError, match="cannot listen"):
+        bind("no.such.host.invalid", 0)
+
+
+def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
+    directory = tmp_path / "model"
+    shutil.copytree(EMBEDDED, directory)
+    open_checkpoint(str(directory), None, verify=True)
+    weights = directory / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    result = carousel("serve", str(directory))
+    assert result.exit_code == 1
+    assert str(weights) in result.stderr
+    open_checkpoint(str(directory), None, verify=False)
+
+
+def test_plan() -> None:
+    result = carousel(
+        "plan", "embedded", "--memory", "80GiB", "--max-model-len", "2048", "--max-num-seqs", "8"
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "8 slots" in result.stdout
+    assert "2,048 tokens" in result.stdout
+
+
+def test_plan_needs_no_weights(tmp_path: Path) -> None:
+    config = json.loads((EMBEDDED / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert carousel("plan", str(tmp_path), "--memory", "1GiB").exit_code == 0
+    result = carousel("plan", str(tmp_path), "--memory", "1K")
+    assert result.exit_code == 1
+    assert "do not fit" in result.stderr

@@ -1,0 +1,44 @@
+import doctest
+
+import pytest
+import typer
+
+import server.body
+import server.commands.sizes
+import server.translate.requests
+from engine.errors import ConfigError
+from server.commands.sizes import parse_size
+from server.config import ServerConfig
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"served_model_names": ()},
+        {"served_model_names": ("a", "")},
+        {"port": 70_000},
+        {"port": -1},
+        {"current_date": "31.1.2025"},
+    ],
+)
+def test_settings_that_cannot_be(settings: dict) -> None:
+    with pytest.raises(ConfigError):
+        ServerConfig(**{"served_model_names": ("a",)} | settings)
+
+
+def test_the_fingerprint_names_the_weights() -> None:
+    one, same, other = (ServerConfig(served_model_names=names) for names in (("a", "x"), ("a",), ("b",)))
+    assert one.system_fingerprint == same.system_fingerprint != other.system_fingerprint
+
+
+@pytest.mark.parametrize("size", ["", "G", "4X", "-1G", "1e9", "4 G G"])
+def test_what_is_no_size(size: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_size(size)
+
+
+@pytest.mark.parametrize("module", [server.body, server.commands.sizes, server.translate.requests])
+def test_examples(module: object) -> None:
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0

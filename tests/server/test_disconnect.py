@@ -1,0 +1,59 @@
+"""A client that leaves, seen through a real port: its requests end in the engine, whenever it left."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+
+from tests.server.scripted_engine import Script, ScriptedEngine
+
+Say = Callable[..., Script]
+Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
+BODIES = {
+    "/v1/completions": {"prompt": "hi", "n": 2},
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "hi"}], "n": 2},
+}
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("written", ["", "some text before"])
+async def test_leaving_frees_the_requests(
+    url: str, engine: ScriptedEngine, say: Say, eventually: Eventually, path: str, stream: bool, written: str
+) -> None:
+    engine.play = lambda request: say(written, hangs=True)
+    async with httpx.AsyncClient(base_url=url) as http:
+        asking = asyncio.create_task(http.post(path, json=BODIES[path] | {"stream": stream}))
+        await eventually(lambda: len(engine.submitted) == 2)
+        await asyncio.sleep(0.05)
+        assert engine.running == 2
+        asking.cancel()
+        await eventually(lambda: engine.running == 0)
+        assert sorted(engine.aborted) == sorted(request.id for request in engine.submitted)
+        engine.play = lambda request: say("Hello!")
+        assert (await http.post(path, json=BODIES[path])).status_code == 200
+
+
+async def test_leaving_in_the_middle_of_a_stream(
+    url: str, engine: ScriptedEngine, say: Say, eventually: Eventually
+) -> None:
+    engine.play = lambda request: say("word " * 20_000)
+    async with (
+        httpx.AsyncClient(base_url=url) as http,
+        http.stream(
+            "POST", "/v1/completions", json={"prompt": "hi", "stream": True, "max_tokens": 4000}
+        ) as response,
+    ):
+        async for _ in response.aiter_bytes():
+            break
+    await eventually(lambda: engine.running == 0)
+    assert engine.aborted == [engine.submitted[0].id]
+
+
+async def test_an_answer_that_was_read_to_its_end_aborts_nothing(url: str, engine: ScriptedEngine) -> None:
+    async with httpx.AsyncClient(base_url=url) as http:
+        for path, body in BODIES.items():
+            for stream in (False, True):
+                assert (await http.post(path, json=body | {"stream": stream})).status_code == 200
+    assert engine.aborted == []

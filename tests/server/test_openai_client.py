@@ -1,0 +1,87 @@
+"""OpenAI's own client, over a real port."""
+
+from collections.abc import Callable
+
+import pytest
+from openai import APIError as OpenAIError
+from openai import AsyncOpenAI, BadRequestError, InternalServerError, NotFoundError, RateLimitError
+
+from tests.server.scripted_engine import Script, ScriptedEngine
+
+Say = Callable[..., Script]
+HI = [{"role": "user", "content": "hi"}]
+TURN = "<|channel|>analysis<|message|>Think.<|end|><|start|>assistant<|channel|>final<|message|>Hello 😀!"
+
+
+async def test_models(openai: AsyncOpenAI) -> None:
+    assert [model.id async for model in openai.models.list()] == ["tiny", "alias"]
+    assert (await openai.models.retrieve("alias")).max_model_len == 4096
+    with pytest.raises(NotFoundError):
+        await openai.models.retrieve("other")
+
+
+async def test_completion(openai: AsyncOpenAI) -> None:
+    answer = await openai.completions.create(model="tiny", prompt="hi", logprobs=2)
+    assert (answer.choices[0].text, answer.choices[0].finish_reason) == ("Hello!", "stop")
+    assert answer.choices[0].logprobs.tokens == list("Hello!")
+    assert answer.usage.total_tokens == 8
+
+
+async def test_streamed_completion(openai: AsyncOpenAI) -> None:
+    stream = await openai.completions.create(
+        model="tiny", prompt="hi", stream=True, n=3, stream_options={"include_usage": True}
+    )
+    *chunks, last = [chunk async for chunk in stream]
+    texts = ["", "", ""]
+    for chunk in chunks:
+        texts[chunk.choices[0].index] += chunk.choices[0].text
+    assert texts == ["Hello!"] * 3
+    assert last.usage.completion_tokens == 18
+
+
+async def test_chat(openai: AsyncOpenAI, engine: ScriptedEngine, say: Say) -> None:
+    engine.play = lambda request: say(TURN)
+    answer = await openai.chat.completions.create(
+        model="tiny", messages=HI, n=3, logprobs=True, top_logprobs=3, reasoning_effort="low", max_tokens=200
+    )
+    assert [choice.message.content for choice in answer.choices] == ["Hello 😀!"] * 3
+    assert answer.choices[0].message.reasoning_content == "Think."
+    assert len(answer.choices[0].logprobs.content) == len("Hello 😀!".encode())
+    assert answer.usage.completion_tokens_details.reasoning_tokens == 3 * len("Think.")
+
+
+async def test_streamed_chat(openai: AsyncOpenAI, engine: ScriptedEngine, say: Say) -> None:
+    engine.play = lambda request: say(TURN, per_step=3)
+    stream = await openai.chat.completions.create(model="tiny", messages=HI, stream=True, stop="!")
+    chunks = [chunk async for chunk in stream]
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Hello 😀"
+    assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+async def test_the_streaming_helper_accumulates(
+    openai: AsyncOpenAI, engine: ScriptedEngine, say: Say
+) -> None:
+    engine.play = lambda request: say(TURN, per_step=2)
+    async with openai.chat.completions.stream(model="tiny", messages=HI, logprobs=True) as stream:
+        completion = await stream.get_final_completion()
+    assert completion.choices[0].message.content == "Hello 😀!"
+    assert len(completion.choices[0].logprobs.content) == len("Hello 😀!".encode())
+
+
+async def test_errors(openai: AsyncOpenAI, engine: ScriptedEngine, say: Say) -> None:
+    with pytest.raises(BadRequestError) as bad:
+        await openai.chat.completions.create(model="tiny", messages=HI, temperature=9)
+    assert bad.value.param == "temperature"
+    with pytest.raises(NotFoundError) as unknown:
+        await openai.completions.create(model="other", prompt="hi")
+    assert unknown.value.code == "model_not_found"
+    engine.room = 0
+    with pytest.raises(RateLimitError):
+        await openai.completions.create(model="tiny", prompt="hi")
+    engine.room = 9
+    engine.play = lambda request: say("ab", error="the forward pass failed")
+    with pytest.raises(InternalServerError):
+        await openai.completions.create(model="tiny", prompt="hi")
+    stream = await openai.completions.create(model="tiny", prompt="hi", stream=True)
+    with pytest.raises(OpenAIError, match="the forward pass failed"):
+        _ = [chunk async for chunk in stream]

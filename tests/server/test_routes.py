@@ -1,0 +1,86 @@
+"""The routes that generate nothing."""
+
+import asyncio
+from collections.abc import Callable
+
+import httpx
+
+import engine as engine_package
+from engine.streams import EngineStatus
+from server.text import LARGE_TEXT, Text
+from tests.server.scripted_engine import ScriptedEngine
+
+
+async def test_models(http: httpx.AsyncClient) -> None:
+    listed = (await http.get("/v1/models")).json()
+    assert listed["object"] == "list"
+    assert [model["id"] for model in listed["data"]] == ["tiny", "alias"]
+    assert all((model["root"], model["max_model_len"]) == ("tiny", 4096) for model in listed["data"])
+    assert (await http.get("/v1/models/alias")).json() == listed["data"][1]
+
+
+async def test_tokenize(http: httpx.AsyncClient, text: Text) -> None:
+    response = await http.post("/tokenize", json={"prompt": "é<|end|>"})
+    assert response.json() == {"tokens": [*"é<|end|>".encode()], "count": 9, "max_model_len": 4096}
+    assert (await http.post("/tokenize", json={"prompt": ""})).json()["tokens"] == []
+    response = await http.post("/tokenize", json={"messages": [{"role": "user", "content": "hi"}]})
+    rendered = text.tokenizer.decode(response.json()["tokens"])
+    assert rendered.endswith("<|start|>user<|message|>hi<|end|><|start|>assistant")
+
+
+async def test_tokenize_wants_one_of_both(http: httpx.AsyncClient) -> None:
+    for body in ({}, {"prompt": "a", "messages": [{"role": "user", "content": "hi"}]}, {"messages": []}):
+        assert (await http.post("/tokenize", json=body)).status_code == 400
+
+
+async def test_detokenize(http: httpx.AsyncClient, text: Text) -> None:
+    end = text.tokenizer.special_ids["<|end|>"]
+    response = await http.post("/detokenize", json={"tokens": [*"é".encode(), end]})
+    assert response.json() == {"prompt": "é<|end|>"}
+    for tokens in ([-1], [text.tokenizer.vocab_size], [2**70], ["a"], 5, [True]):
+        assert (await http.post("/detokenize", json={"tokens": tokens})).status_code == 400
+
+
+async def test_health_ready_version(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:
+    assert (await http.get("/health")).json() == {"status": "ok"}
+    assert (await http.get("/ready")).json() == {"status": "ready", "progress": 1.0}
+    assert (await http.get("/version")).json() == {"version": engine_package.__version__}
+    engine.phase = EngineStatus("loading", 0.5)
+    assert (await http.get("/ready")).status_code == 503
+    assert (await http.get("/v1/models")).status_code == 503
+
+
+async def test_a_large_text_is_tokenised_beside_the_event_loop(text: Text, monkeypatch: object) -> None:
+    """The loop turns while a tokenizer is busy, which here waits for just that."""
+    turned = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def encode(words: str) -> list[int]:
+        asyncio.run_coroutine_threadsafe(_set(turned), loop).result(timeout=10)
+        return [len(words)]
+
+    monkeypatch.setattr(text.tokenizer, "encode", encode)
+    assert await text.encode("a" * (LARGE_TEXT + 1)) == [LARGE_TEXT + 1]
+    assert turned.is_set()
+
+
+async def _set(event: asyncio.Event) -> None:
+    event.set()
+
+
+async def test_the_app_starts_and_stops_its_engine(
+    app: object, engine: ScriptedEngine, monkeypatch: object
+) -> None:
+    calls: list[str] = []
+
+    def note(name: str) -> Callable[[], object]:
+        async def call() -> None:
+            calls.append(name)
+
+        return call
+
+    monkeypatch.setattr(engine, "start", note("start"))
+    monkeypatch.setattr(engine, "stop", note("stop"))
+    async with app.router.lifespan_context(app):
+        assert calls == ["start"]
+    assert calls == ["start", "stop"]

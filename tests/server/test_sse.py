@@ -1,0 +1,103 @@
+"""The stream of server-sent events itself."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from server.sse import EventSourceResponse
+
+Messages = list[dict]
+
+
+async def run(response: EventSourceResponse, *, leave: asyncio.Event | None = None) -> Messages:
+    messages: Messages = []
+
+    async def receive() -> dict:
+        await (leave or asyncio.Event()).wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict) -> None:
+        messages.append(message)
+
+    await response({"type": "http"}, receive, send)
+    return messages
+
+
+def bodies(messages: Messages) -> list[bytes]:
+    return [message["body"] for message in messages if message["type"] == "http.response.body"]
+
+
+async def test_events_and_their_end() -> None:
+    closed = []
+
+    async def payloads() -> AsyncGenerator[str, None]:
+        yield '{"a": "ü"}'
+        yield "{}"
+
+    messages = await run(EventSourceResponse(payloads(), on_close=lambda: closed.append(1), ping_seconds=15))
+    assert bodies(messages) == ['data: {"a": "ü"}\n\n'.encode(), b"data: {}\n\n", b"data: [DONE]\n\n"]
+    headers = dict(messages[0]["headers"])
+    assert headers[b"content-type"].startswith(b"text/event-stream")
+    assert b"content-length" not in headers
+    assert messages[-1]["more_body"] is False
+    assert closed == [1]
+
+
+async def test_silence_is_filled_with_comments() -> None:
+    async def payloads() -> AsyncGenerator[str, None]:
+        await asyncio.sleep(0.2)
+        yield "{}"
+
+    messages = await run(EventSourceResponse(payloads(), on_close=lambda: None, ping_seconds=0.03))
+    *pings, event, done = bodies(messages)
+    assert set(pings) == {b": ping\n\n"}
+    assert (event, done) == (b"data: {}\n\n", b"data: [DONE]\n\n")
+
+
+async def test_a_busy_stream_has_no_comments() -> None:
+    async def payloads() -> AsyncGenerator[str, None]:
+        for _ in range(10):
+            await asyncio.sleep(0.01)
+            yield "{}"
+
+    messages = await run(EventSourceResponse(payloads(), on_close=lambda: None, ping_seconds=5))
+    assert b": ping\n\n" not in bodies(messages)
+
+
+async def test_an_unforeseen_error_ends_the_stream_and_is_raised() -> None:
+    async def payloads() -> AsyncGenerator[str, None]:
+        yield "{}"
+        raise ZeroDivisionError("secret")
+
+    sent: Messages = []
+
+    async def receive() -> dict:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    with pytest.raises(ZeroDivisionError):
+        await EventSourceResponse(payloads(), on_close=lambda: None, ping_seconds=15)(
+            {"type": "http"}, receive, send
+        )
+    assert bodies(sent)[1].startswith(b'data: {"error"')
+    assert b"secret" not in bodies(sent)[1]
+
+
+async def test_a_client_that_leaves_closes_the_source() -> None:
+    closed, leave = [], asyncio.Event()
+
+    async def payloads() -> AsyncGenerator[str, None]:
+        try:
+            yield "{}"
+            leave.set()
+            await asyncio.Event().wait()
+        finally:
+            closed.append("source")
+
+    response = EventSourceResponse(payloads(), on_close=lambda: closed.append("all"), ping_seconds=15)
+    assert bodies(await run(response, leave=leave)) == [b"data: {}\n\n"]
+    assert closed == ["source", "all"]
