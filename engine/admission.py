@@ -17,7 +17,7 @@ def admit(request: Request, vocab_size: int, max_model_len: int) -> Request:
         ("stop_token_ids", sampling.stop_token_ids),
         ("logit_bias", tuple(sampling.logit_bias)),
     ):
-        if token_ids and not (0 <= min(token_ids) and max(token_ids) < vocab_size):
+        if token_ids and not (min(token_ids) >= 0 and max(token_ids) < vocab_size):
             worst = max(token_ids) if max(token_ids) >= vocab_size else min(token_ids)
             raise RequestError(f"{param}: token id {worst} is not in the vocabulary of {vocab_size}", param=param)
     max_tokens = resolve_max_tokens(len(request.prompt_token_ids), sampling.max_tokens, max_model_len)

@@ -33,7 +33,7 @@ class RopeConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """Every number of a gpt-oss-style model. `layer_types` says which layer slides; `window` counts the token itself."""
+    """Every number of a gpt-oss-style model. `layer_types` says which layer slides; `window` counts the token."""
 
     vocab_size: int
     hidden_size: int
@@ -110,7 +110,13 @@ class EngineConfig:
     poison_freed: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("max_model_len", "max_num_seqs", "max_num_batched_tokens", "page_size", "kv_cache_memory_bytes"):
+        for name in (
+            "max_model_len",
+            "max_num_seqs",
+            "max_num_batched_tokens",
+            "page_size",
+            "kv_cache_memory_bytes",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}")

@@ -7,7 +7,7 @@ from engine.errors import ConfigError
 
 
 def pick_device(name: str) -> torch.device:
-    """"auto" is the first GPU if there is one, else the CPU. Raises ConfigError for a device that is not there."""
+    """ "auto" is the first GPU if there is one, else the CPU. Raises ConfigError for a device that is not there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

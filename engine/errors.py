@@ -1,14 +1,14 @@
 """What can go wrong, as one tree. No HTTP here: `server/errors.py` maps these to status codes.
 
-    CarouselError
-    ├── ConfigError            a flag, or a value in config.json, that cannot be served
-    ├── CheckpointError        a weight file that is not what its config promises (names file and tensor)
-    ├── MemoryPlanError        the model or one request does not fit the memory given
-    ├── RequestError           a request that cannot be served as asked (names the parameter)
-    │   └── ContextLengthError prompt and answer together exceed the context
-    ├── QueueFullError         no room to wait; try again later
-    ├── EngineNotReadyError    the engine is loading, stopping or dead
-    └── GenerationError        the engine failed while this request was running
+CarouselError
+├── ConfigError            a flag, or a value in config.json, that cannot be served
+├── CheckpointError        a weight file that is not what its config promises (names file and tensor)
+├── MemoryPlanError        the model or one request does not fit the memory given
+├── RequestError           a request that cannot be served as asked (names the parameter)
+│   └── ContextLengthError prompt and answer together exceed the context
+├── QueueFullError         no room to wait; try again later
+├── EngineNotReadyError    the engine is loading, stopping or dead
+└── GenerationError        the engine failed while this request was running
 """
 
 

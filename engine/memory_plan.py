@@ -153,9 +153,7 @@ def notes(plan: MemoryPlan, engine: EngineConfig, length: int, on_gpu: bool) -> 
 def shortage(plan: MemoryPlan, engine: EngineConfig, length: int, device_bytes: int, on_gpu: bool) -> str:
     """Why `plan` cannot be: one line with the numbers and the flag that would help."""
     asked = engine.kv_cache_memory_bytes
-    share = (
-        f" at --gpu-memory-utilization {engine.gpu_memory_utilization}" if on_gpu and asked is None else ""
-    )
+    share = f" at --gpu-memory-utilization {engine.gpu_memory_utilization}" if on_gpu and asked is None else ""
     if plan.kv_budget_bytes == 0:
         caches = f" and --kv-cache-memory-bytes of {size(asked)}" if asked is not None else ""
         return (

@@ -73,13 +73,12 @@ class SamplingParams:
             in_range("stop_token_ids", token_id, 0, 2**31 - 1)
         if self.max_tokens is not None and self.min_tokens > self.max_tokens:
             raise RequestError(
-                f"min_tokens ({self.min_tokens}) is greater than max_tokens ({self.max_tokens})", param="min_tokens"
+                f"min_tokens ({self.min_tokens}) is greater than max_tokens ({self.max_tokens})",
+                param="min_tokens",
             )
 
 
-def in_range(
-    param: str, value: float | None, low: float, high: float, *, open_below: bool = False
-) -> None:
+def in_range(param: str, value: float | None, low: float, high: float, *, open_below: bool = False) -> None:
     """Raises RequestError unless `value` is None or a finite number within [low, high] ((low, high] if open)."""
     if value is None:
         return

@@ -4,15 +4,14 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive
-
-from server.errors import ClientDisconnectedError
 
 T = TypeVar("T")
 
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns. Cancels it and raises ClientDisconnectedError as soon as the client is gone.
+    """What `work` returns. Cancels it and raises ClientDisconnect as soon as the client is gone.
 
     The request's body must have been read: `receive` then has nothing to tell but the disconnect.
     """
@@ -21,7 +20,7 @@ async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise ClientDisconnectedError
+            raise ClientDisconnect
         return working.result()
     finally:
         working.cancel()

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from engine.errors import (
@@ -32,10 +33,6 @@ class BodyTooLargeError(RequestError):
 
 class UnsupportedMediaTypeError(RequestError):
     """The request's body is not declared as JSON."""
-
-
-class ClientDisconnectedError(Exception):
-    """The client is gone: nobody reads the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,7 @@ def install_error_handlers(app: FastAPI) -> None:
         message = f"{error.detail}: {request.method} {request.url.path}"
         return http_error_response(error.status_code, message, error.headers)
 
-    @app.exception_handler(ClientDisconnectedError)
+    @app.exception_handler(ClientDisconnect)
     async def client_disconnected(request: Request, error: Exception) -> Response:
         return Response(status_code=499)  # Nginx's "client closed request"; nobody reads it.
 

@@ -5,12 +5,13 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from engine.errors import CarouselError
 from server.disconnect import until_disconnect
-from server.errors import ClientDisconnectedError, error_body
+from server.errors import error_body
 
 PING = b": ping\n\n"
 DONE = b"data: [DONE]\n\n"
@@ -41,7 +42,7 @@ class EventSourceResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            with suppress(ClientDisconnectedError):
+            with suppress(ClientDisconnect):
                 await until_disconnect(receive, self._stream(send))
         finally:
             self._on_close()

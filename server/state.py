@@ -29,7 +29,7 @@ class ServerState:
         if asked not in names:
             served = ", ".join(names)
             raise UnknownModelError(
-                f"the model {asked!r} does not exist; served here: {served}", param="model"
+                f"the model {asked[:200]!r} does not exist; served here: {served}", param="model"
             )
         return asked
 

@@ -121,9 +121,7 @@ def config_json(config: ModelConfig, layout: LayoutName, experts: ExpertFormat) 
     return values
 
 
-def random_tensors(
-    config: ModelConfig, experts: ExpertFormat, seed: int, dtype: torch.dtype
-) -> dict[str, Tensor]:
+def random_tensors(config: ModelConfig, experts: ExpertFormat, seed: int, dtype: torch.dtype) -> dict[str, Tensor]:
     """The model under Hugging Face's names, at scales that give logits a spread of about sqrt(hidden) / 2."""
     generator = torch.Generator().manual_seed(seed)
 

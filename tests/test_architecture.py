@@ -86,15 +86,15 @@ def test_arrows_point_one_way(path: Path) -> None:
     if rule == "engine" and name == "engine":
         return
     strays = {
-        imported
-        for imported in imports(path)
-        if not any(within(imported, allowed) for allowed in MAY_IMPORT[rule])
+        imported for imported in imports(path) if not any(within(imported, allowed) for allowed in MAY_IMPORT[rule])
     }
     assert not strays, f"{name} may not import {sorted(strays)}"
 
 
 def test_light_modules_import_no_torch() -> None:
-    code = f"import sys\nfor name in {WITHOUT_TORCH}:\n    __import__(name)\n    assert 'torch' not in sys.modules, name"
+    code = (
+        f"import sys\nfor name in {WITHOUT_TORCH}:\n    __import__(name)\n    assert 'torch' not in sys.modules, name"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 

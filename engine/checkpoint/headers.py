@@ -27,18 +27,14 @@ ITEM_BYTES = {
 
 @dataclass(frozen=True, slots=True)
 class TensorHeader:
-    """One tensor as a file's header describes it; its data are bytes [start, stop) after the header."""
+    """One tensor as a file's header describes it; its bytes begin at `offset` of the file."""
 
     file: Path
     name: str
     dtype: str
     shape: tuple[int, ...]
-    start: int
-    stop: int
-
-    @property
-    def nbytes(self) -> int:
-        return self.stop - self.start
+    offset: int
+    nbytes: int
 
 
 def raise_first(problems: list[str]) -> None:
@@ -127,9 +123,13 @@ def read_headers(file: Path) -> list[TensorHeader]:
     except OSError as error:
         raise CheckpointError(f"{file}: {error.strerror}") from None
     entries = parse_header(file, text)
-    tensors = [tensor_header(file, name, entry) for name, entry in entries.items() if name != "__metadata__"]
-    tensors.sort(key=lambda tensor: (tensor.start, tensor.stop))
-    raise_first(data_problems(file, tensors, size - 8 - length))
+    tensors = [
+        tensor_header(file, name, entry, 8 + length)
+        for name, entry in entries.items()
+        if name != "__metadata__"
+    ]
+    tensors.sort(key=lambda tensor: (tensor.offset, tensor.nbytes))
+    raise_first(data_problems(file, tensors, 8 + length, size))
     return tensors
 
 
@@ -151,7 +151,7 @@ def parse_header(file: Path, text: bytes) -> dict[str, Any]:
     return entries
 
 
-def tensor_header(file: Path, name: str, entry: Any) -> TensorHeader:
+def tensor_header(file: Path, name: str, entry: Any, data_start: int) -> TensorHeader:
     def sizes(value: Any) -> TypeGuard[list[int]]:
         return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
 
@@ -169,25 +169,24 @@ def tensor_header(file: Path, name: str, entry: Any) -> TensorHeader:
             f"{file}: {name}: {dtype} {shape} is {prod(shape) * ITEM_BYTES[dtype]} bytes, "
             f"but data_offsets {offsets} span {stop - start}"
         )
-    return TensorHeader(file, name, dtype, tuple(shape), start, stop)
+    return TensorHeader(file, name, dtype, tuple(shape), data_start + start, stop - start)
 
 
-def data_problems(file: Path, tensors: list[TensorHeader], data_bytes: int) -> list[str]:
-    """Tensors beyond the file's end, over each other, or with bytes between them that belong to none."""
+def data_problems(file: Path, tensors: list[TensorHeader], end: int, size: int) -> list[str]:
+    """What is wrong with the tensors' places in a file of `size` bytes whose header ends at `end`: tensors
+    beyond the file's end, over each other, or with bytes between them that belong to none."""
     problems = []
-    end, before = 0, "the header"
+    before = "the header"
     for tensor in tensors:
-        if tensor.stop > data_bytes:
-            problems.append(
-                f"{file}: {tensor.name}: truncated: ends at byte {tensor.stop} of {data_bytes} bytes of data"
-            )
-        elif tensor.start < end:
+        stop = tensor.offset + tensor.nbytes
+        if stop > size:
+            problems.append(f"{file}: {tensor.name}: truncated: ends at byte {stop} of a file of {size}")
+        elif tensor.offset < end:
             problems.append(f"{file}: {tensor.name}: overlaps {before}")
-        elif tensor.start > end:
-            problems.append(
-                f"{file}: {tensor.name}: {tensor.start - end} bytes before it belong to no tensor"
-            )
-        end, before = max(end, tensor.stop), tensor.name
-    if end < data_bytes:
-        problems.append(f"{file}: {before}: {data_bytes - end} unused bytes after it")
+        elif tensor.offset > end:
+            unused = tensor.offset - end
+            problems.append(f"{file}: {tensor.name}: {unused} bytes before it belong to no tensor")
+        end, before = max(end, stop), tensor.name
+    if end < size:
+        problems.append(f"{file}: {size - end} bytes after {before} belong to no tensor")
     return problems

@@ -118,16 +118,17 @@ LAYOUTS: dict[LayoutName, Layout] = {
 class Source:
     """What a tensor on disk must be, and where it goes.
 
-    It fills the rows [first, past the last) of its destination, or all of it, its last two dimensions
-    swapped if `transpose`. Without a destination (an unembedding tied to the embedding) it may be absent
-    and is checked, but not read.
+    It fills the rows [first, past the last) of its destination, or all of it, its last two dimensions swapped
+    if `transpose`. One that is `optional` (an unembedding that is tied to the embedding) is checked, but not
+    read.
     """
 
     shape: tuple[int, ...]
     dtypes: frozenset[str]
-    destination: str | None
+    destination: str
     rows: tuple[int, int] | None = None
     transpose: bool = False
+    optional: bool = False
 
 
 def expected_tensors(config: ModelConfig, layout: LayoutName, experts: ExpertFormat) -> dict[str, Source]:
@@ -151,18 +152,18 @@ def expected_tensors(config: ModelConfig, layout: LayoutName, experts: ExpertFor
     }
     parts = {"": None, "q": (0, q), "k": (q, q + kv), "v": (q + kv, q + 2 * kv)}
 
-    def source(row: Row, destination: str | None) -> Source:
+    def source(row: Row, prefix: str = "", *, optional: bool = False) -> Source:
         shape = tuple(sizes[dimension] for dimension in row.shape.split())
-        return Source(shape, row.dtypes, destination, parts[row.part], row.transpose)
+        return Source(shape, row.dtypes, prefix + row.destination, parts[row.part], row.transpose, optional)
 
     table = LAYOUTS[layout]
     expected = {}
     for row in table.model:
         tied = row.destination == "unembedding" and config.tie_word_embeddings
-        expected[row.name] = source(row, None if tied else row.destination)
+        expected[row.name] = source(row, optional=tied)
     for layer in range(config.num_layers):
         for row in (*table.layer, *(table.mxfp4 if experts == "mxfp4" else table.dense)):
-            expected[table.prefix.format(layer) + row.name] = source(row, f"layers.{layer}.{row.destination}")
+            expected[table.prefix.format(layer) + row.name] = source(row, f"layers.{layer}.")
     return expected
 
 

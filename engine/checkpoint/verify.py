@@ -14,12 +14,10 @@ from engine.errors import CheckpointError
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """One tensor to read."""
+    """One tensor to read, and where it goes."""
 
-    file: Path
-    name: str
+    tensor: TensorHeader
     source: Source
-    nbytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class Manifest:
 
     @property
     def total_bytes(self) -> int:
-        return sum(entry.nbytes for entry in self.entries)
+        return sum(entry.tensor.nbytes for entry in self.entries)
 
 
 def verify_checkpoint(directory: Path, config: ModelConfig) -> Manifest:
@@ -51,7 +49,7 @@ def verify_checkpoint(directory: Path, config: ModelConfig) -> Manifest:
     problems = [
         f"{home}: {name}: missing"
         for name, source in expected.items()
-        if name not in tensors and source.destination is not None
+        if name not in tensors and not source.optional
     ]
     entries = []
     for name, tensor in tensors.items():
@@ -60,8 +58,8 @@ def verify_checkpoint(directory: Path, config: ModelConfig) -> Manifest:
             problems.append(f"{tensor.file}: {name}: not a tensor of this model")
         elif problem := mismatch(tensor, source):
             problems.append(f"{tensor.file}: {name}: {problem}")
-        elif source.destination is not None:
-            entries.append(ManifestEntry(tensor.file, name, source, tensor.nbytes))
+        elif not source.optional:
+            entries.append(ManifestEntry(tensor, source))
     raise_first(problems)
     return Manifest(layout, experts, tuple(entries))
 

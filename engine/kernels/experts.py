@@ -1,8 +1,8 @@
 """The experts: each token through the few it was routed to.
 
-    gate_up = x·W1 + b1, gate in the even columns and up in the odd; gate ≤ limit, |up| ≤ limit
-    hidden  = (up + 1) · gate · sigmoid(alpha · gate)
-    out     = Σ over its experts of weight · (hidden·W2 + b2)
+gate_up = x·W1 + b1, gate in the even columns and up in the odd; gate ≤ limit, |up| ≤ limit
+hidden  = (up + 1) · gate · sigmoid(alpha · gate)
+out     = Σ over its experts of weight · (hidden·W2 + b2)
 """
 
 from dataclasses import dataclass

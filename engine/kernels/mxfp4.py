@@ -40,7 +40,8 @@ def unpack(blocks: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
 
     The byte 0x2A under the scale 128 is 2·(−1.0, 1.0): low nibble 10 first, then high nibble 2.
 
-    >>> unpack(torch.tensor([[0x2A] * 16], dtype=torch.uint8), torch.tensor([128], dtype=torch.uint8), torch.float32)[:2]
+    >>> blocks, scales = torch.tensor([[0x2A] * 16], dtype=torch.uint8), torch.tensor([128], dtype=torch.uint8)
+    >>> unpack(blocks, scales, torch.float32)[:2]
     tensor([-2.,  2.])
     """
     values = functional.embedding(blocks.int(), byte_values(dtype, blocks.device))

@@ -1,8 +1,8 @@
 """RMSNorm and the linear maps around it.
 
-    rms_norm(x) = x / sqrt(mean(x²) + eps) · weight            in float32, back to x's dtype
-    norm_linear = linear(rms_norm(x))                          before q, k, v and before the vocabulary
-    linear_add  = residual + linear(x)                         after the attention
+rms_norm(x) = x / sqrt(mean(x²) + eps) · weight            in float32, back to x's dtype
+norm_linear = linear(rms_norm(x))                          before q, k, v and before the vocabulary
+linear_add  = residual + linear(x)                         after the attention
 """
 
 import torch

@@ -1,6 +1,6 @@
 """Rotary position embedding on the two halves of a head (not interleaved).
 
-    (x1, x2) → (x1·cos − x2·sin, x2·cos + x1·sin)
+(x1, x2) → (x1·cos − x2·sin, x2·cos + x1·sin)
 """
 
 import torch

@@ -1,6 +1,6 @@
 """The router: which experts a token goes to, and with what weight.
 
-    logits = linear(rms_norm(x)); the top k of them; softmax over those k only
+logits = linear(rms_norm(x)); the top k of them; softmax over those k only
 """
 
 import torch
@@ -10,9 +10,7 @@ from torch.nn import functional
 from engine.kernels.norm_linear import rms_norm
 
 
-def route(
-    x: Tensor, norm: Tensor, eps: float, weight: Tensor, bias: Tensor, k: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def route(x: Tensor, norm: Tensor, eps: float, weight: Tensor, bias: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
     """[tokens, hidden] → the normed tokens, expert ids int64 [tokens, k], weights [tokens, k] in x's dtype."""
     normed = rms_norm(x, norm, eps)
     top, experts = torch.topk(functional.linear(normed, weight, bias), k, dim=-1)

@@ -78,7 +78,12 @@ class GptOss:
     def experts(self, x: Tensor, layer: LayerWeights) -> Tensor:
         config, ops = self.config, self.ops
         normed, experts, weights = ops.route(
-            x, layer.mlp_norm, config.rms_norm_eps, layer.router_weight, layer.router_bias, config.experts_per_token
+            x,
+            layer.mlp_norm,
+            config.rms_norm_eps,
+            layer.router_weight,
+            layer.router_bias,
+            config.experts_per_token,
         )
         return ops.mix_experts(
             normed, experts, weights, layer.gate_up, layer.down, config.swiglu_alpha, config.swiglu_limit, x

@@ -83,7 +83,11 @@ class EngineProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "engine.process.worker", str(theirs.fileno()), pass_fds=[theirs.fileno()]
+                sys.executable,
+                "-m",
+                "engine.process.worker",
+                str(theirs.fileno()),
+                pass_fds=[theirs.fileno()],
             )
         reader, self._writer = await asyncio.open_unix_connection(sock=ours)
         self._send(Start(self.config))

@@ -94,9 +94,7 @@ def _plain(message: Message) -> Message:
         case "system" | "developer":
             plain["role"] = "system"
         case "assistant":
-            reasoning = (
-                message.get("reasoning") or message.get("reasoning_content") or message.get("thinking")
-            )
+            reasoning = message.get("reasoning") or message.get("reasoning_content") or message.get("thinking")
             if isinstance(reasoning, str) and reasoning:
                 plain["thinking"] = reasoning
             if calls := message.get("tool_calls"):

@@ -28,6 +28,4 @@ class Detokenizer:
 
     def flush(self) -> str:
         """What is left when no more will come: U+FFFD for an incomplete character, else nothing."""
-        text = self._decoder.decode(b"", final=True)
-        self._decoder.reset()
-        return text
+        return self._decoder.decode(b"", final=True)

@@ -21,9 +21,7 @@ class HarmonyRenderer:
     def __init__(self, tokenizer: Tokenizer, identity: str = IDENTITY) -> None:
         """`identity` is the first sentence of the system message."""
         if missing := [mark for mark in MARKS if mark not in tokenizer.special_ids]:
-            raise CheckpointError(
-                f"tokenizer.json: no special token {', '.join(missing)}, which a chat needs"
-            )
+            raise CheckpointError(f"tokenizer.json: no special token {', '.join(missing)}, which a chat needs")
         self._tokenizer = tokenizer
         self._identity = identity
 
@@ -44,9 +42,7 @@ class HarmonyRenderer:
         return ids
 
     def _system(self, conversation: Conversation) -> str:
-        channels = (
-            "# Valid channels: analysis, commentary, final. Channel must be included for every message."
-        )
+        channels = "# Valid channels: analysis, commentary, final. Channel must be included for every message."
         if conversation.tools:
             channels += "\nCalls to these tools must go to the commentary channel: 'functions'."
         about = [

@@ -79,9 +79,7 @@ class HarmonyStream:
         return self._take(self._decode_rest()) + self._end(cut_off=True)
 
     def _decode_rest(self) -> str:
-        text = self._decoder.decode(b"", final=True)
-        self._decoder.reset()
-        return text
+        return self._decoder.decode(b"", final=True)
 
     def _take(self, text: str) -> list[Delta]:
         if not text:
@@ -105,7 +103,8 @@ class HarmonyStream:
             self._header = Header(ROLE)
         elif mark == "<|channel|>":
             self.recoveries += in_body
-            deltas = self._end() if in_body else []
+            if in_body:
+                self._end()
             self._header.begin("channel")
         elif mark == "<|constrain|>":
             self._header.begin("constrain")

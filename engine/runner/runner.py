@@ -61,9 +61,7 @@ class Runner:
         batch = build_batch(chunks, self.rings.window, self.pages.page_size, self.rotary, self.device)
         hidden = self.model.forward(batch, self.rings, self.pages)
         sampled = self._sample(hidden, tasks, batch.starts)
-        return [
-            Outcome(sampled.get(i), self._score(hidden[batch.starts[i] :], task)) for i, task in enumerate(tasks)
-        ]
+        return [Outcome(sampled.get(i), self._score(hidden[batch.starts[i] :], task)) for i, task in enumerate(tasks)]
 
     def poison(self, released: Released) -> None:
         """Fills freed cache places with NaN (tests)."""

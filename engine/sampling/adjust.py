@@ -26,7 +26,14 @@ def adjust(logits: Tensor, rows: Sequence[SamplingRow]) -> Tensor:
 
 def penalise(logits: Tensor, rows: Sequence[SamplingRow]) -> None:
     entries = [
-        (r, token, count, row.sampling.repetition_penalty, row.sampling.frequency_penalty, row.sampling.presence_penalty)
+        (
+            r,
+            token,
+            count,
+            row.sampling.repetition_penalty,
+            row.sampling.frequency_penalty,
+            row.sampling.presence_penalty,
+        )
         for r, row in enumerate(rows)
         if row.penalised
         for token, count in row.counts().items()

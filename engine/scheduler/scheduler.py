@@ -7,9 +7,9 @@ sequence that comes last is preempted: it gives everything back and is recompute
 
 from bisect import insort
 
+from engine.plan import Chunk, Released
 from engine.request import Request
 from engine.scheduler.pages import PagePool, pages_for
-from engine.plan import Chunk, Released
 from engine.scheduler.sequence import Sequence
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,18 +67,29 @@ def run(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS
     )
     server = uvicorn.Server(uvicorn_config)
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(
-            signum, lambda *_: None
-        )  # Uvicorn stops at these, then raises them again: no error then.
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    with asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner:
+    with (
+        stop_signals_are_no_error(),
+        asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner,
+    ):
         started = runner.run(
             serve(server, client, listener, console, f"{settings.served_model_names[0]} at {url}")
         )
     if not started:
         raise typer.Exit(1)
+
+
+@contextmanager
+def stop_signals_are_no_error() -> Iterator[None]:
+    """Uvicorn stops at SIGINT and SIGTERM, and then raises them again for whoever was there before it."""
+    signums = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(signum, lambda *_: None) for signum in signums]
+    try:
+        yield
+    finally:
+        for signum, handler in zip(signums, before, strict=True):
+            signal.signal(signum, handler)
 
 
 async def serve(

@@ -26,10 +26,18 @@ async def create_chat_completion(
             current_date=body.current_date or state.settings.current_date,
         )
     )
-    chat = ChatAnswer(identity("chatcmpl", model, state), body, prompt, state.text.tokenizer)
     try:
+        chat = ChatAnswer(identity("chatcmpl", model, state), body, prompt, state.text.tokenizer)
         return await answer(request, state, chat, stream=body.stream)
     except RequestError as error:
-        if error.param == "prompt":
-            error.param = "messages"
+        error.param = field_name(error.param, body)
         raise
+
+
+def field_name(param: str | None, body: ChatRequest) -> str | None:
+    """What a parameter of the engine is called in this request."""
+    if param == "prompt":
+        return "messages"
+    if param == "max_tokens" and body.max_completion_tokens is not None:
+        return "max_completion_tokens"
+    return param

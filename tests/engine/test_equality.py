@@ -238,7 +238,8 @@ def test_rings_do_not_grow_with_the_context() -> None:
     """100,000 tokens through a model of sliding layers alone: the same memory as after the first."""
     directory = Path(mkdtemp(prefix="sliding-"))
     write_checkpoint(
-        directory, replace(CONFIG, layer_types=("sliding_attention",) * 2, max_position=2**17, eos_token_ids=())
+        directory,
+        replace(CONFIG, layer_types=("sliding_attention",) * 2, max_position=2**17, eos_token_ids=()),
     )
     engine = build_engine(directory, max_num_seqs=1, max_model_len=100_000, max_num_batched_tokens=8192)
     ring_bytes = 2 * 2 * CONFIG.window * CONFIG.num_kv_heads * CONFIG.head_dim * 4

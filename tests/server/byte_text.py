@@ -1,8 +1,5 @@
 """A vocabulary of bytes and harmony's special tokens: a character beyond ASCII spans several tokens."""
 
-import json
-from pathlib import Path
-
 from engine.prompt.chat import ChatRenderer
 from engine.prompt.harmony import HarmonyRenderer
 from engine.prompt.tokenizer import Tokenizer, byte_alphabet
@@ -68,7 +65,3 @@ def tokenizer_definition() -> dict[str, object]:
 def byte_text() -> Text:
     tokenizer = Tokenizer(tokenizer_definition())
     return Text(tokenizer, ChatRenderer(HarmonyRenderer(tokenizer)))
-
-
-def write_tokenizer(directory: Path) -> None:
-    (directory / "tokenizer.json").write_text(json.dumps(tokenizer_definition()))

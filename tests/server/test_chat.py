@@ -14,7 +14,8 @@ from tests.server.scripted_engine import Script, ScriptedEngine
 PATH = "/v1/chat/completions"
 HI = [{"role": "user", "content": "hi"}]
 Say = Callable[..., Script]
-TURN = "<|channel|>analysis<|message|>Let me think.<|end|><|start|>assistant<|channel|>final<|message|>It is 4 😀."
+FINAL = "<|end|><|start|>assistant<|channel|>final<|message|>"
+TURN = f"<|channel|>analysis<|message|>Let me think.{FINAL}It is 4 😀."
 
 
 async def chat(http: httpx.AsyncClient, **body: object) -> dict:
@@ -175,7 +176,7 @@ async def test_reasoning_that_ate_the_budget(
 async def test_stop_strings_look_at_the_answer_only(
     http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, per_step: int
 ) -> None:
-    written = "<|channel|>analysis<|message|>do STOP it<|end|><|start|>assistant<|channel|>final<|message|>go STOP it"
+    written = f"<|channel|>analysis<|message|>do STOP it{FINAL}go STOP it"
     engine.play = lambda request: say(written, per_step=per_step, hangs=True)
     choice = (await chat(http, stop="STOP"))["choices"][0]
     assert choice["message"]["reasoning"] == "do STOP it"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from engine.request import FinishReason
+from engine.request import FinishReason, TokenLogprob
 from server.text import Text
 from tests.server.scripted_engine import Script, ScriptedEngine
 
@@ -286,8 +286,6 @@ async def test_scoring_a_prompt(http: httpx.AsyncClient, engine: ScriptedEngine)
 async def test_minus_infinity_is_a_number(
     http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.request import TokenLogprob
-
     certain = TokenLogprob(97, float("-inf"), ((97, float("-inf")),))
     monkeypatch.setattr(engine, "_logprobs", lambda tokens, count: (certain,) * len(tokens))
     engine.play = lambda request: say("a")

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from tests.server.scripted_engine import Script, ScriptedEngine
 
@@ -49,6 +50,35 @@ async def test_leaving_in_the_middle_of_a_stream(
             break
     await eventually(lambda: engine.running == 0)
     assert engine.aborted == [engine.submitted[0].id]
+
+
+async def test_leaving_before_the_body_is_whole(app: FastAPI, engine: ScriptedEngine) -> None:
+    parts = [
+        {"type": "http.request", "body": b'{"prompt": ', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent = []
+
+    async def receive() -> dict:
+        return parts.pop(0)
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json")]
+    await app(
+        {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/completions",
+            "query_string": b"",
+            "headers": headers,
+        },
+        receive,
+        send,
+    )
+    assert sent[0]["status"] == 499
+    assert engine.submitted == []
 
 
 async def test_an_answer_that_was_read_to_its_end_aborts_nothing(url: str, engine: ScriptedEngine) -> None:

@@ -145,9 +145,7 @@ def openai_tensors(layers: int, experts: int) -> list[Entry]:
     return tensors
 
 
-def write_hugging_face(
-    directory: Path, config: dict[str, Any], tensors: list[Entry], last_shard: int
-) -> Path:
+def write_hugging_face(directory: Path, config: dict[str, Any], tensors: list[Entry], last_shard: int) -> Path:
     """Sparse files in the Hugging Face layout: shards numbered from 0 to `last_shard`, and their index."""
     write_json(directory / "config.json", config)
     write_json(directory / "generation_config.json", GENERATION)

@@ -48,9 +48,7 @@ EXPECTED_20B = ModelConfig(
     tie_word_embeddings=False,
     eos_token_ids=(200002, 199999, 200012),
 )
-EXPECTED_120B = replace(
-    EXPECTED_20B, num_experts=128, layer_types=("sliding_attention", "full_attention") * 18
-)
+EXPECTED_120B = replace(EXPECTED_20B, num_experts=128, layer_types=("sliding_attention", "full_attention") * 18)
 SMALL = config_json(small_config(), "huggingface", "mxfp4")
 OPENAI_SMALL = config_json(small_config(), "openai", "mxfp4")
 
@@ -186,7 +184,8 @@ class TestRefused:
         "name",
         [
             "num_hidden_layers", "vocab_size", "hidden_size", "intermediate_size", "head_dim",
-            "num_attention_heads", "num_key_value_heads", "sliding_window", "num_local_experts", "num_experts_per_tok", "model_type",
+            "num_attention_heads", "num_key_value_heads", "sliding_window", "num_local_experts",
+            "num_experts_per_tok", "model_type",
         ],
     )  # fmt: skip
     def test_missing_in_hugging_face_form(self, tmp_path: Path, name: str) -> None:
@@ -197,7 +196,8 @@ class TestRefused:
         "name",
         [
             "num_hidden_layers", "vocab_size", "hidden_size", "intermediate_size", "head_dim",
-            "num_attention_heads", "num_key_value_heads", "sliding_window", "num_experts", "experts_per_token",
+            "num_attention_heads", "num_key_value_heads", "sliding_window", "num_experts",
+            "experts_per_token",
             "initial_context_length",
         ],
     )  # fmt: skip

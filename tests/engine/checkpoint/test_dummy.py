@@ -38,9 +38,7 @@ def test_products_keep_the_spread_of_what_goes_through(experts: Any) -> None:
         if experts == "dense":
             matrix = weights[f"layers.0.{name}.dense"]
         else:
-            matrix = unpack(
-                weights[f"layers.0.{name}.blocks"], weights[f"layers.0.{name}.scales"], torch.float32
-            )
+            matrix = unpack(weights[f"layers.0.{name}.blocks"], weights[f"layers.0.{name}.scales"], torch.float32)
         # a power of two is within sqrt(2) of any scale
         assert 0.7 < matrix.std() * matrix.shape[-1] ** 0.5 < 1.42
     qkv = weights["layers.0.qkv.weight"]

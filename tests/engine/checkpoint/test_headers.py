@@ -86,9 +86,7 @@ class TestBrokenFile:
             stream.truncate(2 * MAX_HEADER_BYTES)
         assert message(file) == "header of 100000001 bytes, over the limit of 100000000"
 
-    @pytest.mark.parametrize(
-        "text", [b"\x00\xff garbage", b"{", b"[" * 100_000, b'{"a": 1' + b"0" * 5000 + b"}"]
-    )
+    @pytest.mark.parametrize("text", [b"\x00\xff garbage", b"{", b"[" * 100_000, b'{"a": 1' + b"0" * 5000 + b"}"])
     def test_header_is_not_json(self, file: Path, text: bytes) -> None:
         write_file(file, text, 0)
         assert message(file).startswith("header is not JSON: ")
@@ -135,7 +133,7 @@ class TestBrokenFile:
     def test_truncated_data_names_the_first_tensor_that_suffers(self, file: Path) -> None:
         write_sparse(file, THREE)
         size = file.stat().st_size
-        for cut, first in ((1, "c: truncated: ends at byte 37 of 36 bytes of data"), (6, "b: truncated: ")):
+        for cut, first in ((1, "c: truncated: ends at byte "), (6, "b: truncated: ")):
             with file.open("r+b") as stream:
                 stream.truncate(size - cut)
             assert message(file).startswith(first)
@@ -144,19 +142,17 @@ class TestBrokenFile:
     def test_bytes_at_the_end(self, file: Path) -> None:
         header, size = layout(THREE)
         write_file(file, header, size + 3)
-        assert message(file) == "c: 3 unused bytes after it"
+        assert message(file) == "3 bytes after c belong to no tensor"
 
     @given(data=st.binary(max_size=200))
-    def test_any_bytes_are_read_or_refused(
-        self, tmp_path_factory: pytest.TempPathFactory, data: bytes
-    ) -> None:
+    def test_any_bytes_are_read_or_refused(self, tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
         file = tmp_path_factory.getbasetemp() / "any.safetensors"
         file.write_bytes(len(data).to_bytes(8, "little") + data)
         try:
             headers = read_headers(file)
         except CheckpointError:
             return
-        assert all(header.stop <= len(data) for header in headers)
+        assert all(header.offset + header.nbytes <= 8 + len(data) for header in headers)
 
 
 class TestFiles:
@@ -186,9 +182,7 @@ class TestFiles:
     def test_a_tensor_in_two_files(self, tmp_path: Path) -> None:
         write_sparse(tmp_path / "model-1.safetensors", THREE)
         write_sparse(tmp_path / "model-2.safetensors", THREE[1:])
-        with pytest.raises(
-            CheckpointError, match=r"model-2\.safetensors: b: is also in model-1.* … and 1 more$"
-        ):
+        with pytest.raises(CheckpointError, match=r"model-2\.safetensors: b: is also in model-1.* … and 1 more$"):
             read_checkpoint_headers(tmp_path)
 
 

@@ -49,16 +49,14 @@ class TestPublished:
         config = read_model_config(tmp_path)
         manifest = verify_checkpoint(tmp_path, config)
         assert (manifest.layout, manifest.experts) == (layout, "mxfp4")
-        assert {entry.name for entry in manifest.entries} == {name for name, _, _ in tensors}
+        assert {entry.tensor.name for entry in manifest.entries} == {name for name, _, _ in tensors}
         assert manifest.total_bytes == sum(size_of(entry) for entry in tensors)
 
         weights = empty_weights(config, manifest.experts, "bfloat16", "meta")
         seen: list[tuple[int, int]] = []
         load_weights(manifest, weights, lambda done, total: seen.append((done, total)))
         assert seen[-1] == (manifest.total_bytes, manifest.total_bytes)
-        assert sum(weight.numel() for weight in weights.values()) == sum(
-            prod(shape) for _, _, shape in tensors
-        )
+        assert sum(weight.numel() for weight in weights.values()) == sum(prod(shape) for _, _, shape in tensors)
 
     def test_the_sizes_are_the_published_ones(self) -> None:
         """13.8 GB and 65.2 GB of safetensors files."""
@@ -79,7 +77,7 @@ def test_small_checkpoints(tmp_path: Path, config: ModelConfig, experts: Any, sh
     write_checkpoint(tmp_path, config, "huggingface", experts, shards=shards)
     manifest = verify_checkpoint(tmp_path, config)
     assert (manifest.layout, manifest.experts) == ("huggingface", experts)
-    assert len({entry.file for entry in manifest.entries}) == shards
+    assert len({entry.tensor.file for entry in manifest.entries}) == shards
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
@@ -91,7 +89,7 @@ def test_any_float_dtype(tmp_path: Path, dtype: Any) -> None:
 def test_a_tied_unembedding_may_be_there_and_is_not_read(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, CONFIG)
     manifest = verify_checkpoint(tmp_path, replace(CONFIG, tie_word_embeddings=True))
-    assert "lm_head.weight" not in {entry.name for entry in manifest.entries}
+    assert "lm_head.weight" not in {entry.tensor.name for entry in manifest.entries}
 
 
 def test_tables_name_every_destination_of_the_model() -> None:
@@ -102,9 +100,7 @@ def test_tables_name_every_destination_of_the_model() -> None:
 
 
 class TestRefused:
-    def message(
-        self, directory: Path, change: Callable[[Tensors], object], config: ModelConfig = CONFIG
-    ) -> str:
+    def message(self, directory: Path, change: Callable[[Tensors], object], config: ModelConfig = CONFIG) -> str:
         """What is said of a checkpoint that `change` altered; it must not be longer than a line."""
         file = write_checkpoint(directory, CONFIG) / "model.safetensors"
         tensors = load_file(file)
@@ -124,9 +120,7 @@ class TestRefused:
         write_checkpoint(tmp_path, CONFIG, shards=2)
         (tmp_path / "model.safetensors.index.json").unlink()
         (tmp_path / "model-00002-of-00002.safetensors").rename(tmp_path / "elsewhere")
-        with pytest.raises(
-            CheckpointError, match=r"model-00001-of-00002\.safetensors: .*: missing … and \d+ more$"
-        ):
+        with pytest.raises(CheckpointError, match=r"model-00001-of-00002\.safetensors: .*: missing … and \d+ more$"):
             verify_checkpoint(tmp_path, CONFIG)
 
     def test_extra(self, tmp_path: Path) -> None:
@@ -171,9 +165,7 @@ class TestRefused:
     def test_another_model(self, tmp_path: Path) -> None:
         config = replace(CONFIG, num_experts=6)
         message = self.message(tmp_path, lambda tensors: None, config)
-        assert message.startswith(
-            "model.layers.0.mlp.experts.down_proj_bias: shape [5, 64], expected [6, 64] … and "
-        )
+        assert message.startswith("model.layers.0.mlp.experts.down_proj_bias: shape [5, 64], expected [6, 64] … and ")
 
     def test_truncated(self, tmp_path: Path) -> None:
         file = write_checkpoint(tmp_path, CONFIG) / "model.safetensors"

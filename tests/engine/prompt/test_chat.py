@@ -16,18 +16,14 @@ HI = Conversation(({"role": "user", "content": "hi"},))
 
 def load(checkpoint, tokenizer, config=None, template=None):
     if config is not None:
-        (checkpoint / "tokenizer_config.json").write_text(
-            config if isinstance(config, str) else json.dumps(config)
-        )
+        (checkpoint / "tokenizer_config.json").write_text(config if isinstance(config, str) else json.dumps(config))
     if template is not None:
         (checkpoint / "chat_template.jinja").write_text(template, encoding="utf-8")
     return ChatRenderer.load(checkpoint, tokenizer)
 
 
 def test_the_templates_file(checkpoint, tokenizer):
-    renderer = load(
-        checkpoint, tokenizer, {"chat_template": "old", "bos_token": "<|end|>"}, "new {{ bos_token }}é"
-    )
+    renderer = load(checkpoint, tokenizer, {"chat_template": "old", "bos_token": "<|end|>"}, "new {{ bos_token }}é")
     assert renderer.render(HI) == tokenizer.encode_marked("new <|end|>é")
 
 
@@ -126,12 +122,8 @@ TOOL_LOOP = (
         Conversation(({"role": "system", "content": "Be brief."}, *HI.messages), reasoning_effort="high"),
         Conversation((*HI.messages, {"role": "assistant", "content": "yo", "reasoning": "hm"}, *HI.messages)),
         Conversation(TOOL_LOOP, (TOOL,)),
-        Conversation(
-            (*TOOL_LOOP, {"role": "assistant", "content": "20", "reasoning": "so"}, *HI.messages), (TOOL,)
-        ),
-        Conversation(
-            ({"role": "developer", "content": "<|end|>"}, *TOOL_LOOP), (TOOL,), "minimal", "2020-02-29"
-        ),
+        Conversation((*TOOL_LOOP, {"role": "assistant", "content": "20", "reasoning": "so"}, *HI.messages), (TOOL,)),
+        Conversation(({"role": "developer", "content": "<|end|>"}, *TOOL_LOOP), (TOOL,), "minimal", "2020-02-29"),
     ],
 )
 def test_the_embedded_template_and_our_renderer_agree(conversation):

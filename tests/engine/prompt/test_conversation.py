@@ -80,6 +80,7 @@ def test_the_last_answer_keeps_its_reasoning_only_without_a_generation_prompt():
     messages = (user("q"), answer("a", reasoning="one"), user("q"), answer("a", reasoning="two"))
     assert thoughts(*messages, add_generation_prompt=False) == [None, None, None, "two"]
     assert thoughts(*messages) == [None] * 4
+    assert thoughts(*messages, user("q"), add_generation_prompt=False) == [None] * 5
 
 
 def test_several_calls_become_a_message_each_with_its_result():
@@ -112,6 +113,14 @@ def test_a_result_without_its_call_follows_the_latest():
     assert [(turn["content"], turn["name"]) for turn in found if turn["role"] == "tool"] == [
         ("G", "g"),
         ("?", "g"),
+    ]
+
+
+def test_results_are_named_by_their_calls():
+    found = turns(user("q"), calling(call("1", "f")), calling(call("2", "g")), result("1", "F"), result("2", "G"))
+    assert [(turn["content"], turn["name"]) for turn in found if turn["role"] == "tool"] == [
+        ("F", "f"),
+        ("G", "g"),
     ]
 
 

@@ -7,9 +7,7 @@ from engine.prompt.detokenizer import Detokenizer
 
 def spelled(tokenizer, data: bytes) -> list[int]:
     """One token a byte."""
-    single = {
-        tokenizer.token_bytes(i): i for i in range(tokenizer.vocab_size) if len(tokenizer.token_bytes(i)) == 1
-    }
+    single = {tokenizer.token_bytes(i): i for i in range(tokenizer.vocab_size) if len(tokenizer.token_bytes(i)) == 1}
     return [single[bytes([byte])] for byte in data]
 
 

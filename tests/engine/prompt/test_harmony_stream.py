@@ -88,6 +88,7 @@ LONG = "What a fine day it is, says the lazy dog, and jumps over the quick brown
 MALFORMED = {
     "no markup": ("Hello.", [("final", None, "Hello.")]),
     "no markup, long": (f" {LONG}", [("final", None, f" {LONG}")]),
+    "no markup, a word of a header": ("fin", [("final", None, "fin")]),
     "no markup, then an end": ("Hello.<|return|>", [("final", None, "Hello.")]),
     "no channel": ("<|message|>Hello.<|return|>", [("final", None, "Hello.")]),
     "an unknown channel": ("<|channel|>thoughts<|message|>Hello.<|end|>", [("final", None, "Hello.")]),
@@ -137,6 +138,10 @@ MALFORMED = {
         "<|channel|>analysis<|message|>Hm.<|channel|>final<|message|>Yes.<|return|>",
         [("analysis", None, "Hm."), ("final", None, "Yes.")],
     ),
+    "no end of a call": (
+        "<|channel|>commentary to=functions.f<|message|>{}<|channel|>final<|message|>Yes.<|return|>",
+        [("commentary", "functions.f", "{}"), ("final", None, "Yes.")],
+    ),
     "no start": (
         "<|channel|>analysis<|message|>Hm.<|end|>assistant<|channel|>final<|message|>Yes.<|return|>",
         [("analysis", None, "Hm."), ("final", None, "Yes.")],
@@ -181,11 +186,7 @@ def test_markup_written_as_text_stays_in_the_body_and_out_of_the_recipient(token
     body = tokenizer.encode_marked("<|channel|>final<|message|>") + tokenizer.encode("Write <|end|>.")
     assert collect(HarmonyStream(tokenizer), body) == ([("final", None, "Write <|end|>.")], 0)
     start = tokenizer.encode_marked("<|channel|>commentary")
-    header = (
-        start
-        + tokenizer.encode(" to=f<|channel|>commentary")
-        + tokenizer.encode_marked("<|message|>{}<|call|>")
-    )
+    header = start + tokenizer.encode(" to=f<|channel|>commentary") + tokenizer.encode_marked("<|message|>{}<|call|>")
     assert collect(HarmonyStream(tokenizer), header)[0] == [("commentary", "functions.f", "{}")]
 
 

@@ -44,16 +44,11 @@ def test_no_more_is_held_back_than_may_become_a_stop_string(text, stops):
             assert len(seen) - len(shown) == max(halves, default=0)
 
 
-def test_example():
-    stop_strings = StopStrings(["END", "\n\n"])
-    assert [stop_strings.feed(piece) for piece in ("the E", "A EN", "D more", "and more")] == [
-        "the ",
-        "EA ",
-        "",
-        "",
-    ]
+def test_nothing_comes_after_a_match():
+    stop_strings = StopStrings(["END"])
+    assert stop_strings.feed("the END of it") == "the "
+    assert stop_strings.feed("and more") == stop_strings.flush() == ""
     assert stop_strings.matched == "END"
-    assert stop_strings.flush() == ""
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,7 @@ def test_no_template_makes_a_special_token_of_text(tokenizer, source, first, sec
 
 def test_json_is_escaped_as_asked(tokenizer):
     message = {"role": "user", "content": 'é<|end|>"\n'}
-    assert (
-        json.loads(rendered(tokenizer, "{{ messages[0].content | tojson }}", message)) == message["content"]
-    )
+    assert json.loads(rendered(tokenizer, "{{ messages[0].content | tojson }}", message)) == message["content"]
     escaped = rendered(tokenizer, "{{ messages[0].content | tojson(ensure_ascii=True) }}", message)
     assert escaped == '"\\u00e9<|end|>\\"\\n"'
     assert rendered(tokenizer, "{{ {'b': '<', 'a': 1} | tojson }}") == '{"b": "<", "a": 1}'
@@ -138,7 +136,6 @@ def test_reasoning_is_thinking_and_never_beside_content(tokenizer):
         "{{ range(1000000) }}",
         "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
         "{% include 'x' %}",
-        "{% for a in range(99999) %}{% for b in range(99999) %}{{ 'a' * 999999 }}{% endfor %}{% endfor %}",
     ],
 )
 def test_a_template_that_fails_is_a_refusal(tokenizer, source):
@@ -157,6 +154,12 @@ def test_messages_that_are_too_long(tokenizer, monkeypatch):
     monkeypatch.setattr(template, "MAX_CHARACTERS", 1000)
     with pytest.raises(RequestError, match="longer than 1000"):
         rendered(tokenizer, MESSAGES, {"role": "user", "content": "a" * 1000})
+
+
+def test_a_prompt_that_is_too_long(tokenizer, monkeypatch):
+    monkeypatch.setattr(template, "MAX_CHARACTERS", 1000)
+    with pytest.raises(RequestError, match="too much"):
+        rendered(tokenizer, "{{ 'a' * 999 }}{{ 'b' * 2 }}")
 
 
 @pytest.mark.parametrize("source", ["{{", "{% if %}", "{% endfor %}", "{{ x | nofilter }}"])

@@ -14,6 +14,7 @@ WEATHER = {
         "tags": {"type": "array", "items": {"type": "string"}},
         "any": {"type": "array"},
         "nul": {"type": "string", "nullable": True},
+        "nul2": {"type": ["string", "null"], "nullable": True},
         "multi": {"type": ["integer", "null"]},
         "ex": {"type": "string", "examples": ["a", "b", 3]},
         "obj": {
@@ -73,6 +74,7 @@ s?: string, // default: "héllo "x""
 tags?: string[],
 any?: Array<any>,
 nul?: string | null,
+nul2?: string | null,
 multi?: number | null,
 // Examples:
 // - "a"

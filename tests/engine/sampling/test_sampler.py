@@ -18,7 +18,10 @@ from engine.sampling.sampler import sample
 
 
 def row(
-    prompt: tuple[int, ...] = (), generated: tuple[int, ...] = (), banned: tuple[int, ...] = (), **params: object
+    prompt: tuple[int, ...] = (),
+    generated: tuple[int, ...] = (),
+    banned: tuple[int, ...] = (),
+    **params: object,
 ) -> SamplingRow:
     return SamplingRow(SamplingParams(**params), prompt, generated, banned)  # type: ignore[arg-type]
 
@@ -90,7 +93,9 @@ def test_a_row_is_sampled_the_same_in_any_batch(data: st.DataObject) -> None:
         }
     )
     history = st.lists(st.integers(0, 9), max_size=6).map(tuple)
-    batch = data.draw(st.lists(st.builds(lambda p, g, k: row(p, g, **k), history, history, params), min_size=1, max_size=6))
+    batch = data.draw(
+        st.lists(st.builds(lambda p, g, k: row(p, g, **k), history, history, params), min_size=1, max_size=6)
+    )
     generator = torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
     logits = torch.randn(len(batch), 10, generator=generator)
     together = sample(logits, batch)

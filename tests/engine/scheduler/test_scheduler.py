@@ -40,9 +40,7 @@ def test_a_prompt_runs_in_chunks_then_decodes() -> None:
 def test_the_chunk_carries_its_tokens_slot_and_pages() -> None:
     s = scheduler()
     s.add(request("a", 10))
-    assert s.plan() == [
-        Chunk(request_id="a", token_ids=tuple(range(8)), start=0, slot=0, pages=(0, 1), samples=False)
-    ]
+    assert s.plan() == [Chunk(request_id="a", token_ids=tuple(range(8)), start=0, slot=0, pages=(0, 1), samples=False)]
 
 
 def test_decodes_keep_their_token_beside_a_long_prompt() -> None:
