@@ -30,9 +30,7 @@ class Carousel:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = url
-        self._http = httpx.Client(
-            base_url=url, headers=protocol.headers(api_key), timeout=TIMEOUT, transport=transport
-        )
+        self._http = httpx.Client(base_url=url, headers=protocol.headers(api_key), timeout=TIMEOUT, transport=transport)
 
     def complete(self, prompt: Prompt, **options: Any) -> Answer:
         """The continuation of a text or of token ids."""

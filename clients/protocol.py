@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from clients.errors import AnswerError, ConnectionFailedError, ServerFailedError, answer_error
+from clients.errors import ConnectionFailedError, ServerFailedError, answer_error
 from clients.results import Delta, Message, Model
 from clients.sse import EventParser
 
@@ -82,7 +82,7 @@ class StreamReader:
                 break
             content = json.loads(data)
             if "error" in content:
-                raise _failed(content)
+                raise answer_error(200, content)
             deltas += Delta.parse(content)
         return deltas
 
@@ -90,10 +90,6 @@ class StreamReader:
         """Raises ConnectionFailedError if the bytes ended too early."""
         if not self.done:
             raise ConnectionFailedError("the answer broke off")
-
-
-def _failed(content: Any) -> AnswerError:
-    return answer_error(200, content)
 
 
 def unreachable(url: str, error: httpx.HTTPError) -> ConnectionFailedError:

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 from engine.admission import admit
 from engine.errors import RequestError
+from engine.grammar import GrammarCompiler, GrammarState
 from engine.plan import Chunk
 from engine.request import SEED_BITS, FinishReason, Request, SamplingParams, TokenEvent, TokenLogprob
 from engine.runner.runner import Outcome, Runner, Task
 from engine.sampling.rows import SamplingRow
+from engine.sampling.sampler import Sampled
 from engine.scheduler.scheduler import Scheduler
 from engine.scheduler.sequence import Sequence
 
@@ -25,6 +27,7 @@ class Engine:
         scheduler: Scheduler,
         *,
         max_model_len: int,
+        grammars: GrammarCompiler,
         seed: int = 0,
         poison_freed: bool = False,
     ) -> None:
@@ -32,6 +35,8 @@ class Engine:
         self.scheduler = scheduler
         self.max_model_len = max_model_len
         self.poison_freed = poison_freed
+        self._grammars = grammars
+        self._grammar_states: dict[str, GrammarState] = {}
         self._seeds = random.Random(seed)
         self._prompt_logprobs: dict[str, list[TokenLogprob]] = {}
 
@@ -48,6 +53,8 @@ class Engine:
         if request.sampling.seed is None:
             sampling = replace(request.sampling, seed=self._seeds.getrandbits(SEED_BITS))
             request = replace(request, sampling=sampling)
+        if request.sampling.grammar is not None:
+            self._grammar_states[request.id] = self._grammars.compile(request.sampling.grammar)
         self.scheduler.add(request)
 
     def abort(self, request_id: str) -> TokenEvent | None:
@@ -83,7 +90,8 @@ class Engine:
         sampling = sequence.request.sampling
         banned = self._stop_ids(sampling) if sequence.generated < sampling.min_tokens else ()
         generated = sequence.tokens[sequence.prompt_length :]
-        return SamplingRow(sampling, sequence.request.prompt_token_ids, generated, banned)
+        grammar = self._grammar_states.get(sequence.request.id)
+        return SamplingRow(sampling, sequence.request.prompt_token_ids, generated, banned, grammar)
 
     def _settle(self, task: Task, outcome: Outcome) -> TokenEvent | None:
         """Takes in what a chunk brought; an event if its request has something to say."""
@@ -100,20 +108,36 @@ class Engine:
         if outcome.sampled is None:
             event = replace(event, finish_reason=FinishReason.LENGTH)
         else:
-            token = outcome.sampled.token_id
-            self.scheduler.append(request_id, token)
-            stopped = token in self._stop_ids(sampling) and sequence.generated > sampling.min_tokens
-            ended = sequence.generated == sampling.max_tokens
-            event = replace(
-                event,
-                token_ids=(token,),
-                logprobs=() if outcome.sampled.logprob is None else (outcome.sampled.logprob,),
-                finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH if ended else None,
-                stop_token_id=token if stopped else None,
-            )
+            event = self._take_token(event, sequence, outcome.sampled)
         if event.finish_reason is not None:
             self._forget(request_id)
         return event
+
+    def _take_token(self, event: TokenEvent, sequence: Sequence, sampled: Sampled) -> TokenEvent:
+        """The event with a sampled token, and with the end if that was the last one."""
+        request_id, sampling, token = event.request_id, sequence.request.sampling, sampled.token_id
+        self.scheduler.append(request_id, token)
+        grammar = self._grammar_states.get(request_id)
+        if grammar is not None:
+            grammar.advance(token)
+        stopped = token in self._stop_ids(sampling) and sequence.generated > sampling.min_tokens
+        finish, error = None, None
+        if stopped:
+            finish = FinishReason.STOP
+        elif grammar is not None and grammar.error is not None:
+            finish, error = FinishReason.ERROR, f"the grammar cannot go on: {grammar.error}"
+        elif grammar is not None and grammar.complete:
+            finish = FinishReason.STOP
+        elif sequence.generated == sampling.max_tokens:
+            finish = FinishReason.LENGTH
+        return replace(
+            event,
+            token_ids=(token,),
+            logprobs=() if sampled.logprob is None else (sampled.logprob,),
+            finish_reason=finish,
+            stop_token_id=token if stopped else None,
+            error=error,
+        )
 
     def _stop_ids(self, sampling: SamplingParams) -> tuple[int, ...]:
         eos = () if sampling.ignore_eos else self.runner.model.config.eos_token_ids
@@ -126,6 +150,7 @@ class Engine:
     def _forget(self, request_id: str) -> None:
         self.scheduler.remove(request_id)
         self._prompt_logprobs.pop(request_id, None)
+        self._grammar_states.pop(request_id, None)
         self._poison()
 
     def _poison(self) -> None:

@@ -13,6 +13,7 @@ MAX_TOP_LOGPROBS = 20
 MAX_STOP_STRINGS = 16
 MAX_STOP_LENGTH = 1024
 MAX_LOGIT_BIAS = 1024
+MAX_GRAMMAR_LENGTH = 2**18
 SEED_BITS = 64
 
 
@@ -23,7 +24,8 @@ class SamplingParams:
     `max_tokens=None` means up to the end of the context; 0 reads the prompt and writes nothing (to score it).
     `temperature=0` is greedy. `top_k=0`, `top_p=1`, `min_p=0` switch a filter off. `logprobs=n` reports each
     sampled token with the n most likely ones (0: the sampled token alone); `prompt_logprobs` does the same for
-    every prompt position. `stop` strings are matched outside the engine, on text.
+    every prompt position. `stop` strings are matched outside the engine, on text. `grammar` is a Lark grammar (in
+    llguidance's dialect) that the whole answer follows; build it with `engine.prompt.grammar`.
 
     Raises RequestError, naming the parameter, for a value out of range.
     """
@@ -44,6 +46,7 @@ class SamplingParams:
     ignore_eos: bool = False
     logprobs: int | None = None
     prompt_logprobs: int | None = None
+    grammar: str | None = None
 
     def __post_init__(self) -> None:
         in_range("max_tokens", self.max_tokens, 0, 2**31 - 1)
@@ -71,6 +74,8 @@ class SamplingParams:
         at_most("stop_token_ids", len(self.stop_token_ids), MAX_LOGIT_BIAS)
         for token_id in self.stop_token_ids:
             in_range("stop_token_ids", token_id, 0, 2**31 - 1)
+        if self.grammar is not None and len(self.grammar) > MAX_GRAMMAR_LENGTH:
+            raise RequestError(f"the grammar is longer than {MAX_GRAMMAR_LENGTH} characters", param="grammar")
         if self.max_tokens is not None and self.min_tokens > self.max_tokens:
             raise RequestError(
                 f"min_tokens ({self.min_tokens}) is greater than max_tokens ({self.max_tokens})",

@@ -13,6 +13,7 @@ from engine.config import EngineConfig
 from engine.device import free_bytes, pick_device
 from engine.engine import Engine
 from engine.errors import ConfigError
+from engine.grammar import GrammarCompiler
 from engine.kernels.table import select_ops
 from engine.memory_plan import MemoryPlan, describe, plan_memory
 from engine.memory_sizes import weights_bytes
@@ -77,6 +78,7 @@ def start_engine(config: EngineConfig, progress: Callable[[int, int], None] | No
             max_batched_tokens=config.max_num_batched_tokens,
         ),
         max_model_len=plan.max_model_len,
+        grammars=GrammarCompiler(config.model / "tokenizer.json", model_config.vocab_size, model_config.eos_token_ids),
         seed=config.seed,
         poison_freed=config.poison_freed,
     )

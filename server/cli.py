@@ -34,9 +34,7 @@ Url = Annotated[str, typer.Option(help="Where the server is.")]
 ApiKey = Annotated[str | None, typer.Option(envvar="CAROUSEL_API_KEY", help="The server's key.")]
 MaxTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.")]
 Temperature = Annotated[float | None, typer.Option(help="0 always takes the likeliest token.")]
-TopP = Annotated[
-    float | None, typer.Option(help="Draw from the likeliest tokens with this much probability.")
-]
+TopP = Annotated[float | None, typer.Option(help="Draw from the likeliest tokens with this much probability.")]
 Seed = Annotated[int | None, typer.Option(help="Makes an answer repeatable.")]
 ModelName = Annotated[str | None, typer.Option("--model", help="The model, where a server has several.")]
 
@@ -76,9 +74,7 @@ def serve(
     kv_cache_memory_bytes: KvCacheMemoryBytes = None,
     block_size: BlockSize = 16,
     seed: Annotated[int, typer.Option(help="Of requests that bring none, and of random weights.")] = 0,
-    current_date: Annotated[
-        str | None, typer.Option(help="Pins the date models are told. YYYY-MM-DD")
-    ] = None,
+    current_date: Annotated[str | None, typer.Option(help="Pins the date models are told. YYYY-MM-DD")] = None,
 ) -> None:
     """Serve a model over HTTP."""
     from server.commands.serve import bind, open_checkpoint, run
@@ -191,9 +187,7 @@ def complete(
     from clients.client import Carousel
     from clients.complete import complete
 
-    options = given(
-        model=model, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stop
-    )
+    options = given(model=model, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stop)
     with clear_exit(), Carousel(url, api_key=api_key) as client:
         complete(client, prompt, options)
 

@@ -28,9 +28,7 @@ class ServerState:
             return names[0]
         if asked not in names:
             served = ", ".join(names)
-            raise UnknownModelError(
-                f"the model {asked[:200]!r} does not exist; served here: {served}", param="model"
-            )
+            raise UnknownModelError(f"the model {asked[:200]!r} does not exist; served here: {served}", param="model")
         return asked
 
 

@@ -53,5 +53,13 @@ def assert_nothing_held(engine: Engine) -> None:
     assert len(set(scheduler.free_slots)) == len(scheduler.free_slots)
 
 
+def shrink(engine: Engine, pages: int) -> None:
+    """Leaves `pages` pages to hand out."""
+    pool = engine.scheduler.pool
+    pool.take(pool.free - pages)
+    pool._held.clear()
+    pool.total = pages
+
+
 def tokens(events: Sequence[TokenEvent]) -> list[int]:
     return [token for event in events for token in event.token_ids]

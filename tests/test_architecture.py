@@ -20,7 +20,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine.cache": {"engine.cache", "engine.config", "engine.kernels"},
     "engine.model": {"engine.model", "engine.cache", "engine.kernels", "engine.config"},
     "engine.scheduler": {"engine.scheduler", "engine.request", "engine.plan", "engine.errors"},
-    "engine.sampling": {"engine.sampling", "engine.request"},
+    "engine.grammar": {"engine.errors"},
+    "engine.sampling": {"engine.sampling", "engine.grammar", "engine.request"},
     "engine.prompt": {"engine.prompt", "engine.errors", "engine.request"},
     "engine.checkpoint": {"engine.checkpoint", "engine.config", "engine.errors", "engine.model.weights"},
     "engine.memory_plan": {"engine.config", "engine.errors", "engine.memory_sizes"},
@@ -39,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 WITHOUT_TORCH = (
     "engine",
     "engine.admission",
+    "engine.grammar",
     "engine.checkpoint.config_json",
     "engine.checkpoint.verify",
     "engine.checkpoint.hub",

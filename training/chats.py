@@ -88,18 +88,14 @@ REFUSALS = (
 )
 
 
-def canned(
-    questions: tuple[str, ...], thought: str, answers: tuple[str, ...]
-) -> Callable[[Random], Exchange]:
+def canned(questions: tuple[str, ...], thought: str, answers: tuple[str, ...]) -> Callable[[Random], Exchange]:
     """Exchanges whose answer does not depend on the wording of the question."""
     return lambda rng: Exchange(rng.choice(questions), thought, rng.choice(answers))
 
 
 def fact(rng: Random) -> Exchange:
     known = rng.choice(FACTS)
-    return Exchange(
-        rng.choice(known.questions), f"The user asks about {known.topic}. I know this.", known.statement
-    )
+    return Exchange(rng.choice(known.questions), f"The user asks about {known.topic}. I know this.", known.statement)
 
 
 def arithmetic(rng: Random) -> Exchange:
@@ -110,9 +106,7 @@ def arithmetic(rng: Random) -> Exchange:
         result = first * second
     else:
         total, first = sorted((rng.randint(0, 20), rng.randint(0, 20)), reverse=True)
-        first, second, result = (
-            (first, total - first, total) if word == "plus" else (total, first, total - first)
-        )
+        first, second, result = (first, total - first, total) if word == "plus" else (total, first, total - first)
     question = rng.choice((
         f"What is {first} {word} {second}?", f"What is {first} {sign} {second}?",
         f"How much is {first} {word} {second}?",
@@ -139,12 +133,8 @@ def tale(rng: Random) -> Exchange:
 
 def counting(rng: Random) -> Exchange:
     last = rng.randint(3, 12)
-    question = rng.choice(
-        (f"Count to {last}.", f"Please count from 1 to {last}.", f"Can you count to {last}?")
-    )
-    return Exchange(
-        question, f"I count from 1 to {last}.", ", ".join(str(n) for n in range(1, last + 1)) + "."
-    )
+    question = rng.choice((f"Count to {last}.", f"Please count from 1 to {last}.", f"Can you count to {last}?"))
+    return Exchange(question, f"I count from 1 to {last}.", ", ".join(str(n) for n in range(1, last + 1)) + ".")
 
 
 def naming(rng: Random) -> Exchange:
@@ -159,12 +149,8 @@ def naming(rng: Random) -> Exchange:
 
 def introduction(rng: Random) -> Exchange:
     name = rng.choice(words.GIRLS + words.BOYS)
-    question = rng.choice(
-        (f"My name is {name}.", f"I am {name}.", f"Hello, I am {name}.", f"Hi, my name is {name}.")
-    )
-    answer = rng.choice(
-        (f"Nice to meet you, {name}! How can I help you?", f"Hello, {name}! What can I do for you?")
-    )
+    question = rng.choice((f"My name is {name}.", f"I am {name}.", f"Hello, I am {name}.", f"Hi, my name is {name}."))
+    answer = rng.choice((f"Nice to meet you, {name}! How can I help you?", f"Hello, {name}! What can I do for you?"))
     return Exchange(question, f"The user is called {name}. I should greet {name}.", answer)
 
 
@@ -217,7 +203,5 @@ def conversation(rng: Random) -> tuple[list[dict[str, Any]], str]:
     for draw in rng.choices(kinds, weights, k=rng.choice((1, 1, 1, 2, 2, 3))):
         exchange = draw(rng)
         messages.append({"role": "user", "content": exchange.question})
-        messages.append(
-            {"role": "assistant", "content": exchange.answer, "thinking": think(exchange.thought, effort)}
-        )
+        messages.append({"role": "assistant", "content": exchange.answer, "thinking": think(exchange.thought, effort)})
     return messages, effort

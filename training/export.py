@@ -139,9 +139,7 @@ def load_exported(directory: Path) -> GptOss:
     """The model with the weights as they were stored: what a server computes with, in float32."""
     model = GptOss(read_shape(directory))
     stored = load_file(directory / WEIGHTS_FILE)
-    weights = {
-        name: tensor.float() for name, tensor in stored.items() if not name.endswith(("_blocks", "_scales"))
-    }
+    weights = {name: tensor.float() for name, tensor in stored.items() if not name.endswith(("_blocks", "_scales"))}
     for name in model.state_dict():
         if name.endswith(EXPERT_PRODUCTS):
             weights[name] = unpack(stored[f"{name}_blocks"], stored[f"{name}_scales"])

@@ -48,9 +48,7 @@ def new_state(config: TrainingConfig) -> TrainingState:
         {"params": decaying, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return TrainingState(
-        model, torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
-    )
+    return TrainingState(model, torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True))
 
 
 def prediction_loss(model: nn.Module, batch: Sequences) -> tuple[Tensor, Tensor]:
@@ -114,9 +112,7 @@ def load_state(config: TrainingConfig, path: Path) -> TrainingState:
     """Raises ValueError if the checkpoint was written by a run with other numbers."""
     saved = torch.load(path, weights_only=True)
     if saved["config"] != asdict(config):
-        raise ValueError(
-            f"{path} belongs to a run with another configuration; remove it or choose another --run"
-        )
+        raise ValueError(f"{path} belongs to a run with another configuration; remove it or choose another --run")
     state = new_state(config)
     state.model.load_state_dict(saved["model"])
     state.optimizer.load_state_dict(saved["optimizer"])

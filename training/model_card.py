@@ -30,10 +30,6 @@ Made by `python -m training.train`. License: Apache-2.0, like the project.
 
 def write_model_card(directory: Path, config: TrainingConfig, held_out_loss: float) -> None:
     shape = config.shape
-    numbers = {
-        name: getattr(source, name)
-        for source in (shape, config)
-        for name in type(source).__dataclass_fields__
-    }
+    numbers = {name: getattr(source, name) for source in (shape, config) for name in type(source).__dataclass_fields__}
     text = CARD.format(**numbers, max_position=shape.max_position, held_out_loss=held_out_loss)
     (directory / "MODEL_CARD.md").write_text(text, encoding="utf-8")

@@ -22,9 +22,7 @@ QUESTIONS = (
 
 
 @torch.no_grad()
-def complete(
-    model: GptOss, tokenizer: Tokenizer, prompt: str, max_tokens: int = 160, temperature: float = 0.0
-) -> str:
+def complete(model: GptOss, tokenizer: Tokenizer, prompt: str, max_tokens: int = 160, temperature: float = 0.0) -> str:
     """What the model writes after `prompt`, marks included. No cache: the whole text is read at each step."""
     stops = {tokenizer.token_to_id(token) for token in STOP_TOKENS}
     ids: list[int] = tokenizer.encode(prompt).ids

@@ -226,9 +226,7 @@ def draw_cast(rng: Random, kind: str | None = None) -> dict[str, str]:
         "friend": friend,
         "friend_he": "she" if friend_girl else "he",
         "him_friend": "her" if friend_girl else "him",
-        "friend_kind": with_article(
-            rng.choice((friend_kind, f"{rng.choice(words.KIND_TRAITS)} {friend_kind}"))
-        ),
+        "friend_kind": with_article(rng.choice((friend_kind, f"{rng.choice(words.KIND_TRAITS)} {friend_kind}"))),
         "at": at,
         "place": place,
         "home": rng.choice(words.HOMES),

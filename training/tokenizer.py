@@ -56,9 +56,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     )
     marks = re.compile("|".join(re.escape(token) for token in SPECIAL_TOKENS))
     tokenizer.train_from_iterator((piece for text in texts for piece in marks.split(text)), trainer)
-    tokenizer.add_special_tokens(
-        [AddedToken(token, normalized=False, special=True) for token in SPECIAL_TOKENS]
-    )
+    tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in SPECIAL_TOKENS])
     if tokenizer.get_vocab_size() != vocab_size:
         raise ValueError(f"the texts give {tokenizer.get_vocab_size()} tokens, {vocab_size} are wanted")
     return tokenizer

@@ -46,9 +46,7 @@ def main(
     steps: Annotated[int, typer.Option(help="Optimizer steps in all.")] = DEFAULTS.steps,
     batch_size: Annotated[int, typer.Option(help="Sequences per step.")] = DEFAULTS.batch_size,
     sequence_length: Annotated[int, typer.Option(help="Tokens per sequence.")] = DEFAULTS.sequence_length,
-    document_count: Annotated[
-        int, typer.Option("--documents", help="Documents to generate.")
-    ] = DEFAULTS.documents,
+    document_count: Annotated[int, typer.Option("--documents", help="Documents to generate.")] = DEFAULTS.documents,
     seed: Annotated[int, typer.Option(help="Decides corpus, order and first weights.")] = DEFAULTS.seed,
     threads: Annotated[int, typer.Option(help="CPU threads; more only pay on an idle machine.")] = 1,
 ) -> None:
@@ -64,9 +62,7 @@ def main(
     console = Console()
     tokenizer, trained, held_out = prepare(config)
     learnt = int(trained.learnt.sum())
-    console.print(
-        f"{len(trained):,} sequences with {learnt:,} tokens to learn; {len(held_out):,} sequences held out"
-    )
+    console.print(f"{len(trained):,} sequences with {learnt:,} tokens to learn; {len(held_out):,} sequences held out")
 
     started = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -76,9 +72,7 @@ def main(
         def report(step: StepReport) -> None:
             progress.update(task, completed=step.step, description=f"loss {step.loss:.3f}")
             if step.step % config.checkpoint_every == 0:
-                progress.console.print(
-                    f"step {step.step:,}: loss {step.loss:.3f}, router {step.imbalance:.2f}"
-                )
+                progress.console.print(f"step {step.step:,}: loss {step.loss:.3f}, router {step.imbalance:.2f}")
 
         state = train(config, trained, run / "checkpoint.pt", report)
     console.print(f"trained in {time.monotonic() - started:,.0f} s")

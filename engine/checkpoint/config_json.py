@@ -68,9 +68,7 @@ def read_eos_token_ids(directory: Path, root: Path, values: JsonObject) -> tuple
     stops = source.integers("eos_token_id")
     vocabulary = values.integer("vocab_size")
     if any(not 0 <= token < vocabulary for token in stops):
-        raise ConfigError(
-            f"{source.where}: eos_token_id {list(stops)}, but the vocabulary has {vocabulary} tokens"
-        )
+        raise ConfigError(f"{source.where}: eos_token_id {list(stops)}, but the vocabulary has {vocabulary} tokens")
     return stops
 
 

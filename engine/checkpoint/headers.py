@@ -112,9 +112,7 @@ def read_headers(file: Path) -> list[TensorHeader]:
             if size < 8:
                 raise CheckpointError(f"{file}: truncated: {size} bytes are no safetensors file")
             if length > MAX_HEADER_BYTES:
-                raise CheckpointError(
-                    f"{file}: header of {length} bytes, over the limit of {MAX_HEADER_BYTES}"
-                )
+                raise CheckpointError(f"{file}: header of {length} bytes, over the limit of {MAX_HEADER_BYTES}")
             if 8 + length > size:
                 raise CheckpointError(f"{file}: truncated: header of {length} bytes in a file of {size}")
             text = stream.read(length)
@@ -124,9 +122,7 @@ def read_headers(file: Path) -> list[TensorHeader]:
         raise CheckpointError(f"{file}: {error.strerror}") from None
     entries = parse_header(file, text)
     tensors = [
-        tensor_header(file, name, entry, 8 + length)
-        for name, entry in entries.items()
-        if name != "__metadata__"
+        tensor_header(file, name, entry, 8 + length) for name, entry in entries.items() if name != "__metadata__"
     ]
     tensors.sort(key=lambda tensor: (tensor.offset, tensor.nbytes))
     raise_first(data_problems(file, tensors, 8 + length, size))

@@ -55,9 +55,7 @@ def download(model: str, revision: str | None) -> Path:
             f"{model}: access is restricted: accept its terms on the hub and log in with `hf auth login`"
         ) from None
     except RepositoryNotFoundError:
-        raise CheckpointError(
-            f"{model}: no such directory, and no such model on the hub (or it is private)"
-        ) from None
+        raise CheckpointError(f"{model}: no such directory, and no such model on the hub (or it is private)") from None
     except RevisionNotFoundError:
         raise CheckpointError(f"{model}: the hub has no revision {revision}") from None
     except LocalEntryNotFoundError:

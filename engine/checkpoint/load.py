@@ -1,11 +1,12 @@
-"""From the files to where the weights live, a piece at a time through one small buffer.
+"""From the files straight to where the weights live, a piece at a time.
 
-The files are read and not mapped: touching a mapped page costs a fault for every few of them, which makes
-loading from warm memory half as long again as reading, and each touched page counts as the process' own
-memory.
+The files are read and not mapped: touching a mapped page costs a fault for every few of them, which makes loading
+from warm memory half as long again as reading, and each touched page counts as the process' own memory. What has
+another dtype, orientation or device in memory than on disk goes through one small buffer.
 """
 
 from collections.abc import Callable, Iterator
+from io import FileIO
 
 import torch
 from torch import Tensor
@@ -33,13 +34,8 @@ def load_weights(manifest: Manifest, weights: Weights, progress: Callable[[int, 
     done, total = 0, manifest.total_bytes
     for entry in manifest.entries:
         target = destination(entry, weights)
-        if target.is_meta:
-            done += entry.tensor.nbytes
-            progress(done, total)
-            continue
-        for rows, piece in read_pieces(entry.tensor, buffer):
-            target[rows].copy_(piece.transpose(-1, -2) if entry.source.transpose else piece)
-            done += piece.nbytes
+        for count in [entry.tensor.nbytes] if target.is_meta else load_tensor(entry, target, buffer):
+            done += count
             progress(done, total)
 
 
@@ -75,29 +71,46 @@ def destination(entry: ManifestEntry, weights: Weights) -> Tensor:
     return target if entry.source.rows is None else target[slice(*entry.source.rows)]
 
 
-def rows_at_once(tensor: TensorHeader) -> int:
-    return max(1, PIECE_BYTES // (tensor.nbytes // tensor.shape[0]))
-
-
-def largest_piece(tensor: TensorHeader) -> int:
-    return min(tensor.nbytes, rows_at_once(tensor) * (tensor.nbytes // tensor.shape[0]))
-
-
-def read_pieces(tensor: TensorHeader, buffer: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Ranges of the first dimension and what is on disk there, valid until the next piece is asked for."""
-    rows, row_bytes, step = tensor.shape[0], tensor.nbytes // tensor.shape[0], rows_at_once(tensor)
+def load_tensor(entry: ManifestEntry, target: Tensor, buffer: Tensor) -> Iterator[int]:
+    """Fills `target` by ranges of its first dimension; yields the bytes read for each. `buffer` is uint8."""
+    tensor, transpose = entry.tensor, entry.source.transpose
+    dtype = TORCH_DTYPES[tensor.dtype]
+    straight = target.device.type == "cpu" and target.dtype == dtype and not transpose
+    rows, step = tensor.shape[0], rows_at_once(tensor)
     try:
         with tensor.file.open("rb", buffering=0) as file:
             file.seek(tensor.offset)
             for start in range(0, rows, step):
-                stop = min(start + step, rows)
-                piece = buffer[: (stop - start) * row_bytes]
-                unread = piece.numpy().data
-                while unread:
-                    count = file.readinto(unread)
-                    if not count:
-                        raise CheckpointError(f"{tensor.file}: {tensor.name}: truncated while it was read")
-                    unread = unread[count:]
-                yield slice(start, stop), piece.view(TORCH_DTYPES[tensor.dtype]).view(-1, *tensor.shape[1:])
+                part = target[start : start + step]
+                shape = (len(part), *tensor.shape[1:])
+                piece = part if straight else buffer[: len(part) * row_bytes(tensor)].view(dtype).view(shape)
+                if not read_into(file, piece):
+                    raise CheckpointError(f"{tensor.file}: {tensor.name}: truncated while it was read")
+                if not straight:
+                    part.copy_(piece.transpose(-1, -2) if transpose else piece)
+                yield piece.nbytes
     except OSError as error:
         raise CheckpointError(f"{tensor.file}: {tensor.name}: {error.strerror}") from None
+
+
+def read_into(file: FileIO, piece: Tensor) -> bool:
+    """Fills a contiguous tensor with the next bytes of `file`; False if there are too few."""
+    unread = piece.view(-1).view(torch.uint8).numpy().data
+    while unread:
+        count = file.readinto(unread)
+        if not count:
+            return False
+        unread = unread[count:]
+    return True
+
+
+def row_bytes(tensor: TensorHeader) -> int:
+    return tensor.nbytes // tensor.shape[0]
+
+
+def rows_at_once(tensor: TensorHeader) -> int:
+    return max(1, PIECE_BYTES // row_bytes(tensor))
+
+
+def largest_piece(tensor: TensorHeader) -> int:
+    return min(tensor.nbytes, rows_at_once(tensor) * row_bytes(tensor))

@@ -47,9 +47,7 @@ def verify_checkpoint(directory: Path, config: ModelConfig) -> Manifest:
     files = {tensor.file for tensor in tensors.values()}
     home = files.pop() if len(files) == 1 else weights_directory(directory)
     problems = [
-        f"{home}: {name}: missing"
-        for name, source in expected.items()
-        if name not in tensors and not source.optional
+        f"{home}: {name}: missing" for name, source in expected.items() if name not in tensors and not source.optional
     ]
     entries = []
     for name, tensor in tensors.items():

@@ -9,10 +9,17 @@ import socket
 import sys
 import traceback
 
+import torch
+
 from engine.engine import Engine
 from engine.errors import CarouselError
 from engine.process.wire import Abort, EnginePipe, Events, Failed, Loading, Ready, Start, Submit, ToEngine
+from engine.request import FinishReason, Request, TokenEvent
 from engine.start import start_engine
+
+SMALL_MODEL_BYTES = 64 * 2**20
+"""Below this a second thread costs more in waiting than it brings: the embedded model's steps are ten times slower
+with two threads than with one as soon as another program wants a core."""
 
 
 def main(descriptor: int) -> int:
@@ -22,7 +29,7 @@ def main(descriptor: int) -> int:
     try:
         start, *early = pipe.receive(wait=True)
         engine = load(pipe, start)
-        handle(engine, early)
+        handle(engine, pipe, early)
         serve(engine, pipe)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return 0
@@ -49,6 +56,8 @@ def load(pipe: EnginePipe, start: ToEngine) -> Engine:
             pipe.send(Loading(done, total))
 
     started = start_engine(start.config, progress)
+    if started.info.device == "cpu" and started.plan.weights_bytes < SMALL_MODEL_BYTES:
+        torch.set_num_threads(1)
     pipe.send(Ready(started.info, started.description))
     return started.engine
 
@@ -56,21 +65,30 @@ def load(pipe: EnginePipe, start: ToEngine) -> Engine:
 def serve(engine: Engine, pipe: EnginePipe) -> None:
     """Steps while there is work, waits for messages while there is none. Raises EOFError when the server is gone."""
     while True:
-        handle(engine, pipe.receive(wait=engine.idle))
+        handle(engine, pipe, pipe.receive(wait=engine.idle))
         if events := engine.step():
             pipe.send(Events(events))
 
 
-def handle(engine: Engine, messages: list[ToEngine]) -> None:
+def handle(engine: Engine, pipe: EnginePipe, messages: list[ToEngine]) -> None:
     for message in messages:
         match message:
             case Submit(requests):
                 for request in requests:
-                    engine.add(request)
+                    add(engine, pipe, request)
             case Abort(request_id):
                 engine.abort(request_id)
             case Start():
                 raise TypeError("the engine was started already")
+
+
+def add(engine: Engine, pipe: EnginePipe, request: Request) -> None:
+    """Queues a request; one that the engine refuses after all ends there, and nothing else does."""
+    try:
+        engine.add(request)
+    except CarouselError as error:
+        refused = TokenEvent(request_id=request.id, finish_reason=FinishReason.ERROR, error=str(error))
+        pipe.send(Events([refused]))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,22 @@
-"""What changes the logits before a token is chosen: bias, penalties, banned tokens.
+"""What changes the logits before a token is chosen: penalties, bias, banned tokens, grammars.
 
-All of it is sparse, so it is applied to (row, token) pairs of the whole batch at once.
+All but the grammars is sparse, so it is applied to (row, token) pairs of the whole batch at once.
 """
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from engine.grammar import GrammarState
 from engine.sampling.rows import SamplingRow
+
+BANNED = -1e30
+"""The logit of a banned token: finite, so that a row whose grammar allows nothing else still has a choice."""
+
+MASK_BITS = 32
+"""Tokens a word of a grammar's mask."""
 
 
 def adjust(logits: Tensor, rows: Sequence[SamplingRow]) -> Tensor:
@@ -21,6 +29,7 @@ def adjust(logits: Tensor, rows: Sequence[SamplingRow]) -> Tensor:
     penalise(logits, rows)
     add_bias(logits, rows)
     ban(logits, rows)
+    follow_grammars(logits, rows)
     return logits
 
 
@@ -60,7 +69,26 @@ def ban(logits: Tensor, rows: Sequence[SamplingRow]) -> None:
     entries = [(r, token) for r, row in enumerate(rows) for token in row.banned]
     if entries:
         row_ids, tokens = zip(*entries, strict=True)
-        logits[index(row_ids, logits), index(tokens, logits)] = -torch.inf
+        logits[index(row_ids, logits), index(tokens, logits)] = BANNED
+
+
+def follow_grammars(logits: Tensor, rows: Sequence[SamplingRow]) -> None:
+    """−inf for every token that a row's grammar does not allow next."""
+    governed = {r: row.grammar for r, row in enumerate(rows) if row.grammar is not None}
+    if governed:
+        allowed = allowed_tokens(list(governed.values()), logits.shape[1], logits.device)
+        at = index(list(governed), logits)
+        logits[at] = logits[at].masked_fill(~allowed, -torch.inf)
+
+
+def allowed_tokens(states: Sequence[GrammarState], vocab_size: int, device: torch.device) -> Tensor:
+    """Bool [states, vocab_size]."""
+    words = np.zeros((len(states), -(-vocab_size // MASK_BITS)), dtype=np.int32)
+    for state, row in zip(states, words, strict=True):
+        state.fill(row)
+    packed = torch.from_numpy(words).to(device, non_blocking=True)
+    bits = packed[:, :, None] >> torch.arange(MASK_BITS, dtype=torch.int32, device=device) & 1
+    return bits.flatten(1)[:, :vocab_size].bool()
 
 
 def index(numbers: Sequence[int], like: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.grammar import GrammarState
 from engine.request import SamplingParams
 
 
@@ -12,12 +13,14 @@ class SamplingRow:
     """One row: its parameters, the tokens so far, and the tokens that may not come now.
 
     `sampling.seed` is set. `banned` are the stop tokens of a request that has not yet written `min_tokens`.
+    `grammar` stands where the tokens so far have led it.
     """
 
     sampling: SamplingParams
     prompt: Sequence[int]
     generated: Sequence[int]
     banned: tuple[int, ...] = ()
+    grammar: GrammarState | None = None
 
     @property
     def penalised(self) -> bool:

@@ -56,16 +56,12 @@ def bind(host: str, port: int) -> socket.socket:
         raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
-def run(
-    checkpoint: Checkpoint, settings: ServerConfig, config: EngineConfig, listener: socket.socket
-) -> None:
+def run(checkpoint: Checkpoint, settings: ServerConfig, config: EngineConfig, listener: socket.socket) -> None:
     """Serves until told to stop. Exits with status 1 if the engine cannot be started."""
     console = Console(stderr=True)
     client = EngineProcess(config, on_ready=lambda plan: console.print(plan, highlight=False, soft_wrap=True))
     app = create_app(client, checkpoint.text, settings)
-    uvicorn_config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS
-    )
+    uvicorn_config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS)
     server = uvicorn.Server(uvicorn_config)
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -73,9 +69,7 @@ def run(
         stop_signals_are_no_error(),
         asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner,
     ):
-        started = runner.run(
-            serve(server, client, listener, console, f"{settings.served_model_names[0]} at {url}")
-        )
+        started = runner.run(serve(server, client, listener, console, f"{settings.served_model_names[0]} at {url}"))
     if not started:
         raise typer.Exit(1)
 

@@ -18,8 +18,6 @@ async def create_completion(
     request: Request, state: State, body: Annotated[CompletionRequest, Depends(json_body(CompletionRequest))]
 ) -> Response:
     model = state.model_name(body.model)
-    prompts = [
-        await state.text.encode(prompt) if isinstance(prompt, str) else prompt for prompt in body.prompts
-    ]
+    prompts = [await state.text.encode(prompt) if isinstance(prompt, str) else prompt for prompt in body.prompts]
     completion = CompletionAnswer(identity("cmpl", model, state), body, prompts, state.text.tokenizer)
     return await answer(request, state, completion, stream=body.stream)

@@ -14,9 +14,7 @@ router = APIRouter()
 
 
 @router.post("/tokenize")
-async def tokenize(
-    state: State, body: Annotated[TokenizeRequest, Depends(json_body(TokenizeRequest))]
-) -> Tokens:
+async def tokenize(state: State, body: Annotated[TokenizeRequest, Depends(json_body(TokenizeRequest))]) -> Tokens:
     state.model_name(body.model)
     if body.messages is None:
         tokens = await state.text.encode(body.prompt or "")

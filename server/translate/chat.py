@@ -41,9 +41,7 @@ class ChatAnswer:
     `prompt` is the rendered conversation. Raises RequestError for a value out of range.
     """
 
-    def __init__(
-        self, identity: Identity, body: ChatRequest, prompt: Sequence[int], tokenizer: Tokenizer
-    ) -> None:
+    def __init__(self, identity: Identity, body: ChatRequest, prompt: Sequence[int], tokenizer: Tokenizer) -> None:
         max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
         if max_tokens == 0:
             raise RequestError("max_tokens must be at least 1", param="max_tokens")
@@ -58,8 +56,7 @@ class ChatAnswer:
             logprobs=body.top_logprobs if body.logprobs else None,
         )
         self._choices = {
-            request.id: Assembler(index, request, ChatReader(tokenizer))
-            for index, request in enumerate(self.requests)
+            request.id: Assembler(index, request, ChatReader(tokenizer)) for index, request in enumerate(self.requests)
         }
 
     def stream(self, events: EventStream) -> AsyncGenerator[str, None]:

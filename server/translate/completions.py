@@ -68,11 +68,7 @@ class CompletionAnswer:
                 for piece in pieces:
                     logprobs = self._logprobs(piece.scored)
                     yield self._completion(
-                        [
-                            CompletionChoice(
-                                index=choice.index, text=piece.text, logprobs=logprobs, finish_reason=None
-                            )
-                        ]
+                        [CompletionChoice(index=choice.index, text=piece.text, logprobs=logprobs, finish_reason=None)]
                     )
                 if choice.finish_reason is not None:
                     yield self._completion([_end(choice)])
@@ -92,9 +88,7 @@ class CompletionAnswer:
         text = self._tokenizer.token_text
         return CompletionLogprobs(
             tokens=[text(token.token_id) for token in scored],
-            token_logprobs=[
-                None if token.logprob is None else finite(token.logprob.logprob) for token in scored
-            ],
+            token_logprobs=[None if token.logprob is None else finite(token.logprob.logprob) for token in scored],
             top_logprobs=[None if token.logprob is None else self._top(token.logprob) for token in scored],
             text_offset=[token.offset for token in scored],
         )

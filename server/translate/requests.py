@@ -25,9 +25,7 @@ def engine_requests(
     Raises RequestError.
     """
     choices = [
-        sampling_params(
-            fields, choice, max_tokens=max_tokens, logprobs=logprobs, prompt_logprobs=prompt_logprobs
-        )
+        sampling_params(fields, choice, max_tokens=max_tokens, logprobs=logprobs, prompt_logprobs=prompt_logprobs)
         for choice in range(fields.n)
     ]
     return [

@@ -106,9 +106,7 @@ async def test_errors(call: Calls, engine: ScriptedEngine, say: Say, name: str) 
 
 
 @pytest.mark.parametrize(("name", "status"), [("complete", 500), ("stream_complete", 200)])
-async def test_a_failure_underway(
-    call: Calls, engine: ScriptedEngine, say: Say, name: str, status: int
-) -> None:
+async def test_a_failure_underway(call: Calls, engine: ScriptedEngine, say: Say, name: str, status: int) -> None:
     engine.play = lambda request: say("ab", error="the forward pass failed")
     with pytest.raises(ServerFailedError, match="the forward pass failed") as failed:
         await call(name, "hi")

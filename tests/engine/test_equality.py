@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from engine.config import ModelConfig, RopeConfig
-from engine.engine import Engine
 from engine.errors import RequestError
 from engine.request import FinishReason, Request, SamplingParams, TokenEvent
 from tests.checkpoints import write_checkpoint
-from tests.engines import assert_nothing_held, build_engine, run, tokens
+from tests.engines import assert_nothing_held, build_engine, run, shrink, tokens
 
 CONFIG = ModelConfig(
     vocab_size=100,
@@ -111,14 +110,6 @@ def test_preempted_is_undisturbed(pages: int) -> None:
     shrink(engine, pages)
     assert_same(run(engine, requests()))
     assert engine.scheduler.preemptions >= 5
-
-
-def shrink(engine: Engine, pages: int) -> None:
-    """Leaves `pages` pages to hand out."""
-    pool = engine.scheduler.pool
-    pool.take(pool.free - pages)
-    pool._held.clear()
-    pool.total = pages
 
 
 def test_a_prompt_preempted_while_it_is_scored_is_scored_once() -> None:

@@ -13,9 +13,7 @@ from tests.server.byte_text import byte_text
 from tests.server.scripted_engine import Script, ScriptedEngine
 from tests.server.serving import serving
 
-SETTINGS = ServerConfig(
-    served_model_names=("tiny", "alias"), current_date="2025-01-31", max_body_bytes=10_000
-)
+SETTINGS = ServerConfig(served_model_names=("tiny", "alias"), current_date="2025-01-31", max_body_bytes=10_000)
 
 
 @pytest.fixture(scope="session")

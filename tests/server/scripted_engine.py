@@ -106,9 +106,7 @@ class ScriptedEngine:
                 )
             )
         if script.error is not None:
-            stream.push(
-                TokenEvent(request_id=request.id, finish_reason=FinishReason.ERROR, error=script.error)
-            )
+            stream.push(TokenEvent(request_id=request.id, finish_reason=FinishReason.ERROR, error=script.error))
         elif script.hangs:
             await asyncio.Event().wait()
 

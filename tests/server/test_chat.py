@@ -85,11 +85,7 @@ async def test_streamed_answer(http: httpx.AsyncClient) -> None:
     assert all("role" not in chunk["choices"][0]["delta"] for chunk in chunks)
     assert all(len(set(chunk["choices"][0]["delta"]) & {"content", "reasoning"}) == 1 for chunk in chunks)
     assert joined([first, *chunks], "content") == "It is 4 😀."
-    assert (
-        joined([first, *chunks], "reasoning")
-        == joined([first, *chunks], "reasoning_content")
-        == "Let me think."
-    )
+    assert joined([first, *chunks], "reasoning") == joined([first, *chunks], "reasoning_content") == "Let me think."
     assert end["choices"][0] == {
         "index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop", "stop_reason": None,
     }  # fmt: skip
@@ -100,9 +96,7 @@ async def test_streamed_answer(http: httpx.AsyncClient) -> None:
 async def test_streamed_equals_whole(http: httpx.AsyncClient, engine: ScriptedEngine, text: Text) -> None:
     """For any sequence of tokens, markup in the wildest order, however it is cut into steps."""
     grouping = random.Random(1)
-    headers = [
-        f"<|start|>assistant<|channel|>{name}<|message|>" for name in ("analysis", "commentary", "final")
-    ]
+    headers = [f"<|start|>assistant<|channel|>{name}<|message|>" for name in ("analysis", "commentary", "final")]
     words = [
         *text.tokenizer.special_ids,
         "analysis",
@@ -163,9 +157,7 @@ async def test_reasoning_can_be_left_out(http: httpx.AsyncClient) -> None:
     assert joined(chunks, "content") == "It is 4 😀."
 
 
-async def test_reasoning_that_ate_the_budget(
-    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say
-) -> None:
+async def test_reasoning_that_ate_the_budget(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
     engine.play = lambda request: say("<|channel|>analysis<|message|>Hmm, well", finish=FinishReason.LENGTH)
     choice = (await chat(http, max_tokens=20))["choices"][0]
     assert choice["finish_reason"] == "length"

@@ -71,9 +71,7 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_plan() -> None:
-    result = carousel(
-        "plan", "embedded", "--memory", "80GiB", "--max-model-len", "2048", "--max-num-seqs", "8"
-    )
+    result = carousel("plan", "embedded", "--memory", "80GiB", "--max-model-len", "2048", "--max-num-seqs", "8")
     assert result.exit_code == 0, result.stderr
     assert "8 slots" in result.stdout
     assert "2,048 tokens" in result.stdout

@@ -46,9 +46,7 @@ async def test_whole_answer(http: httpx.AsyncClient) -> None:
     assert answer == {
         "object": "text_completion",
         "model": "alias",
-        "choices": [
-            {"index": 0, "text": "Hello!", "logprobs": None, "finish_reason": "stop", "stop_reason": None}
-        ],
+        "choices": [{"index": 0, "text": "Hello!", "logprobs": None, "finish_reason": "stop", "stop_reason": None}],
         "usage": {
             "prompt_tokens": 2,
             "completion_tokens": 6,
@@ -112,27 +110,21 @@ async def test_streamed_equals_whole(http: httpx.AsyncClient, engine: ScriptedEn
             assert choice["stop_reason"] == ends[index]["stop_reason"]
             parts = [c["choices"][0] for c in chunks if c["choices"] and c["choices"][0]["index"] == index]
             for name, values in choice["logprobs"].items():
-                assert values == [
-                    value for part in parts if part["logprobs"] for value in part["logprobs"][name]
-                ]
+                assert values == [value for part in parts if part["logprobs"] for value in part["logprobs"][name]]
             found.add(choice["stop_reason"])
         assert whole["usage"] == chunks[-1]["usage"]
     assert found == {None, "abca", "c😀"}
 
 
 @pytest.mark.parametrize("per_step", [1, 2, 3, 7])
-async def test_no_character_is_split(
-    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, per_step: int
-) -> None:
+async def test_no_character_is_split(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, per_step: int) -> None:
     engine.play = lambda request: say("a😀b👩‍👩‍👧é你好", per_step=per_step)
     chunks = await stream(http)
     assert texts(chunks) == ["a😀b👩‍👩‍👧é你好"]
     assert "�" not in "".join(chunk["choices"][0]["text"] for chunk in chunks)
 
 
-async def test_a_character_cut_off_is_replaced(
-    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say
-) -> None:
+async def test_a_character_cut_off_is_replaced(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
     engine.play = lambda request: Script([[97], [0xF0], [0x9F]], FinishReason.LENGTH)
     assert (await complete(http))["choices"][0]["text"] == "a�"
     assert texts(await stream(http)) == ["a�"]
@@ -157,9 +149,7 @@ async def test_stop_strings(http: httpx.AsyncClient, engine: ScriptedEngine, say
     assert engine.running == 0
 
 
-async def test_half_a_stop_string_at_the_end_is_text(
-    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say
-) -> None:
+async def test_half_a_stop_string_at_the_end_is_text(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
     engine.play = lambda request: say("the STO", finish=FinishReason.LENGTH)
     choice = (await complete(http, stop="STOP"))["choices"][0]
     assert (choice["text"], choice["finish_reason"], choice["stop_reason"]) == ("the STO", "length", None)
@@ -195,9 +185,7 @@ async def test_three_choices(http: httpx.AsyncClient, engine: ScriptedEngine, sa
 
 
 @pytest.mark.parametrize("prompt", [["ab", "c"], [[97, 98], [99]]])
-async def test_a_batch_of_prompts(
-    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, prompt: list
-) -> None:
+async def test_a_batch_of_prompts(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, prompt: list) -> None:
     engine.play = lambda request: say(f"<{bytes(request.prompt_token_ids).decode()}{request.sampling.seed}>")
     answer = await complete(http, prompt=prompt, n=2, seed=5)
     assert [choice["text"] for choice in answer["choices"]] == ["<ab5>", "<ab6>", "<c5>", "<c6>"]
@@ -292,9 +280,7 @@ async def test_minus_infinity_is_a_number(
     assert (await complete(http, logprobs=1))["choices"][0]["logprobs"]["token_logprobs"] == [-9999.0]
 
 
-async def test_a_failure_is_an_error_answer(
-    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say
-) -> None:
+async def test_a_failure_is_an_error_answer(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
     engine.play = lambda request: say("some text", error="the forward pass failed")
     response = await http.post(PATH, json={"prompt": "hi"})
     assert response.status_code == 500

@@ -42,9 +42,7 @@ async def test_leaving_in_the_middle_of_a_stream(
     engine.play = lambda request: say("word " * 20_000)
     async with (
         httpx.AsyncClient(base_url=url) as http,
-        http.stream(
-            "POST", "/v1/completions", json={"prompt": "hi", "stream": True, "max_tokens": 4000}
-        ) as response,
+        http.stream("POST", "/v1/completions", json={"prompt": "hi", "stream": True, "max_tokens": 4000}) as response,
     ):
         async for _ in response.aiter_bytes():
             break

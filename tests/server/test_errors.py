@@ -226,9 +226,7 @@ async def test_unknown_model(http: httpx.AsyncClient, path: str) -> None:
         COMPLETIONS: {"prompt": "hi"}, CHAT: {"messages": HI}, "/tokenize": {"prompt": "hi"},
         "/detokenize": {"tokens": [1]},
     }[path]  # fmt: skip
-    message = await refused(
-        await http.post(path, json=body | {"model": "gpt-9"}), 404, "model", "model_not_found"
-    )
+    message = await refused(await http.post(path, json=body | {"model": "gpt-9"}), 404, "model", "model_not_found")
     assert "gpt-9" in message
 
 
@@ -255,9 +253,7 @@ async def test_media_type_parameters_are_no_matter(http: httpx.AsyncClient) -> N
 
 async def test_a_large_body_is_refused_by_its_declared_length(url: str) -> None:
     async with httpx.AsyncClient(base_url=url) as http:
-        await refused(
-            await http.post(COMPLETIONS, json={"prompt": "a" * 10_000}), 413, None, "body_too_large"
-        )
+        await refused(await http.post(COMPLETIONS, json={"prompt": "a" * 10_000}), 413, None, "body_too_large")
 
 
 async def test_of_an_endless_body_only_the_beginning_is_read(url: str) -> None:
@@ -271,9 +267,7 @@ async def test_of_an_endless_body_only_the_beginning_is_read(url: str) -> None:
 
     async with httpx.AsyncClient(base_url=url) as http:
         try:
-            response = await http.post(
-                COMPLETIONS, content=chunks(), headers={"content-type": "application/json"}
-            )
+            response = await http.post(COMPLETIONS, content=chunks(), headers={"content-type": "application/json"})
         except (httpx.WriteError, httpx.RemoteProtocolError, httpx.ReadError):
             pass  # The server had answered and hung up while the client was still sending.
         else:
@@ -317,8 +311,7 @@ async def test_an_unforeseen_error_hides_its_details(http: httpx.AsyncClient, en
 async def test_request_ids_are_echoed_or_made(http: httpx.AsyncClient) -> None:
     assert (await http.get("/health", headers={"x-request-id": "abc-1"})).headers["x-request-id"] == "abc-1"
     made = [
-        (await http.get("/v1/nothing", headers=h)).headers["x-request-id"]
-        for h in ({}, {"x-request-id": "x" * 200})
+        (await http.get("/v1/nothing", headers=h)).headers["x-request-id"] for h in ({}, {"x-request-id": "x" * 200})
     ]
     assert all(request_id.startswith("req-") for request_id in made)
     assert made[0] != made[1]

@@ -58,9 +58,7 @@ async def test_streamed_chat(openai: AsyncOpenAI, engine: ScriptedEngine, say: S
     assert chunks[-1].choices[0].finish_reason == "stop"
 
 
-async def test_the_streaming_helper_accumulates(
-    openai: AsyncOpenAI, engine: ScriptedEngine, say: Say
-) -> None:
+async def test_the_streaming_helper_accumulates(openai: AsyncOpenAI, engine: ScriptedEngine, say: Say) -> None:
     engine.play = lambda request: say(TURN, per_step=2)
     async with openai.chat.completions.stream(model="tiny", messages=HI, logprobs=True) as stream:
         completion = await stream.get_final_completion()

@@ -68,9 +68,7 @@ async def _set(event: asyncio.Event) -> None:
     event.set()
 
 
-async def test_the_app_starts_and_stops_its_engine(
-    app: object, engine: ScriptedEngine, monkeypatch: object
-) -> None:
+async def test_the_app_starts_and_stops_its_engine(app: object, engine: ScriptedEngine, monkeypatch: object) -> None:
     calls: list[str] = []
 
     def note(name: str) -> Callable[[], object]:

@@ -80,9 +80,7 @@ async def test_an_unforeseen_error_ends_the_stream_and_is_raised() -> None:
         sent.append(message)
 
     with pytest.raises(ZeroDivisionError):
-        await EventSourceResponse(payloads(), on_close=lambda: None, ping_seconds=15)(
-            {"type": "http"}, receive, send
-        )
+        await EventSourceResponse(payloads(), on_close=lambda: None, ping_seconds=15)({"type": "http"}, receive, send)
     assert bodies(sent)[1].startswith(b'data: {"error"')
     assert b"secret" not in bodies(sent)[1]
 

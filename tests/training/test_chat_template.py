@@ -1,11 +1,15 @@
 """What the template that ships with the model writes, to the letter."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jinja2.exceptions import TemplateError
 from transformers import AutoTokenizer
 
+from engine.prompt.chat import ChatRenderer, Conversation
+from engine.prompt.harmony import HarmonyRenderer
+from engine.prompt.tokenizer import Tokenizer as EngineTokenizer
 from training.chat_format import ChatFormat
 
 DATE = "2026-01-31"
@@ -55,6 +59,7 @@ CALL = {
     ],
 }
 RESULT = {"role": "tool", "tool_call_id": "a", "content": '{"sky": "blue"}'}
+ANSWER = {"role": "assistant", "content": "Blue."}
 HELLO = {"role": "user", "content": "Hello!"}
 
 
@@ -138,14 +143,12 @@ def test_a_running_tool_loop_keeps_its_reasoning() -> None:
     rendered = render(HELLO, CALL, RESULT)
     assert rendered == (
         SYSTEM + "<|start|>user<|message|>Hello!<|end|>"
-        "<|start|>assistant<|channel|>analysis<|message|>I look it up.<|end|>"
-        + TOOL_LOOP
-        + "<|start|>assistant"
+        "<|start|>assistant<|channel|>analysis<|message|>I look it up.<|end|>" + TOOL_LOOP + "<|start|>assistant"
     )
 
 
 def test_a_finished_tool_loop_loses_it() -> None:
-    rendered = render(HELLO, CALL, RESULT, {"role": "assistant", "content": "Blue."}, HELLO)
+    rendered = render(HELLO, CALL, RESULT, ANSWER, HELLO)
     assert rendered == (
         SYSTEM + "<|start|>user<|message|>Hello!<|end|>" + TOOL_LOOP +
         "<|start|>assistant<|channel|>final<|message|>Blue.<|end|>"
@@ -204,3 +207,15 @@ def test_transformers_renders_the_shipped_template_alike() -> None:
     head, _, tail = theirs.partition("\nKnowledge cutoff")
     assert head == "<|start|>system<|message|>You are a parrot."
     assert tail.partition("Reasoning")[2] == ours.partition("Reasoning")[2]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [(HELLO,), ({"role": "system", "content": "Be brief."}, HELLO, CALL, RESULT), (HELLO, CALL, RESULT, ANSWER, HELLO)],
+)
+def test_the_engines_own_harmony_renderer_agrees(messages: tuple[dict[str, Any], ...]) -> None:
+    directory = Path("engine/embedded")
+    tokenizer = EngineTokenizer.load(directory)
+    conversation = Conversation(messages=messages, tools=(NOW,), current_date=DATE)
+    harmony = HarmonyRenderer(tokenizer, identity="You are Carousel, a small language model.")
+    assert ChatRenderer.load(directory, tokenizer).render(conversation) == harmony.render(conversation)

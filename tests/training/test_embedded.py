@@ -27,9 +27,7 @@ def test_it_is_small() -> None:
 )
 def test_it_thinks_and_then_answers(question: str, expected: str) -> None:
     model, tokenizer = load_exported(EMBEDDED), Tokenizer.from_file(str(EMBEDDED / "tokenizer.json"))
-    prompt = ChatFormat().render(
-        [{"role": "user", "content": question}], date="2026-01-31", add_generation_prompt=True
-    )
+    prompt = ChatFormat().render([{"role": "user", "content": question}], date="2026-01-31", add_generation_prompt=True)
     written = complete(model, tokenizer, prompt, max_tokens=80)
     match = re.fullmatch(
         r"<\|channel\|>analysis<\|message\|>[^<]+<\|end\|>"

@@ -34,9 +34,7 @@ def random_ids(model: GptOss, length: int) -> torch.Tensor:
     [{}, {"experts_per_token": 1}, {"num_kv_heads": 1, "num_heads": 3, "window": 4}, {"rope_factor": 32.0}],
     indirect=True,
 )
-def test_transformers_computes_the_same_logits(
-    random_model: GptOss, tiny_tokenizer: Tokenizer, tmp_path: Path
-) -> None:
+def test_transformers_computes_the_same_logits(random_model: GptOss, tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
     export(random_model, tiny_tokenizer, tmp_path)
     ours = load_exported(tmp_path)
     token_ids = random_ids(ours, 50)
@@ -54,9 +52,7 @@ def test_transformers_computes_the_same_logits_with_the_shipped_model() -> None:
     assert (transformers_logits(EMBEDDED, token_ids) - logits).abs().max() < 1e-4
 
 
-def test_what_comes_back_is_what_was_trained(
-    random_model: GptOss, tiny_tokenizer: Tokenizer, tmp_path: Path
-) -> None:
+def test_what_comes_back_is_what_was_trained(random_model: GptOss, tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
     """Only bf16 is lost: the experts were rounded while training already."""
     with torch.no_grad():
         for name, parameter in random_model.named_parameters():
@@ -69,9 +65,7 @@ def test_what_comes_back_is_what_was_trained(
     assert torch.equal(ours(token_ids)[0], random_model(token_ids)[0])
 
 
-def test_names_shapes_and_types_of_the_layout(
-    random_model: GptOss, tiny_tokenizer: Tokenizer, tmp_path: Path
-) -> None:
+def test_names_shapes_and_types_of_the_layout(random_model: GptOss, tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
     export(random_model, tiny_tokenizer, tmp_path)
     tensors = load_file(tmp_path / "model.safetensors")
     described = {name: (str(t.dtype).removeprefix("torch."), *t.shape) for name, t in tensors.items()}
@@ -104,9 +98,7 @@ def test_names_shapes_and_types_of_the_layout(
     }
 
 
-def test_stop_tokens_come_from_the_vocabulary(
-    random_model: GptOss, tiny_tokenizer: Tokenizer, tmp_path: Path
-) -> None:
+def test_stop_tokens_come_from_the_vocabulary(random_model: GptOss, tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
     export(random_model, tiny_tokenizer, tmp_path)
     stops = json.loads((tmp_path / "generation_config.json").read_text())["eos_token_id"]
     assert [tiny_tokenizer.id_to_token(stop) for stop in stops] == ["<|return|>", "<|endoftext|>", "<|call|>"]

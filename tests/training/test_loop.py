@@ -42,9 +42,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(
         train_step(state, batch_of(tiny_sequences, tiny_config, step), tiny_config)
     save_state(state, tiny_config, tmp_path / "cut.pt")
     steps: list[int] = []
-    resumed = train(
-        tiny_config, tiny_sequences, tmp_path / "cut.pt", lambda report: steps.append(report.step)
-    )
+    resumed = train(tiny_config, tiny_sequences, tmp_path / "cut.pt", lambda report: steps.append(report.step))
     assert steps == [3, 4, 5, 6]
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
@@ -60,9 +58,7 @@ def test_an_epoch_reads_every_sequence_once_and_the_next_in_another_order(
     tiny_config: TrainingConfig,
 ) -> None:
     numbered = Sequences(torch.arange(10)[:, None], torch.ones(10, 1, dtype=torch.bool))
-    rows = [
-        row for step in range(10) for row in batch_of(numbered, tiny_config, step).tokens.flatten().tolist()
-    ]
+    rows = [row for step in range(10) for row in batch_of(numbered, tiny_config, step).tokens.flatten().tolist()]
     first, second = rows[:10], rows[10:]
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
@@ -75,23 +71,17 @@ def test_the_learning_rate_rises_and_falls(tiny_config: TrainingConfig) -> None:
     assert learning_rate(config, 110) == pytest.approx(0.1)
 
 
-def test_tokens_that_are_not_learnt_do_not_count(
-    tiny_config: TrainingConfig, tiny_sequences: Sequences
-) -> None:
+def test_tokens_that_are_not_learnt_do_not_count(tiny_config: TrainingConfig, tiny_sequences: Sequences) -> None:
     model = new_state(tiny_config).model
     batch = tiny_sequences.rows(slice(0, 2))
     learnt = torch.zeros_like(batch.learnt)
     learnt[0, 5] = True
     logits, _ = model(batch.tokens[:, :-1])
     expected = -logits[0, 4].log_softmax(-1)[batch.tokens[0, 5]]
-    assert prediction_loss(model, Sequences(batch.tokens, learnt))[0].item() == pytest.approx(
-        expected.item(), rel=1e-5
-    )
+    assert prediction_loss(model, Sequences(batch.tokens, learnt))[0].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_a_batch_without_anything_to_learn_is_no_loss(
-    tiny_config: TrainingConfig, tiny_sequences: Sequences
-) -> None:
+def test_a_batch_without_anything_to_learn_is_no_loss(tiny_config: TrainingConfig, tiny_sequences: Sequences) -> None:
     batch = tiny_sequences.rows(slice(0, 2))
     nothing = Sequences(batch.tokens, torch.zeros_like(batch.learnt))
     assert prediction_loss(new_state(tiny_config).model, nothing)[0].item() == 0.0

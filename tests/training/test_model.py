@@ -29,9 +29,7 @@ def test_every_parameter_learns(random_model: GptOss) -> None:
     ids = torch.randint(0, random_model.shape.vocab_size, (2, 24), generator=torch.Generator().manual_seed(0))
     logits, imbalance = random_model(ids)
     nn.functional.cross_entropy(logits.flatten(0, 1), ids.flatten()).add(imbalance).backward()
-    still = [
-        name for name, p in random_model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
-    ]
+    still = [name for name, p in random_model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert still == []
 
 

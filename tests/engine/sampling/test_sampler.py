@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from engine.request import SamplingParams
-from engine.sampling.adjust import adjust
+from engine.sampling.adjust import BANNED, adjust
 from engine.sampling.filters import filter_logits
 from engine.sampling.noise import uniform
 from engine.sampling.rows import SamplingRow
@@ -115,7 +115,7 @@ def test_penalties_by_their_formulas() -> None:
 
 def test_bias_and_bans_touch_their_row_alone() -> None:
     adjusted = adjust(torch.zeros(3, 3), [row(), row(logit_bias={2: 5.0, 0: -1.0}), row(banned=(1,))])
-    assert adjusted.tolist() == [[0, 0, 0], [-1, 0, 5], [0, -math.inf, 0]]
+    assert adjusted.tolist() == [[0, 0, 0], [-1, 0, 5], [0, torch.tensor(BANNED).item(), 0]]
 
 
 def test_logprobs_are_the_models_own_and_agree_with_the_best() -> None:

@@ -1,0 +1,87 @@
+"""Grammars: which tokens may come next, by llguidance.
+
+A grammar governs the whole answer, harmony's markup included, so a part of it that must be free (the reasoning) is
+free text in the grammar. Its state advances with every token and belongs to one request.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.errors import ConfigError, RequestError
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+
+class GrammarState:
+    """Where one request's answer stands in its grammar."""
+
+    def __init__(self, matcher: "LLMatcher") -> None:
+        self._matcher = matcher
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more may be written."""
+        return self._matcher.is_stopped()
+
+    @property
+    def error(self) -> str | None:
+        """Why the grammar cannot go on, if it cannot."""
+        return self._matcher.get_error() if self._matcher.is_error() else None
+
+    def advance(self, token_id: int) -> None:
+        """Takes in the token that was chosen."""
+        self._matcher.consume_token(token_id)
+
+    def fill(self, mask: "np.ndarray[tuple[int], np.dtype[np.int32]]") -> None:
+        """Writes one bit a token, low bits first: may it come next?"""
+        self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
+
+
+class GrammarCompiler:
+    """Compiles grammars for one vocabulary; llguidance is imported and the vocabulary read on first use.
+
+    `eos_token_ids` are what ends an answer wherever its grammar is complete.
+    """
+
+    def __init__(self, tokenizer: Path, vocab_size: int, eos_token_ids: Sequence[int]) -> None:
+        self._tokenizer = tokenizer
+        self._vocab_size = vocab_size
+        self._eos_token_ids = list(eos_token_ids)
+
+    def compile(self, grammar: str) -> GrammarState:
+        """A Lark grammar in llguidance's dialect → its beginning. Takes milliseconds, for a monster about a second.
+
+        Raises RequestError(param="grammar") for one that is malformed or too large.
+        """
+        from llguidance import LLMatcher
+
+        matcher = LLMatcher(self._vocabulary, LLMatcher.grammar_from_lark(grammar), log_level=0, limits=self._limits)
+        if matcher.is_error():
+            raise RequestError(f"grammar: {matcher.get_error()}", param="grammar")
+        return GrammarState(matcher)
+
+    @cached_property
+    def _vocabulary(self) -> "LLTokenizer":
+        from llguidance import LLTokenizer
+
+        if not self._tokenizer.exists():
+            raise ConfigError(f"{self._tokenizer} is missing: grammars need the vocabulary")
+        return LLTokenizer(str(self._tokenizer), n_vocab=self._vocab_size, eos_token=self._eos_token_ids or None)
+
+    @cached_property
+    def _limits(self) -> "LLParserLimits":
+        """In llguidance's own units of size and work: about a second's worth."""
+        from llguidance import LLParserLimits
+
+        return LLParserLimits(
+            max_grammar_size=500_000,
+            initial_lexer_fuel=1_000_000,
+            step_lexer_fuel=200_000,
+            step_max_items=50_000,
+            max_lexer_states=250_000,
+        )
