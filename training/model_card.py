@@ -7,10 +7,10 @@ from training.config import TrainingConfig
 CARD = """\
 # The model that ships with Carousel
 
-A toy-sized gpt-oss model that exists so that the server answers out of the box. It writes short stories in
-simple English, knows a few hundred plain facts and small sums, and answers in the harmony format: an
-`analysis` message, then a `final` one. It is not a source of knowledge, and it does not follow instructions
-that it was not trained on.
+A toy-sized gpt-oss model that exists so that the server answers out of the box. It writes grammatical simple
+English, greets, says who it is, and answers in the harmony format: an `analysis` message, then a `final` one.
+Do not believe what it says: it mixes up names, facts and sums, even those it was trained on, it calls no tools,
+and it does not follow instructions.
 
 | | |
 |---|---|
