@@ -5,51 +5,112 @@
             print(delta.text, end="")
 
 They speak to any OpenAI-compatible server. Request fields go in as keyword arguments. Errors are those of
-`clients.errors`.
+`clients.errors`; what the server has not begun to answer is sent again, by the rule of `clients.retries`.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Self
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from itertools import count
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
 from clients import protocol
+from clients.errors import ClientError
+from clients.options import ChatOptions, CompletionOptions, TurnOptions
 from clients.protocol import DEFAULT_URL, TIMEOUT, Call, Prompt, StreamReader
-from clients.results import Answer, Delta, Message, Model
+from clients.results import Answer, Delta, Message, Model, Readiness
+from clients.retries import Retries
+from clients.tool_loop import MAX_ROUNDS, Function, ToolLoop, ToolRun
+
+T = TypeVar("T")
+UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=32)
 
 
 class Carousel:
-    """The blocking client. Use it as a context manager, or `close` it."""
+    """The blocking client. Use it as a context manager, or `close` it.
+
+    `timeout` is httpx's, in seconds. Without one, only connecting is timed: an answer may take as long as it takes.
+    """
 
     def __init__(
         self,
         url: str = DEFAULT_URL,
         *,
         api_key: str | None = None,
+        timeout: httpx.Timeout | float = TIMEOUT,
+        retries: Retries | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.url = url
-        self._http = httpx.Client(base_url=url, headers=protocol.headers(api_key), timeout=TIMEOUT, transport=transport)
+        self.url = protocol.base_url(url)
+        self._retries = retries or Retries()
+        with protocol.clear_errors(url):
+            self._http = httpx.Client(
+                base_url=self.url,
+                headers=protocol.headers(api_key),
+                timeout=timeout,
+                limits=UNLIMITED,
+                transport=transport,
+            )
 
-    def complete(self, prompt: Prompt, **options: Any) -> Answer:
-        """The continuation of a text or of token ids."""
-        return Answer.parse(self._call(protocol.completion(prompt, options, stream=False)))
+    def complete(self, prompt: Prompt | Sequence[Prompt], **options: Unpack[CompletionOptions]) -> Answer:
+        """The continuation of a text or of token ids, or of several."""
+        return self._call(protocol.completion(prompt, options))
 
-    def stream_complete(self, prompt: Prompt, **options: Any) -> Generator[Delta, None, None]:
-        """The continuation while it comes. Closing the iterator ends the request."""
+    def stream_complete(
+        self, prompt: Prompt | Sequence[Prompt], **options: Unpack[CompletionOptions]
+    ) -> Generator[Delta, None, None]:
+        """The continuation while it comes. Closing or dropping the iterator ends the request."""
         return self._stream(protocol.completion(prompt, options, stream=True))
 
-    def chat(self, messages: Sequence[Message], **options: Any) -> Answer:
+    def chat(self, messages: Sequence[Message], **options: Unpack[ChatOptions]) -> Answer:
         """The next message of a conversation."""
-        return Answer.parse(self._call(protocol.chat_completion(messages, options, stream=False)))
+        return self._call(protocol.chat_completion(messages, options))
 
-    def stream_chat(self, messages: Sequence[Message], **options: Any) -> Generator[Delta, None, None]:
-        """The next message while it comes. Closing the iterator ends the request."""
+    def stream_chat(self, messages: Sequence[Message], **options: Unpack[ChatOptions]) -> Generator[Delta, None, None]:
+        """The next message while it comes. Closing or dropping the iterator ends the request."""
         return self._stream(protocol.chat_completion(messages, options, stream=True))
 
+    def run_tools(
+        self,
+        messages: Sequence[Message],
+        tools: Mapping[str, Function],
+        *,
+        max_rounds: int = MAX_ROUNDS,
+        **options: Unpack[TurnOptions],
+    ) -> ToolRun:
+        """Calls the functions that the model asks for, and sends back what they return, until it has answered.
+
+        What a function takes is told to the model from its signature (`clients.tool_schema`). A function that raises
+        ToolError tells the model so; any other exception is the caller's. Raises ToolRoundsError.
+        """
+        loop = ToolLoop(messages, tools, options, max_rounds)
+        while loop.run is None:
+            for call in loop.take(self._call(protocol.chat_completion(loop.messages, loop.options))):
+                loop.give(call, call.invoke())
+        return loop.run
+
     def models(self) -> list[Model]:
-        return protocol.read_models(self._call(protocol.MODELS))
+        return self._call(protocol.models())
+
+    def tokenize(self, text: str | Sequence[Message]) -> list[int]:
+        """The token ids of a text, or of a conversation as the chat endpoint would put it to the model."""
+        return self._call(protocol.tokenize(text))
+
+    def detokenize(self, token_ids: Sequence[int]) -> str:
+        return self._call(protocol.detokenize(token_ids))
+
+    def health(self) -> None:
+        """Returns if the server lives, else raises ClientError."""
+        return self._call(protocol.health())
+
+    def ready(self) -> Readiness:
+        """Whether the model is loaded."""
+        return self._call(protocol.ready())
+
+    def version(self) -> str:
+        return self._call(protocol.version())
 
     def close(self) -> None:
         self._http.close()
@@ -60,63 +121,132 @@ class Carousel:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _call(self, call: Call) -> Any:
-        with self._request(call) as response:
-            response.read()
-            return protocol.read_json(response)
-
-    def _stream(self, call: Call) -> Generator[Delta, None, None]:
-        reader = StreamReader()
-        with self._request(call) as response:
-            if not response.is_success:
+    def _call(self, call: Call[T]) -> T:
+        with protocol.clear_errors(self.url):
+            response = self._open(call)
+            try:
                 response.read()
-                protocol.read_json(response)
-            for chunk in response.iter_bytes():
-                yield from reader.feed(chunk)
-            reader.end()
+            finally:
+                response.close()
+        return protocol.read(call, response)
 
-    @contextmanager
-    def _request(self, call: Call) -> Iterator[httpx.Response]:
-        try:
-            with self._http.stream(call.method, call.path, json=call.content) as response:
-                yield response
-        except httpx.HTTPError as error:
-            raise protocol.unreachable(self.url, error) from error
+    def _stream(self, call: Call[Any]) -> Generator[Delta, None, None]:
+        reader = StreamReader()
+        with protocol.clear_errors(self.url):
+            response = self._open(call)
+            try:
+                for chunk in response.iter_bytes():
+                    yield from reader.feed(chunk)
+            finally:
+                response.close()
+        reader.end()
+
+    def _open(self, call: Call[Any]) -> httpx.Response:
+        """A response that is no error, its content not read yet."""
+        for failures in count(1):
+            try:
+                return self._try(call)
+            except ClientError as error:
+                pause = self._retries.pause(error, failures)
+                if pause is None:
+                    raise
+            time.sleep(pause)
+        raise AssertionError
+
+    def _try(self, call: Call[Any]) -> httpx.Response:
+        with protocol.clear_errors(self.url):
+            request = self._http.build_request(call.method, call.path, json=call.content)
+            response = self._http.send(request, stream=True)
+            if call.accepts(response):
+                return response
+            try:
+                response.read()
+            finally:
+                response.close()
+        raise protocol.refusal(response)
 
 
 class AsyncCarousel:
-    """The asyncio client. Use it as an async context manager, or `aclose` it."""
+    """The asyncio client. Use it as an async context manager, or `aclose` it.
+
+    `timeout` is httpx's, in seconds. Without one, only connecting is timed: an answer may take as long as it takes.
+    """
 
     def __init__(
         self,
         url: str = DEFAULT_URL,
         *,
         api_key: str | None = None,
+        timeout: httpx.Timeout | float = TIMEOUT,
+        retries: Retries | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.url = url
-        self._http = httpx.AsyncClient(
-            base_url=url, headers=protocol.headers(api_key), timeout=TIMEOUT, transport=transport
-        )
+        self.url = protocol.base_url(url)
+        self._retries = retries or Retries()
+        with protocol.clear_errors(url):
+            self._http = httpx.AsyncClient(
+                base_url=self.url,
+                headers=protocol.headers(api_key),
+                timeout=timeout,
+                limits=UNLIMITED,
+                transport=transport,
+            )
 
-    async def complete(self, prompt: Prompt, **options: Any) -> Answer:
-        """The continuation of a text or of token ids."""
-        return Answer.parse(await self._call(protocol.completion(prompt, options, stream=False)))
+    async def complete(self, prompt: Prompt | Sequence[Prompt], **options: Unpack[CompletionOptions]) -> Answer:
+        """The continuation of a text or of token ids, or of several."""
+        return await self._call(protocol.completion(prompt, options))
 
-    def stream_complete(self, prompt: Prompt, **options: Any) -> AsyncGenerator[Delta, None]:
-        """The continuation while it comes. Closing the iterator ends the request."""
+    def stream_complete(
+        self, prompt: Prompt | Sequence[Prompt], **options: Unpack[CompletionOptions]
+    ) -> AsyncGenerator[Delta, None]:
+        """The continuation while it comes. Closing or dropping the iterator ends the request."""
         return self._stream(protocol.completion(prompt, options, stream=True))
 
-    async def chat(self, messages: Sequence[Message], **options: Any) -> Answer:
+    async def chat(self, messages: Sequence[Message], **options: Unpack[ChatOptions]) -> Answer:
         """The next message of a conversation."""
-        return Answer.parse(await self._call(protocol.chat_completion(messages, options, stream=False)))
+        return await self._call(protocol.chat_completion(messages, options))
 
-    def stream_chat(self, messages: Sequence[Message], **options: Any) -> AsyncGenerator[Delta, None]:
-        """The next message while it comes. Closing the iterator ends the request."""
+    def stream_chat(self, messages: Sequence[Message], **options: Unpack[ChatOptions]) -> AsyncGenerator[Delta, None]:
+        """The next message while it comes. Closing or dropping the iterator ends the request."""
         return self._stream(protocol.chat_completion(messages, options, stream=True))
 
+    async def run_tools(
+        self,
+        messages: Sequence[Message],
+        tools: Mapping[str, Function],
+        *,
+        max_rounds: int = MAX_ROUNDS,
+        **options: Unpack[TurnOptions],
+    ) -> ToolRun:
+        """As `Carousel.run_tools`. The functions of one round run together; those not async, in threads."""
+        loop = ToolLoop(messages, tools, options, max_rounds)
+        while loop.run is None:
+            calls = loop.take(await self._call(protocol.chat_completion(loop.messages, loop.options)))
+            results = await asyncio.gather(*(call.ainvoke() for call in calls))
+            for call, result in zip(calls, results, strict=True):
+                loop.give(call, result)
+        return loop.run
+
     async def models(self) -> list[Model]:
-        return protocol.read_models(await self._call(protocol.MODELS))
+        return await self._call(protocol.models())
+
+    async def tokenize(self, text: str | Sequence[Message]) -> list[int]:
+        """The token ids of a text, or of a conversation as the chat endpoint would put it to the model."""
+        return await self._call(protocol.tokenize(text))
+
+    async def detokenize(self, token_ids: Sequence[int]) -> str:
+        return await self._call(protocol.detokenize(token_ids))
+
+    async def health(self) -> None:
+        """Returns if the server lives, else raises ClientError."""
+        return await self._call(protocol.health())
+
+    async def ready(self) -> Readiness:
+        """Whether the model is loaded."""
+        return await self._call(protocol.ready())
+
+    async def version(self) -> str:
+        return await self._call(protocol.version())
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -127,26 +257,47 @@ class AsyncCarousel:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
-    async def _call(self, call: Call) -> Any:
-        async with self._request(call) as response:
-            await response.aread()
-            return protocol.read_json(response)
-
-    async def _stream(self, call: Call) -> AsyncGenerator[Delta, None]:
-        reader = StreamReader()
-        async with self._request(call) as response:
-            if not response.is_success:
+    async def _call(self, call: Call[T]) -> T:
+        with protocol.clear_errors(self.url):
+            response = await self._open(call)
+            try:
                 await response.aread()
-                protocol.read_json(response)
-            async for chunk in response.aiter_bytes():
-                for delta in reader.feed(chunk):
-                    yield delta
-            reader.end()
+            finally:
+                await response.aclose()
+        return protocol.read(call, response)
 
-    @asynccontextmanager
-    async def _request(self, call: Call) -> AsyncIterator[httpx.Response]:
-        try:
-            async with self._http.stream(call.method, call.path, json=call.content) as response:
-                yield response
-        except httpx.HTTPError as error:
-            raise protocol.unreachable(self.url, error) from error
+    async def _stream(self, call: Call[Any]) -> AsyncGenerator[Delta, None]:
+        reader = StreamReader()
+        with protocol.clear_errors(self.url):
+            response = await self._open(call)
+            try:
+                async for chunk in response.aiter_bytes():
+                    for delta in reader.feed(chunk):
+                        yield delta
+            finally:
+                await response.aclose()
+        reader.end()
+
+    async def _open(self, call: Call[Any]) -> httpx.Response:
+        """A response that is no error, its content not read yet."""
+        for failures in count(1):
+            try:
+                return await self._try(call)
+            except ClientError as error:
+                pause = self._retries.pause(error, failures)
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+        raise AssertionError
+
+    async def _try(self, call: Call[Any]) -> httpx.Response:
+        with protocol.clear_errors(self.url):
+            request = self._http.build_request(call.method, call.path, json=call.content)
+            response = await self._http.send(request, stream=True)
+            if call.accepts(response):
+                return response
+            try:
+                await response.aread()
+            finally:
+                await response.aclose()
+        raise protocol.refusal(response)

@@ -1,14 +1,19 @@
-"""A text's continuation on standard output."""
+"""`carousel complete`: a text's continuation on standard output."""
 
+import json
+import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
-
 from clients.client import Carousel
-from clients.terminal import show
+from clients.plain import write
 
 
-def complete(client: Carousel, prompt: str, options: Mapping[str, Any]) -> None:
-    """Writes the continuation of `prompt` as it comes. `options` are request fields. Raises ClientError."""
-    show(Console(), client.stream_complete(prompt, **options))
+def complete(client: Carousel, prompt: str, options: Mapping[str, Any], *, as_json: bool) -> None:
+    """Writes the continuation of `prompt` as it comes, or as JSON when it is whole. Raises ClientError."""
+    if as_json:
+        answer = client.complete(prompt, **options)
+        sys.stdout.write(json.dumps(asdict(answer), ensure_ascii=False) + "\n")
+    else:
+        write(client.stream_complete(prompt, **options))

@@ -2,14 +2,20 @@
 
 ClientError
 ├── ConnectionFailedError   no answer came, or it broke off
-└── AnswerError             the server answered with an error (`status`, `type`, `param`, `code`)
-    ├── BadRequestError     400, 413, 415, 422
-    ├── AuthenticationError 401, 403
-    ├── NotFoundError       404, 405
-    ├── BusyError           429 and 503: try again after `retry_after` seconds
-    └── ServerFailedError   any other, or an error in the middle of a stream (`status` 200)
+│   ├── UnreachableError    no connection: nothing was sent
+│   └── TimedOutError       the server took longer than the timeout
+├── AnswerError             the server answered with an error (`status`, `type`, `param`, `code`)
+│   ├── BadRequestError     400, 413, 415, 422
+│   ├── AuthenticationError 401, 403
+│   ├── NotFoundError       404, 405
+│   ├── BusyError           429 and 503: try again after `retry_after` seconds
+│   └── ServerFailedError   any other, or an error in the middle of a stream (`status` 200)
+├── ToolRoundsError         a tool loop came to no end
+└── UsageError              what was asked of a terminal program cannot be done
 """
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 
@@ -19,6 +25,14 @@ class ClientError(Exception):
 
 class ConnectionFailedError(ClientError):
     """The server could not be reached, or the connection broke off before the answer was whole."""
+
+
+class UnreachableError(ConnectionFailedError):
+    """There was no connection, so the server knows nothing of the request."""
+
+
+class TimedOutError(ConnectionFailedError):
+    """The server was silent for longer than the timeout."""
 
 
 class AnswerError(ClientError):
@@ -62,6 +76,14 @@ class ServerFailedError(AnswerError):
     """The server failed to answer."""
 
 
+class ToolRoundsError(ClientError):
+    """After the last round that was allowed, the model still asked for tools."""
+
+
+class UsageError(ClientError):
+    """A file, an option or a package that a terminal program needs is not right."""
+
+
 CLASSES: dict[int, type[AnswerError]] = {
     400: BadRequestError,
     401: AuthenticationError,
@@ -87,5 +109,20 @@ def answer_error(status: int, content: Any, retry_after: str | None = None) -> A
         error_type=details.get("type"),
         param=details.get("param"),
         code=details.get("code"),
-        retry_after=float(retry_after) if retry_after is not None and retry_after.isdecimal() else None,
+        retry_after=None if retry_after is None else seconds_of(retry_after),
     )
+
+
+def seconds_of(retry_after: str) -> float | None:
+    """A Retry-After header (RFC 9110, section 10.2.3): seconds, or a date. None if it is neither.
+
+    >>> seconds_of("3"), seconds_of("Wed, 21 Oct 2015 07:28:00 GMT"), seconds_of("soon")
+    (3.0, 0.0, None)
+    """
+    if retry_after.isdecimal():
+        return float(retry_after)
+    try:
+        then = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, (then.replace(tzinfo=then.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -1,14 +1,23 @@
 """The requests a client sends and what their answers mean, without any input or output."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import httpx
 
-from clients.errors import ConnectionFailedError, ServerFailedError, answer_error
-from clients.results import Delta, Message, Model
+from clients.errors import (
+    AnswerError,
+    ConnectionFailedError,
+    ServerFailedError,
+    TimedOutError,
+    UnreachableError,
+    answer_error,
+)
+from clients.options import ChatOptions, CompletionOptions
+from clients.results import Answer, Delta, Message, Model, Readiness
 from clients.sse import EventParser
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -16,54 +25,97 @@ TIMEOUT = httpx.Timeout(10.0, read=None)
 """Seconds. A long prompt may take any time until its first token, so reading has no limit."""
 
 Prompt = str | Sequence[int]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One HTTP request."""
+class Call(Generic[T]):
+    """One HTTP request, and how its JSON content is read. An error status in `expected` is an answer too."""
 
     method: str
     path: str
+    read: Callable[[Any], T]
     content: Mapping[str, Any] | None = None
+    expected: frozenset[int] = frozenset()
+
+    def accepts(self, response: httpx.Response) -> bool:
+        return response.is_success or response.status_code in self.expected
 
 
-def completion(prompt: Prompt, options: Mapping[str, Any], *, stream: bool) -> Call:
-    """`options` are request fields by their names."""
-    return Call("POST", "/v1/completions", _body({"prompt": prompt}, options, stream=stream))
+def completion(
+    prompt: Prompt | Sequence[Prompt], options: CompletionOptions | Mapping[str, Any], *, stream: bool = False
+) -> Call[Answer]:
+    return Call("POST", "/v1/completions", Answer.parse, {"prompt": prompt, **options, **_streaming(stream)})
 
 
-def chat_completion(messages: Sequence[Message], options: Mapping[str, Any], *, stream: bool) -> Call:
-    """`options` are request fields by their names."""
-    return Call("POST", "/v1/chat/completions", _body({"messages": messages}, options, stream=stream))
+def chat_completion(
+    messages: Sequence[Message], options: ChatOptions | Mapping[str, Any], *, stream: bool = False
+) -> Call[Answer]:
+    return Call("POST", "/v1/chat/completions", Answer.parse, {"messages": messages, **options, **_streaming(stream)})
 
 
-MODELS = Call("GET", "/v1/models")
+def models() -> Call[list[Model]]:
+    return Call("GET", "/v1/models", lambda content: [Model.parse(model) for model in content["data"]])
 
 
-def _body(content: Mapping[str, Any], options: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
-    streaming = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
-    return {**content, **options, **streaming}
+def tokenize(text: str | Sequence[Message]) -> Call[list[int]]:
+    content = {"prompt": text} if isinstance(text, str) else {"messages": text}
+    return Call("POST", "/tokenize", lambda content: list(content["tokens"]), content)
+
+
+def detokenize(token_ids: Sequence[int]) -> Call[str]:
+    return Call("POST", "/detokenize", lambda content: str(content["prompt"]), {"tokens": list(token_ids)})
+
+
+def health() -> Call[None]:
+    return Call("GET", "/health", lambda content: None)
+
+
+def ready() -> Call[Readiness]:
+    return Call(
+        "GET",
+        "/ready",
+        lambda content: Readiness(status=content["status"], progress=content["progress"]),
+        expected=frozenset({503}),
+    )
+
+
+def version() -> Call[str]:
+    return Call("GET", "/version", lambda content: str(content["version"]))
+
+
+def _streaming(stream: bool) -> dict[str, Any]:
+    return {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+
+
+def base_url(url: str) -> str:
+    """A server's address, whether or not it is given with the `/v1` that other clients want.
+
+    >>> base_url("http://localhost:8000/v1/"), base_url("https://host/models")
+    ('http://localhost:8000', 'https://host/models')
+    """
+    return url.rstrip("/").removesuffix("/v1")
 
 
 def headers(api_key: str | None) -> dict[str, str]:
     return {} if api_key is None else {"authorization": f"Bearer {api_key}"}
 
 
-def read_json(response: httpx.Response) -> Any:
-    """The content of a response that is wholly read. Raises AnswerError if it is an error."""
+def read(call: Call[T], response: httpx.Response) -> T:
+    """What a response that is wholly read says. Raises ServerFailedError if it makes no sense."""
+    try:
+        return call.read(response.json())
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ServerFailedError(f"{call.path}: the answer is not understood", status=response.status_code) from error
+
+
+def refusal(response: httpx.Response) -> AnswerError:
+    """The error that a response, wholly read, stands for."""
     try:
         content = response.json()
-    except ValueError as error:
-        if response.is_success:
-            raise ServerFailedError("the answer is not JSON", status=response.status_code) from error
+    except ValueError:
         content = None
-    if not response.is_success:
-        raise answer_error(response.status_code, content, response.headers.get("retry-after"))
-    return content
-
-
-def read_models(content: Mapping[str, Any]) -> list[Model]:
-    return [Model(id=model["id"], max_model_len=model.get("max_model_len")) for model in content["data"]]
+    return answer_error(response.status_code, content, response.headers.get("retry-after"))
 
 
 class StreamReader:
@@ -80,10 +132,7 @@ class StreamReader:
             if data == "[DONE]":
                 self.done = True
                 break
-            content = json.loads(data)
-            if "error" in content:
-                raise answer_error(200, content)
-            deltas += Delta.parse(content)
+            deltas += self._deltas(data)
         return deltas
 
     def end(self) -> None:
@@ -91,8 +140,24 @@ class StreamReader:
         if not self.done:
             raise ConnectionFailedError("the answer broke off")
 
+    def _deltas(self, data: str) -> list[Delta]:
+        try:
+            content = json.loads(data)
+            if "error" not in content:
+                return Delta.parse(content)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ServerFailedError("a piece of the answer is not understood", status=200) from error
+        raise answer_error(200, content)
 
-def unreachable(url: str, error: httpx.HTTPError) -> ConnectionFailedError:
-    if isinstance(error, httpx.ConnectError):
-        return ConnectionFailedError(f"no server answers at {url}")
-    return ConnectionFailedError(f"the connection to {url} failed: {error or type(error).__name__}")
+
+@contextmanager
+def clear_errors(url: str) -> Iterator[None]:
+    """Raises httpx's errors as this package's."""
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
+        raise UnreachableError(f"no server answers at {url}") from error
+    except httpx.TimeoutException as error:
+        raise TimedOutError(f"{url} took too long to answer") from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ConnectionFailedError(f"the connection to {url} failed: {error or type(error).__name__}") from error

@@ -1,7 +1,7 @@
 """What a server answers, as frozen data."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 
@@ -9,35 +9,46 @@ class Message(TypedDict, total=False):
     """A message of a conversation, in OpenAI's shape."""
 
     role: str
-    content: str | None
+    content: str | Sequence[Mapping[str, Any]] | None
+    name: str
     reasoning: str | None
+    tool_calls: Sequence[Mapping[str, Any]]
     tool_call_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Token counts; reasoning is part of the completion."""
+    """Token counts: cached ones are part of the prompt, reasoning is part of the completion."""
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
     reasoning_tokens: int = 0
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Usage":
-        details = content.get("completion_tokens_details") or {}
+        prompt = content.get("prompt_tokens_details") or {}
+        completion = content.get("completion_tokens_details") or {}
         return cls(
             prompt_tokens=content["prompt_tokens"],
-            completion_tokens=content["completion_tokens"],
-            reasoning_tokens=details.get("reasoning_tokens", 0),
+            completion_tokens=content.get("completion_tokens") or 0,
+            cached_tokens=prompt.get("cached_tokens") or 0,
+            reasoning_tokens=completion.get("reasoning_tokens") or 0,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """One answer. `reasoning` is None for a completion and where there was none.
+class ToolCall:
+    """A function the model asks for. `arguments` is its text as it is: JSON, if the model wrote it well."""
 
-    `logprobs` is as the server sent it.
-    """
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One answer. `reasoning` is None for a completion and where there was none. `logprobs` is as it was sent."""
 
     index: int
     text: str
@@ -45,11 +56,12 @@ class Choice:
     finish_reason: str
     stop_reason: str | int | None
     logprobs: Mapping[str, Any] | None
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A whole answer; `text` and `reasoning` are the first choice's."""
+    """A whole answer; `text`, `reasoning`, `tool_calls` and `message` are the first choice's."""
 
     id: str
     model: str
@@ -64,6 +76,15 @@ class Answer:
     def reasoning(self) -> str | None:
         return self.choices[0].reasoning
 
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        return self.choices[0].tool_calls
+
+    @property
+    def message(self) -> Message:
+        """What the conversation goes on with."""
+        return assistant_message(self.text, self.reasoning, self.tool_calls)
+
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Answer":
         """Of a completion or a chat completion."""
@@ -76,12 +97,26 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallDelta:
+    """What a chunk adds to call `index`: its id and name once, its arguments in fragments."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
     """What a chunk of a stream adds to choice `index`. A stream's last one may bring the `usage` alone."""
 
+    id: str = ""
+    model: str = ""
     index: int = 0
     text: str = ""
     reasoning: str = ""
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    logprobs: Mapping[str, Any] | None = None
     finish_reason: str | None = None
     stop_reason: str | int | None = None
     usage: Usage | None = None
@@ -90,9 +125,8 @@ class Delta:
     def parse(cls, content: Mapping[str, Any]) -> "list[Delta]":
         """Of a chunk of a completion or a chat completion."""
         usage = Usage.parse(content["usage"]) if content.get("usage") else None
-        if not content["choices"]:
-            return [cls(usage=usage)]
-        return [_delta(choice, usage) for choice in content["choices"]]
+        whole = cls(id=content.get("id") or "", model=content.get("model") or "", usage=usage)
+        return [_delta(choice, whole) for choice in content["choices"]] or [whole]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +135,35 @@ class Model:
 
     id: str
     max_model_len: int | None = None
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> "Model":
+        return cls(id=content["id"], max_model_len=content.get("max_model_len"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """`status` is loading, ready or dead; `progress`, in [0, 1], says how much of the weights is in place."""
+
+    status: str
+    progress: float
+
+    @property
+    def ready(self) -> bool:
+        return self.status == "ready"
+
+
+def assistant_message(text: str, reasoning: str | None, tool_calls: Sequence[ToolCall]) -> Message:
+    """The reasoning goes along with tool calls alone: once there is an answer, no model is shown it again."""
+    message: Message = {"role": "assistant", "content": text if text or not tool_calls else None}
+    if tool_calls:
+        if reasoning:
+            message["reasoning"] = reasoning
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in tool_calls
+        ]
+    return message
 
 
 def _choice(content: Mapping[str, Any]) -> Choice:
@@ -112,16 +175,32 @@ def _choice(content: Mapping[str, Any]) -> Choice:
         finish_reason=content["finish_reason"],
         stop_reason=content.get("stop_reason"),
         logprobs=content.get("logprobs"),
+        tool_calls=tuple(
+            ToolCall(id=call["id"], name=call["function"]["name"], arguments=call["function"]["arguments"])
+            for call in message.get("tool_calls") or ()
+        ),
     )
 
 
-def _delta(content: Mapping[str, Any], usage: Usage | None) -> Delta:
-    delta = content.get("delta", {})
-    return Delta(
+def _delta(content: Mapping[str, Any], whole: Delta) -> Delta:
+    delta = content.get("delta") or {}
+    return replace(
+        whole,
         index=content["index"],
         text=content["text"] if "text" in content else delta.get("content") or "",
         reasoning=delta.get("reasoning") or delta.get("reasoning_content") or "",
+        tool_calls=tuple(_tool_call_delta(call) for call in delta.get("tool_calls") or ()),
+        logprobs=content.get("logprobs"),
         finish_reason=content.get("finish_reason"),
         stop_reason=content.get("stop_reason"),
-        usage=usage,
+    )
+
+
+def _tool_call_delta(content: Mapping[str, Any]) -> ToolCallDelta:
+    function = content.get("function") or {}
+    return ToolCallDelta(
+        index=content["index"],
+        id=content.get("id") or "",
+        name=function.get("name") or "",
+        arguments=function.get("arguments") or "",
     )

@@ -35,6 +35,8 @@ class Engine:
         self.scheduler = scheduler
         self.max_model_len = max_model_len
         self.poison_freed = poison_freed
+        self.step_tokens = 0
+        """Tokens that the last step ran, of prompts and answers."""
         self._grammars = grammars
         self._grammar_states: dict[str, GrammarState] = {}
         self._seeds = random.Random(seed)
@@ -67,6 +69,7 @@ class Engine:
     def step(self) -> list[TokenEvent]:
         """Runs one step of everything queued; empty if nothing is."""
         chunks = self.scheduler.plan()
+        self.step_tokens = sum(len(chunk.token_ids) for chunk in chunks)
         self._poison()
         if not chunks:
             return []

@@ -5,7 +5,7 @@ free text in the grammar. Its state advances with every token and belongs to one
 """
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,9 @@ from engine.errors import ConfigError, RequestError
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+REMEMBERED = 32
+"""Compiled grammars that are kept: an application sends the same few again and again."""
 
 
 class GrammarState:
@@ -52,18 +55,22 @@ class GrammarCompiler:
         self._tokenizer = tokenizer
         self._vocab_size = vocab_size
         self._eos_token_ids = list(eos_token_ids)
+        self._beginning = lru_cache(REMEMBERED)(self._compile)
 
     def compile(self, grammar: str) -> GrammarState:
         """A Lark grammar in llguidance's dialect → its beginning. Takes milliseconds, for a monster about a second.
 
-        Raises RequestError(param="grammar") for one that is malformed or too large.
+        Raises RequestError(param="grammar") for one that is malformed or too large. Other threads run meanwhile.
         """
+        return GrammarState(self._beginning(grammar).deep_copy())
+
+    def _compile(self, grammar: str) -> "LLMatcher":
         from llguidance import LLMatcher
 
         matcher = LLMatcher(self._vocabulary, LLMatcher.grammar_from_lark(grammar), log_level=0, limits=self._limits)
         if matcher.is_error():
             raise RequestError(f"grammar: {matcher.get_error()}", param="grammar")
-        return GrammarState(matcher)
+        return matcher
 
     @cached_property
     def _vocabulary(self) -> "LLTokenizer":

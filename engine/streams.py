@@ -37,11 +37,31 @@ class EngineInfo:
     kv_cache_bytes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStats:
+    """How the engine stands after a step, and what the step was.
+
+    Pages and slots are the caches' places, held by requests and in all. `preemptions`, `step_seconds` and
+    `step_tokens` are the step's own; where nothing was run, they are 0.
+    """
+
+    running: int = 0
+    waiting: int = 0
+    pages_held: int = 0
+    pages_total: int = 0
+    slots_held: int = 0
+    slots_total: int = 0
+    preemptions: int = 0
+    step_seconds: float = 0.0
+    step_tokens: int = 0
+
+
 class EventStream:
     """The events of one or several requests, as an async iterator that ends when every one has finished.
 
     Use it as an async context manager: leaving the block aborts whatever is still running. `abort` ends one
-    request early (a stop string was found): no further event of it is seen.
+    request early (a stop string was found): no further event of it is seen. `listener`, if set, is called with
+    each event when it arrives from the engine.
 
     Iterating raises GenerationError if the engine fails one of the requests (the others are then aborted).
     """
@@ -50,10 +70,13 @@ class EventStream:
         self._open = set(request_ids)
         self._on_abort = on_abort
         self._events: asyncio.Queue[TokenEvent] = asyncio.Queue()
+        self.listener: Callable[[TokenEvent], None] | None = None
 
     def push(self, event: TokenEvent) -> None:
         """Called by the engine's side, in the event loop's thread."""
         self._events.put_nowait(event)
+        if self.listener is not None:
+            self.listener(event)
 
     def abort(self, request_id: str) -> None:
         if request_id in self._open:
@@ -95,6 +118,15 @@ class EngineClient(Protocol):
     @property
     def info(self) -> EngineInfo:
         """Raises EngineNotReadyError before the engine is ready."""
+        ...
+
+    @property
+    def stats(self) -> EngineStats:
+        """The last ones known; zeros while no engine runs."""
+        ...
+
+    def on_step(self, listener: Callable[[EngineStats], None]) -> None:
+        """Calls `listener` with new statistics, in the event loop's thread: after each step, and when one is idle."""
         ...
 
     def submit(self, requests: Sequence[Request]) -> EventStream:

@@ -1,14 +1,15 @@
 """The `carousel` command. Flags that vLLM has too go by vLLM's names."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import engine
-from clients.protocol import DEFAULT_URL
+from clients.cli import app as clients
 from engine.config import Dtype, EngineConfig, LoadFormat
 from server.commands.exits import clear_exit
 from server.commands.sizes import parse_size
+from server.logs import LogFormat
 
 app = typer.Typer(
     help="An inference server for gpt-oss-style models, and clients for it.",
@@ -30,13 +31,6 @@ KvCacheMemoryBytes = Annotated[
     typer.Option(parser=parse_size, metavar="SIZE", help="Memory for keys and values, like 4G."),
 ]
 BlockSize = Annotated[int, typer.Option(help="Tokens of one cache page.")]
-Url = Annotated[str, typer.Option(help="Where the server is.")]
-ApiKey = Annotated[str | None, typer.Option(envvar="CAROUSEL_API_KEY", help="The server's key.")]
-MaxTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.")]
-Temperature = Annotated[float | None, typer.Option(help="0 always takes the likeliest token.")]
-TopP = Annotated[float | None, typer.Option(help="Draw from the likeliest tokens with this much probability.")]
-Seed = Annotated[int | None, typer.Option(help="Makes an answer repeatable.")]
-ModelName = Annotated[str | None, typer.Option("--model", help="The model, where a server has several.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -75,6 +69,7 @@ def serve(
     block_size: BlockSize = 16,
     seed: Annotated[int, typer.Option(help="Of requests that bring none, and of random weights.")] = 0,
     current_date: Annotated[str | None, typer.Option(help="Pins the date models are told. YYYY-MM-DD")] = None,
+    log_format: Annotated[LogFormat, typer.Option(help="text: for people, json: an object a line.")] = "text",
 ) -> None:
     """Serve a model over HTTP."""
     from server.commands.serve import bind, open_checkpoint, run
@@ -103,7 +98,7 @@ def serve(
             seed=seed,
         )
         listener = bind(host, port)
-    run(checkpoint, settings, config, listener)
+    run(checkpoint, settings, config, listener, log_format)
 
 
 @app.command()
@@ -129,7 +124,7 @@ def plan(
 
     with clear_exit():
         config = EngineConfig(
-            model=resolve_model(model, revision=revision),
+            model=resolve_model(model, revision=revision, weights=False),
             dtype=dtype,
             device=device,
             max_model_len=max_model_len,
@@ -143,58 +138,7 @@ def plan(
         typer.echo(planning.plan_text(config.model, config, there))
 
 
-@app.command()
-def chat(
-    url: Url = DEFAULT_URL,
-    api_key: ApiKey = None,
-    model: ModelName = None,
-    system: Annotated[str | None, typer.Option(help="Instructions for the whole conversation.")] = None,
-    max_tokens: MaxTokens = None,
-    temperature: Temperature = None,
-    top_p: TopP = None,
-    seed: Seed = None,
-    reasoning_effort: Annotated[str | None, typer.Option(help="low, medium or high.")] = None,
-) -> None:
-    """Talk with a model; piped, every line of input is answered."""
-    from clients.chat import chat
-    from clients.client import Carousel
-
-    options = given(
-        model=model,
-        max_completion_tokens=max_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        seed=seed,
-        reasoning_effort=reasoning_effort,
-    )
-    with clear_exit(), Carousel(url, api_key=api_key) as client:
-        chat(client, options, system=system)
-
-
-@app.command()
-def complete(
-    prompt: Annotated[str, typer.Argument(help="The text to continue.")],
-    url: Url = DEFAULT_URL,
-    api_key: ApiKey = None,
-    model: ModelName = None,
-    max_tokens: MaxTokens = 256,
-    temperature: Temperature = None,
-    top_p: TopP = None,
-    seed: Seed = None,
-    stop: Annotated[list[str] | None, typer.Option(help="Ends the text; may be given several times.")] = None,
-) -> None:
-    """Continue a text."""
-    from clients.client import Carousel
-    from clients.complete import complete
-
-    options = given(model=model, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stop)
-    with clear_exit(), Carousel(url, api_key=api_key) as client:
-        complete(client, prompt, options)
-
-
-def given(**options: Any) -> dict[str, Any]:
-    """The options that were given: a server's own defaults hold for the others."""
-    return {name: value for name, value in options.items() if value is not None}
+app.add_typer(clients)
 
 
 def main() -> None:

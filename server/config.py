@@ -1,10 +1,8 @@
 """What the operator chose for the HTTP side."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import date
 
-import engine
 from engine.errors import ConfigError
 
 
@@ -33,9 +31,3 @@ class ServerConfig:
                 date.fromisoformat(self.current_date)
             except ValueError as error:
                 raise ConfigError(f"--current-date must be YYYY-MM-DD, got {self.current_date!r}") from error
-
-    @property
-    def system_fingerprint(self) -> str:
-        """Names the weights served and the engine's version."""
-        weights = hashlib.sha256(self.served_model_names[0].encode()).hexdigest()
-        return f"carousel-{engine.__version__}-{weights[:8]}"

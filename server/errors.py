@@ -66,6 +66,15 @@ def kind_of(error: BaseException) -> Kind:
     return next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
 
 
+def error_kind(error: BaseException) -> str:
+    """An error in one word, of which there are few: for counting."""
+    if isinstance(error, HTTPException):
+        kind = http_kind(error.status_code)
+        return kind.code or kind.type
+    kind = kind_of(error)
+    return (error.code if isinstance(error, RequestError) else None) or kind.code or kind.type
+
+
 def error_body(error: BaseException) -> dict[str, Any]:
     """The body of an error answer, or an error event's data. Unforeseen errors keep their details."""
     kind = kind_of(error)
@@ -91,29 +100,31 @@ def error_response(error: BaseException) -> Response:
     return JSONResponse(error_body(error), kind.status, headers)
 
 
+def http_kind(status: int) -> Kind:
+    return HTTP_KINDS.get(status, Kind(status, "invalid_request_error"))
+
+
 def http_error_response(status: int, message: str, headers: Mapping[str, str] | None) -> Response:
     """The answer to an error the routing found: an unknown path, a wrong method."""
-    kind = HTTP_KINDS.get(status, Kind(status, "invalid_request_error"))
+    kind = http_kind(status)
     return JSONResponse(body(message, kind.type, None, kind.code), status, headers)
 
 
 def install_error_handlers(app: FastAPI) -> None:
+    """Answers the errors that are foreseen; what is not, the outermost middleware answers."""
+
     @app.exception_handler(CarouselError)
     async def carousel_error(request: Request, error: Exception) -> Response:
+        request.state.meter.failed(error)
         return error_response(error)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        request.state.meter.failed(error)
         message = f"{error.detail}: {request.method} {request.url.path}"
         return http_error_response(error.status_code, message, error.headers)
 
     @app.exception_handler(ClientDisconnect)
     async def client_disconnected(request: Request, error: Exception) -> Response:
         return Response(status_code=499)  # Nginx's "client closed request"; nobody reads it.
-
-    @app.exception_handler(Exception)
-    async def unforeseen_error(request: Request, error: Exception) -> Response:
-        response = error_response(error)
-        response.headers["x-request-id"] = request.state.request_id  # Sent from outside of the middleware.
-        return response

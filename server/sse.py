@@ -25,17 +25,24 @@ class EventSourceResponse(Response):
     """Sends each JSON text of `payloads` as an event, then `[DONE]`.
 
     An error while streaming is sent as a last event `{"error": {…}}` in the place of `[DONE]`. When the
-    client leaves, `payloads` is closed at once. `on_close` is called in any case, even if nothing was sent.
+    client leaves, `payloads` is closed at once. `on_error` is told of an error; `on_close` is called in any case,
+    even if nothing was sent.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, payloads: AsyncGenerator[str, None], *, on_close: Callable[[], None], ping_seconds: float
+        self,
+        payloads: AsyncGenerator[str, None],
+        *,
+        on_error: Callable[[Exception], None],
+        on_close: Callable[[], None],
+        ping_seconds: float,
     ) -> None:
         super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._payloads = payloads
+        self._on_error = on_error
         self._on_close = on_close
         self._ping_seconds = ping_seconds
         self._last_sent = 0.0
@@ -53,6 +60,7 @@ class EventSourceResponse(Response):
         try:
             last = await self._send_payloads(send)
         except CarouselError as error:
+            self._on_error(error)
             last = data(json.dumps(error_body(error)))
         except Exception as error:
             await self._send(send, data(json.dumps(error_body(error))))

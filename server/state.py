@@ -6,20 +6,35 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from engine.errors import EngineNotReadyError
 from engine.streams import EngineClient
 from server.config import ServerConfig
 from server.errors import UnknownModelError
+from server.metrics import Metrics
 from server.text import Text
 
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """The engine, the text side of its checkpoint, the configuration. `started` is in Unix seconds."""
+    """The engine, the text side of its checkpoint, the configuration, the metrics.
+
+    `system_fingerprint` names the weights and the engine's version. `started` is in Unix seconds.
+    """
 
     engine: EngineClient
     text: Text
     settings: ServerConfig
+    metrics: Metrics
+    system_fingerprint: str
     started: int = field(default_factory=lambda: int(time()))
+
+    @property
+    def max_model_len(self) -> int | None:
+        """The longest context in tokens; None until the engine has been ready: its memory plan decides."""
+        try:
+            return self.engine.info.max_model_len
+        except EngineNotReadyError:
+            return None
 
     def model_name(self, asked: str | None) -> str:
         """The name to answer under. Raises UnknownModelError."""

@@ -1,19 +1,23 @@
 """Where a model's files are: the embedded model, a local directory, or a hub id, downloaded once."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import CheckpointError
 
 EMBEDDED = Path(__file__).parent.parent / "embedded"
+TEXT_FILES = ("*.json", "*.jinja")
+WEIGHT_FILES = ("*.safetensors",)
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
-def resolve_model(model: str, *, revision: str | None = None) -> Path:
+def resolve_model(model: str, *, revision: str | None = None, weights: bool = True) -> Path:
     """The directory of "embedded", of a local path, or of a hub id (at `revision`: a branch, tag or commit).
 
     A download is kept in Hugging Face's cache and checked for changes when the network is there; without it
-    the cached files serve. Only the top level's weights and their JSON files are fetched.
+    the cached files serve. Only the top level's weights and their JSON files are fetched, without `weights` only the
+    latter.
 
     Raises CheckpointError if there is no such directory or hub model, or it cannot be reached.
     """
@@ -26,10 +30,10 @@ def resolve_model(model: str, *, revision: str | None = None) -> Path:
         raise CheckpointError(f"{model}: a file, but a model is a directory")
     if not HUB_ID.fullmatch(model):
         raise CheckpointError(f"{model}: no such directory, and not a hub id like org/name")
-    return download(model, revision)
+    return download(model, revision, (*TEXT_FILES, *WEIGHT_FILES) if weights else TEXT_FILES)
 
 
-def download(model: str, revision: str | None) -> Path:
+def download(model: str, revision: str | None, patterns: Sequence[str]) -> Path:
     # Imported only here: a local model needs neither the library nor the time to load it.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
@@ -46,7 +50,7 @@ def download(model: str, revision: str | None) -> Path:
             snapshot_download(
                 model,
                 revision=revision,
-                allow_patterns=["*.json", "*.jinja", "*.safetensors"],
+                allow_patterns=list(patterns),
                 ignore_patterns=["*/*"],
             )
         )

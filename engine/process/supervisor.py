@@ -25,7 +25,7 @@ from engine.process.wire import (
     frame,
 )
 from engine.request import FinishReason, Request, TokenEvent
-from engine.streams import EngineInfo, EngineStatus, EventStream
+from engine.streams import EngineInfo, EngineStats, EngineStatus, EventStream
 
 STOP_SECONDS = 5.0
 
@@ -41,6 +41,8 @@ class EngineProcess:
         self._on_ready = on_ready
         self._status = EngineStatus("loading", 0.0, "starting")
         self._info: EngineInfo | None = None
+        self._stats = EngineStats()
+        self._step_listeners: list[Callable[[EngineStats], None]] = []
         self._failure = "the engine process ended"
         self._streams: dict[str, EventStream] = {}
         self._process: Process | None = None
@@ -56,6 +58,13 @@ class EngineProcess:
         if self._info is None:
             raise EngineNotReadyError("the engine is not ready")
         return self._info
+
+    @property
+    def stats(self) -> EngineStats:
+        return self._stats
+
+    def on_step(self, listener: Callable[[EngineStats], None]) -> None:
+        self._step_listeners.append(listener)
 
     @property
     def pid(self) -> int | None:
@@ -124,6 +133,7 @@ class EngineProcess:
             while True:
                 (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
                 self._receive(decode_from_engine(await reader.readexactly(length)))
+        self._stats = EngineStats()
         if self._status.phase != "stopping":
             self._status = EngineStatus("dead", message=self._failure)
         self._end_streams(self._failure)
@@ -139,9 +149,12 @@ class EngineProcess:
                     self._on_ready(plan)
             case Failed(failure):
                 self._failure = failure
-            case Events(events):
+            case Events(events, stats):
+                self._stats = stats
                 for event in events:
                     self._deliver(event)
+                for listener in self._step_listeners:
+                    listener(stats)
 
     def _deliver(self, event: TokenEvent) -> None:
         stream = self._streams.get(event.request_id)

@@ -12,7 +12,7 @@ import msgspec
 
 from engine.config import EngineConfig
 from engine.request import Request, TokenEvent
-from engine.streams import EngineInfo
+from engine.streams import EngineInfo, EngineStats
 
 LENGTH = struct.Struct(">I")
 
@@ -50,9 +50,10 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
 
 
 class Events(msgspec.Struct, frozen=True, tag="events"):
-    """From the engine: what a step brought."""
+    """From the engine: what a step brought, and how the engine stands now."""
 
     events: list[TokenEvent]
+    stats: EngineStats
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

@@ -8,6 +8,8 @@ import signal
 import socket
 import sys
 import traceback
+from dataclasses import replace
+from time import perf_counter
 
 import torch
 
@@ -16,6 +18,7 @@ from engine.errors import CarouselError
 from engine.process.wire import Abort, EnginePipe, Events, Failed, Loading, Ready, Start, Submit, ToEngine
 from engine.request import FinishReason, Request, TokenEvent
 from engine.start import start_engine
+from engine.streams import EngineStats
 
 SMALL_MODEL_BYTES = 64 * 2**20
 """Below this a second thread costs more in waiting than it brings: the embedded model's steps are ten times slower
@@ -59,6 +62,7 @@ def load(pipe: EnginePipe, start: ToEngine) -> Engine:
     if started.info.device == "cpu" and started.plan.weights_bytes < SMALL_MODEL_BYTES:
         torch.set_num_threads(1)
     pipe.send(Ready(started.info, started.description))
+    pipe.send(Events([], standing(started.engine)))
     return started.engine
 
 
@@ -66,8 +70,34 @@ def serve(engine: Engine, pipe: EnginePipe) -> None:
     """Steps while there is work, waits for messages while there is none. Raises EOFError when the server is gone."""
     while True:
         handle(engine, pipe, pipe.receive(wait=engine.idle))
-        if events := engine.step():
-            pipe.send(Events(events))
+        pipe.send(step(engine))
+
+
+def step(engine: Engine) -> Events:
+    """Runs a step, if there is anything to run, and measures it."""
+    began, preemptions = perf_counter(), engine.scheduler.preemptions
+    events = engine.step()
+    seconds, tokens = perf_counter() - began, engine.step_tokens
+    stats = replace(
+        standing(engine),
+        preemptions=engine.scheduler.preemptions - preemptions,
+        step_seconds=seconds if tokens else 0.0,
+        step_tokens=tokens,
+    )
+    return Events(events, stats)
+
+
+def standing(engine: Engine) -> EngineStats:
+    """Who runs and waits, and how full the caches are."""
+    scheduler = engine.scheduler
+    return EngineStats(
+        running=len(scheduler.running),
+        waiting=len(scheduler.waiting),
+        pages_held=scheduler.pool.held,
+        pages_total=scheduler.pool.total,
+        slots_held=scheduler.slots - len(scheduler.free_slots),
+        slots_total=scheduler.slots,
+    )
 
 
 def handle(engine: Engine, pipe: EnginePipe, messages: list[ToEngine]) -> None:
@@ -88,7 +118,7 @@ def add(engine: Engine, pipe: EnginePipe, request: Request) -> None:
         engine.add(request)
     except CarouselError as error:
         refused = TokenEvent(request_id=request.id, finish_reason=FinishReason.ERROR, error=str(error))
-        pipe.send(Events([refused]))
+        pipe.send(Events([refused], standing(engine)))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ class Scheduler:
     """
 
     def __init__(self, *, slots: int, pages: int, page_size: int, max_batched_tokens: int) -> None:
+        self.slots = slots
         self.page_size = page_size
         self.max_batched_tokens = max_batched_tokens
         self.pool = PagePool(pages)

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 import typer
 
-from clients.errors import ClientError
 from engine.errors import CarouselError
 
 
@@ -14,6 +13,6 @@ def clear_exit() -> Iterator[None]:
     """Ends the program with status 1 and the error's line on stderr."""
     try:
         yield
-    except (CarouselError, ClientError) as error:
+    except CarouselError as error:
         typer.echo(f"carousel: {error}", err=True)
         raise typer.Exit(1) from error

@@ -1,6 +1,7 @@
 """`carousel serve`: everything that can be refused is refused before the port opens."""
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 import engine
 from engine.checkpoint.config_json import read_model_config
+from engine.checkpoint.fingerprint import fingerprint
 from engine.checkpoint.hub import resolve_model
 from engine.checkpoint.verify import verify_checkpoint
 from engine.config import EngineConfig
@@ -23,6 +25,7 @@ from engine.process.supervisor import EngineProcess
 from engine.streams import EngineClient, EngineStatus
 from server.app import create_app
 from server.config import ServerConfig
+from server.logs import LogFormat, log, logging_as
 from server.text import Text
 
 POLL_SECONDS = 0.1
@@ -32,10 +35,11 @@ DRAIN_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model that can be served, as far as can be told without reading its weights."""
+    """A model that can be served, as far as can be told without reading all of its weights."""
 
     directory: Path
     text: Text
+    fingerprint: str
 
 
 def open_checkpoint(model: str, revision: str | None, *, verify: bool) -> Checkpoint:
@@ -44,7 +48,7 @@ def open_checkpoint(model: str, revision: str | None, *, verify: bool) -> Checkp
     config = read_model_config(directory)
     if verify:
         verify_checkpoint(directory, config)
-    return Checkpoint(directory, Text.load(directory))
+    return Checkpoint(directory, Text.load(directory), fingerprint(directory))
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -56,20 +60,34 @@ def bind(host: str, port: int) -> socket.socket:
         raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
-def run(checkpoint: Checkpoint, settings: ServerConfig, config: EngineConfig, listener: socket.socket) -> None:
+def run(
+    checkpoint: Checkpoint,
+    settings: ServerConfig,
+    config: EngineConfig,
+    listener: socket.socket,
+    log_format: LogFormat,
+) -> None:
     """Serves until told to stop. Exits with status 1 if the engine cannot be started."""
-    console = Console(stderr=True)
-    client = EngineProcess(config, on_ready=lambda plan: console.print(plan, highlight=False, soft_wrap=True))
-    app = create_app(client, checkpoint.text, settings)
-    uvicorn_config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS)
-    server = uvicorn.Server(uvicorn_config)
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    model = settings.served_model_names[0]
+    client = EngineProcess(config, on_ready=lambda plan: log(logging.INFO, "plan", f"what fits:\n{plan}"))
+    app = create_app(client, checkpoint.text, settings, weights=checkpoint.fingerprint)
+    uvicorn_config = uvicorn.Config(
+        app,
+        log_level="warning",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    server = uvicorn.Server(uvicorn_config)
     with (
+        logging_as(log_format),
         stop_signals_are_no_error(),
         asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner,
     ):
-        started = runner.run(serve(server, client, listener, console, f"{settings.served_model_names[0]} at {url}"))
+        log(logging.INFO, "start", f"Carousel {engine.__version__} is loading: {model} ({checkpoint.fingerprint})")
+        started = runner.run(serve(server, client, listener, f"{model} at {url}"))
     if not started:
         raise typer.Exit(1)
 
@@ -86,22 +104,21 @@ def stop_signals_are_no_error() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-async def serve(
-    server: uvicorn.Server, client: EngineClient, listener: socket.socket, console: Console, what: str
-) -> bool:
+async def serve(server: uvicorn.Server, client: EngineClient, listener: socket.socket, what: str) -> bool:
     """Returns False if the server or its engine could not be started."""
-    watching = asyncio.create_task(watch(server, client, console, what))
+    watching = asyncio.create_task(watch(server, client, what))
     await server.serve(sockets=[listener])
     watching.cancel()
     (watched,) = await asyncio.gather(watching, return_exceptions=True)
     return server.started and watched is not False
 
 
-async def watch(server: uvicorn.Server, client: EngineClient, console: Console, what: str) -> bool:
+async def watch(server: uvicorn.Server, client: EngineClient, what: str) -> bool:
     """Shows the engine loading, says when it is ready, and when it dies.
 
     Returns False, and stops the server, if it never was ready.
     """
+    console = Console(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
         console=console, transient=True, disable=not console.is_terminal,
@@ -113,13 +130,13 @@ async def watch(server: uvicorn.Server, client: EngineClient, console: Console, 
                 break
             bar.update(task, completed=status.progress, description=status.message)
     if status.phase != "ready":
-        console.print(f"carousel: {status.message}", highlight=False, soft_wrap=True)
+        log(logging.ERROR, "failed", f"cannot start: {status.message}")
         server.should_exit = True
         return False
-    console.print(f"Carousel {engine.__version__} is ready: {what}", highlight=False, soft_wrap=True)
+    log(logging.INFO, "ready", f"Carousel {engine.__version__} is ready: {what}")
     async for status in statuses(client):
         if status.phase == "dead":
-            console.print(f"carousel: the engine died: {status.message}", highlight=False, soft_wrap=True)
+            log(logging.ERROR, "died", f"the engine died: {status.message}")
             break
     return True
 

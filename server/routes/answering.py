@@ -11,12 +11,13 @@ from pydantic import BaseModel
 from engine import request as engine_request
 from engine.streams import EventStream
 from server.disconnect import until_disconnect
+from server.metering import Measured, RequestMeter
 from server.sse import EventSourceResponse
 from server.state import ServerState
 from server.translate.answer import Identity
 
 
-class Answer(Protocol):
+class Answer(Measured, Protocol):
     """What `server.translate` makes of a request's body."""
 
     @property
@@ -32,16 +33,21 @@ def identity(prefix: str, model: str, state: ServerState) -> Identity:
         id=f"{prefix}-{uuid4().hex}",
         created=int(time()),
         model=model,
-        system_fingerprint=state.settings.system_fingerprint,
+        system_fingerprint=state.system_fingerprint,
     )
 
 
 async def answer(request: Request, state: ServerState, wanted: Answer, *, stream: bool) -> Response:
     """Raises what the engine refuses before anything is sent. A client that leaves ends its requests."""
     events = state.engine.submit(wanted.requests)
+    meter: RequestMeter = request.state.meter
+    meter.follow(wanted, events)
     if stream:
         return EventSourceResponse(
-            wanted.stream(events), on_close=events.close, ping_seconds=state.settings.ping_seconds
+            wanted.stream(events),
+            on_error=meter.failed,
+            on_close=events.close,
+            ping_seconds=state.settings.ping_seconds,
         )
     async with events:
         whole = await until_disconnect(request.receive, wanted.collect(events))

@@ -10,6 +10,7 @@ from server.routes.answering import answer, identity
 from server.schemas.chat import ChatRequest
 from server.state import State
 from server.translate.chat import ChatAnswer, conversation
+from server.translate.constraints import chat_constraint
 
 router = APIRouter()
 
@@ -22,12 +23,18 @@ async def create_chat_completion(
     prompt = await state.text.render(
         conversation(
             body.messages,
+            functions=body.offered(),
+            response_format=body.response_format,
             reasoning_effort=body.reasoning_effort,
             current_date=body.current_date or state.settings.current_date,
         )
     )
+    constraint = chat_constraint(body)
+    if constraint is not None:
+        await constraint.check(state.text)
     try:
-        chat = ChatAnswer(identity("chatcmpl", model, state), body, prompt, state.text.tokenizer)
+        grammar = None if constraint is None else constraint.grammar
+        chat = ChatAnswer(identity("chatcmpl", model, state), body, prompt, state.text.tokenizer, grammar)
         return await answer(request, state, chat, stream=body.stream)
     except RequestError as error:
         error.param = field_name(error.param, body)

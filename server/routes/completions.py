@@ -9,6 +9,7 @@ from server.routes.answering import answer, identity
 from server.schemas.completions import CompletionRequest
 from server.state import State
 from server.translate.completions import CompletionAnswer
+from server.translate.constraints import completion_constraint
 
 router = APIRouter()
 
@@ -19,5 +20,9 @@ async def create_completion(
 ) -> Response:
     model = state.model_name(body.model)
     prompts = [await state.text.encode(prompt) if isinstance(prompt, str) else prompt for prompt in body.prompts]
-    completion = CompletionAnswer(identity("cmpl", model, state), body, prompts, state.text.tokenizer)
+    constraint = completion_constraint(body.structured_outputs)
+    if constraint is not None:
+        await constraint.check(state.text)
+    grammar = None if constraint is None else constraint.grammar
+    completion = CompletionAnswer(identity("cmpl", model, state), body, prompts, state.text.tokenizer, grammar)
     return await answer(request, state, completion, stream=body.stream)

@@ -23,5 +23,5 @@ def model(state: ServerState, name: str) -> Model:
         id=name,
         created=state.started,
         root=state.settings.served_model_names[0],
-        max_model_len=state.engine.info.max_model_len,
+        max_model_len=state.max_model_len,
     )

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from engine.request import MAX_TOP_LOGPROBS
 from server.schemas.request import expects, only
-from server.schemas.sampling import SamplingFields
+from server.schemas.sampling import MAX_CHOICES, SamplingFields
 from server.schemas.usage import Usage
 
 DEFAULT_MAX_TOKENS = 16
@@ -19,10 +20,22 @@ Prompt = Annotated[
 
 
 class CompletionRequest(SamplingFields):
+    """Of `best_of` candidates the `n` with the highest mean log-probability per token are the answer."""
+
     prompt: Prompt
     echo: bool = False
     logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
+    best_of: int | None = Field(None, ge=1, le=MAX_CHOICES)
     suffix: Annotated[Any, only("")] = None
+
+    @field_validator("best_of")
+    @classmethod
+    def _has_room(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("n", 1):
+            raise PydanticCustomError("best_of", "must be at least n")
+        if value > 1 and info.data.get("stream"):
+            raise PydanticCustomError("best_of", "not allowed when stream is true")
+        return value
 
     @property
     def prompts(self) -> list[str | list[int]]:

@@ -13,7 +13,7 @@ class Model(BaseModel):
     created: int
     owned_by: str = "carousel"
     root: str
-    max_model_len: int
+    max_model_len: int | None
 
 
 class ModelList(BaseModel):

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from server.schemas.request import RequestModel, expects, only
+from server.schemas.request import RequestModel, expects
+from server.schemas.structured import StructuredOutputs
 
 MAX_CHOICES = 16
 MAX_PRIORITY = 2**31 - 1
@@ -43,7 +44,7 @@ class SamplingFields(RequestModel):
     stream: bool = False
     stream_options: StreamOptions | None = None
     priority: int = Field(0, ge=-MAX_PRIORITY, le=MAX_PRIORITY)
-    best_of: Annotated[Any, only(1)] = None
+    structured_outputs: StructuredOutputs | None = None
 
     # These change no answer here.
     user: str | None = None

@@ -24,7 +24,7 @@ class TokenizeRequest(RequestModel):
 class Tokens(BaseModel):
     tokens: list[int]
     count: int
-    max_model_len: int
+    max_model_len: int | None
 
 
 class DetokenizeRequest(RequestModel):

@@ -38,7 +38,7 @@ async def read_pieces(
         choice = choices[event.request_id]
         pieces = choice.feed(event)
         if choice.finish_reason is not None:
-            events.abort(event.request_id)  # A stop string ended it, and the engine does not know.
+            events.abort(event.request_id)  # It was ended here, and the engine does not know.
         yield choice, pieces
 
 
@@ -57,10 +57,10 @@ async def stream_json(
         yield last().model_dump_json(exclude_unset=True)
 
 
-def count_usage(requests: Sequence[Request], n: int, choices: Iterable[Assembler]) -> Usage:
-    """`requests` has the n choices of each prompt side by side."""
+def count_usage(requests: Sequence[Request], per_prompt: int, choices: Iterable[Assembler]) -> Usage:
+    """`requests` has the choices of each prompt side by side."""
     choices = list(choices)
-    prompt_tokens = sum(len(request.prompt_token_ids) for request in requests[::n])
+    prompt_tokens = sum(len(request.prompt_token_ids) for request in requests[::per_prompt])
     completion_tokens = sum(choice.completion_tokens for choice in choices)
     return Usage(
         prompt_tokens=prompt_tokens,

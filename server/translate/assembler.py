@@ -1,12 +1,12 @@
 """One choice of an answer, put together from its token events."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.errors import GenerationError
 from engine.prompt.stop_strings import StopStrings
 from engine.request import FinishReason, Request, TokenEvent, TokenLogprob
-from server.translate.readers import Part, Reader, Span
+from server.translate.readers import Call, Part, Reader, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,14 @@ class Scored:
 
 @dataclass(slots=True)
 class Piece:
-    """New text of one part, and the content's tokens read since the last piece, if they are scored."""
+    """New text of one part, and the content's tokens read since the last piece, if they are scored.
+
+    A call's first piece has no text: it says that the call begins.
+    """
 
     part: Part
     text: str
+    call: Call | None = None
     scored: list[Scored] = field(default_factory=list)
 
 
@@ -31,7 +35,8 @@ class Assembler:
     """Token events in, pieces of text out: whole characters, nothing of a stop string.
 
     `echo` puts the prompt before the content. Once `finish_reason` is set there is nothing more to
-    feed; if the request is still running then, a stop string was found and it should be aborted.
+    feed; if the request is still running then, a stop string was found, or all calls that are wanted were
+    made, and it should be aborted.
     """
 
     def __init__(self, index: int, request: Request, reader: Reader, *, echo: bool = False) -> None:
@@ -46,6 +51,18 @@ class Assembler:
         self._echo: Sequence[int] = request.prompt_token_ids if echo else ()
         self._characters = 0
         self._scored: list[Scored] = []
+        self._logprob_sum = 0.0
+        self._calls = False
+
+    @property
+    def recoveries(self) -> int:
+        """How often the model left its format."""
+        return self._reader.recoveries
+
+    @property
+    def mean_logprob(self) -> float:
+        """Per token, if they are scored."""
+        return self._logprob_sum / max(1, self.completion_tokens)
 
     def feed(self, event: TokenEvent) -> list[Piece]:
         """Raises GenerationError if the engine gave the request up."""
@@ -57,11 +74,16 @@ class Assembler:
             reading = self._reader.feed(token_id, shown=not stops)
             self.completion_tokens += 1
             self.reasoning_tokens += reading.part == "reasoning"
-            if reading.part == "content" and event.logprobs:
-                self._score(token_id, event.logprobs[at])
+            if event.logprobs:
+                self._logprob_sum += event.logprobs[at].logprob
+                if reading.part == "content":
+                    self._score(token_id, event.logprobs[at])
             spans += self._before_stop(reading.spans)
             if self._stops.matched is not None:
                 self.finish_reason, self.stop_reason = "stop", self._stops.matched
+                return self._pieces(spans)
+            if reading.ends:
+                self.finish_reason = "tool_calls"
                 return self._pieces(spans)
         if event.finish_reason is not None:
             spans += self._finish(event)
@@ -83,14 +105,15 @@ class Assembler:
         self._scored.append(Scored(token_id, logprob, self._characters))
 
     def _before_stop(self, spans: Sequence[Span]) -> list[Span]:
-        """The spans, of which only the content is searched for stop strings."""
+        """The spans, of which some are searched for stop strings. None reaches over a span that is not."""
         shown = []
         for span in spans:
-            text = span.text
-            if span.part == "content":
-                self._characters += len(text)
-                text = self._stops.feed(text)
-            shown.append(Span(span.part, text))
+            if span.stoppable:
+                self._characters += len(span.text)
+                shown.append(replace(span, text=self._stops.feed(span.text)))
+            else:
+                self._calls = self._calls or span.call is not None
+                shown += [Span("content", self._stops.flush()), span]
         return shown
 
     def _finish(self, event: TokenEvent) -> list[Span]:
@@ -98,7 +121,10 @@ class Assembler:
         if self._stops.matched is not None:
             self.finish_reason, self.stop_reason = "stop", self._stops.matched
             return spans
-        self.finish_reason = "length" if event.finish_reason is FinishReason.LENGTH else "stop"
+        if event.finish_reason is FinishReason.LENGTH:
+            self.finish_reason = "length"
+        else:
+            self.finish_reason = "tool_calls" if self._calls else "stop"
         if event.stop_token_id in self._sampling.stop_token_ids:
             self.stop_reason = event.stop_token_id
         return [*spans, Span("content", self._stops.flush())]
@@ -107,12 +133,13 @@ class Assembler:
         """Neighbouring spans of a part as one piece. Scores go with the first content, or the end."""
         pieces: list[Piece] = []
         for span in spans:
-            if not span.text:
+            if not span.text and span.call is None:
                 continue
-            if pieces and pieces[-1].part == span.part:
-                pieces[-1].text += span.text
+            last = pieces[-1] if pieces else None
+            if last and last.text and span.text and (last.part, last.call) == (span.part, span.call):
+                last.text += span.text
             else:
-                pieces.append(Piece(span.part, span.text))
+                pieces.append(Piece(span.part, span.text, span.call))
         carrier = next((piece for piece in pieces if piece.part == "content"), None)
         if carrier is None and self.finish_reason is not None and self._scored:
             carrier = Piece("content", "")

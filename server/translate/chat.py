@@ -1,13 +1,16 @@
 """`/v1/chat/completions`: from its request to the engine's requests, and from token events to its answer."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
+from uuid import uuid4
 
 from engine.errors import RequestError
 from engine.prompt.chat import Conversation
 from engine.prompt.tokenizer import Tokenizer
 from engine.streams import EventStream
 from server.schemas.chat import (
+    CalledFunction,
+    CalledFunctionDelta,
     ChatChoice,
     ChatChunk,
     ChatChunkChoice,
@@ -17,31 +20,52 @@ from server.schemas.chat import (
     ChatMessage,
     ChatRequest,
     TokenLogprob,
+    ToolCall,
+    ToolCallDelta,
     TopLogprob,
 )
 from server.schemas.messages import Message
+from server.schemas.structured import ResponseFormat
+from server.schemas.tools import FunctionDefinition
 from server.schemas.usage import Usage
 from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_json
 from server.translate.assembler import Assembler, Piece, Scored
-from server.translate.readers import ChatReader
+from server.translate.constraints import response_format_text
+from server.translate.readers import Call, ChatReader
 from server.translate.requests import engine_requests
 
 
 def conversation(
-    messages: Sequence[Message], *, reasoning_effort: str = "medium", current_date: str | None = None
+    messages: Sequence[Message],
+    *,
+    functions: Sequence[FunctionDefinition] = (),
+    response_format: ResponseFormat | None = None,
+    reasoning_effort: str = "medium",
+    current_date: str | None = None,
 ) -> Conversation:
-    """The messages as the renderer takes them."""
-    plain = tuple(message.model_dump(exclude_none=True) for message in messages)
-    return Conversation(plain, reasoning_effort=reasoning_effort, current_date=current_date)
+    """The messages, and what else the model is told, as the renderer takes them."""
+    plain = [message.model_dump(exclude_none=True) for message in messages]
+    if (instructions := response_format_text(response_format)) is not None:
+        plain.append({"role": "developer", "content": instructions})
+    tools = tuple({"type": "function", "function": each.model_dump(exclude_unset=True)} for each in functions)
+    return Conversation(tuple(plain), tools, reasoning_effort=reasoning_effort, current_date=current_date)
 
 
 class ChatAnswer:
     """One answer: `requests` go to the engine, whose events then become a `stream` or are `collect`ed.
 
-    `prompt` is the rendered conversation. Raises RequestError for a value out of range.
+    `prompt` is the rendered conversation, `grammar` is what each answer follows. Raises RequestError for a value out
+    of range.
     """
 
-    def __init__(self, identity: Identity, body: ChatRequest, prompt: Sequence[int], tokenizer: Tokenizer) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        body: ChatRequest,
+        prompt: Sequence[int],
+        tokenizer: Tokenizer,
+        grammar: str | None = None,
+    ) -> None:
         max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
         if max_tokens == 0:
             raise RequestError("max_tokens must be at least 1", param="max_tokens")
@@ -54,9 +78,14 @@ class ChatAnswer:
             body,
             max_tokens=max_tokens,
             logprobs=body.top_logprobs if body.logprobs else None,
+            grammar=grammar,
         )
+        offered = frozenset(function.name for function in body.offered())
         self._choices = {
-            request.id: Assembler(index, request, ChatReader(tokenizer)) for index, request in enumerate(self.requests)
+            request.id: Assembler(
+                index, request, ChatReader(tokenizer, offered=offered, parallel=body.parallel_tool_calls)
+            )
+            for index, request in enumerate(self.requests)
         }
 
     def stream(self, events: EventStream) -> AsyncGenerator[str, None]:
@@ -74,7 +103,7 @@ class ChatAnswer:
             **self._identity,
             object="chat.completion",
             choices=[self._joined(choice) for choice in parts],
-            usage=self._usage(),
+            usage=self.usage,
         )
 
     async def _chunks(self, events: EventStream) -> AsyncGenerator[ChatChunk, None]:
@@ -83,7 +112,7 @@ class ChatAnswer:
         async with aclosing(read_pieces(events, self._choices)) as read:
             async for choice, pieces in read:
                 for piece in pieces:
-                    if piece.part == "content" or self._body.include_reasoning:
+                    if piece.part != "reasoning" or self._body.include_reasoning:
                         yield self._chunk(choice, _delta(piece), self._logprobs(piece.scored))
                 if choice.finish_reason is not None:
                     yield self._chunk(choice, ChatDelta(), end=True)
@@ -97,9 +126,20 @@ class ChatAnswer:
         return ChatChunk(**self._identity, object="chat.completion.chunk", choices=[part])
 
     def _usage_chunk(self) -> ChatChunk:
-        return ChatChunk(**self._identity, object="chat.completion.chunk", choices=[], usage=self._usage())
+        return ChatChunk(**self._identity, object="chat.completion.chunk", choices=[], usage=self.usage)
 
-    def _usage(self) -> Usage:
+    @property
+    def model(self) -> str:
+        """The name it is answered under."""
+        return self._identity["model"]
+
+    @property
+    def choices(self) -> Collection[Assembler]:
+        return self._choices.values()
+
+    @property
+    def usage(self) -> Usage:
+        """The counts so far."""
         return count_usage(self.requests, self._body.n, self._choices.values())
 
     def _logprobs(self, scored: Sequence[Scored]) -> ChatLogprobs | None:
@@ -127,6 +167,8 @@ class ChatAnswer:
         contents = [part.delta.content for part in parts[1:] if part.delta.content is not None]
         reasonings = [part.delta.reasoning for part in parts if part.delta.reasoning is not None]
         message = ChatMessage(role="assistant", content="".join(contents) if contents else None, refusal=None)
+        if calls := _joined_calls(parts):
+            message.tool_calls = calls
         if self._body.include_reasoning:
             message.reasoning = message.reasoning_content = "".join(reasonings) if reasonings else None
         scored = [token for part in parts if part.logprobs is not None for token in part.logprobs.content]
@@ -140,6 +182,25 @@ class ChatAnswer:
 
 
 def _delta(piece: Piece) -> ChatDelta:
+    if piece.call is not None:
+        return ChatDelta(tool_calls=[_call_delta(piece.call, piece.text)])
     if piece.part == "content":
         return ChatDelta(content=piece.text)
     return ChatDelta(reasoning=piece.text, reasoning_content=piece.text)
+
+
+def _call_delta(call: Call, text: str) -> ToolCallDelta:
+    if text:
+        return ToolCallDelta(index=call.index, function=CalledFunctionDelta(arguments=text))
+    function = CalledFunctionDelta(name=call.name, arguments="")
+    return ToolCallDelta(index=call.index, id=f"call_{uuid4().hex}", type="function", function=function)
+
+
+def _joined_calls(parts: Sequence[ChatChunkChoice]) -> list[ToolCall]:
+    calls: list[ToolCall] = []
+    for delta in (delta for part in parts for delta in part.delta.tool_calls or ()):
+        if delta.id is not None:
+            function = CalledFunction(name=delta.function.name or "", arguments="")
+            calls.append(ToolCall(id=delta.id, type="function", function=function))
+        calls[delta.index].function.arguments += delta.function.arguments
+    return calls

@@ -1,6 +1,6 @@
 """`/v1/completions`: from its request to the engine's requests, and from token events to its answer."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 
 from engine.prompt.tokenizer import Tokenizer
@@ -23,7 +23,7 @@ from server.translate.requests import engine_requests
 class CompletionAnswer:
     """One answer: `requests` go to the engine, whose events then become a `stream` or are `collect`ed.
 
-    `prompts` are the body's prompts as token ids. Raises RequestError for a value out of range.
+    `prompts` are the body's prompts as token ids, `grammar` is what each answer follows. Raises RequestError for a value out of range.
     """
 
     def __init__(
@@ -32,17 +32,23 @@ class CompletionAnswer:
         body: CompletionRequest,
         prompts: Sequence[Sequence[int]],
         tokenizer: Tokenizer,
+        grammar: str | None = None,
     ) -> None:
         self._identity = identity
         self._body = body
         self._tokenizer = tokenizer
+        self._candidates = body.best_of or body.n
+        """Choices drawn from each prompt, of which n are shown."""
+        logprobs = 0 if self._candidates > body.n and body.logprobs is None else body.logprobs
         self.requests = engine_requests(
             identity["id"],
             prompts,
             body,
             max_tokens=DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens,
-            logprobs=body.logprobs,
+            logprobs=logprobs,
             prompt_logprobs=body.logprobs if body.echo else None,
+            grammar=grammar,
+            choices=self._candidates,
         )
         self._choices = {
             request.id: Assembler(index, request, PlainReader(tokenizer), echo=body.echo)
@@ -60,7 +66,22 @@ class CompletionAnswer:
             async for chunk in chunks:
                 for part in chunk.choices:
                     parts[part.index].append(part)
-        return self._completion([self._joined(choice) for choice in parts], usage=self._usage())
+        choices = [self._joined(parts[candidate]) for candidate in self._best()]
+        for index, choice in enumerate(choices):
+            choice.index = index
+        return self._completion(choices, usage=self.usage)
+
+    def _best(self) -> list[int]:
+        """Which candidates are shown: of each prompt's the n likeliest, likeliest first; all, if only n were drawn."""
+        indices = range(len(self.requests))
+        if self._candidates == self._body.n:
+            return list(indices)
+        scores = [choice.mean_logprob for choice in self.choices]
+        best = []
+        for first in indices[:: self._candidates]:
+            ranked = sorted(indices[first : first + self._candidates], key=lambda index: -scores[index])
+            best += ranked[: self._body.n]
+        return best
 
     async def _chunks(self, events: EventStream) -> AsyncGenerator[Completion, None]:
         async with aclosing(read_pieces(events, self._choices)) as read:
@@ -77,10 +98,21 @@ class CompletionAnswer:
         return Completion(**self._identity, object="text_completion", choices=choices, **usage)
 
     def _usage_chunk(self) -> Completion:
-        return self._completion([], usage=self._usage())
+        return self._completion([], usage=self.usage)
 
-    def _usage(self) -> Usage:
-        return count_usage(self.requests, self._body.n, self._choices.values())
+    @property
+    def model(self) -> str:
+        """The name it is answered under."""
+        return self._identity["model"]
+
+    @property
+    def choices(self) -> Collection[Assembler]:
+        return self._choices.values()
+
+    @property
+    def usage(self) -> Usage:
+        """The counts so far."""
+        return count_usage(self.requests, self._candidates, self._choices.values())
 
     def _logprobs(self, scored: Sequence[Scored]) -> CompletionLogprobs | None:
         if self._body.logprobs is None:

@@ -1,5 +1,6 @@
-"""What a token says: text of the answer, text of the reasoning, or markup."""
+"""What a token says: text of the answer, text of the reasoning, a tool call, or markup."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -7,27 +8,49 @@ from engine.prompt.detokenizer import Detokenizer
 from engine.prompt.harmony_stream import Delta, HarmonyStream
 from engine.prompt.tokenizer import Tokenizer
 
-Part = Literal["content", "reasoning"]
+Part = Literal["content", "reasoning", "call"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function being called. `index` numbers an answer's calls from 0."""
+
+    index: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Text that belongs to one part of the answer."""
+    """Text that belongs to one part of the answer. `stoppable`: stop strings look at it.
+
+    A call begins with a span without text; those after it bring its arguments.
+    """
 
     part: Part
     text: str
+    stoppable: bool = False
+    call: Call | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The text that a token completes, and the part that the token itself belongs to (None: markup)."""
+    """The text that a token completes, and the part that the token itself belongs to (None: markup).
+
+    `ends`: nothing that is wanted can follow.
+    """
 
     spans: list[Span]
     part: Part | None
+    ends: bool = False
 
 
 class Reader(Protocol):
     """Reads one sequence, token by token. `shown=False` is for a stop token: it counts but has no text."""
+
+    @property
+    def recoveries(self) -> int:
+        """How often the model left its format."""
+        ...
 
     def feed(self, token_id: int, *, shown: bool = True) -> Reading: ...
 
@@ -39,41 +62,68 @@ class Reader(Protocol):
 class PlainReader:
     """A completion: every token is content."""
 
+    recoveries = 0
+
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._detokenizer = Detokenizer(tokenizer)
 
     def feed(self, token_id: int, *, shown: bool = True) -> Reading:
-        text = self._detokenizer.feed([token_id]) if shown else ""
-        return Reading([Span("content", text)] if text else [], "content")
+        return Reading(self._spans(self._detokenizer.feed([token_id]) if shown else ""), "content")
 
     def flush(self) -> list[Span]:
-        text = self._detokenizer.flush()
-        return [Span("content", text)] if text else []
+        return self._spans(self._detokenizer.flush())
+
+    def _spans(self, text: str) -> list[Span]:
+        return [Span("content", text, stoppable=True)] if text else []
 
 
 class ChatReader:
-    """A chat's turn in the harmony format: analysis is reasoning, the other channels are content."""
+    """A chat's turn in the harmony format.
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    What is addressed to a function is a call if functions are `offered`: by its name as written, even one that is
+    not among them, for the client can answer that better than nobody. Of the rest, analysis is reasoning, the other
+    channels are content. Unless `parallel`, the answer ends with its first call.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, offered: Collection[str] = (), parallel: bool = True) -> None:
+        self._tokenizer = tokenizer
         self._stream = HarmonyStream(tokenizer)
+        self._offered = offered
+        self._parallel = parallel
+        self._calls: dict[int, Call] = {}
+
+    @property
+    def recoveries(self) -> int:
+        return self._stream.recoveries
 
     def feed(self, token_id: int, *, shown: bool = True) -> Reading:
-        if not shown:
+        is_markup = self._tokenizer.is_special(token_id)
+        if not shown and not is_markup:
             return Reading([], None)
-        before = self._stream.channel
-        spans = [_span(delta) for delta in self._stream.feed(token_id) if delta.text]
+        before = self._stream.in_body and self._part(self._stream.channel, self._stream.recipient)
+        spans = [span for delta in self._stream.feed(token_id) for span in self._spans(delta)]
+        ends = bool(self._calls) and not self._parallel and not self._stream.in_body
+        if is_markup:
+            return Reading(spans, None, ends)
         if spans:
-            return Reading(spans, spans[-1].part)
-        inside = before is not None and self._stream.in_body  # An incomplete character, or markup.
-        return Reading([], _part(before) if inside else None)
+            return Reading(spans, spans[-1].part, ends)
+        return Reading(spans, before or None, ends)  # An incomplete character, or a header.
 
     def flush(self) -> list[Span]:
-        return [_span(delta) for delta in self._stream.flush() if delta.text]
+        return [span for delta in self._stream.flush() for span in self._spans(delta)]
 
+    def _spans(self, delta: Delta) -> Iterator[Span]:
+        part, call = self._part(delta.channel, delta.recipient), None
+        if part == "call":
+            call = self._calls.get(delta.message)
+            if call is None:
+                name = (delta.recipient or "").removeprefix("functions.")
+                call = self._calls[delta.message] = Call(len(self._calls), name)
+                yield Span(part, "", call=call)
+        if delta.text:
+            yield Span(part, delta.text, stoppable=delta.channel == "final" and call is None, call=call)
 
-def _span(delta: Delta) -> Span:
-    return Span(_part(delta.channel), delta.text)
-
-
-def _part(channel: str | None) -> Part:
-    return "reasoning" if channel == "analysis" else "content"
+    def _part(self, channel: str | None, recipient: str | None) -> Part:
+        if self._offered and recipient and (recipient.startswith("functions.") or recipient in self._offered):
+            return "call"
+        return "reasoning" if channel == "analysis" else "content"

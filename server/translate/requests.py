@@ -18,15 +18,24 @@ def engine_requests(
     max_tokens: int | None,
     logprobs: int | None,
     prompt_logprobs: int | None = None,
+    grammar: str | None = None,
+    choices: int | None = None,
 ) -> list[Request]:
-    """One request per prompt and choice, prompt by prompt, named `ID-PROMPT-CHOICE`.
+    """One request per prompt and choice (n if not given), prompt by prompt, named `ID-PROMPT-CHOICE`.
 
     With a seed, each choice of a prompt has a seed of its own, the first one the seed given.
     Raises RequestError.
     """
-    choices = [
-        sampling_params(fields, choice, max_tokens=max_tokens, logprobs=logprobs, prompt_logprobs=prompt_logprobs)
-        for choice in range(fields.n)
+    samplings = [
+        sampling_params(
+            fields,
+            choice,
+            max_tokens=max_tokens,
+            logprobs=logprobs,
+            prompt_logprobs=prompt_logprobs,
+            grammar=grammar,
+        )
+        for choice in range(choices or fields.n)
     ]
     return [
         Request(
@@ -36,7 +45,7 @@ def engine_requests(
             priority=fields.priority,
         )
         for at, prompt in enumerate(prompts)
-        for choice, sampling in enumerate(choices)
+        for choice, sampling in enumerate(samplings)
     ]
 
 
@@ -47,6 +56,7 @@ def sampling_params(
     max_tokens: int | None,
     logprobs: int | None,
     prompt_logprobs: int | None,
+    grammar: str | None,
 ) -> SamplingParams:
     """Raises RequestError for a value out of range."""
     return SamplingParams(
@@ -66,6 +76,7 @@ def sampling_params(
         ignore_eos=fields.ignore_eos,
         logprobs=logprobs,
         prompt_logprobs=prompt_logprobs,
+        grammar=grammar,
     )
 
 

@@ -1,8 +1,9 @@
 """A vocabulary of bytes and harmony's special tokens: a character beyond ASCII spans several tokens."""
 
-from engine.prompt.chat import ChatRenderer
-from engine.prompt.harmony import HarmonyRenderer
-from engine.prompt.tokenizer import Tokenizer, byte_alphabet
+import json
+from pathlib import Path
+
+from engine.prompt.tokenizer import byte_alphabet
 from server.text import Text
 
 SPECIALS = (
@@ -62,6 +63,7 @@ def tokenizer_definition() -> dict[str, object]:
     }
 
 
-def byte_text() -> Text:
-    tokenizer = Tokenizer(tokenizer_definition())
-    return Text(tokenizer, ChatRenderer(HarmonyRenderer(tokenizer)))
+def byte_text(directory: Path) -> Text:
+    """Written to `directory`, from where grammars need it, and loaded."""
+    (directory / "tokenizer.json").write_text(json.dumps(tokenizer_definition()))
+    return Text.load(directory)

@@ -17,8 +17,8 @@ SETTINGS = ServerConfig(served_model_names=("tiny", "alias"), current_date="2025
 
 
 @pytest.fixture(scope="session")
-def text() -> Text:
-    return byte_text()
+def text(tmp_path_factory: pytest.TempPathFactory) -> Text:
+    return byte_text(tmp_path_factory.mktemp("bytes"))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from engine.admission import admit
 from engine.errors import EngineNotReadyError, QueueFullError
 from engine.request import FinishReason, Request, TokenEvent, TokenLogprob
-from engine.streams import EngineInfo, EngineStatus, EventStream
+from engine.streams import EngineInfo, EngineStats, EngineStatus, EventStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class ScriptedEngine:
         self.submitted: list[Request] = []
         self.aborted: list[str] = []
         self.phase = EngineStatus("ready", 1.0)
+        self.stats = EngineStats()
+        self._step_listeners: list[Callable[[EngineStats], None]] = []
         self._info = EngineInfo(
             max_model_len=max_model_len,
             max_num_seqs=8,
@@ -61,6 +63,15 @@ class ScriptedEngine:
         if self.phase.phase != "ready":
             raise EngineNotReadyError("the engine is not ready")
         return self._info
+
+    def on_step(self, listener: Callable[[EngineStats], None]) -> None:
+        self._step_listeners.append(listener)
+
+    def stepped(self, stats: EngineStats) -> None:
+        """Tells everybody of a step that a test makes up."""
+        self.stats = stats
+        for listener in self._step_listeners:
+            listener(stats)
 
     @property
     def running(self) -> int:

@@ -26,11 +26,6 @@ def test_settings_that_cannot_be(settings: dict) -> None:
         ServerConfig(**{"served_model_names": ("a",)} | settings)
 
 
-def test_the_fingerprint_names_the_weights() -> None:
-    one, same, other = (ServerConfig(served_model_names=names) for names in (("a", "x"), ("a",), ("b",)))
-    assert one.system_fingerprint == same.system_fingerprint != other.system_fingerprint
-
-
 @pytest.mark.parametrize("size", ["", "G", "4X", "-1G", "1e9", "4 G G"])
 def test_what_is_no_size(size: str) -> None:
     with pytest.raises(typer.BadParameter):

@@ -47,7 +47,15 @@ async def test_health_ready_version(http: httpx.AsyncClient, engine: ScriptedEng
     assert (await http.get("/version")).json() == {"version": engine_package.__version__}
     engine.phase = EngineStatus("loading", 0.5)
     assert (await http.get("/ready")).status_code == 503
-    assert (await http.get("/v1/models")).status_code == 503
+
+
+async def test_what_needs_no_engine_is_there_while_it_loads(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:
+    engine.phase = EngineStatus("loading", 0.5)
+    listed = await http.get("/v1/models")
+    assert listed.status_code == 200
+    assert [model["max_model_len"] for model in listed.json()["data"]] == [None, None]
+    assert (await http.get("/v1/models/tiny")).json()["max_model_len"] is None
+    assert (await http.post("/tokenize", json={"prompt": "a"})).json()["max_model_len"] is None
 
 
 async def test_a_large_text_is_tokenised_beside_the_event_loop(text: Text, monkeypatch: object) -> None:

@@ -1,38 +1,55 @@
 """`carousel serve`, started and stopped."""
 
+import json
 import re
 import signal
 import subprocess
 import sys
 
+import httpx
+import pytest
 from typer.testing import CliRunner
 
-from clients.client import Carousel
 from server.cli import app
 
 SERVE = [sys.executable, "-c", "from server.cli import main; main()", "serve", "--port", "0"]
 SMALL = ["--dtype", "float32", "--device", "cpu", "--max-model-len", "256", "--max-num-seqs", "2"]
+SECRET = "xyzzy-plugh"
 
 
-def test_serve_until_told_to_stop() -> None:
-    with subprocess.Popen([*SERVE, *SMALL], stderr=subprocess.PIPE, text=True) as process:
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_serve_until_told_to_stop(log_format: str) -> None:
+    with subprocess.Popen([*SERVE, *SMALL, "--log-format", log_format], stderr=subprocess.PIPE, text=True) as process:
         lines = []
         for line in process.stderr:
             lines.append(line)
-            if ready := re.search(r"is ready: embedded at (http://127\.0\.0\.1:\d+)$", line):
+            if ready := re.search(r"is ready: embedded at (http://127\.0\.0\.1:\d+)\b", line):
                 break
         else:
             raise AssertionError("".join(lines))
-        assert any("2 slots" in line for line in lines), "the memory plan is printed"
-        with Carousel(ready[1]) as client:
-            assert client.complete("Once upon a time", max_tokens=8).usage.completion_tokens <= 8
+        assert any("2 slots" in line for line in lines), "the memory plan is shown"
+        with httpx.Client(base_url=ready[1], headers={"authorization": f"Bearer {SECRET}"}) as client:
+            body = {"prompt": f"Once upon a time {SECRET}", "max_tokens": 8, "echo": True}
+            answer = client.post("/v1/completions", json=body).json()
+            assert answer["usage"]["completion_tokens"] <= 8
+            assert re.fullmatch(r"carousel-[0-9.]+-[0-9a-f]{8}", answer["system_fingerprint"])
+            assert client.get("/health").status_code == 200
+            pages = float(re.search(r"^carousel_cache_pages_limit (\S+)$", client.get("/metrics").text, re.MULTILINE)[1])
+            assert pages > 0
         process.send_signal(signal.SIGTERM)
-        assert process.stderr.read() == ""
+        (request,) = process.stderr.read().splitlines()
         assert process.wait(timeout=60) == 0
+    assert "/v1/completions" in request
+    assert SECRET not in "".join([*lines, request])
+    if log_format == "json":
+        events = [json.loads(line) for line in (*lines, request)]
+        assert [event["event"] for event in events] == ["start", "plan", "ready", "request"]
+        assert events[-1]["completion_tokens"] == answer["usage"]["completion_tokens"]
 
 
 def test_an_engine_that_cannot_start_ends_the_server() -> None:
     result = CliRunner().invoke(app, ["serve", "--port", "0", "--kv-cache-memory-bytes", "1K"])
     assert result.exit_code == 1
-    assert result.stderr.startswith("carousel: ")
-    assert "KV cache" in result.stderr
+    last = result.stderr.splitlines()[-1]
+    assert " error   cannot start: " in last
+    assert "KV cache" in last

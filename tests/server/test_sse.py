@@ -2,12 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 
 from server.sse import EventSourceResponse
 
 Messages = list[dict]
+
+
+def respond(payloads: AsyncGenerator[str, None], **options: Any) -> EventSourceResponse:
+    ignore = {"on_error": lambda error: None, "on_close": lambda: None, "ping_seconds": 15}
+    return EventSourceResponse(payloads, **ignore | options)
 
 
 async def run(response: EventSourceResponse, *, leave: asyncio.Event | None = None) -> Messages:
@@ -35,7 +41,7 @@ async def test_events_and_their_end() -> None:
         yield '{"a": "ü"}'
         yield "{}"
 
-    messages = await run(EventSourceResponse(payloads(), on_close=lambda: closed.append(1), ping_seconds=15))
+    messages = await run(respond(payloads(), on_close=lambda: closed.append(1)))
     assert bodies(messages) == ['data: {"a": "ü"}\n\n'.encode(), b"data: {}\n\n", b"data: [DONE]\n\n"]
     headers = dict(messages[0]["headers"])
     assert headers[b"content-type"].startswith(b"text/event-stream")
@@ -49,7 +55,7 @@ async def test_silence_is_filled_with_comments() -> None:
         await asyncio.sleep(0.2)
         yield "{}"
 
-    messages = await run(EventSourceResponse(payloads(), on_close=lambda: None, ping_seconds=0.03))
+    messages = await run(respond(payloads(), ping_seconds=0.03))
     *pings, event, done = bodies(messages)
     assert set(pings) == {b": ping\n\n"}
     assert (event, done) == (b"data: {}\n\n", b"data: [DONE]\n\n")
@@ -61,7 +67,7 @@ async def test_a_busy_stream_has_no_comments() -> None:
             await asyncio.sleep(0.01)
             yield "{}"
 
-    messages = await run(EventSourceResponse(payloads(), on_close=lambda: None, ping_seconds=5))
+    messages = await run(respond(payloads(), ping_seconds=5))
     assert b": ping\n\n" not in bodies(messages)
 
 
@@ -80,7 +86,7 @@ async def test_an_unforeseen_error_ends_the_stream_and_is_raised() -> None:
         sent.append(message)
 
     with pytest.raises(ZeroDivisionError):
-        await EventSourceResponse(payloads(), on_close=lambda: None, ping_seconds=15)({"type": "http"}, receive, send)
+        await respond(payloads())({"type": "http"}, receive, send)
     assert bodies(sent)[1].startswith(b'data: {"error"')
     assert b"secret" not in bodies(sent)[1]
 
@@ -96,6 +102,6 @@ async def test_a_client_that_leaves_closes_the_source() -> None:
         finally:
             closed.append("source")
 
-    response = EventSourceResponse(payloads(), on_close=lambda: closed.append("all"), ping_seconds=15)
+    response = respond(payloads(), on_close=lambda: closed.append("all"))
     assert bodies(await run(response, leave=leave)) == [b"data: {}\n\n"]
     assert closed == ["source", "all"]

@@ -43,6 +43,28 @@ def test_a_file(tmp_path: Path) -> None:
         resolve_model(str(tmp_path / "model.safetensors"))
 
 
+REPOSITORY = (
+    "README.md",
+    "chat_template.jinja",
+    "config.json",
+    "metal/model.bin",
+    "model-00000-of-00002.safetensors",
+    "model.safetensors.index.json",
+    "original/config.json",
+    "original/model.safetensors",
+    "tokenizer.json",
+)
+
+
+def kept(options: dict[str, Any]) -> list[str]:
+    """Of a repository like the published ones, the files that such a download fetches."""
+    return list(
+        huggingface_hub.utils.filter_repo_objects(
+            REPOSITORY, allow_patterns=options["allow_patterns"], ignore_patterns=options["ignore_patterns"]
+        )
+    )
+
+
 class TestHub:
     """The hub's client replaced: what it is asked for, and what becomes of its errors."""
 
@@ -64,24 +86,20 @@ class TestHub:
         ((args, options),) = calls
         assert args == ("openai/gpt-oss-20b",)
         assert options["revision"] == "v1"
-        repository = [
-            "README.md",
+        assert kept(options) == [
             "chat_template.jinja",
             "config.json",
-            "metal/model.bin",
             "model-00000-of-00002.safetensors",
             "model.safetensors.index.json",
-            "original/config.json",
-            "original/model.safetensors",
             "tokenizer.json",
         ]
-        kept = huggingface_hub.utils.filter_repo_objects(
-            repository, allow_patterns=options["allow_patterns"], ignore_patterns=options["ignore_patterns"]
-        )
-        assert list(kept) == [
+
+    def test_a_plan_fetches_no_weights(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        calls = self.replace(monkeypatch, "/cache/snapshot")
+        resolve_model("openai/gpt-oss-20b", weights=False)
+        assert kept(calls[0][1]) == [
             "chat_template.jinja",
             "config.json",
-            "model-00000-of-00002.safetensors",
             "model.safetensors.index.json",
             "tokenizer.json",
         ]

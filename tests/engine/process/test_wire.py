@@ -24,7 +24,7 @@ from engine.process.wire import (
     frame,
 )
 from engine.request import FinishReason, Request, SamplingParams, TokenEvent, TokenLogprob
-from engine.streams import EngineInfo
+from engine.streams import EngineInfo, EngineStats
 
 INFO = EngineInfo(
     max_model_len=1,
@@ -50,7 +50,8 @@ FROM_ENGINE: list[FromEngine] = [
             TokenEvent(request_id="a", token_ids=(7,), logprobs=(SCORED[1],), prompt_logprobs=SCORED),  # type: ignore[arg-type]
             TokenEvent(request_id="b", finish_reason=FinishReason.STOP, stop_token_id=9),
             TokenEvent(request_id="c", finish_reason=FinishReason.ERROR, error="why"),
-        ]
+        ],
+        EngineStats(running=3, pages_held=2**40, step_seconds=0.25, step_tokens=7),
     ),
     Failed("no"),
 ]

@@ -1,0 +1,1 @@
+"""`carousel bench`: how fast a server answers under load."""

@@ -1,0 +1,118 @@
+"""A benchmark from its first request to its report."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from clients.bench.environment import environment
+from clients.bench.load import Concurrency, Load
+from clients.bench.measure import Measurement, measure
+from clients.bench.plot import matplotlib_figure, plot
+from clients.bench.report import Point, document, table
+from clients.bench.statistics import summarize
+from clients.bench.workload import Question, from_file, synthetic
+from clients.client import AsyncCarousel
+from clients.errors import UsageError
+from clients.retries import NO_RETRIES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to measure. With a `dataset`, `input_len`, `vocab_size` and `ignore_eos` count for nothing."""
+
+    loads: Sequence[Load]
+    model: str | None
+    num_prompts: int | None
+    warmup: int
+    input_len: int
+    output_len: int
+    vocab_size: int
+    ignore_eos: bool
+    dataset: Path | None
+    seed: int
+
+    def questions(self, model: str) -> Iterator[Question]:
+        """Without an end. Raises UsageError."""
+        if self.dataset is not None:
+            return from_file(self.dataset, output_len=self.output_len, model=model, seed=self.seed)
+        return synthetic(
+            input_len=self.input_len,
+            output_len=self.output_len,
+            vocab_size=self.vocab_size,
+            ignore_eos=self.ignore_eos,
+            model=model,
+            seed=self.seed,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """For the report."""
+        length = {"output_len": self.output_len, "seed": self.seed, "warmup": self.warmup}
+        if self.dataset is not None:
+            return {"dataset": self.dataset.name, **length}
+        return {
+            "input_len": self.input_len,
+            "vocab_size": self.vocab_size,
+            "ignore_eos": self.ignore_eos,
+            **length,
+        }
+
+
+async def bench(plan: Plan, url: str, api_key: str | None, *, output: Path | None, picture: Path | None) -> None:
+    """Measures, prints the table, writes the files. Raises ClientError: also if not one request succeeded."""
+    if picture is not None:
+        matplotlib_figure()
+    async with AsyncCarousel(url, api_key=api_key, retries=NO_RETRIES) as client:
+        model = plan.model or (await client.models())[0].id
+        about = await environment(client, model)
+        points = await sweep(client, plan, model)
+    console = Console()
+    console.print(table(points))
+    for point in points:
+        for error, times in point.statistics.errors.items():
+            console.print(f"{point.load}: {times} × {error}", style="red", markup=False, highlight=False)
+    if output is not None:
+        write_json(output, document(points, about, plan.settings()))
+    if picture is not None:
+        plot(points, f"{model}: {plan.settings()}", picture)
+    if all(point.statistics.failed == point.statistics.requests for point in points):
+        raise UsageError("not one request succeeded")
+
+
+async def sweep(client: AsyncCarousel, plan: Plan, model: str) -> list[Point]:
+    """Every load in turn, after the warm-up."""
+    questions = plan.questions(model)
+    points: list[Point] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+
+        async def measured(load: Load, count: int, name: str) -> list[Measurement]:
+            task = progress.add_task(name, total=count)
+
+            async def ask(question: Question) -> Measurement:
+                measurement = await measure(client, question)
+                progress.advance(task)
+                return measurement
+
+            return await load.run(list(islice(questions, count)), ask)
+
+        if plan.warmup:
+            await measured(Concurrency(plan.warmup), plan.warmup, "warm-up")
+        for load in plan.loads:
+            count = plan.num_prompts or load.default_requests
+            points.append(Point(load, summarize(await measured(load, count, str(load)))))
+    return points
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Raises UsageError."""
+    try:
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,70 @@
+"""Results as a table and as JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+
+from clients.bench.load import Concurrency, Load
+from clients.bench.statistics import Percentiles, Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What one load gave."""
+
+    load: Load
+    statistics: Statistics
+
+
+def table(points: Sequence[Point]) -> Table:
+    """A row a load; times in milliseconds as p50 / p90 / p99."""
+    shown = Table(caption="times in ms: p50 / p90 / p99", caption_justify="left", header_style="bold")
+    shown.add_column("load")
+    for name in ("first token", "inter-token", "end to end", "output tok/s", "total tok/s", "req/s", "errors"):
+        shown.add_column(name, justify="right")
+    for point in points:
+        one = point.statistics
+        shown.add_row(
+            str(point.load),
+            milliseconds(one.time_to_first_token),
+            milliseconds(one.inter_token_latency),
+            milliseconds(one.end_to_end),
+            f"{one.output_tokens_per_second:,.1f}",
+            f"{one.total_tokens_per_second:,.1f}",
+            f"{one.requests_per_second:,.2f}",
+            f"[red]{one.failed}[/red]" if one.failed else "0",
+        )
+    return shown
+
+
+def milliseconds(of: Percentiles | None) -> str:
+    """
+    >>> milliseconds(Percentiles(mean=1.0, p50=0.0123, p90=0.4567, p99=12.3456))
+    '12.3 / 457 / 12,346'
+    """
+    if of is None:
+        return "–"
+    values = [1000 * value for value in (of.p50, of.p90, of.p99)]
+    return " / ".join(f"{value:.1f}" if value < 100 else f"{value:,.0f}" for value in values)
+
+
+def document(points: Sequence[Point], environment: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything, for JSON. Times are in seconds, rates per second."""
+    return {
+        "environment": dict(environment),
+        "settings": dict(settings),
+        "points": [_point(point) for point in points],
+    }
+
+
+def _point(point: Point) -> dict[str, Any]:
+    one = point.statistics
+    return {
+        "concurrency" if isinstance(point.load, Concurrency) else "request_rate": point.load.level,
+        **asdict(one),
+        "requests_per_second": one.requests_per_second,
+        "output_tokens_per_second": one.output_tokens_per_second,
+        "total_tokens_per_second": one.total_tokens_per_second,
+    }

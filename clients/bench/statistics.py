@@ -1,0 +1,90 @@
+"""What the measurements of one load say."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from clients.bench.measure import Measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """In seconds."""
+
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Percentiles | None":
+        """None of nothing."""
+        ordered = sorted(values)
+        if not ordered:
+            return None
+        return cls(
+            sum(ordered) / len(ordered), percentile(ordered, 50), percentile(ordered, 90), percentile(ordered, 99)
+        )
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """Interpolated between the two nearest ranks, as numpy does by default.
+
+    >>> percentile([1.0, 2.0, 3.0, 4.0], 50), percentile([1.0, 2.0, 3.0, 4.0], 90)
+    (2.5, 3.7)
+    """
+    rank = (len(ordered) - 1) * percent / 100
+    below = int(rank)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """Over the requests that succeeded; rates are over `seconds`, from the first request's start to the last's end.
+
+    `inter_token_latency` is between the chunks of a stream, `time_per_output_token` each request's mean.
+    """
+
+    requests: int
+    errors: dict[str, int]
+    seconds: float
+    input_tokens: int
+    output_tokens: int
+    time_to_first_token: Percentiles | None
+    inter_token_latency: Percentiles | None
+    time_per_output_token: Percentiles | None
+    end_to_end: Percentiles | None
+
+    @property
+    def requests_per_second(self) -> float:
+        return (self.requests - self.failed) / self.seconds
+
+    @property
+    def output_tokens_per_second(self) -> float:
+        return self.output_tokens / self.seconds
+
+    @property
+    def total_tokens_per_second(self) -> float:
+        return (self.input_tokens + self.output_tokens) / self.seconds
+
+    @property
+    def failed(self) -> int:
+        return sum(self.errors.values())
+
+
+def summarize(measured: Sequence[Measurement]) -> Statistics:
+    """Of at least one measurement."""
+    good = [one for one in measured if one.error is None]
+    per_token = [one.time_per_output_token for one in good]
+    return Statistics(
+        requests=len(measured),
+        errors=dict(Counter(one.error for one in measured if one.error is not None)),
+        seconds=max(one.ended for one in measured) - min(one.started for one in measured),
+        input_tokens=sum(one.input_tokens for one in good),
+        output_tokens=sum(one.output_tokens for one in good),
+        time_to_first_token=Percentiles.of(one.time_to_first_token for one in good),
+        inter_token_latency=Percentiles.of(gap for one in good for gap in one.inter_token_latencies),
+        time_per_output_token=Percentiles.of(value for value in per_token if value is not None),
+        end_to_end=Percentiles.of(one.end_to_end for one in good),
+    )

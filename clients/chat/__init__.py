@@ -1,0 +1,1 @@
+"""`carousel chat`: a conversation in the terminal, or through a pipe."""

@@ -1,0 +1,74 @@
+"""A conversation and its settings: what is asked, what is kept, what is forgotten."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from clients.client import Carousel
+from clients.errors import ClientError
+from clients.results import Answer, Delta, Message, ToolCall, assistant_message
+
+Show = Callable[[Iterable[Delta]], Answer]
+AskResult = Callable[[ToolCall], str]
+
+
+class Conversation:
+    """`options` are the request fields of every question, and may be changed between questions."""
+
+    def __init__(self, client: Carousel, options: Mapping[str, Any], *, system: str | None = None) -> None:
+        self.client = client
+        self.options = dict(options)
+        self.system = system
+        self.messages: list[Message] = []
+        self.question: str | None = None
+        self.reasoning: str | None = None
+
+    @property
+    def all_messages(self) -> list[Message]:
+        """The messages with the system's at their head."""
+        system: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
+        return [*system, *self.messages]
+
+    def ask(self, question: str, show: Show, ask_result: AskResult) -> None:
+        """Shows the answer, and asks for the results of the tools that the model calls on the way.
+
+        A question without an answer is forgotten: the request failed (ClientError), or the answer was stopped
+        before its first word. An answer that was stopped later is kept as far as it went.
+        """
+        self.question = question
+        start = len(self.messages)
+        self.messages.append({"role": "user", "content": question})
+        try:
+            answered = self._answer(show, ask_result)
+        except (ClientError, KeyboardInterrupt, EOFError):
+            del self.messages[start:]
+            raise
+        if not answered:
+            del self.messages[start:]
+
+    def retract(self) -> str | None:
+        """Takes the last question and its answer back. Returns it; None if nothing was asked."""
+        for at in reversed(range(len(self.messages))):
+            if self.messages[at] == {"role": "user", "content": self.question}:
+                del self.messages[at:]
+                break
+        return self.question
+
+    def clear(self) -> None:
+        """Forgets what was said; the settings stay."""
+        self.messages.clear()
+        self.question = self.reasoning = None
+
+    def _answer(self, show: Show, ask_result: AskResult) -> bool:
+        """Returns False if there is nothing to keep."""
+        while True:
+            answer = show(self.client.stream_chat(self.all_messages, **self.options))
+            self.reasoning = answer.reasoning or self.reasoning
+            if not answer.choices[0].finish_reason:
+                if answer.text:
+                    self.messages.append(assistant_message(answer.text, None, ()))
+                return bool(answer.text)
+            self.messages.append(answer.message)
+            if not answer.tool_calls:
+                return True
+            for call in answer.tool_calls:
+                self.messages.append({"role": "tool", "tool_call_id": call.id, "content": ask_result(call)})

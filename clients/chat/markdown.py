@@ -1,0 +1,34 @@
+"""Markdown while it is being written: the blocks that are finished, and how they look on a terminal."""
+
+from markdown_it import MarkdownIt
+from rich.markdown import Markdown
+
+PARSER = MarkdownIt().enable(["strikethrough", "table"]).disable(["html_block", "html_inline"])
+"""Tags are shown as they are: rich would leave them out, and an answer about HTML with them."""
+
+
+def split_blocks(text: str) -> tuple[str, str]:
+    """The blocks that no further text can change, and the last one, which is still growing.
+
+    >>> split_blocks("A *list*:\\n\\n- one\\n- tw")
+    ('A *list*:\\n\\n', '- one\\n- tw')
+    >>> split_blocks("```\\na\\n\\nb")
+    ('', '```\\na\\n\\nb')
+    """
+    starts = [token.map[0] for token in PARSER.parse(text) if token.level == 0 and token.map and token.nesting >= 0]
+    if not starts:
+        return "", text
+    lines = text.splitlines(keepends=True)
+    return "".join(lines[: starts[-1]]), "".join(lines[starts[-1] :])
+
+
+class Answer(Markdown):
+    """Markdown as chats are written: a line break is a line break, and code has the terminal's own colours."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, code_theme="ansi_dark")
+        self.parsed = PARSER.parse(text)
+        for token in self.parsed:
+            for child in token.children or ():
+                if child.type == "softbreak":
+                    child.type = "hardbreak"

@@ -1,0 +1,66 @@
+"""The chat from its first line to its last."""
+
+import sys
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+from clients.chat.commands import COMMANDS, run_command
+from clients.chat.conversation import Conversation
+from clients.chat.interactive import Interactive
+from clients.chat.line_input import PROMPT, line_input, styled
+from clients.errors import BusyError, ClientError, NotFoundError
+from clients.plain import write
+from clients.results import ToolCall
+
+
+def talk(conversation: Conversation) -> None:
+    """On a terminal until Ctrl-D; piped, every line of input is a question, and its answer is plain text.
+
+    Raises ClientError when an answer fails; on a terminal it is shown instead.
+    """
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        talk_on_terminal(conversation)
+    else:
+        talk_through_pipe(conversation)
+
+
+def talk_through_pipe(conversation: Conversation) -> None:
+    """Where the model calls a tool, the next line of input is taken for its result."""
+    lines: Iterator[str] = filter(None, map(str.strip, sys.stdin))
+
+    def ask_result(call: ToolCall) -> str:
+        return next(lines, "")
+
+    for line in lines:
+        conversation.ask(line, write, ask_result)
+
+
+def talk_on_terminal(conversation: Conversation) -> None:
+    console = Console()
+    typed = line_input([f"/{name}" for name in COMMANDS])
+    chat = Interactive(console, conversation, lambda prompt: typed.prompt(styled(prompt)))
+    greet(chat)
+    while True:
+        try:
+            line = typed.prompt(styled(PROMPT)).strip()
+            if line and not run_command(chat, line):
+                chat.ask(line)
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            return
+        except ClientError as error:
+            console.print(Text(str(error), "red"))
+
+
+def greet(chat: Interactive) -> None:
+    """Raises ClientError if there is nobody to talk with."""
+    client = chat.conversation.client
+    try:
+        model = chat.conversation.options.get("model") or client.models()[0].id
+    except (BusyError, NotFoundError, IndexError):
+        model = "a model"
+    chat.console.print(Text.assemble((model, "bold"), (f" at {client.url}", "dim")))
+    chat.remark("/help lists the commands · Alt-Enter: new line · Ctrl-C: stop the answer · Ctrl-D: leave\n")

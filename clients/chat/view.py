@@ -1,0 +1,139 @@
+"""An answer on a terminal while it comes."""
+
+import time
+from collections.abc import Iterable
+from contextlib import closing, nullcontext
+from types import GeneratorType
+from typing import Self
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.live import Live
+from rich.segment import Segment
+from rich.spinner import Spinner
+from rich.text import Text
+
+from clients.chat.markdown import Answer as Blocks
+from clients.chat.markdown import split_blocks
+from clients.collect import Collector
+from clients.results import Answer, Delta, ToolCall
+
+FRAMES_PER_SECOND = 12
+REASONING_LINES = 8
+"""Of the reasoning, so much is seen while it streams."""
+
+
+def show(console: Console, deltas: Iterable[Delta], *, unfold: bool) -> Answer:
+    """Shows a stream to its end, or until Ctrl-C: then the answer has no `finish_reason`."""
+    collector = Collector()
+    with closing(deltas) if isinstance(deltas, GeneratorType) else nullcontext(), View(console, unfold=unfold) as view:
+        try:
+            for delta in deltas:
+                collector.feed(delta)
+                view.feed(delta)
+        except KeyboardInterrupt:
+            view.end("stopped")
+        else:
+            answer = collector.answer()
+            for call in answer.tool_calls:
+                view.tool_call(call)
+            view.end("cut short at the token limit" if answer.choices[0].finish_reason == "length" else "")
+    return collector.answer()
+
+
+class View:
+    """Finished blocks are printed for good; only what still grows is drawn anew, so that the screen stays calm.
+
+    Reasoning streams dimmed, and is folded to one line when the answer begins, unless `unfold`.
+    """
+
+    def __init__(self, console: Console, *, unfold: bool) -> None:
+        self._console = console
+        self._unfold = unfold
+        self._began = time.monotonic()
+        self._waiting = Spinner("dots", style="dim")
+        self._reasoning = ""
+        self._growing = ""
+        self._blocks = 0
+        self._live = Live(
+            get_renderable=self._frame, console=console, refresh_per_second=FRAMES_PER_SECOND, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._live.stop()
+
+    def feed(self, delta: Delta) -> None:
+        self._reasoning += delta.reasoning
+        if delta.text or delta.tool_calls:
+            self._fold()
+        self._growing += delta.text
+        if "\n" in delta.text:
+            finished, self._growing = split_blocks(self._growing)
+            self._print_blocks(finished)
+
+    def tool_call(self, call: ToolCall) -> None:
+        """Shows a call that is whole."""
+        self._print_blocks(self._growing)
+        self._growing = ""
+        self._console.print(call_text(call))
+
+    def end(self, remark: str) -> None:
+        """Prints what is left, and the remark, if there is one."""
+        self._fold()
+        rest, self._growing = self._growing, ""
+        self._print_blocks(rest)
+        if remark:
+            self._console.print(Text(f"({remark})", "dim italic"))
+
+    def _fold(self) -> None:
+        if not self._reasoning:
+            return
+        reasoning, self._reasoning = self._reasoning, ""
+        if self._unfold:
+            self._console.print(reasoning_text(reasoning), "", sep="\n")
+        else:
+            seconds = time.monotonic() - self._began
+            self._console.print(Text(f"▸ thought for {seconds:.1f} s  (/reasoning shows it)", "dim"), "", sep="\n")
+
+    def _print_blocks(self, text: str) -> None:
+        if text.strip():
+            if self._blocks:
+                self._console.print()
+            self._blocks += 1
+            self._console.print(Blocks(text))
+
+    def _frame(self) -> RenderableType:
+        if self._growing.strip():
+            return Tail(Blocks(self._growing), self._console.height - 2, gap=self._blocks > 0)
+        if self._reasoning:
+            return Tail(reasoning_text(self._reasoning), min(REASONING_LINES, self._console.height - 2))
+        return self._waiting
+
+
+class Tail:
+    """The last lines of something, for what is higher than the screen. With a `gap`, an empty line before it."""
+
+    def __init__(self, content: RenderableType, lines: int, *, gap: bool = False) -> None:
+        self._content = content
+        self._lines = max(lines, 1)
+        self._gap = gap
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = console.render_lines(self._content, options.update(height=None), pad=False)[-self._lines :]
+        if self._gap:
+            yield Segment.line()
+        for line in lines:
+            yield from line
+            yield Segment.line()
+
+
+def reasoning_text(reasoning: str) -> Text:
+    return Text(reasoning.strip(), "dim italic")
+
+
+def call_text(call: ToolCall) -> Text:
+    """The call as a person writes it: the name and, as they are, the arguments."""
+    return Text.assemble(("→ ", "dim"), (call.name, "bold cyan"), " ", (call.arguments, "cyan"))

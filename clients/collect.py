@@ -1,0 +1,76 @@
+"""A streamed answer put together."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from clients.results import Answer, Choice, Delta, ToolCall, Usage
+
+
+class Collector:
+    """Deltas in, at any time the answer so far out. A whole stream's is the answer that is not streamed."""
+
+    def __init__(self) -> None:
+        self._deltas: dict[int, list[Delta]] = {}
+        self._last = Delta()
+        self._usage: Usage | None = None
+
+    def feed(self, delta: Delta) -> None:
+        self._last = delta
+        self._usage = delta.usage or self._usage
+        if delta.usage is None or delta.finish_reason or delta.text or delta.reasoning or delta.tool_calls:
+            self._deltas.setdefault(delta.index, []).append(delta)
+
+    def answer(self) -> Answer:
+        """Where the stream has not said how it ended, `finish_reason` is empty; uncounted tokens are 0."""
+        return Answer(
+            id=self._last.id,
+            model=self._last.model,
+            choices=tuple(_choice(index, self._deltas.get(index, [])) for index in sorted(self._deltas) or [0]),
+            usage=self._usage or Usage(prompt_tokens=0, completion_tokens=0),
+        )
+
+
+def collect(deltas: Iterable[Delta]) -> Answer:
+    """The answer that a stream makes, read to its end."""
+    collector = Collector()
+    for delta in deltas:
+        collector.feed(delta)
+    return collector.answer()
+
+
+def _choice(index: int, deltas: list[Delta]) -> Choice:
+    end = next((delta for delta in reversed(deltas) if delta.finish_reason is not None), Delta())
+    return Choice(
+        index=index,
+        text="".join(delta.text for delta in deltas),
+        reasoning="".join(delta.reasoning for delta in deltas) or None,
+        finish_reason=end.finish_reason or "",
+        stop_reason=end.stop_reason,
+        logprobs=_logprobs([delta.logprobs for delta in deltas if delta.logprobs is not None]),
+        tool_calls=_tool_calls(deltas),
+    )
+
+
+def _tool_calls(deltas: list[Delta]) -> tuple[ToolCall, ...]:
+    parts = [part for delta in deltas for part in delta.tool_calls]
+    return tuple(
+        ToolCall(
+            id="".join(part.id for part in parts if part.index == index),
+            name="".join(part.name for part in parts if part.index == index),
+            arguments="".join(part.arguments for part in parts if part.index == index),
+        )
+        for index in sorted({part.index for part in parts})
+    )
+
+
+def _logprobs(parts: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The lists of every part one after another, by their names."""
+    if not parts:
+        return None
+    names = {name: None for part in parts for name in part}
+    return {
+        name: [entry for part in parts for entry in part[name]]
+        if any(part.get(name) for part in parts)
+        else parts[0][name]
+        for name in names
+    }

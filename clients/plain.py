@@ -1,0 +1,25 @@
+"""Answers as plain text on standard output, for pipes and scripts."""
+
+import sys
+from collections.abc import Iterable
+
+from clients.collect import Collector
+from clients.results import Answer, Delta
+
+
+def write(deltas: Iterable[Delta]) -> Answer:
+    """Writes an answer as it comes, without its reasoning, then its tool calls, a line each.
+
+    It ends with a line break.
+    """
+    collector = Collector()
+    for delta in deltas:
+        collector.feed(delta)
+        sys.stdout.write(delta.text)
+        sys.stdout.flush()
+    answer = collector.answer()
+    lines = [f"{call.name} {call.arguments}\n" for call in answer.tool_calls]
+    sys.stdout.write("\n" if answer.text or not lines else "")
+    sys.stdout.writelines(lines)
+    sys.stdout.flush()
+    return answer

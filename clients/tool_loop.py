@@ -1,0 +1,113 @@
+"""A conversation in which the model may call functions, without any input or output."""
+
+import asyncio
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clients.errors import ToolRoundsError
+from clients.options import ChatOptions, TurnOptions
+from clients.results import Answer, Message, ToolCall
+from clients.tool_schema import definition
+
+MAX_ROUNDS = 10
+Function = Callable[..., Any]
+
+
+class ToolError(Exception):
+    """Raised by a tool: the model is told the message, and may try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRun:
+    """The final answer, and the whole conversation up to and with it."""
+
+    answer: Answer
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A call that the model asks for."""
+
+    call: ToolCall
+    function: Function
+    arguments: Mapping[str, Any]
+
+    def invoke(self) -> str:
+        """What the model is told: text as it is, anything else as JSON."""
+        try:
+            return _text(self.function(**self.arguments))
+        except ToolError as error:
+            return _mistake(str(error))
+
+    async def ainvoke(self) -> str:
+        """As `invoke`; a function that is not async runs in a thread."""
+        try:
+            if inspect.iscoroutinefunction(self.function):
+                return _text(await self.function(**self.arguments))
+            return _text(await asyncio.to_thread(self.function, **self.arguments))
+        except ToolError as error:
+            return _mistake(str(error))
+
+
+class ToolLoop:
+    """Give it every answer (`take`) and every result (`give`), until it has a `run`.
+
+    `messages` and `options` are the next request's. A forced `tool_choice` holds for the first round alone, for it
+    would never let the model answer.
+    """
+
+    def __init__(
+        self, messages: Sequence[Message], tools: Mapping[str, Function], options: TurnOptions, max_rounds: int
+    ) -> None:
+        self.messages = list(messages)
+        self.options: ChatOptions = {**options, "tools": [definition(name, tools[name]) for name in tools]}
+        self.run: ToolRun | None = None
+        self._tools = tools
+        self._rounds_left = max_rounds
+
+    def take(self, answer: Answer) -> list[Invocation]:
+        """The functions to be called now; none if this was the final answer. Raises ToolRoundsError."""
+        self.messages.append(answer.message)
+        if not answer.tool_calls:
+            self.run = ToolRun(answer, tuple(self.messages))
+            return []
+        if self._rounds_left == 0:
+            raise ToolRoundsError("the model keeps calling tools and gives no answer")
+        self._rounds_left -= 1
+        self.options.pop("tool_choice", None)
+        return [self._invocation(call) for call in answer.tool_calls]
+
+    def give(self, invocation: Invocation, result: str) -> None:
+        """The results come in the order of the calls."""
+        self.messages.append({"role": "tool", "tool_call_id": invocation.call.id, "content": result})
+
+    def _invocation(self, call: ToolCall) -> Invocation:
+        """Of what the model wrote, which may be anything: a mistake is told to it, as if by the tool."""
+        function = self._tools.get(call.name)
+        if function is None:
+            return Invocation(call, _fails(f"there is no tool {call.name!r}, only {', '.join(self._tools)}"), {})
+        try:
+            arguments = json.loads(call.arguments or "{}")
+            inspect.signature(function).bind(**arguments)
+        except (ValueError, TypeError) as error:
+            return Invocation(call, _fails(f"the arguments do not fit: {error}"), {})
+        return Invocation(call, function, arguments)
+
+
+def _fails(message: str) -> Function:
+    def fail() -> None:
+        raise ToolError(message)
+
+    return fail
+
+
+def _mistake(message: str) -> str:
+    return json.dumps({"error": message}, ensure_ascii=False)
+
+
+def _text(result: Any) -> str:
+    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)

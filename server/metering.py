@@ -1,0 +1,150 @@
+"""What each request cost: measured while it is answered, counted and logged once when it is over."""
+
+import logging
+from collections.abc import Iterable
+from time import perf_counter
+from typing import Protocol
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from engine.request import TokenEvent
+from engine.streams import EventStream
+from server.errors import error_kind, error_response
+from server.logs import log, log_exception
+from server.metrics import Metrics
+from server.schemas.usage import Usage
+
+PROBES = frozenset({"/health", "/ready", "/metrics"})
+"""Asked every few seconds by machines: worth a log line for debugging only."""
+
+
+class Choice(Protocol):
+    """One of the answers a request asked for. `finish_reason` is None while it is not over."""
+
+    @property
+    def finish_reason(self) -> str | None: ...
+
+    @property
+    def recoveries(self) -> int: ...
+
+
+class Measured(Protocol):
+    """What can be told of an answer, while it is made and after."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def choices(self) -> Iterable[Choice]: ...
+
+    @property
+    def usage(self) -> Usage: ...
+
+
+class RequestMeter:
+    """Measures one HTTP request. Whoever answers it tells what it knows; `finish` counts and logs that.
+
+    `status` is the HTTP status, once there is one; `error` is the kind of error that ended the request.
+    """
+
+    def __init__(self, metrics: Metrics, scope: Scope) -> None:
+        self.status: int | None = None
+        self.error: str | None = None
+        self._metrics = metrics
+        self._scope = scope
+        self._began = perf_counter()
+        self._first_token: float | None = None
+        self._last_tokens: dict[str, float] = {}
+        self._answer: Measured | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """The route's path, not the request's: there are few of them, and no secret is in one."""
+        route = self._scope.get("route")
+        return "unknown" if route is None else route.path
+
+    def follow(self, answer: Measured, events: EventStream) -> None:
+        """From now on measures the answer that is made of `events`."""
+        self._answer = answer
+        events.listener = self._note
+
+    def failed(self, error: BaseException) -> None:
+        self.error = error_kind(error)
+
+    def finish(self) -> None:
+        endpoint, seconds = self.endpoint, perf_counter() - self._began
+        status = 500 if self.status is None else self.status
+        self._metrics.requests.labels(endpoint, status).inc()
+        self._metrics.request_seconds.labels(endpoint).observe(seconds)
+        if self.error is not None:
+            self._metrics.errors.labels(self.error).inc()
+        reasons = None if self._answer is None else self._count(self._answer)
+        usage = None if self._answer is None else self._answer.usage
+        log(
+            logging.DEBUG if endpoint in PROBES else logging.INFO,
+            "request",
+            request_id=self._scope["state"]["request_id"],
+            method=self._scope["method"],
+            endpoint=endpoint,
+            status=status,
+            error=self.error,
+            model=None if self._answer is None else self._answer.model,
+            finish_reasons=reasons,
+            prompt_tokens=None if usage is None else usage.prompt_tokens,
+            completion_tokens=None if usage is None else usage.completion_tokens,
+            first_token_seconds=None if self._first_token is None else round(self._first_token, 6),
+            seconds=round(seconds, 6),
+            client=None if self._scope.get("client") is None else self._scope["client"][0],
+        )
+
+    def _count(self, answer: Measured) -> list[str]:
+        """Counts what the answer brought, and returns why each of its choices ended."""
+        metrics, endpoint, unfinished = self._metrics, self.endpoint, "abort" if self.error is None else "error"
+        reasons = [choice.finish_reason or unfinished for choice in answer.choices]
+        for reason in reasons:
+            metrics.choices.labels(endpoint, reason).inc()
+        metrics.prompt_tokens.labels(endpoint).inc(answer.usage.prompt_tokens)
+        metrics.completion_tokens.labels(endpoint).inc(answer.usage.completion_tokens)
+        metrics.harmony_recoveries.inc(sum(choice.recoveries for choice in answer.choices))
+        return reasons
+
+    def _note(self, event: TokenEvent) -> None:
+        if not event.token_ids:
+            return
+        now = perf_counter()
+        if self._first_token is None:
+            self._first_token = now - self._began
+            self._metrics.first_token_seconds.labels(self.endpoint).observe(self._first_token)
+        before = self._last_tokens.get(event.request_id)
+        if before is not None:
+            self._metrics.inter_token_seconds.labels(self.endpoint).observe((now - before) / len(event.token_ids))
+        self._last_tokens[event.request_id] = now
+
+
+class MeterMiddleware:
+    """Plain ASGI: puts a RequestMeter into every HTTP request's `state.meter`; answers unforeseen errors."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        meter = scope["state"]["meter"] = RequestMeter(self._metrics, scope)
+
+        async def send_noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                meter.status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting)
+        except Exception as error:
+            log_exception(error)
+            meter.failed(error)
+            if meter.status is None:
+                await error_response(error)(scope, receive, send_noting)
+        finally:
+            meter.finish()

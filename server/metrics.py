@@ -1,0 +1,76 @@
+"""What Prometheus may ask: https://prometheus.io/docs/practices/naming/ says how its names are made."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from engine.streams import EngineClient, EngineStats
+
+FIRST_TOKEN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+BETWEEN_TOKENS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5)
+DURATION_SECONDS = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+STEP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+STEP_TOKENS = tuple(float(2**power) for power in range(15))
+
+
+class Metrics:
+    """The instruments of one server, in a registry of their own; the engine's are read from `engine` itself."""
+
+    def __init__(self, engine: EngineClient) -> None:
+        self.registry = CollectorRegistry()
+
+        self.requests = self._counter(
+            "http_requests", "HTTP requests answered. A client that left before the answer is a 499.", "endpoint", "status"
+        )
+        self.errors = self._counter("errors", "Requests that ended with an error, by the error's code.", "kind")
+        self.choices = self._counter(
+            "choices",
+            "Answers ended, each of a request's n: stop, length, tool_calls, abort (the client left) or error.",
+            "endpoint",
+            "finish_reason",
+        )
+        self.prompt_tokens = self._counter("prompt_tokens", "Tokens of prompts.", "endpoint")
+        self.completion_tokens = self._counter("completion_tokens", "Tokens of answers, reasoning included.", "endpoint")
+        self.harmony_recoveries = self._counter(
+            "harmony_recoveries", "Places in answers where the model left the harmony format and was put right."
+        )
+        self.first_token_seconds = self._histogram(
+            "time_to_first_token_seconds",
+            "From a request's arrival to the first token of its first answer.",
+            FIRST_TOKEN_SECONDS,
+            "endpoint",
+        )
+        self.inter_token_seconds = self._histogram(
+            "inter_token_latency_seconds", "Between one token of an answer and the next.", BETWEEN_TOKENS_SECONDS, "endpoint"
+        )
+        self.request_seconds = self._histogram(
+            "request_duration_seconds", "From a request's arrival to the end of its answer.", DURATION_SECONDS, "endpoint"
+        )
+
+        self._step_seconds = self._histogram("step_duration_seconds", "How long the engine's steps took.", STEP_SECONDS)
+        self._step_tokens = self._histogram("step_tokens", "Tokens a step ran, of prompts and answers.", STEP_TOKENS)
+        self._preemptions = self._counter("preemptions", "Requests that gave up their cache to be recomputed later.")
+        engine.on_step(self._note_step)
+
+        self._gauge("requests_running", "Requests in the engine's batch.", lambda: engine.stats.running)
+        self._gauge("requests_waiting", "Requests waiting for a place in the batch.", lambda: engine.stats.waiting)
+        self._gauge("cache_pages_held", "Cache pages that hold tokens of requests.", lambda: engine.stats.pages_held)
+        self._gauge("cache_pages_limit", "Cache pages there are.", lambda: engine.stats.pages_total)
+        self._gauge("ring_slots_held", "Places in the batch, each with its rings, held.", lambda: engine.stats.slots_held)
+        self._gauge("ring_slots_limit", "Places in the batch there are.", lambda: engine.stats.slots_total)
+        self._gauge("engine_ready", "1 while the engine takes requests.", lambda: engine.status.phase == "ready")
+
+    def _note_step(self, stats: EngineStats) -> None:
+        if stats.step_tokens:
+            self._step_seconds.observe(stats.step_seconds)
+            self._step_tokens.observe(stats.step_tokens)
+        self._preemptions.inc(stats.preemptions)
+
+    def _counter(self, name: str, description: str, *labels: str) -> Counter:
+        return Counter(name, description, labels, namespace="carousel", registry=self.registry)
+
+    def _histogram(self, name: str, description: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, description, labels, namespace="carousel", buckets=buckets, registry=self.registry)
+
+    def _gauge(self, name: str, description: str, value: Callable[[], float]) -> None:
+        Gauge(name, description, namespace="carousel", registry=self.registry).set_function(value)

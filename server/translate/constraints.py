@@ -1,0 +1,121 @@
+"""What an answer must look like: from a request's fields to the grammar that makes it so."""
+
+import json
+from dataclasses import dataclass
+
+from engine.errors import RequestError
+from engine.prompt.grammar import (
+    ANY_OBJECT,
+    NO_ARGUMENTS,
+    choice_body,
+    completion_grammar,
+    json_body,
+    lark_body,
+    regex_body,
+    turn_grammar,
+)
+from engine.request import MAX_GRAMMAR_LENGTH
+from server.schemas.chat import ChatRequest
+from server.schemas.structured import ResponseFormat, StructuredOutputs
+from server.schemas.tools import FunctionDefinition, NamedToolChoice
+from server.text import Text
+
+MAX_MESSAGE = 500
+"""Characters of what is said about a grammar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """The grammar of an answer, and the bodies in it, each with the request's field it comes from."""
+
+    grammar: str
+    bodies: tuple[tuple[str, str], ...]
+
+    async def check(self, text: Text) -> None:
+        """Compiles it. Raises RequestError, naming the field at fault."""
+        if len(self.grammar) > MAX_GRAMMAR_LENGTH:
+            field, _ = max(self.bodies, key=lambda body: len(body[1]))
+            raise RequestError(f"{field}: makes a grammar of more than {MAX_GRAMMAR_LENGTH} characters", param=field)
+        try:
+            await text.check_grammar(self.grammar)
+        except RequestError as error:
+            await self._blame(text)
+            raise _named(error, self.bodies[0][0] if self.bodies else "reasoning_effort") from error
+
+    async def _blame(self, text: Text) -> None:
+        """Raises RequestError for the first body that is wrong by itself."""
+        for field, body in self.bodies:
+            try:
+                await text.check_grammar(completion_grammar(body))
+            except RequestError as error:
+                raise _named(error, field) from error
+
+
+def _named(error: RequestError, field: str) -> RequestError:
+    reason = " ".join(str(error).removeprefix("grammar: ").split())
+    return RequestError(f"{field}: {reason[:MAX_MESSAGE]}", param=field)
+
+
+def completion_constraint(wanted: StructuredOutputs | None) -> Constraint | None:
+    if wanted is None:
+        return None
+    body = _structured_body(wanted)
+    return Constraint(completion_grammar(body), (("structured_outputs", body),))
+
+
+def chat_constraint(request: ChatRequest) -> Constraint | None:
+    """None if nothing is asked for that the model might not do by itself."""
+    choice, functions = request.tool_choice, request.offered()
+    if isinstance(choice, NamedToolChoice):
+        functions = [function for function in functions if function.name == choice.function.name]
+    must_call = choice == "required" or isinstance(choice, NamedToolChoice)
+    bodies = [("tools", _arguments_body(function)) for function in functions]
+    answer = None if must_call else _answer_body(request)
+    reasoning = request.reasoning_effort != "none"
+    if answer is None and not must_call and reasoning and not any(function.strict for function in functions):
+        return None
+    grammar = turn_grammar(
+        answer=None if answer is None else answer[1],
+        functions={function.name: body for function, (_, body) in zip(functions, bodies, strict=True)},
+        must_call=must_call,
+        parallel=request.parallel_tool_calls and not isinstance(choice, NamedToolChoice),
+        reasoning=reasoning,
+    )
+    return Constraint(grammar, (*bodies, *([] if answer is None else [answer])))
+
+
+def response_format_text(wanted: ResponseFormat | None) -> str | None:
+    """The schema as the model is told of it: it is not only held to it."""
+    if wanted is None or wanted.json_schema is None:
+        return None
+    schema = wanted.json_schema
+    comment = f"// {schema.description}\n" if schema.description else ""
+    body = json.dumps(schema.body, ensure_ascii=False, separators=(",", ":"))
+    return f"# Response Formats\n\n## {schema.name}\n\n{comment}{body}"
+
+
+def _answer_body(request: ChatRequest) -> tuple[str, str] | None:
+    if request.structured_outputs is not None:
+        return "structured_outputs", _structured_body(request.structured_outputs)
+    wanted = request.response_format
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.json_schema is None:
+        return "response_format", json_body(ANY_OBJECT)
+    return "response_format", json_body(wanted.json_schema.body, strict=wanted.json_schema.strict)
+
+
+def _arguments_body(function: FunctionDefinition) -> str:
+    if function.parameters is None:
+        return json_body(NO_ARGUMENTS)
+    return json_body({**ANY_OBJECT, **function.parameters}, strict=function.strict)
+
+
+def _structured_body(wanted: StructuredOutputs) -> str:
+    if wanted.regex is not None:
+        return regex_body(wanted.regex)
+    if wanted.choice is not None:
+        return choice_body(wanted.choice)
+    if wanted.grammar is not None:
+        return lark_body(wanted.grammar)
+    return json_body(wanted.json_schema if wanted.json_schema is not None else ANY_OBJECT)

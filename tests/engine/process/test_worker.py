@@ -1,0 +1,64 @@
+"""The loop of the engine's process: messages are heard between any two steps."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.process.wire import Abort, Events, Submit, ToEngine
+from engine.process.worker import serve
+from engine.request import FinishReason, Request, SamplingParams
+from tests.checkpoints import small_config, write_checkpoint
+from tests.engines import assert_nothing_held, build_engine
+
+
+class ScriptedPipe:
+    """Hands out one batch of messages a turn, and hangs up at the end."""
+
+    def __init__(self, turns: list[list[ToEngine]]) -> None:
+        self.turns = turns
+        self.sent: list[object] = []
+
+    def receive(self, *, wait: bool) -> list[ToEngine]:
+        if not self.turns:
+            raise EOFError
+        return self.turns.pop(0)
+
+    def send(self, message: object) -> None:
+        self.sent.append(message)
+
+
+def request(name: str, **params: object) -> Request:
+    sampling = SamplingParams(**{"max_tokens": 50, "ignore_eos": True, **params})  # type: ignore[arg-type]
+    return Request(id=name, prompt_token_ids=(1, 2, 3), sampling=sampling)
+
+
+def served(tmp_path: Path, turns: list[list[ToEngine]]) -> list[list[str]]:
+    """Which requests had events, step by step (without steps that brought none); afterwards nothing is held."""
+    engine = build_engine(write_checkpoint(tmp_path, small_config()))
+    pipe = ScriptedPipe(turns)
+    with pytest.raises(EOFError):
+        serve(engine, pipe)  # type: ignore[arg-type]
+    assert engine.idle
+    assert_nothing_held(engine)
+    return [[event.request_id for event in m.events] for m in pipe.sent if isinstance(m, Events) and m.events]
+
+
+def test_an_abort_takes_effect_before_the_next_step(tmp_path: Path) -> None:
+    turns: list[list[ToEngine]] = [[Submit([request("a"), request("b")])], [], [Abort("a")], [], [Abort("b")]]
+    assert served(tmp_path, turns) == [["a", "b"], ["a", "b"], ["b"], ["b"]]
+
+
+def test_a_request_the_engine_refuses_ends_alone(tmp_path: Path) -> None:
+    bad = request("bad", stop_token_ids=(9999,))
+    assert served(tmp_path, [[Submit([request("a"), bad])], [Abort("a")]]) == [["bad"], ["a"]]
+
+
+def test_a_refusal_says_why(tmp_path: Path) -> None:
+    engine = build_engine(write_checkpoint(tmp_path, small_config()))
+    pipe = ScriptedPipe([[Submit([request("bad", stop_token_ids=(9999,))])]])
+    with pytest.raises(EOFError):
+        serve(engine, pipe)  # type: ignore[arg-type]
+    message = pipe.sent[0]
+    assert isinstance(message, Events)
+    assert message.events[0].finish_reason is FinishReason.ERROR
+    assert "9999" in (message.events[0].error or "")

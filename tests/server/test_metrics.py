@@ -1,0 +1,149 @@
+"""What /metrics says of requests, seen through requests."""
+
+import asyncio
+from collections.abc import Callable
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from engine.streams import EngineStats, EngineStatus
+from tests.server.scripted_engine import Script, ScriptedEngine
+
+Say = Callable[..., Script]
+COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
+HI = [{"role": "user", "content": "hi"}]
+
+
+async def scrape(http: httpx.AsyncClient) -> dict[tuple[str, ...], float]:
+    """Every sample, by its name and the values of its labels; those of histograms without their buckets."""
+    text = (await http.get("/metrics")).text
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if not sample.name.endswith("_bucket")
+    }
+
+
+async def test_requests_tokens_and_latencies(http: httpx.AsyncClient) -> None:
+    await http.post(COMPLETIONS, json={"prompt": ["hi", "you"], "n": 2})
+    streamed = await http.post(COMPLETIONS, json={"prompt": "hi", "stream": True, "stop": "lo"})
+    assert streamed.text.endswith("data: [DONE]\n\n")
+    samples = await scrape(http)
+    assert samples["carousel_http_requests_total", COMPLETIONS, "200"] == 2
+    assert samples["carousel_choices_total", COMPLETIONS, "stop"] == 5
+    assert samples["carousel_prompt_tokens_total", COMPLETIONS] == 5 + 2
+    assert samples["carousel_completion_tokens_total", COMPLETIONS] == 4 * 6 + 5
+    assert samples["carousel_time_to_first_token_seconds_count", COMPLETIONS] == 2
+    assert samples["carousel_request_duration_seconds_count", COMPLETIONS] == 2
+    gaps = samples["carousel_inter_token_latency_seconds_count", COMPLETIONS]
+    assert 4 * 5 + 4 <= gaps <= 5 * 5, "the engine may be ahead when the stop string is found"
+    waited = samples["carousel_time_to_first_token_seconds_sum", COMPLETIONS]
+    assert 0 < waited < samples["carousel_request_duration_seconds_sum", COMPLETIONS]
+
+
+async def test_tokens_of_one_step_share_its_time(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
+    engine.play = lambda request: say("Hello!", per_step=3)
+    engine.gate = lambda: asyncio.ensure_future(asyncio.sleep(0.03))
+    await http.post(COMPLETIONS, json={"prompt": "hi"})
+    samples = await scrape(http)
+    assert samples["carousel_inter_token_latency_seconds_count", COMPLETIONS] == 1
+    assert samples["carousel_inter_token_latency_seconds_sum", COMPLETIONS] >= 0.03 / 3
+    assert samples["carousel_time_to_first_token_seconds_sum", COMPLETIONS] >= 0.03
+
+
+async def test_harmony_recoveries(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
+    engine.play = lambda request: say("no markup at all, and so long that it cannot be the header of a message, surely")
+    await http.post(CHAT, json={"messages": HI, "n": 2})
+    assert (await scrape(http))["carousel_harmony_recoveries_total",] == 2
+
+
+async def test_errors_by_kind(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
+    await http.post(COMPLETIONS, json={"prompt": "hi", "temperature": 9})
+    await http.post(COMPLETIONS, json={"prompt": "hi", "model": "other"})
+    await http.post(COMPLETIONS, json={"prompt": "hi" * 4000})
+    for path in ("/v1/nothing", "/admin.php"):
+        await http.get(path)
+    engine.room = 0
+    await http.post(COMPLETIONS, json={"prompt": "hi"})
+    engine.room = 9
+    engine.play = lambda request: say("ab", error="the forward pass failed")
+    await http.post(COMPLETIONS, json={"prompt": "hi"})
+    await http.post(COMPLETIONS, json={"prompt": "hi", "stream": True})
+    engine.phase = EngineStatus("dead")
+    await http.post(COMPLETIONS, json={"prompt": "hi"})
+    samples = await scrape(http)
+    kinds = {key[1]: value for key, value in samples.items() if key[0] == "carousel_errors_total"}
+    assert kinds == {
+        "invalid_request_error": 1, "model_not_found": 1, "context_length_exceeded": 1, "unknown_url": 2,
+        "queue_full": 1, "generation_failed": 2, "engine_not_ready": 1,
+    }  # fmt: skip
+    assert samples["carousel_choices_total", COMPLETIONS, "error"] == 2
+    assert samples["carousel_http_requests_total", COMPLETIONS, "500"] == 1
+    assert samples["carousel_http_requests_total", "unknown", "404"] == 2
+    assert samples["carousel_engine_ready",] == 0
+
+
+async def test_unforeseen_errors(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:
+    def fail(requests: object) -> None:
+        raise ZeroDivisionError
+
+    engine.submit = fail
+    await http.post(COMPLETIONS, json={"prompt": "hi"})
+    samples = await scrape(http)
+    assert samples["carousel_errors_total", "internal_error"] == 1
+    assert samples["carousel_http_requests_total", COMPLETIONS, "500"] == 1
+
+
+async def test_a_client_that_leaves(url: str, engine: ScriptedEngine, say: Say, eventually: Callable[..., object]) -> None:
+    engine.play = lambda request: say("Hello", hangs=True)
+    async with httpx.AsyncClient(base_url=url) as http:
+        async with http.stream("POST", COMPLETIONS, json={"prompt": "hi", "n": 2, "stream": True}) as response:
+            async for _ in response.aiter_lines():
+                break
+        await eventually(lambda: len(engine.aborted) == 2)
+        try:
+            await http.post(COMPLETIONS, json={"prompt": "hi"}, timeout=0.2)
+        except httpx.ReadTimeout:
+            await eventually(lambda: len(engine.aborted) == 3)
+        for _ in range(100):
+            samples = await scrape(http)
+            if samples.get(("carousel_http_requests_total", COMPLETIONS, "499")):
+                break
+            await asyncio.sleep(0.01)
+        assert samples["carousel_choices_total", COMPLETIONS, "abort"] == 3
+        assert samples["carousel_http_requests_total", COMPLETIONS, "200"] == 1
+        assert samples["carousel_http_requests_total", COMPLETIONS, "499"] == 1
+        assert not [key for key in samples if key[0] == "carousel_errors_total"]
+
+
+async def test_the_engine(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:
+    busy = EngineStats(
+        running=3, waiting=2, pages_held=7, pages_total=10, slots_held=3, slots_total=4,
+        preemptions=2, step_seconds=0.25, step_tokens=100,
+    )  # fmt: skip
+    idle = EngineStats(pages_total=10, slots_total=4)
+    for stats in (busy, busy, idle):
+        engine.stepped(stats)
+    samples = await scrape(http)
+    assert samples["carousel_step_duration_seconds_count",] == 2
+    assert samples["carousel_step_duration_seconds_sum",] == 0.5
+    assert samples["carousel_step_tokens_sum",] == 200
+    assert samples["carousel_preemptions_total",] == 4
+    assert samples["carousel_requests_running",] == 0
+    assert samples["carousel_cache_pages_limit",] == 10
+    engine.stepped(busy)
+    samples = await scrape(http)
+    assert [samples[f"carousel_{name}",] for name in ("requests_running", "requests_waiting")] == [3, 2]
+    assert [samples[f"carousel_{name}",] for name in ("cache_pages_held", "ring_slots_held")] == [7, 3]
+    assert samples["carousel_ring_slots_limit",] == 4
+    assert samples["carousel_engine_ready",] == 1
+
+
+async def test_names_and_descriptions(http: httpx.AsyncClient) -> None:
+    response = await http.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    families = list(text_string_to_metric_families(response.text))
+    assert all(family.name.startswith("carousel_") and family.documentation for family in families)
+    accepts = {"accept": "application/openmetrics-text; version=1.0.0"}
+    assert (await http.get("/metrics", headers=accepts)).text.endswith("# EOF\n")
