@@ -74,7 +74,10 @@ def chat(
 
 @app.command()
 def complete(
-    prompt: Annotated[str | None, typer.Argument(help="The text to continue; standard input, if not given.")] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Argument(help="The text to continue; standard input without its last line break, if not given."),
+    ] = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     model: ModelName = None,
@@ -90,7 +93,7 @@ def complete(
     from clients.complete import complete
 
     if prompt is None:
-        prompt = sys.stdin.read()
+        prompt = sys.stdin.read().removesuffix("\n")
     options = given(model=model, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stop)
     with clear_exit(), Carousel(url, api_key=api_key) as client:
         complete(client, prompt, options, as_json=as_json)

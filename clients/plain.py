@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable
 
 from clients.collect import Collector
+from clients.printable import printable
 from clients.results import Answer, Delta
 
 
@@ -12,13 +13,14 @@ def write(deltas: Iterable[Delta]) -> Answer:
 
     It ends with a line break.
     """
+    shown = printable if sys.stdout.isatty() else str
     collector = Collector()
     for delta in deltas:
         collector.feed(delta)
-        sys.stdout.write(delta.text)
+        sys.stdout.write(shown(delta.text))
         sys.stdout.flush()
     answer = collector.answer()
-    lines = [f"{call.name} {call.arguments}\n" for call in answer.tool_calls]
+    lines = [shown(f"{call.name} {call.arguments}") + "\n" for call in answer.tool_calls]
     sys.stdout.write("\n" if answer.text or not lines else "")
     sys.stdout.writelines(lines)
     sys.stdout.flush()

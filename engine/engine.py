@@ -37,7 +37,7 @@ class Engine:
         self.poison_freed = poison_freed
         self.step_tokens = 0
         """Tokens that the last step ran, of prompts and answers."""
-        self._grammars = grammars
+        self.grammars = grammars
         self._grammar_states: dict[str, GrammarState] = {}
         self._seeds = random.Random(seed)
         self._prompt_logprobs: dict[str, list[TokenLogprob]] = {}
@@ -56,7 +56,7 @@ class Engine:
             sampling = replace(request.sampling, seed=self._seeds.getrandbits(SEED_BITS))
             request = replace(request, sampling=sampling)
         if request.sampling.grammar is not None:
-            self._grammar_states[request.id] = self._grammars.compile(request.sampling.grammar)
+            self._grammar_states[request.id] = self.grammars.compile(request.sampling.grammar)
         self.scheduler.add(request)
 
     def abort(self, request_id: str) -> TokenEvent | None:
@@ -119,6 +119,8 @@ class Engine:
     def _take_token(self, event: TokenEvent, sequence: Sequence, sampled: Sampled) -> TokenEvent:
         """The event with a sampled token, and with the end if that was the last one."""
         request_id, sampling, token = event.request_id, sequence.request.sampling, sampled.token_id
+        if token is None:
+            return replace(event, finish_reason=FinishReason.ERROR, error="the model's numbers are not finite")
         self.scheduler.append(request_id, token)
         grammar = self._grammar_states.get(request_id)
         if grammar is not None:

@@ -46,7 +46,7 @@ class GrammarState:
 
 
 class GrammarCompiler:
-    """Compiles grammars for one vocabulary; llguidance is imported and the vocabulary read on first use.
+    """Compiles grammars for one vocabulary, which is read at the first one unless `load` was called before.
 
     `eos_token_ids` are what ends an answer wherever its grammar is complete.
     """
@@ -57,8 +57,13 @@ class GrammarCompiler:
         self._eos_token_ids = list(eos_token_ids)
         self._beginning = lru_cache(REMEMBERED)(self._compile)
 
+    def load(self) -> None:
+        """Reads the vocabulary now, if there is one. 200,000 tokens take 3 seconds in which no other thread runs."""
+        if self._tokenizer.exists():
+            _ = self._vocabulary
+
     def compile(self, grammar: str) -> GrammarState:
-        """A Lark grammar in llguidance's dialect → its beginning. Takes milliseconds, for a monster about a second.
+        """A Lark grammar in llguidance's dialect → its beginning. Takes milliseconds, for a monster some seconds.
 
         Raises RequestError(param="grammar") for one that is malformed or too large. Other threads run meanwhile.
         """
@@ -68,8 +73,11 @@ class GrammarCompiler:
         from llguidance import LLMatcher
 
         matcher = LLMatcher(self._vocabulary, LLMatcher.grammar_from_lark(grammar), log_level=0, limits=self._limits)
+        if not matcher.is_error():
+            matcher.compute_bitmask()  # Some patterns are too large only once they are read.
         if matcher.is_error():
-            raise RequestError(f"grammar: {matcher.get_error()}", param="grammar")
+            reason = matcher.get_error().partition("\n<state>")[0]
+            raise RequestError(f"grammar: {reason}", param="grammar")
         return matcher
 
     @cached_property
@@ -82,11 +90,11 @@ class GrammarCompiler:
 
     @cached_property
     def _limits(self) -> "LLParserLimits":
-        """In llguidance's own units of size and work: about a second's worth."""
+        """In llguidance's own units of size and work: some seconds' worth. An object may have about 5000 properties."""
         from llguidance import LLParserLimits
 
         return LLParserLimits(
-            max_grammar_size=500_000,
+            max_grammar_size=30_000,
             initial_lexer_fuel=1_000_000,
             step_lexer_fuel=200_000,
             step_max_items=50_000,

@@ -36,8 +36,9 @@ def kv_sizes(model: ModelConfig, dtype: Dtype) -> KvSizes:
     )
 
 
-def weights_bytes(model: ModelConfig, dtype: Dtype, experts: ExpertFormat) -> int:
-    """What `engine.model.weights.empty_weights` allocates."""
+def weights_bytes(model: ModelConfig, dtype: Dtype, experts: ExpertFormat, *, tiled: bool = False) -> int:
+    """What `engine.model.weights.empty_weights` allocates; `tiled`: and what it is once packed experts are padded
+    to tiles of 64 rows and 128 columns for the GPU (`engine.kernels.triton.repack`)."""
     narrow, wide = DTYPE_BYTES[dtype], 4
     hidden, inner = model.hidden_size, model.intermediate_size
     heads, count = model.num_heads, model.num_experts
@@ -47,8 +48,13 @@ def weights_bytes(model: ModelConfig, dtype: Dtype, experts: ExpertFormat) -> in
     router = narrow * count * (hidden + 1) + wide * hidden
     products = 0
     for rows, columns in ((2 * inner, hidden), (hidden, inner)):
-        matrix = columns * narrow if experts == "dense" else columns // 32 * 17
-        products += count * rows * (matrix + narrow)
+        if experts == "dense":
+            matrix = rows * columns * narrow
+        elif tiled:
+            matrix = -(-rows // 64) * 64 * -(-columns // 128) * 68
+        else:
+            matrix = rows * columns // 32 * 17
+        products += count * (matrix + rows * narrow)
     embeddings = narrow * model.vocab_size * hidden * (1 if model.tie_word_embeddings else 2)
     return embeddings + wide * hidden + model.num_layers * (attention + router + products)
 
@@ -56,13 +62,15 @@ def weights_bytes(model: ModelConfig, dtype: Dtype, experts: ExpertFormat) -> in
 def workspace_bytes(model: ModelConfig, dtype: Dtype, batched_tokens: int, rows: int) -> int:
     """An estimate, from above, of what one step needs beside weights and caches.
 
-    While the layers run, the hidden states of `batched_tokens`, and the larger of attention's scores and one
-    unpacked expert; after them, the larger of the logits of `rows` sampled tokens and those of a scored
+    While the layers run, the hidden states of `batched_tokens` (in the experts, the larger of the reference's and of
+    the kernels', which have a row for each of a token's experts), and the larger of attention's scores and one unpacked
+    expert; after them, the larger of the logits of `rows` sampled tokens and those of a scored
     prompt.
     """
     hidden, inner = model.hidden_size, model.intermediate_size
     qkv = (model.num_heads + 2 * model.num_kv_heads) * model.head_dim
-    states = batched_tokens * 4 * (6 * hidden + 3 * qkv + 6 * inner)
+    pairs = DTYPE_BYTES[dtype] * model.experts_per_token * (hidden + inner)
+    states = batched_tokens * (4 * (6 * hidden + 3 * qkv) + max(4 * 6 * inner, pairs))
     scores = SCORE_BYTES * min(SCORES_LIMIT, batched_tokens * model.num_heads * model.max_position)
     expert = 2 * inner * hidden * (2 + 2 * DTYPE_BYTES[dtype])
     sampled = SAMPLED_LOGIT_BYTES * rows * model.vocab_size

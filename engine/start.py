@@ -10,7 +10,7 @@ from engine.checkpoint.dummy import fill_random
 from engine.checkpoint.load import load_weights
 from engine.checkpoint.verify import verify_checkpoint
 from engine.config import EngineConfig
-from engine.device import free_bytes, pick_device
+from engine.device import free_bytes, free_unused, pick_device
 from engine.engine import Engine
 from engine.errors import ConfigError
 from engine.grammar import GrammarCompiler
@@ -47,10 +47,11 @@ def start_engine(config: EngineConfig, progress: Callable[[int, int], None] | No
     device, dtype = pick_device(config.device), TORCH_DTYPES[config.dtype]
     manifest = None if config.load_format == "dummy" else verify_checkpoint(config.model, model_config)
     experts = read_expert_format(config.model) if manifest is None else manifest.experts
+    ops = select_ops(device, dtype, packed_experts=experts == "mxfp4")
     plan = plan_memory(
         model_config,
         config,
-        weights_bytes=weights_bytes(model_config, config.dtype, experts),
+        weights_bytes=weights_bytes(model_config, config.dtype, experts, tiled=ops.tiles_experts),
         device_bytes=free_bytes(device),
         on_gpu=device.type == "cuda",
     )
@@ -64,9 +65,11 @@ def start_engine(config: EngineConfig, progress: Callable[[int, int], None] | No
         fill_random(weights, config.seed)
     else:
         load_weights(manifest, weights, progress or (lambda done, total: None))
+    model = GptOss(model_config, weights, ops)
+    free_unused(device)
     engine = Engine(
         Runner(
-            GptOss(model_config, weights, select_ops(device)),
+            model,
             RollingCache(model_config, plan.max_num_seqs, dtype, device),
             PagedCache(model_config, plan.num_pages, plan.page_size, dtype, device),
             device,

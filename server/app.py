@@ -11,11 +11,18 @@ from server.config import ServerConfig
 from server.errors import install_error_handlers
 from server.metering import MeterMiddleware
 from server.metrics import Metrics
+from server.openapi import DocumentedAPI
 from server.request_id import RequestIdMiddleware
-from server.routes import chat, completions, health, models, tokenize
+from server.routes import chat, completions, docs, health, models, tokenize
 from server.routes import metrics as metrics_route
 from server.state import ServerState
 from server.text import Text
+
+DESCRIPTION = """An inference server for gpt-oss-style models, with an endpoint like OpenAI's.
+
+A field that is null is as if it were absent; one that would change the answer and is not supported is refused. Every
+answer has an `x-request-id` header: the request's own, or one made for it.
+"""
 
 
 def create_app(engine: EngineClient, text: Text, settings: ServerConfig, *, weights: str | None = None) -> FastAPI:
@@ -32,11 +39,13 @@ def create_app(engine: EngineClient, text: Text, settings: ServerConfig, *, weig
         finally:
             await engine.stop()
 
-    app = FastAPI(
+    app = DocumentedAPI(
         title="Carousel",
         version=engine_package.__version__,
         lifespan=lifespan,
-        openapi_url=None,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
         redirect_slashes=False,
     )
     metrics = Metrics(engine)
@@ -45,6 +54,7 @@ def create_app(engine: EngineClient, text: Text, settings: ServerConfig, *, weig
     app.add_middleware(MeterMiddleware, metrics=metrics)
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
-    for routes in (completions, chat, models, tokenize, health, metrics_route):
+    for routes in (completions, chat, models, tokenize, health, metrics_route, docs):
         app.include_router(routes.router)
+    app.router.routes.append(docs.assets)
     return app

@@ -2,12 +2,11 @@
 
 import json
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from traceback import extract_tb
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 LogFormat = Literal["text", "json"]
 
@@ -26,18 +25,18 @@ def log_exception(error: BaseException) -> None:
 
 
 @contextmanager
-def logging_as(log_format: LogFormat) -> Iterator[None]:
-    """Sends the log lines of this program and its libraries to stderr, in one format, for the length of a block."""
-    handler = logging.StreamHandler(sys.stderr)
+def logging_as(log_format: LogFormat, stream: TextIO) -> Iterator[None]:
+    """Sends the log lines of this program and its libraries to `stream`, in one format, for the length of a block."""
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
     root = logging.getLogger()
-    handlers, level = root.handlers, logger.level
-    root.handlers = [handler]
+    level = logger.level
+    root.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
         yield
     finally:
-        root.handlers = handlers
+        root.removeHandler(handler)
         logger.setLevel(level)
 
 
@@ -89,5 +88,5 @@ def plain(value: Any) -> str:
     >>> plain("stop"), plain(["stop", "length"]), plain("a b"), plain(0.25)
     ('stop', '["stop", "length"]', '"a b"', '0.25')
     """
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text if text.isascii() and text.isprintable() and " " not in text or not isinstance(value, str) else json.dumps(text)
+    bare = isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value
+    return value if bare else json.dumps(value, default=str)

@@ -20,7 +20,10 @@ class Metrics:
         self.registry = CollectorRegistry()
 
         self.requests = self._counter(
-            "http_requests", "HTTP requests answered. A client that left before the answer is a 499.", "endpoint", "status"
+            "http_requests",
+            "HTTP requests answered. A client that left before the answer is a 499.",
+            "endpoint",
+            "status",
         )
         self.errors = self._counter("errors", "Requests that ended with an error, by the error's code.", "kind")
         self.choices = self._counter(
@@ -30,7 +33,9 @@ class Metrics:
             "finish_reason",
         )
         self.prompt_tokens = self._counter("prompt_tokens", "Tokens of prompts.", "endpoint")
-        self.completion_tokens = self._counter("completion_tokens", "Tokens of answers, reasoning included.", "endpoint")
+        self.completion_tokens = self._counter(
+            "completion_tokens", "Tokens of answers, reasoning included.", "endpoint"
+        )
         self.harmony_recoveries = self._counter(
             "harmony_recoveries", "Places in answers where the model left the harmony format and was put right."
         )
@@ -41,10 +46,16 @@ class Metrics:
             "endpoint",
         )
         self.inter_token_seconds = self._histogram(
-            "inter_token_latency_seconds", "Between one token of an answer and the next.", BETWEEN_TOKENS_SECONDS, "endpoint"
+            "inter_token_latency_seconds",
+            "Between one token of an answer and the next.",
+            BETWEEN_TOKENS_SECONDS,
+            "endpoint",
         )
         self.request_seconds = self._histogram(
-            "request_duration_seconds", "From a request's arrival to the end of its answer.", DURATION_SECONDS, "endpoint"
+            "request_duration_seconds",
+            "From a request's arrival to the end of its answer.",
+            DURATION_SECONDS,
+            "endpoint",
         )
 
         self._step_seconds = self._histogram("step_duration_seconds", "How long the engine's steps took.", STEP_SECONDS)
@@ -56,7 +67,9 @@ class Metrics:
         self._gauge("requests_waiting", "Requests waiting for a place in the batch.", lambda: engine.stats.waiting)
         self._gauge("cache_pages_held", "Cache pages that hold tokens of requests.", lambda: engine.stats.pages_held)
         self._gauge("cache_pages_limit", "Cache pages there are.", lambda: engine.stats.pages_total)
-        self._gauge("ring_slots_held", "Places in the batch, each with its rings, held.", lambda: engine.stats.slots_held)
+        self._gauge(
+            "ring_slots_held", "Places in the batch, each with its rings, held.", lambda: engine.stats.slots_held
+        )
         self._gauge("ring_slots_limit", "Places in the batch there are.", lambda: engine.stats.slots_total)
         self._gauge("engine_ready", "1 while the engine takes requests.", lambda: engine.status.phase == "ready")
 

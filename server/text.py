@@ -32,6 +32,7 @@ class Text:
         """Raises CheckpointError."""
         tokenizer = Tokenizer.load(directory)
         grammars = GrammarCompiler(directory / "tokenizer.json", tokenizer.vocab_size, ())
+        grammars.load()
         return cls(tokenizer, ChatRenderer.load(directory, tokenizer), grammars)
 
     async def encode(self, text: str) -> list[int]:
@@ -47,7 +48,7 @@ class Text:
         return await asyncio.to_thread(self.renderer.render, conversation)
 
     async def check_grammar(self, grammar: str) -> None:
-        """Raises RequestError(param="grammar") for one that is malformed, or too large (about a second's work).
+        """Raises RequestError(param="grammar") for one that is malformed, or too large (some seconds' work).
 
         Grammars are compiled one after another, in a thread of their own: large ones delay nothing but each other.
         """

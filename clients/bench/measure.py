@@ -3,6 +3,7 @@
 import time
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from clients.bench.workload import Question
 from clients.client import AsyncCarousel
@@ -31,7 +32,7 @@ class Measurement:
     @property
     def inter_token_latencies(self) -> list[float]:
         """The gaps between chunks: between tokens, where the server sends each token as it comes."""
-        return [after - before for before, after in zip(self.arrivals, self.arrivals[1:], strict=False)]
+        return [after - before for before, after in pairwise(self.arrivals)]
 
     @property
     def time_per_output_token(self) -> float | None:

@@ -1,7 +1,7 @@
 """A benchmark from its first request to its report."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from clients.bench.environment import environment
 from clients.bench.load import Concurrency, Load
 from clients.bench.measure import Measurement, measure
 from clients.bench.plot import matplotlib_figure, plot
-from clients.bench.report import Point, document, table
+from clients.bench.report import Point, document, tables
 from clients.bench.statistics import summarize
 from clients.bench.workload import Question, from_file, synthetic
 from clients.client import AsyncCarousel
@@ -64,7 +64,7 @@ class Plan:
 
 
 async def bench(plan: Plan, url: str, api_key: str | None, *, output: Path | None, picture: Path | None) -> None:
-    """Measures, prints the table, writes the files. Raises ClientError: also if not one request succeeded."""
+    """Measures, prints the tables, writes the files. Raises ClientError: also if not one request succeeded."""
     if picture is not None:
         matplotlib_figure()
     async with AsyncCarousel(url, api_key=api_key, retries=NO_RETRIES) as client:
@@ -72,14 +72,14 @@ async def bench(plan: Plan, url: str, api_key: str | None, *, output: Path | Non
         about = await environment(client, model)
         points = await sweep(client, plan, model)
     console = Console()
-    console.print(table(points))
+    console.print(*tables(points), sep="")
     for point in points:
         for error, times in point.statistics.errors.items():
             console.print(f"{point.load}: {times} × {error}", style="red", markup=False, highlight=False)
     if output is not None:
         write_json(output, document(points, about, plan.settings()))
     if picture is not None:
-        plot(points, f"{model}: {plan.settings()}", picture)
+        plot(points, title(model, plan.settings()), picture)
     if all(point.statistics.failed == point.statistics.requests for point in points):
         raise UsageError("not one request succeeded")
 
@@ -108,6 +108,14 @@ async def sweep(client: AsyncCarousel, plan: Plan, model: str) -> list[Point]:
             count = plan.num_prompts or load.default_requests
             points.append(Point(load, summarize(await measured(load, count, str(load)))))
     return points
+
+
+def title(model: str, settings: Mapping[str, Any]) -> str:
+    """
+    >>> title("tiny", {"input_len": 64, "ignore_eos": True})
+    'tiny: input_len 64, ignore_eos True'
+    """
+    return f"{model}: " + ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
 def write_json(path: Path, content: Any) -> None:

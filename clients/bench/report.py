@@ -1,9 +1,10 @@
-"""Results as a table and as JSON."""
+"""Results as tables and as JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from clients.bench.load import Concurrency, Load
@@ -18,25 +19,34 @@ class Point:
     statistics: Statistics
 
 
-def table(points: Sequence[Point]) -> Table:
-    """A row a load; times in milliseconds as p50 / p90 / p99."""
-    shown = Table(caption="times in ms: p50 / p90 / p99", caption_justify="left", header_style="bold")
-    shown.add_column("load")
-    for name in ("first token", "inter-token", "end to end", "output tok/s", "total tok/s", "req/s", "errors"):
-        shown.add_column(name, justify="right")
+def tables(points: Sequence[Point]) -> list[Table]:
+    """Times, then throughput; a row a load."""
+    times = _table("time to first token", "inter-token latency", "end to end")
+    times.caption = "ms: p50 / p90 / p99"
+    throughput = _table("output tokens/s", "total tokens/s", "requests/s", "errors")
     for point in points:
         one = point.statistics
-        shown.add_row(
+        times.add_row(
             str(point.load),
             milliseconds(one.time_to_first_token),
             milliseconds(one.inter_token_latency),
             milliseconds(one.end_to_end),
+        )
+        throughput.add_row(
+            str(point.load),
             f"{one.output_tokens_per_second:,.1f}",
             f"{one.total_tokens_per_second:,.1f}",
             f"{one.requests_per_second:,.2f}",
             f"[red]{one.failed}[/red]" if one.failed else "0",
         )
-    return shown
+    return [times, throughput]
+
+
+def _table(*columns: str) -> Table:
+    table = Table("load", box=box.SIMPLE_HEAD, caption_justify="left")
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
 
 
 def milliseconds(of: Percentiles | None) -> str:

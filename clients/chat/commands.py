@@ -123,6 +123,7 @@ def _retry(chat: Interactive, argument: str) -> None:
     question = chat.conversation.retract()
     if question is None:
         raise UsageError("there is no question to ask again")
+    chat.remark(question)
     chat.ask(question)
 
 
@@ -150,14 +151,14 @@ COMMANDS = {
     "clear": Command("", "begin a new conversation", _clear),
     "system": Command("[TEXT]", "show or change the instructions; - removes them", _system),
     "model": Command("[NAME]", "list the models or choose one", _model),
-    "set": Command("[NAME=VALUE]", "show or change a request field, like temperature=0.5; no value resets it", _set),
-    "reasoning": Command("", "show the reasoning of the last answer and of the next ones, or fold it", _reasoning),
+    "set": Command("[NAME=VALUE]", "show or change a request field: temperature=0.5", _set),
+    "reasoning": Command("", "show the reasoning, of the last answer too, or fold it", _reasoning),
     "retry": Command("", "ask the last question again", _retry),
-    "save": Command("FILE", "write the conversation to a file, .json or Markdown", _save),
+    "save": Command("FILE", "write the conversation: .json, or else Markdown", _save),
     "exit": Command("", "leave", _exit),
 }
 KEYS = {
-    "Alt-Enter": "a new line (so do Ctrl-J, and a backslash before Enter)",
+    "Alt-Enter": "a new line; so do Ctrl-J, and a backslash before Enter",
     "Ctrl-C": "stop the answer",
     "Ctrl-D": "leave",
 }

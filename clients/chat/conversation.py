@@ -1,13 +1,13 @@
 """A conversation and its settings: what is asked, what is kept, what is forgotten."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from clients.client import Carousel
 from clients.errors import ClientError
 from clients.results import Answer, Delta, Message, ToolCall, assistant_message
 
-Show = Callable[[Iterable[Delta]], Answer]
+Show = Callable[[Generator[Delta, None, None]], Answer]
 AskResult = Callable[[ToolCall], str]
 
 

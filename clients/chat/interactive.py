@@ -1,11 +1,12 @@
 """A conversation on a terminal, as the /commands and the program see it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator
 
 from rich.console import Console
 from rich.text import Text
 
 from clients.chat.conversation import Conversation
+from clients.chat.quiet_keys import quiet_keys
 from clients.chat.view import show
 from clients.results import Answer, Delta, ToolCall
 
@@ -29,8 +30,9 @@ class Interactive:
         """Says something that is not the model's."""
         self.console.print(Text(text, "dim"))
 
-    def _show(self, deltas: Iterable[Delta]) -> Answer:
-        return show(self.console, deltas, unfold=self.unfold)
+    def _show(self, deltas: Generator[Delta, None, None]) -> Answer:
+        with quiet_keys():
+            return show(self.console, deltas, unfold=self.unfold)
 
     def _ask_result(self, call: ToolCall) -> str:
         return self._read(f"{call.name} returns: ")

@@ -10,16 +10,20 @@ PARSER = MarkdownIt().enable(["strikethrough", "table"]).disable(["html_block", 
 def split_blocks(text: str) -> tuple[str, str]:
     """The blocks that no further text can change, and the last one, which is still growing.
 
+    Only whole lines can tell where a block begins.
+
     >>> split_blocks("A *list*:\\n\\n- one\\n- tw")
     ('A *list*:\\n\\n', '- one\\n- tw')
-    >>> split_blocks("```\\na\\n\\nb")
-    ('', '```\\na\\n\\nb')
+    >>> split_blocks("```\\na\\n\\nb\\n")
+    ('', '```\\na\\n\\nb\\n')
     """
-    starts = [token.map[0] for token in PARSER.parse(text) if token.level == 0 and token.map and token.nesting >= 0]
+    *lines, _ = text.split("\n")
+    blocks = PARSER.parse("".join(f"{line}\n" for line in lines))
+    starts = [token.map[0] for token in blocks if token.level == 0 and token.map and token.nesting >= 0]
     if not starts:
         return "", text
-    lines = text.splitlines(keepends=True)
-    return "".join(lines[: starts[-1]]), "".join(lines[starts[-1] :])
+    finished = "".join(f"{line}\n" for line in lines[: starts[-1]])
+    return finished, text[len(finished) :]
 
 
 class Answer(Markdown):

@@ -63,4 +63,4 @@ def greet(chat: Interactive) -> None:
     except (BusyError, NotFoundError, IndexError):
         model = "a model"
     chat.console.print(Text.assemble((model, "bold"), (f" at {client.url}", "dim")))
-    chat.remark("/help lists the commands · Alt-Enter: new line · Ctrl-C: stop the answer · Ctrl-D: leave\n")
+    chat.remark("/help: commands · Alt-Enter: new line · Ctrl-C: stop an answer · Ctrl-D: leave\n")

@@ -1,9 +1,8 @@
 """An answer on a terminal while it comes."""
 
 import time
-from collections.abc import Iterable
-from contextlib import closing, nullcontext
-from types import GeneratorType
+from collections.abc import Generator
+from contextlib import closing
 from typing import Self
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -15,6 +14,8 @@ from rich.text import Text
 from clients.chat.markdown import Answer as Blocks
 from clients.chat.markdown import split_blocks
 from clients.collect import Collector
+from clients.errors import ClientError
+from clients.printable import printable
 from clients.results import Answer, Delta, ToolCall
 
 FRAMES_PER_SECOND = 12
@@ -22,16 +23,19 @@ REASONING_LINES = 8
 """Of the reasoning, so much is seen while it streams."""
 
 
-def show(console: Console, deltas: Iterable[Delta], *, unfold: bool) -> Answer:
-    """Shows a stream to its end, or until Ctrl-C: then the answer has no `finish_reason`."""
+def show(console: Console, deltas: Generator[Delta, None, None], *, unfold: bool) -> Answer:
+    """Shows a stream to its end, or until Ctrl-C: then the answer has no `finish_reason`. Raises ClientError."""
     collector = Collector()
-    with closing(deltas) if isinstance(deltas, GeneratorType) else nullcontext(), View(console, unfold=unfold) as view:
+    with closing(deltas), View(console, unfold=unfold) as view:
         try:
             for delta in deltas:
                 collector.feed(delta)
                 view.feed(delta)
         except KeyboardInterrupt:
             view.end("stopped")
+        except ClientError:
+            view.end("broken off")
+            raise
         else:
             answer = collector.answer()
             for call in answer.tool_calls:
@@ -54,9 +58,7 @@ class View:
         self._reasoning = ""
         self._growing = ""
         self._blocks = 0
-        self._live = Live(
-            get_renderable=self._frame, console=console, refresh_per_second=FRAMES_PER_SECOND, transient=True
-        )
+        self._live = Live(self, console=console, refresh_per_second=FRAMES_PER_SECOND, transient=True)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -69,7 +71,7 @@ class View:
         self._reasoning += delta.reasoning
         if delta.text or delta.tool_calls:
             self._fold()
-        self._growing += delta.text
+        self._growing += printable(delta.text)
         if "\n" in delta.text:
             finished, self._growing = split_blocks(self._growing)
             self._print_blocks(finished)
@@ -105,12 +107,14 @@ class View:
             self._blocks += 1
             self._console.print(Blocks(text))
 
-    def _frame(self) -> RenderableType:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """What grows, as it is now: rich also draws it anew beneath what is printed."""
         if self._growing.strip():
-            return Tail(Blocks(self._growing), self._console.height - 2, gap=self._blocks > 0)
-        if self._reasoning:
-            return Tail(reasoning_text(self._reasoning), min(REASONING_LINES, self._console.height - 2))
-        return self._waiting
+            yield Tail(Blocks(self._growing), self._console.height - 2, gap=self._blocks > 0)
+        elif self._reasoning:
+            yield Tail(reasoning_text(self._reasoning), min(REASONING_LINES, self._console.height - 2))
+        else:
+            yield self._waiting
 
 
 class Tail:
@@ -131,9 +135,9 @@ class Tail:
 
 
 def reasoning_text(reasoning: str) -> Text:
-    return Text(reasoning.strip(), "dim italic")
+    return Text(printable(reasoning).strip(), "dim italic")
 
 
 def call_text(call: ToolCall) -> Text:
     """The call as a person writes it: the name and, as they are, the arguments."""
-    return Text.assemble(("→ ", "dim"), (call.name, "bold cyan"), " ", (call.arguments, "cyan"))
+    return Text.assemble(("→ ", "dim"), (printable(call.name), "bold cyan"), " ", (printable(call.arguments), "cyan"))

@@ -12,18 +12,15 @@ from torch import Tensor
 from engine.config import ModelConfig
 
 
-def page_slots(table: Sequence[int], start: int, stop: int, page_size: int) -> Tensor:
-    """The cache slots of positions start … stop − 1.
+def page_slots(table: Tensor, positions: Tensor, page_size: int) -> Tensor:
+    """The cache slots of positions.
 
     With pages of 4 and the table [7, 2], positions 2 to 5 lie at the end of page 7 and the beginning of page 2:
 
-    >>> page_slots([7, 2], 2, 6, 4).tolist()
+    >>> page_slots(torch.tensor([7, 2]), torch.arange(2, 6), 4).tolist()
     [30, 31, 8, 9]
     """
-    first = start // page_size
-    pages = torch.tensor(table[first : -(-stop // page_size)], dtype=torch.int64)
-    slots = (pages[:, None] * page_size + torch.arange(page_size)).flatten()
-    return slots[start - first * page_size : stop - first * page_size]
+    return table[positions // page_size] * page_size + positions % page_size
 
 
 class PagedCache:

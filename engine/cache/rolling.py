@@ -22,18 +22,18 @@ def ring_read(context: int, window: int) -> Tensor:
     return torch.arange(max(0, context - window + 1), context) % window
 
 
-def ring_write(context: int, count: int, window: int) -> tuple[Tensor, Tensor]:
-    """Which rows of a chunk enter the ring (its last `window`), and into which slots.
+def ring_write(positions: Tensor, stops: Tensor | int, window: int) -> tuple[Tensor, Tensor]:
+    """Which rows enter their ring, and into which slots: the last `window` of each chunk, which ends before `stops`.
 
     A chunk of 3 after 6 positions enters whole; of a chunk of 6, the first two rows are out of the window already.
 
-    >>> [indices.tolist() for indices in ring_write(6, 3, 4)]
+    >>> [indices.tolist() for indices in ring_write(torch.arange(6, 9), 9, 4)]
     [[0, 1, 2], [2, 3, 0]]
-    >>> [indices.tolist() for indices in ring_write(0, 6, 4)]
+    >>> [indices.tolist() for indices in ring_write(torch.arange(0, 6), 6, 4)]
     [[2, 3, 4, 5], [2, 3, 0, 1]]
     """
-    rows = torch.arange(max(0, count - window), count)
-    return rows, (context + rows) % window
+    rows = torch.nonzero(positions >= stops - window)[:, 0]
+    return rows, positions[rows] % window
 
 
 class RollingCache:

@@ -28,6 +28,11 @@ class ExpertProduct:
         return functional.linear(x, weight, self.bias[expert])
 
 
+def keep_experts(product: ExpertProduct) -> ExpertProduct:
+    """A product as `mix_experts` wants it: as it was loaded."""
+    return product
+
+
 def swiglu(gate_up: Tensor, alpha: float, limit: float) -> Tensor:
     """[tokens, 2·inner] → [tokens, inner]."""
     gate = gate_up[..., ::2].clamp(max=limit)

@@ -24,8 +24,8 @@ def paged_attention(
     """
     q, k = rotate(q, batch.cos, batch.sin), rotate(k, batch.cos, batch.sin)
     out = torch.empty_like(q)
-    for s, past in enumerate(batch.page_reads):
-        rows = slice(batch.starts[s], batch.starts[s + 1])
+    for s in range(len(batch.contexts)):
+        past, rows = batch.page_reads(s), slice(batch.starts[s], batch.starts[s + 1])
         keys = torch.cat((page_keys[past], k[rows]))
         values = torch.cat((page_values[past], v[rows]))
         out[rows] = attend(q[rows], keys, values, sinks, None)

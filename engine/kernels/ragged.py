@@ -1,20 +1,31 @@
 """The batch of one step: flat tokens of many sequences, without padding.
 
 Sequence s brings the rows `starts[s] … starts[s + 1] − 1` of every `[tokens, …]` tensor; `contexts[s]` tokens of it
-are in the caches already. A decoding sequence brings one row, a prompt's chunk any number:
+are in the caches already. A decoding sequence brings one row, a prompt's chunk any number. With window 4, pages of 4,
+and tiles of 16 tokens:
 
-    sequences    A decodes at position 5      B reads positions 8, 9, 10
-    rows         0                            1  2  3
-    positions    5                            8  9  10
-    starts       0, 1, 4
-    contexts     5, 8
+    sequences        A decodes at position 5        B reads positions 2 … 7
+                     ring 1, pages 4 and 6          ring 0, pages 3 and 1
+    rows             0                              1  2  3  4  5  6
+    positions        5                              2  3  4  5  6  7
+    ring slots       4 + 1                          –  –  0  1  2  3        B's first two rows never enter
+    page slots       6·4 + 1                        14 15 4  5  6  7
+    starts           0, 1, 7
+    contexts         5, 2
+    decode_sequences 0                              the sequences of one row
+    prefill_tiles    (1, 0)                         B in one tile that starts at its row 0
 
 Everything here is built once a step and read by every layer.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
+
+TILE_TOKENS = 16
+"""Tokens of a prompt's chunk that a kernel attends together. With the 8 query heads that share a kv head they make
+128 rows for the tensor cores, and 16 + 127 keys of a 128-token window, few of them masked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +33,16 @@ class RaggedBatch:
     """Where each token of a step stands, and where its keys and values go.
 
     `cos` and `sin` are float32 [tokens, head_dim / 2]. A cache slot is an index into a layer's cache flattened to
-    `[slots, kv_heads, head_dim]`. `ring_reads[s]` and `page_reads[s]` are the slots of sequence s's past, oldest
-    first: the last `window − 1` positions, and all of them. `ring_write_rows` are the rows that enter a ring (the
-    last `window` of each chunk), `ring_write_slots` where; `page_write_slots` has one slot for every row.
+    `[slots, kv_heads, head_dim]`. `ring_reads(s)` and `page_reads(s)` are the slots of sequence s's past, oldest
+    first: the last `window − 1` positions, and all of them; they are worked out when first asked for, since kernels
+    find them by themselves. `ring_write_rows` are the rows that enter a ring (the last `window` of each chunk),
+    `ring_write_slots` where; `page_write_slots` has one slot for every row.
+
+    For kernels, on the device as int32: `start_rows` and `context_lengths` are `starts` and `contexts`;
+    `ring_slots[s]` is a sequence's ring, whose first cache slot is ring · window; `block_tables` [sequences, most
+    pages] holds each sequence's pages, zeros after them. `decode_sequences` are the sequences of one row (a negative
+    one, that of a captured graph's unused place, is passed over: its rows stay as they are); every other sequence is
+    cut into `prefill_tiles` [tiles, 2], pairs of a sequence and the tile's first row in its chunk.
     """
 
     token_ids: Tensor
@@ -33,8 +51,15 @@ class RaggedBatch:
     sin: Tensor
     starts: tuple[int, ...]
     contexts: tuple[int, ...]
-    ring_reads: tuple[Tensor, ...]
+    page_size: int
+    start_rows: Tensor
+    context_lengths: Tensor
+    ring_slots: Tensor
+    block_tables: Tensor
+    decode_sequences: Tensor
+    prefill_tiles: Tensor
+    ring_reads: Callable[[int], Tensor]
     ring_write_rows: Tensor
     ring_write_slots: Tensor
-    page_reads: tuple[Tensor, ...]
+    page_reads: Callable[[int], Tensor]
     page_write_slots: Tensor

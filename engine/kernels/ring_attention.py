@@ -29,8 +29,8 @@ def ring_attention(
     """
     q, k = rotate(q, batch.cos, batch.sin), rotate(k, batch.cos, batch.sin)
     out = torch.empty_like(q)
-    for s, past in enumerate(batch.ring_reads):
-        rows = slice(batch.starts[s], batch.starts[s + 1])
+    for s in range(len(batch.contexts)):
+        past, rows = batch.ring_reads(s), slice(batch.starts[s], batch.starts[s + 1])
         keys = torch.cat((ring_keys[past], k[rows]))
         values = torch.cat((ring_values[past], v[rows]))
         out[rows] = attend(q[rows], keys, values, sinks, window)

@@ -4,17 +4,23 @@ Every op that has, or will have, a kernel of its own stands in a file of this fo
 the model knows only this table. A faster implementation is another row of `select_ops`.
 """
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from engine.kernels.experts import mix_experts
+from engine.kernels.experts import ExpertProduct, keep_experts, mix_experts
 from engine.kernels.norm_linear import linear_add, norm_linear
 from engine.kernels.paged_attention import paged_attention
 from engine.kernels.ring_attention import ring_attention
 from engine.kernels.router import route
+from engine.kernels.triton.repack import TiledProduct
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,12 @@ class Ops:
     linear_add: Callable[..., Tensor]
     route: Callable[..., tuple[Tensor, Tensor, Tensor]]
     mix_experts: Callable[..., Tensor]
+    prepare_experts: Callable[[ExpertProduct], ExpertProduct | TiledProduct]
+
+    @property
+    def tiles_experts(self) -> bool:
+        """Whether prepared MXFP4 matrices are padded to tiles (`engine.kernels.triton.repack`)."""
+        return self.prepare_experts is not keep_experts
 
 
 REFERENCE = Ops(
@@ -36,10 +48,45 @@ REFERENCE = Ops(
     linear_add=linear_add,
     route=route,
     mix_experts=mix_experts,
+    prepare_experts=keep_experts,
 )
 
 
-def select_ops(device: torch.device) -> Ops:
-    """The ops to run on `device`: the references everywhere, until a device has kernels of its own."""
-    del device
-    return REFERENCE
+TRITON = {
+    "norm_linear": "engine.kernels.triton.norm_linear",
+    "linear_add": "engine.kernels.triton.norm_linear",
+    "ring_attention": "engine.kernels.triton.ring_attention",
+    "paged_attention": "engine.kernels.triton.paged_attention",
+    "route": "engine.kernels.triton.router",
+    "mix_experts": "engine.kernels.triton.experts",
+    "prepare_experts": "engine.kernels.triton.experts",
+}
+"""Ops with a Triton kernel, and the modules that hold them under the same name."""
+TRITON_CAPABILITY = (8, 0)
+"""The first compute capability whose tensor cores take bfloat16."""
+
+
+def select_ops(device: torch.device, dtype: torch.dtype, *, packed_experts: bool) -> Ops:
+    """The ops to run on `device`: Triton's on a CUDA GPU, where they can run; else the references. Its experts are
+    products of packed weights and bfloat16."""
+    if device.type != "cuda":
+        return REFERENCE
+    ops = triton_ops(torch.cuda.get_device_capability(device))
+    if ops.tiles_experts and not (packed_experts and dtype == torch.bfloat16):
+        logger.warning("mix_experts runs as plain torch, without its kernel: it is for MXFP4 weights and bfloat16")
+        ops = replace(ops, mix_experts=mix_experts, prepare_experts=keep_experts)
+    return ops
+
+
+def triton_ops(capability: tuple[int, int]) -> Ops:
+    """Triton's kernels for a GPU of this compute capability. An op whose kernel cannot run there stays the reference,
+    and the log says so. Triton is imported here and nowhere earlier."""
+    ops: dict[str, Any] = {}
+    for name, module in TRITON.items():
+        try:
+            if capability < TRITON_CAPABILITY:
+                raise ImportError("compute capability {}.{} is below {}.{}".format(*capability, *TRITON_CAPABILITY))
+            ops[name] = getattr(import_module(module), name)
+        except ImportError as reason:
+            logger.warning("%s runs as plain torch, without its kernel: %s", name, reason)
+    return replace(REFERENCE, **ops)

@@ -17,6 +17,7 @@ from engine.kernels.experts import ExpertProduct
 from engine.kernels.mxfp4 import Mxfp4
 from engine.kernels.ragged import RaggedBatch
 from engine.kernels.table import Ops
+from engine.kernels.triton.repack import TiledProduct
 from engine.model.weights import Weights
 
 
@@ -33,12 +34,15 @@ class LayerWeights:
     mlp_norm: Tensor
     router_weight: Tensor
     router_bias: Tensor
-    gate_up: ExpertProduct
-    down: ExpertProduct
+    gate_up: ExpertProduct | TiledProduct
+    down: ExpertProduct | TiledProduct
 
 
 class GptOss:
-    """A gpt-oss-style mixture-of-experts transformer."""
+    """A gpt-oss-style mixture-of-experts transformer.
+
+    The matrices of the experts are taken out of `weights`, so that each is freed once it stands as the ops want it.
+    """
 
     def __init__(self, config: ModelConfig, weights: Weights, ops: Ops) -> None:
         self.config = config
@@ -46,7 +50,7 @@ class GptOss:
         self.embedding = weights["embedding"]
         self.norm = weights["norm"]
         self.unembedding = weights["embedding" if config.tie_word_embeddings else "unembedding"]
-        self.layers = [layer_weights(weights, layer) for layer in range(config.num_layers)]
+        self.layers = [layer_weights(weights, layer, ops) for layer in range(config.num_layers)]
 
     def forward(self, batch: RaggedBatch, rings: RollingCache, pages: PagedCache) -> Tensor:
         """One step: reads and turns the caches, returns the last hidden states [tokens, hidden]."""
@@ -95,16 +99,17 @@ class GptOss:
         return logits.to(torch.float32)
 
 
-def layer_weights(weights: Weights, layer: int) -> LayerWeights:
-    """Gathers one layer's tensors from the flat dictionary."""
+def layer_weights(weights: Weights, layer: int, ops: Ops) -> LayerWeights:
+    """Gathers one layer's tensors from the flat dictionary; the experts' matrices leave it."""
     prefix = f"layers.{layer}."
 
-    def product(name: str) -> ExpertProduct:
-        dense = weights.get(f"{prefix}{name}.dense")
-        if dense is None:
-            packed = Mxfp4(weights[f"{prefix}{name}.blocks"], weights[f"{prefix}{name}.scales"])
-            return ExpertProduct(packed, weights[f"{prefix}{name}.bias"])
-        return ExpertProduct(dense, weights[f"{prefix}{name}.bias"])
+    def product(name: str) -> ExpertProduct | TiledProduct:
+        def take(kind: str) -> Tensor:
+            return weights.pop(f"{prefix}{name}.{kind}")
+
+        dense = f"{prefix}{name}.dense" in weights
+        matrix = take("dense") if dense else Mxfp4(take("blocks"), take("scales"))
+        return ops.prepare_experts(ExpertProduct(matrix, weights[f"{prefix}{name}.bias"]))
 
     return LayerWeights(
         attention_norm=weights[prefix + "attention_norm"],

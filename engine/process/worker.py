@@ -59,6 +59,7 @@ def load(pipe: EnginePipe, start: ToEngine) -> Engine:
             pipe.send(Loading(done, total))
 
     started = start_engine(start.config, progress)
+    started.engine.grammars.load()
     if started.info.device == "cpu" and started.plan.weights_bytes < SMALL_MODEL_BYTES:
         torch.set_num_threads(1)
     pipe.send(Ready(started.info, started.description))

@@ -79,13 +79,15 @@ def turn_grammar(
     `answer` is the final message's body, None for any text. `functions` maps each function that may be called to its
     arguments' body; their names consist of letters, digits, `_` and `-`. With `must_call` there is no final message,
     without `parallel` there is at most one call, without `reasoning` nothing precedes them but preambles to calls.
+
+    Where the model must answer, or must call, it thinks once at most: one that wants neither would think for ever.
     """
-    thoughts = "thought* " if reasoning else ""
-    before = thoughts if must_call or not functions else f"({'thought | ' if reasoning else ''}preamble)* "
+    thought = "thought? " if reasoning else ""
+    before = thought if must_call or not functions else f"({'thought | ' if reasoning else ''}preamble)* "
     endings = [] if must_call else ["answer"]
     rules = [f'answer: <|channel|> "final" type? <|message|> body\nbody: {answer or "TEXT"}\n'] if not must_call else []
     if functions:
-        more = f'(call <|end|> <|start|> "assistant" {thoughts})* ' if parallel else ""
+        more = f'(call <|end|> <|start|> "assistant" {thought})* ' if parallel else ""
         endings.append(f"{more}call <|call|>")
         rules.append(f"call: {' | '.join(f'call_{number}' for number in range(len(functions)))}\n")
         rules += [_call(number, name, body) for number, (name, body) in enumerate(functions.items())]

@@ -1,50 +1,90 @@
 """From a plan of integers to the tensors of a step."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from engine.cache.paged import page_slots
 from engine.cache.rolling import ring_read, ring_write
-from engine.kernels.ragged import RaggedBatch
+from engine.kernels.ragged import TILE_TOKENS, RaggedBatch
 from engine.model.rope import RotaryTable
 from engine.plan import Chunk
+
+ALIGNMENT = 4
+"""Kernels are compiled for tensors that begin at multiples of 16 bytes: four int32."""
 
 
 def build_batch(
     chunks: Sequence[Chunk], window: int, page_size: int, rotary: RotaryTable, device: torch.device
 ) -> RaggedBatch:
     """The flat batch of a step's chunks, in their order; the layout is explained at `RaggedBatch`."""
+    counts, contexts, rings = torch.tensor([(chunk.count, chunk.start, chunk.slot) for chunk in chunks]).unbind(1)
+    starts = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+    most_pages = max(len(chunk.pages) for chunk in chunks)
+    tables = torch.tensor([chunk.pages + (0,) * (most_pages - len(chunk.pages)) for chunk in chunks])
 
-    def joined(parts: Sequence[Tensor]) -> Tensor:
-        return torch.cat(list(parts)).to(device, non_blocking=True)
+    sequences = torch.repeat_interleave(counts)
+    positions = torch.arange(len(sequences)) + (contexts - starts[:-1])[sequences]
+    ring_rows, ring_slots = ring_write(positions, (contexts + counts)[sequences], window)
+    in_all_tables = positions + sequences * most_pages * page_size
+    on_device = copy_together(
+        {
+            "token_ids": torch.tensor([token for chunk in chunks for token in chunk.token_ids]),
+            "positions": positions,
+            "start_rows": starts,
+            "context_lengths": contexts,
+            "ring_slots": rings,
+            "block_tables": tables,
+            "decode_sequences": torch.nonzero(counts == 1)[:, 0],
+            "prefill_tiles": prefill_tiles(counts.tolist()),
+            "ring_write_rows": ring_rows,
+            "ring_write_slots": rings[sequences[ring_rows]] * window + ring_slots,
+            "page_write_slots": page_slots(tables.flatten(), in_all_tables, page_size),
+        },
+        device,
+    )
+    cos, sin = rotary(on_device["positions"])
 
-    starts = [0]
-    ring_reads, ring_rows, ring_slots = [], [], []
-    page_reads, page_writes = [], []
-    for chunk in chunks:
-        first_row, first_slot = starts[-1], chunk.slot * window
-        starts.append(first_row + chunk.count)
-        ring_reads.append((first_slot + ring_read(chunk.start, window)).to(device, non_blocking=True))
-        rows, slots = ring_write(chunk.start, chunk.count, window)
-        ring_rows.append(first_row + rows)
-        ring_slots.append(first_slot + slots)
-        page_reads.append(page_slots(chunk.pages, 0, chunk.start, page_size).to(device, non_blocking=True))
-        page_writes.append(page_slots(chunk.pages, chunk.start, chunk.stop, page_size))
+    @cache
+    def ring_reads(s: int) -> Tensor:
+        return (chunks[s].slot * window + ring_read(chunks[s].start, window)).to(device)
 
-    positions = joined([torch.arange(chunk.start, chunk.stop) for chunk in chunks])
-    cos, sin = rotary(positions)
+    @cache
+    def page_reads(s: int) -> Tensor:
+        return page_slots(tables[s], torch.arange(chunks[s].start), page_size).to(device)
+
     return RaggedBatch(
-        token_ids=joined([torch.tensor(chunk.token_ids, dtype=torch.int64) for chunk in chunks]),
-        positions=positions,
         cos=cos,
         sin=sin,
-        starts=tuple(starts),
-        contexts=tuple(chunk.start for chunk in chunks),
-        ring_reads=tuple(ring_reads),
-        ring_write_rows=joined(ring_rows),
-        ring_write_slots=joined(ring_slots),
-        page_reads=tuple(page_reads),
-        page_write_slots=joined(page_writes),
+        starts=tuple(starts.tolist()),
+        contexts=tuple(contexts.tolist()),
+        page_size=page_size,
+        ring_reads=ring_reads,
+        page_reads=page_reads,
+        **on_device,
     )
+
+
+def prefill_tiles(counts: Sequence[int]) -> Tensor:
+    """[tiles, 2]: the chunks of more than one row, cut into tiles.
+
+    >>> prefill_tiles([1, 20, 16]).tolist()
+    [[1, 0], [1, 16], [2, 0]]
+    """
+    tiles = [(s, first) for s, count in enumerate(counts) if count > 1 for first in range(0, count, TILE_TOKENS)]
+    return torch.tensor(tiles, dtype=torch.int64).view(-1, 2)
+
+
+def copy_together(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """The tensors as int32 on the device, by one copy."""
+    sizes = [-(-tensor.numel() // ALIGNMENT) * ALIGNMENT for tensor in tensors.values()]
+    flat = torch.zeros(sum(sizes), dtype=torch.int32, pin_memory=device.type == "cuda")
+    for place, tensor in zip(flat.split(sizes), tensors.values(), strict=True):
+        place[: tensor.numel()] = tensor.flatten()
+    places = flat.to(device, non_blocking=True).split(sizes)
+    return {
+        name: place[: tensor.numel()].view(tensor.shape)
+        for (name, tensor), place in zip(tensors.items(), places, strict=True)
+    }

@@ -16,32 +16,40 @@ from engine.sampling.rows import SamplingRow
 GREEDY_BELOW = 1e-5
 """A temperature under this is greedy: dividing by it would overflow float32."""
 
+NO_TOKEN = -1
+
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """The token chosen for a row, and its log-probability if that was asked for."""
+    """The token chosen for a row, and its log-probability if that was asked for. No token: the logits were not
+    finite, and nothing can be said of them."""
 
-    token_id: int
+    token_id: int | None
     logprob: TokenLogprob | None
 
 
 def sample(logits: Tensor, rows: Sequence[SamplingRow]) -> list[Sampled]:
     """Float32 [rows, vocab] → one token a row."""
     adjusted = adjust(logits, rows)
-    tokens = adjusted.argmax(dim=-1)
+    best = adjusted.max(dim=-1)
+    tokens = best.indices
     drawn = [r for r, row in enumerate(rows) if row.sampling.temperature >= GREEDY_BELOW]
     if drawn:
         at = torch.tensor(drawn, device=logits.device)
         tokens = tokens.index_copy(0, at, draw(adjusted[at], [rows[r] for r in drawn]))
-    token_ids: list[int] = tokens.tolist()
+    token_ids = tokens.where(best.values.isfinite(), NO_TOKEN).tolist()
 
+    scored: dict[int, int] = {
+        r: row.sampling.logprobs
+        for r, row in enumerate(rows)
+        if row.sampling.logprobs is not None and token_ids[r] != NO_TOKEN
+    }
     logprobs: dict[int, TokenLogprob] = {}
-    wanted = [(r, row.sampling.logprobs) for r, row in enumerate(rows) if row.sampling.logprobs is not None]
-    if wanted:
-        scored = [r for r, _ in wanted]
-        values = token_logprobs(logits[scored], [token_ids[r] for r in scored], [top for _, top in wanted])
-        logprobs = dict(zip(scored, values, strict=True))
-    return [Sampled(token, logprobs.get(r)) for r, token in enumerate(token_ids)]
+    if scored:
+        at_rows = list(scored)
+        values = token_logprobs(logits[at_rows], [token_ids[r] for r in at_rows], list(scored.values()))
+        logprobs = dict(zip(at_rows, values, strict=True))
+    return [Sampled(None if token == NO_TOKEN else token, logprobs.get(r)) for r, token in enumerate(token_ids)]
 
 
 def draw(logits: Tensor, rows: Sequence[SamplingRow]) -> Tensor:

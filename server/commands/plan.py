@@ -30,11 +30,12 @@ def this_machine(device: str) -> Device:
 
 def plan_text(directory: Path, config: EngineConfig, device: Device) -> str:
     """The plan for a person. Raises CheckpointError, ConfigError or MemoryPlanError."""
-    model = read_model_config(directory)
+    model, experts = read_model_config(directory), read_expert_format(directory)
+    tiled = device.is_gpu and experts == "mxfp4" and config.dtype == "bfloat16"
     plan = plan_memory(
         model,
         config,
-        weights_bytes=weights_bytes(model, config.dtype, read_expert_format(directory)),
+        weights_bytes=weights_bytes(model, config.dtype, experts, tiled=tiled),
         device_bytes=device.memory_bytes,
         on_gpu=device.is_gpu,
     )

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def run(
     )
     server = uvicorn.Server(uvicorn_config)
     with (
-        logging_as(log_format),
+        logging_as(log_format, sys.stderr),
         stop_signals_are_no_error(),
         asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner,
     ):

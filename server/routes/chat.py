@@ -1,21 +1,57 @@
 """POST /v1/chat/completions"""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from engine.errors import RequestError
 from server.body import json_body
+from server.openapi import GENERATION_ERRORS, errors, streams, takes
 from server.routes.answering import answer, identity
-from server.schemas.chat import ChatRequest
+from server.schemas.chat import ChatChunk, ChatCompletion, ChatRequest
 from server.state import State
 from server.translate.chat import ChatAnswer, conversation
 from server.translate.constraints import chat_constraint
 
-router = APIRouter()
+router = APIRouter(tags=["Generation"])
+
+HELLO = {"role": "user", "content": "Who are you?"}
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "question": {"messages": [HELLO], "max_completion_tokens": 64},
+    "stream": {"messages": [HELLO], "stream": True, "stream_options": {"include_usage": True}},
+    "tools": {
+        "messages": [{"role": "user", "content": "How is the weather in Paris?"}],
+        "tools": [
+            {
+                "type": "function",
+                "function": {
+                    "name": "get_weather",
+                    "description": "The weather in a city, now.",
+                    "parameters": {
+                        "type": "object",
+                        "properties": {"city": {"type": "string"}},
+                        "required": ["city"],
+                    },
+                },
+            }
+        ],
+    },
+    "json": {"messages": [HELLO], "response_format": {"type": "json_object"}},
+}
+EVENT = (
+    '{"id":"chatcmpl-5e0b6a1c","object":"chat.completion.chunk","created":1764000000,"model":"embedded",'
+    '"system_fingerprint":"carousel-0.1.0-3f9a2c71",'
+    '"choices":[{"index":0,"delta":{"content":"I am"},"logprobs":null,"finish_reason":null}]}'
+)
 
 
-@router.post("/v1/chat/completions")
+@router.post(
+    "/v1/chat/completions",
+    summary="Answer a conversation",
+    response_model=None,
+    openapi_extra=takes(ChatRequest, **EXAMPLES),
+    responses={**streams(ChatCompletion, ChatChunk, EVENT), **errors(*GENERATION_ERRORS)},
+)
 async def create_chat_completion(
     request: Request, state: State, body: Annotated[ChatRequest, Depends(json_body(ChatRequest))]
 ) -> Response:

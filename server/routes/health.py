@@ -1,30 +1,34 @@
 """GET /health (the server lives), GET /ready (it can generate), GET /version"""
 
-from fastapi import APIRouter
-from starlette.responses import JSONResponse
+from fastapi import APIRouter, Response
 
 import engine
 from server.errors import NOT_READY_RETRY_SECONDS
+from server.openapi import RETRY_AFTER, content
+from server.schemas.health import Health, Readiness, Version
 from server.state import State
 
-router = APIRouter()
+router = APIRouter(tags=["Operation"])
 
 
-@router.get("/health")
-async def health() -> dict[str, str]:
-    return {"status": "ok"}
+@router.get("/health", summary="Whether the server lives")
+async def health() -> Health:
+    return Health()
 
 
-@router.get("/ready")
-async def ready(state: State) -> JSONResponse:
-    """`progress` is in [0, 1]: how much of the weights is in place."""
+@router.get(
+    "/ready",
+    summary="Whether the server can generate",
+    responses={503: {"description": "Not now.", "headers": RETRY_AFTER, "content": content(Readiness)}},
+)
+async def ready(state: State, response: Response) -> Readiness:
     status = state.engine.status
-    content = {"status": status.phase, "progress": status.progress}
-    if status.phase == "ready":
-        return JSONResponse(content)
-    return JSONResponse(content, 503, {"retry-after": str(NOT_READY_RETRY_SECONDS)})
+    if status.phase != "ready":
+        response.status_code = 503
+        response.headers["retry-after"] = str(NOT_READY_RETRY_SECONDS)
+    return Readiness(status=status.phase, progress=status.progress)
 
 
-@router.get("/version")
-async def version() -> dict[str, str]:
-    return {"version": engine.__version__}
+@router.get("/version", summary="Which Carousel this is")
+async def version() -> Version:
+    return Version(version=engine.__version__)

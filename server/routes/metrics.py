@@ -2,13 +2,19 @@
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client.exposition import choose_encoder
+from starlette.responses import PlainTextResponse
 
 from server.state import State
 
-router = APIRouter()
+router = APIRouter(tags=["Operation"])
 
 
-@router.get("/metrics")
+@router.get(
+    "/metrics",
+    summary="What Prometheus may ask",
+    response_class=PlainTextResponse,
+    responses={200: {"description": "The metrics, all of which begin with `carousel_`."}},
+)
 async def metrics(request: Request, state: State) -> Response:
     """In Prometheus' text format, or OpenMetrics' for whoever accepts that."""
     encode, media_type = choose_encoder(request.headers.get("accept", ""))

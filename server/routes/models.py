@@ -1,20 +1,25 @@
 """GET /v1/models, GET /v1/models/{id}"""
 
-from fastapi import APIRouter
+from typing import Annotated
 
+from fastapi import APIRouter, Path
+
+from server.openapi import errors
 from server.schemas.models import Model, ModelList
 from server.state import ServerState, State
 
-router = APIRouter()
+router = APIRouter(tags=["Models"])
+
+ModelId = Annotated[str, Path(description="A name of the model served.", examples=["embedded"])]
 
 
-@router.get("/v1/models")
+@router.get("/v1/models", summary="The names requests may use")
 async def list_models(state: State) -> ModelList:
     return ModelList(data=[model(state, name) for name in state.settings.served_model_names])
 
 
-@router.get("/v1/models/{model_id:path}")
-async def retrieve_model(state: State, model_id: str) -> Model:
+@router.get("/v1/models/{model_id:path}", summary="One of them", responses=errors(404))
+async def retrieve_model(state: State, model_id: ModelId) -> Model:
     return model(state, state.model_name(model_id))
 
 

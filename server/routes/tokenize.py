@@ -6,14 +6,24 @@ from fastapi import APIRouter, Depends
 
 from engine.errors import RequestError
 from server.body import json_body
+from server.openapi import BODY_ERRORS, errors, takes
 from server.schemas.tokenize import DetokenizedText, DetokenizeRequest, TokenizeRequest, Tokens
 from server.state import State
 from server.translate.chat import conversation
 
-router = APIRouter()
+router = APIRouter(tags=["Tokens"])
 
 
-@router.post("/tokenize")
+@router.post(
+    "/tokenize",
+    summary="The token ids of a text or a conversation",
+    openapi_extra=takes(
+        TokenizeRequest,
+        text={"prompt": "Once upon a time"},
+        conversation={"messages": [{"role": "user", "content": "Who are you?"}]},
+    ),
+    responses=errors(*BODY_ERRORS),
+)
 async def tokenize(state: State, body: Annotated[TokenizeRequest, Depends(json_body(TokenizeRequest))]) -> Tokens:
     state.model_name(body.model)
     if body.messages is None:
@@ -24,7 +34,12 @@ async def tokenize(state: State, body: Annotated[TokenizeRequest, Depends(json_b
     return Tokens(tokens=tokens, count=len(tokens), max_model_len=state.max_model_len)
 
 
-@router.post("/detokenize")
+@router.post(
+    "/detokenize",
+    summary="The text of token ids",
+    openapi_extra=takes(DetokenizeRequest, tokens={"tokens": [72, 105]}),
+    responses=errors(*BODY_ERRORS),
+)
 async def detokenize(
     state: State, body: Annotated[DetokenizeRequest, Depends(json_body(DetokenizeRequest))]
 ) -> DetokenizedText:

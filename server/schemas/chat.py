@@ -3,13 +3,14 @@
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from engine.request import MAX_TOP_LOGPROBS
+from server.schemas.answer import AnswerModel, Finish
 from server.schemas.messages import Message
 from server.schemas.request import only
-from server.schemas.sampling import SamplingFields
+from server.schemas.sampling import MAX_COUNT, SamplingFields
 from server.schemas.structured import ResponseFormat
 from server.schemas.tools import MAX_TOOLS, FunctionDefinition, NamedToolChoice, Tool, ToolChoice
 from server.schemas.usage import Usage
@@ -21,23 +22,41 @@ class ChatRequest(SamplingFields):
     """`max_completion_tokens` goes before `max_tokens`; with neither, the answer may fill the context."""
 
     messages: list[Message] = Field(min_length=1)
-    max_completion_tokens: int | None = None
-    logprobs: bool = False
-    top_logprobs: int = Field(0, ge=0, le=MAX_TOP_LOGPROBS)
-    reasoning_effort: ReasoningEffort = "medium"
-    include_reasoning: bool = True
-    current_date: str | None = None
+    """The conversation so far."""
+    max_completion_tokens: int | None = Field(
+        default=None, examples=[256], json_schema_extra={"minimum": 1, "maximum": MAX_COUNT}
+    )
+    """The longest answer in tokens, reasoning included."""
+    logprobs: bool = Field(default=False, examples=[False])
+    """Reports the log-probability of each token of the content."""
+    top_logprobs: int = Field(default=0, ge=0, le=MAX_TOP_LOGPROBS, examples=[0])
+    """With `logprobs`: of so many of the likeliest tokens in its place, too."""
+    reasoning_effort: ReasoningEffort = Field(default="medium", examples=["low"])
+    """How long the model reasons before it answers."""
+    include_reasoning: bool = Field(default=True, examples=[True])
+    """Sends the reasoning, too."""
+    current_date: str | None = Field(default=None, examples=["2025-06-30"], json_schema_extra={"format": "date"})
+    """The date that the model is told, YYYY-MM-DD; today, if neither the request nor the server pins it."""
 
     tools: list[Tool] = Field(default_factory=list, max_length=MAX_TOOLS)
-    tool_choice: ToolChoice = "auto"
-    parallel_tool_calls: bool = True
-    response_format: ResponseFormat | None = None
+    """The functions that the model may call."""
+    tool_choice: ToolChoice = Field(default="auto", examples=["auto"])
+    """Whether it must: none shows it no function, required makes it call one, or name the one."""
+    parallel_tool_calls: bool = Field(default=True, examples=[True])
+    """Whether one answer may make several calls."""
+    response_format: ResponseFormat | None = Field(default=None, examples=[{"type": "json_object"}])
+    """What the final message must look like."""
 
-    best_of: Annotated[Any, only(1)] = None
-    functions: Annotated[Any, only([])] = None
-    function_call: Annotated[Any, only("none", "auto")] = None
-    modalities: Annotated[Any, only(["text"])] = None
-    verbosity: Annotated[Any, only("medium")] = None
+    best_of: Annotated[Any, only(1)] = Field(default=None, examples=[1])
+    """Not supported: refused unless 1."""
+    functions: Annotated[Any, only([])] = Field(default=None, examples=[[]])
+    """Not supported: refused unless empty; `tools` has its place."""
+    function_call: Annotated[Any, only("none", "auto")] = Field(default=None, examples=["none"])
+    """Not supported: refused unless it asks for nothing; `tool_choice` has its place."""
+    modalities: Annotated[Any, only(["text"])] = Field(default=None, examples=[["text"]])
+    """Not supported: refused unless it is text."""
+    verbosity: Annotated[Any, only("medium")] = Field(default=None, examples=["medium"])
+    """Not supported: refused unless medium."""
 
     @field_validator("current_date")
     @classmethod
@@ -85,104 +104,170 @@ class ChatRequest(SamplingFields):
         return [] if self.tool_choice == "none" else [tool.function for tool in self.tools]
 
 
-class TopLogprob(BaseModel):
-    token: str
-    logprob: float
-    bytes: list[int]
+class TopLogprob(AnswerModel):
+    """A token that might stand in a place."""
+
+    token: str = Field(examples=["Hi"])
+    """Its text; replacement characters for what is no UTF-8."""
+    logprob: float = Field(examples=[-0.25])
+    """Its log-probability."""
+    bytes: list[int] = Field(examples=[[72, 105]])
+    """Its bytes."""
 
 
 class TokenLogprob(TopLogprob):
+    """The token that does."""
+
     top_logprobs: list[TopLogprob]
+    """The likeliest tokens in its place."""
 
 
-class ChatLogprobs(BaseModel):
+class ChatLogprobs(AnswerModel):
     """One entry per token of the answer, none for its reasoning."""
 
     content: list[TokenLogprob]
-    refusal: None
+    """The tokens of the content."""
+    refusal: None = Field(examples=[None])
+    """Always null."""
 
 
-class CalledFunction(BaseModel):
-    """`arguments` is what the model wrote, which need not be JSON unless a grammar made it so."""
+class CalledFunction(AnswerModel):
+    """A function and what to call it with."""
 
-    name: str
-    arguments: str
+    name: str = Field(examples=["get_weather"])
+    """Which function."""
+    arguments: str = Field(examples=['{"city": "Paris"}'])
+    """What the model wrote, which need not be JSON unless a grammar made it so."""
 
 
-class ToolCall(BaseModel):
-    id: str
-    type: Literal["function"]
+class ToolCall(AnswerModel):
+    """A call for the client to make."""
+
+    id: str = Field(examples=["call_1"])
+    """Its name, unique, for the result to refer to."""
+    type: Literal["function"] = Field(examples=["function"])
+    """What is called."""
     function: CalledFunction
+    """The function and its arguments."""
 
 
-class ChatMessage(BaseModel):
-    """`reasoning_content` is `reasoning` by its other name. Only the fields that were set are sent."""
+class ChatMessage(AnswerModel):
+    """The answer. Only the fields that were set are sent."""
 
-    role: Literal["assistant"]
-    content: str | None
-    refusal: None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
+    role: Literal["assistant"] = Field(examples=["assistant"])
+    """Whose message it is."""
+    content: str | None = Field(examples=["I am a small model."])
+    """What it says; null if it says nothing."""
+    refusal: None = Field(examples=[None])
+    """Always null."""
+    reasoning: str | None = Field(default=None, examples=["They ask who I am."])
+    """The reasoning before it."""
+    reasoning_content: str | None = Field(default=None, examples=["They ask who I am."])
+    """`reasoning` by its other name."""
     tool_calls: list[ToolCall] | None = None
+    """The calls it makes."""
 
 
-class ChatChoice(BaseModel):
-    index: int
+class ChatChoice(AnswerModel):
+    """One answer."""
+
+    index: int = Field(examples=[0])
+    """Its number."""
     message: ChatMessage
+    """The answer itself."""
     logprobs: ChatLogprobs | None
-    finish_reason: str
-    stop_reason: str | int | None
+    """Log-probabilities, if asked for."""
+    finish_reason: Finish = Field(examples=["stop"])
+    """Why it ended: it was over or a stop was found, there was no more room, or it calls functions."""
+    stop_reason: str | int | None = Field(examples=[None])
+    """The stop string or token id that ended it, if one did."""
 
 
-class ChatCompletion(BaseModel):
-    id: str
-    object: Literal["chat.completion"]
-    created: int
-    model: str
-    system_fingerprint: str
+class ChatCompletion(AnswerModel):
+    """The whole answer to a request."""
+
+    id: str = Field(examples=["chatcmpl-5e0b6a1c"])
+    """Its name."""
+    object: Literal["chat.completion"] = Field(examples=["chat.completion"])
+    """The kind of this object."""
+    created: int = Field(examples=[1764000000])
+    """When the request came, in Unix seconds."""
+    model: str = Field(examples=["embedded"])
+    """The name it was asked under."""
+    system_fingerprint: str = Field(examples=["carousel-0.1.0-3f9a2c71"])
+    """Names the version of the engine and the weights."""
     choices: list[ChatChoice]
+    """The answers."""
     usage: Usage
+    """Token counts."""
 
 
-class CalledFunctionDelta(BaseModel):
-    name: str | None = None
-    arguments: str
+class CalledFunctionDelta(AnswerModel):
+    """The next piece of a function's call."""
+
+    name: str | None = Field(default=None, examples=["get_weather"])
+    """Which function; in a call's first piece only."""
+    arguments: str = Field(examples=['{"city":'])
+    """More of the arguments."""
 
 
-class ToolCallDelta(BaseModel):
+class ToolCallDelta(AnswerModel):
     """A call begins with its id, type and name; pieces of its arguments follow under the same index."""
 
-    index: int
-    id: str | None = None
-    type: Literal["function"] | None = None
+    index: int = Field(examples=[0])
+    """The call's number in the answer."""
+    id: str | None = Field(default=None, examples=["call_1"])
+    """The call's name, in its first piece only."""
+    type: Literal["function"] | None = Field(default=None, examples=["function"])
+    """What is called, in its first piece only."""
     function: CalledFunctionDelta
+    """The piece."""
 
 
-class ChatDelta(BaseModel):
-    """Only the fields that were set are sent."""
+class ChatDelta(AnswerModel):
+    """The next piece of an answer. Only the fields that were set are sent."""
 
-    role: Literal["assistant"] | None = None
-    content: str | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
+    role: Literal["assistant"] | None = Field(default=None, examples=["assistant"])
+    """Whose message it is; in the first piece only."""
+    content: str | None = Field(default=None, examples=["I am"])
+    """More of the content."""
+    reasoning: str | None = Field(default=None, examples=["They ask"])
+    """More of the reasoning."""
+    reasoning_content: str | None = Field(default=None, examples=["They ask"])
+    """`reasoning` by its other name."""
     tool_calls: list[ToolCallDelta] | None = None
+    """More of its calls."""
 
 
-class ChatChunkChoice(BaseModel):
-    index: int
+class ChatChunkChoice(AnswerModel):
+    """One answer's next piece."""
+
+    index: int = Field(examples=[0])
+    """The answer's number."""
     delta: ChatDelta
+    """The piece itself."""
     logprobs: ChatLogprobs | None
-    finish_reason: str | None
-    stop_reason: str | int | None = None
+    """Log-probabilities of the piece's tokens, if asked for."""
+    finish_reason: Finish | None = Field(examples=[None, "stop"])
+    """Why it ended; null before that."""
+    stop_reason: str | int | None = Field(default=None, examples=[None])
+    """The stop string or token id that ended it, if one did."""
 
 
-class ChatChunk(BaseModel):
-    """Only the fields that were set are sent."""
+class ChatChunk(AnswerModel):
+    """One event of a streamed answer. Only the fields that were set are sent."""
 
-    id: str
-    object: Literal["chat.completion.chunk"]
-    created: int
-    model: str
-    system_fingerprint: str
+    id: str = Field(examples=["chatcmpl-5e0b6a1c"])
+    """The answer's name, the same in all its chunks."""
+    object: Literal["chat.completion.chunk"] = Field(examples=["chat.completion.chunk"])
+    """The kind of this object."""
+    created: int = Field(examples=[1764000000])
+    """When the request came, in Unix seconds."""
+    model: str = Field(examples=["embedded"])
+    """The name it was asked under."""
+    system_fingerprint: str = Field(examples=["carousel-0.1.0-3f9a2c71"])
+    """Names the version of the engine and the weights."""
     choices: list[ChatChunkChoice]
+    """The pieces; none in a chunk that reports usage."""
     usage: Usage | None = None
+    """Token counts, if asked for."""

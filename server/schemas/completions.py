@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from engine.request import MAX_TOP_LOGPROBS
+from server.schemas.answer import AnswerModel, Finish
 from server.schemas.request import expects, only
 from server.schemas.sampling import MAX_CHOICES, SamplingFields
 from server.schemas.usage import Usage
@@ -22,11 +23,16 @@ Prompt = Annotated[
 class CompletionRequest(SamplingFields):
     """Of `best_of` candidates the `n` with the highest mean log-probability per token are the answer."""
 
-    prompt: Prompt
-    echo: bool = False
-    logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
-    best_of: int | None = Field(None, ge=1, le=MAX_CHOICES)
-    suffix: Annotated[Any, only("")] = None
+    prompt: Prompt = Field(examples=["Once upon a time", [12430, 5304], ["The cat", "One day"]])
+    """What to continue: a text, its token ids, or several of either. Special tokens in a text are text."""
+    echo: bool = Field(default=False, examples=[False])
+    """Puts the prompt before the answer; with `logprobs` it is scored, too."""
+    logprobs: int | None = Field(default=None, ge=0, le=MAX_TOP_LOGPROBS, examples=[3])
+    """Reports the log-probability of each token, and of so many of the likeliest ones in its place."""
+    best_of: int | None = Field(default=None, ge=1, le=MAX_CHOICES, examples=[1])
+    """How many candidates to make, of which the best `n` are the answer; not with `stream`."""
+    suffix: Annotated[Any, only("")] = Field(default=None, examples=[""])
+    """Not supported: refused unless empty."""
 
     @field_validator("best_of")
     @classmethod
@@ -45,30 +51,48 @@ class CompletionRequest(SamplingFields):
         return list(cast(list[str | list[int]], self.prompt))
 
 
-class CompletionLogprobs(BaseModel):
+class CompletionLogprobs(AnswerModel):
     """One entry per token. `text_offset` counts characters from the start of the choice's text."""
 
-    tokens: list[str]
-    token_logprobs: list[float | None]
-    top_logprobs: list[dict[str, float] | None]
-    text_offset: list[int]
+    tokens: list[str] = Field(examples=[["Hi", "!"]])
+    """The tokens' texts."""
+    token_logprobs: list[float | None] = Field(examples=[[-0.25, -1.5]])
+    """Their log-probabilities; null for the first token of a prompt."""
+    top_logprobs: list[dict[str, float] | None] = Field(examples=[[{"Hi": -0.25, "Yo": -2.5}, {"!": -1.5}]])
+    """The likeliest tokens in their places, by their texts."""
+    text_offset: list[int] = Field(examples=[[0, 2]])
+    """How many characters of the choice's text are before them."""
 
 
-class CompletionChoice(BaseModel):
-    index: int
-    text: str
+class CompletionChoice(AnswerModel):
+    """One answer to one prompt; in a stream the next piece of it."""
+
+    index: int = Field(examples=[0])
+    """Its number: the choices of the first prompt come first."""
+    text: str = Field(examples=[" there was a cat."])
+    """The text."""
     logprobs: CompletionLogprobs | None
-    finish_reason: str | None
-    stop_reason: str | int | None = None
+    """Log-probabilities, if asked for."""
+    finish_reason: Finish | None = Field(examples=["stop"])
+    """Why it ended: it was over or a stop was found, or there was no more room. Null before the end of a stream."""
+    stop_reason: str | int | None = Field(default=None, examples=["\n\n", None])
+    """The stop string or token id that ended it, if one did."""
 
 
-class Completion(BaseModel):
+class Completion(AnswerModel):
     """Only the fields that were set are sent."""
 
-    id: str
-    object: Literal["text_completion"]
-    created: int
-    model: str
-    system_fingerprint: str
+    id: str = Field(examples=["cmpl-5e0b6a1c"])
+    """The answer's name, the same in all its chunks."""
+    object: Literal["text_completion"] = Field(examples=["text_completion"])
+    """The kind of this object."""
+    created: int = Field(examples=[1764000000])
+    """When the request came, in Unix seconds."""
+    model: str = Field(examples=["embedded"])
+    """The name it was asked under."""
+    system_fingerprint: str = Field(examples=["carousel-0.1.0-3f9a2c71"])
+    """Names the version of the engine and the weights."""
     choices: list[CompletionChoice]
+    """The answers; none in a chunk that reports usage."""
     usage: Usage | None = None
+    """Token counts; in a stream only if asked for."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from server.schemas.request import RequestModel, only
@@ -28,32 +28,66 @@ def joined_text(content: Any) -> Any:
     return "".join(texts)
 
 
-Content = Annotated[str, BeforeValidator(joined_text)]
+TEXT_PART = {
+    "type": "object",
+    "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+    "required": ["type", "text"],
+}
+REFUSAL_PART = {
+    "type": "object",
+    "properties": {"type": {"const": "refusal"}, "refusal": {"type": "string"}},
+    "required": ["type", "refusal"],
+}
+Content = Annotated[
+    str,
+    BeforeValidator(joined_text),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"anyOf": [TEXT_PART, REFUSAL_PART]}}]}),
+]
 
 
 class FunctionCall(RequestModel):
-    name: str
-    arguments: str
+    """A function and what it was called with."""
+
+    name: str = Field(examples=["get_weather"])
+    """Which function."""
+    arguments: str = Field(examples=['{"city": "Paris"}'])
+    """The arguments, as JSON text."""
 
 
-class ToolCall(RequestModel):
-    id: str
-    type: Literal["function"] = "function"
+class PastToolCall(RequestModel):
+    """A call that an earlier answer made."""
+
+    id: str = Field(examples=["call_1"])
+    """The name that its result refers to."""
+    type: Literal["function"] = Field(default="function", examples=["function"])
+    """What is called."""
     function: FunctionCall
+    """The function and its arguments."""
 
 
 class Message(RequestModel):
-    """One message of any role; `reasoning` and `reasoning_content` are the same thing by two names."""
+    """One message of any role."""
 
-    role: Role
-    content: Content | None = None
-    name: str | None = None
-    reasoning: Content | None = None
-    reasoning_content: Content | None = None
-    tool_calls: list[ToolCall] | None = None
-    tool_call_id: str | None = None
-    refusal: str | None = None
-    annotations: Annotated[Any, only([])] = None
+    role: Role = Field(examples=["user"])
+    """Who says it."""
+    content: Content | None = Field(default=None, examples=["Who are you?", [{"type": "text", "text": "Who are you?"}]])
+    """What is said: a text, or parts of text. Only an assistant's message may be without."""
+    name: str | None = Field(default=None, examples=["Anna"])
+    """Who of that role it is."""
+    reasoning: Content | None = Field(default=None, examples=["They greet me."])
+    """An earlier answer's reasoning. It is shown to the model while no final answer has followed it."""
+    reasoning_content: Content | None = Field(default=None, examples=["They greet me."])
+    """`reasoning` by its other name."""
+    tool_calls: list[PastToolCall] | None = Field(
+        default=None, examples=[[{"id": "call_1", "function": {"name": "get_weather", "arguments": "{}"}}]]
+    )
+    """The calls that an earlier answer made."""
+    tool_call_id: str | None = Field(default=None, examples=["call_1"])
+    """Of a tool's message: the call that it is the result of."""
+    refusal: str | None = Field(default=None, examples=[None])
+    """An earlier answer's refusal."""
+    annotations: Annotated[Any, only([])] = Field(default=None, examples=[[]])
+    """Not supported: refused unless empty."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "Message":

@@ -1,16 +1,30 @@
 """What all request bodies share: strict types, null as absent, and refusing what is not supported."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, WrapValidator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    WithJsonSchema,
+    WrapValidator,
+    model_validator,
+)
 from pydantic import ValidationError as SchemaError
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+ABOUT = ("title", "description", "examples", "default")
+"""What a JSON schema says of a property beside which values it takes."""
 
 
 class RequestModel(BaseModel):
     """Strings are not numbers, `true` is not 1, a null is as if absent, an unknown field is refused."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", allow_inf_nan=False, frozen=True, use_attribute_docstrings=True
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -18,6 +32,33 @@ class RequestModel(BaseModel):
         if not isinstance(content, dict):
             return content
         return {name: value for name, value in content.items() if value is not None}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Says of nulls what `_drop_nulls` does."""
+        reference = handler(core_schema)
+        schema = handler.resolve_ref_schema(reference)
+        required = schema.get("required", [])
+        schema["properties"] = {
+            name: value if name in required else nullable(value) for name, value in schema["properties"].items()
+        }
+        schema["additionalProperties"] = {"type": "null"}
+        return reference
+
+
+def nullable(schema: JsonSchemaValue) -> JsonSchemaValue:
+    """A property's schema that takes null, too.
+
+    >>> nullable({"type": "string", "description": "Who."})
+    {'anyOf': [{'type': 'string'}, {'type': 'null'}], 'description': 'Who.'}
+    """
+    null = {"type": "null"}
+    if null in schema.get("anyOf", ()):
+        return schema
+    about = {key: value for key, value in schema.items() if key in ABOUT and value is not None}
+    values = {key: value for key, value in schema.items() if key not in ABOUT}
+    branches = values["anyOf"] if values.keys() == {"anyOf"} else [values]
+    return {"anyOf": [*branches, null], **about}
 
 
 def expects(what: str) -> WrapValidator:
@@ -40,4 +81,4 @@ def only(*neutral: Any) -> WrapValidator:
             return value
         raise PydanticCustomError("extra_forbidden", "not supported")
 
-    return WrapValidator(check)
+    return WrapValidator(check, json_schema_input_type=Annotated[Any, WithJsonSchema({"enum": list(neutral)})])

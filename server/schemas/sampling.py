@@ -2,14 +2,17 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from engine.request import MAX_LOGIT_BIAS, MAX_STOP_LENGTH, MAX_STOP_STRINGS
 from server.schemas.request import RequestModel, expects
 from server.schemas.structured import StructuredOutputs
 
 MAX_CHOICES = 16
 MAX_PRIORITY = 2**31 - 1
+MAX_COUNT = 2**31 - 1
+STOP_STRING: dict[str, JsonValue] = {"type": "string", "minLength": 1, "maxLength": MAX_STOP_LENGTH}
 
 Stop = Annotated[str | list[str], expects("a string or a list of strings")]
 
@@ -17,44 +20,97 @@ Stop = Annotated[str | list[str], expects("a string or a list of strings")]
 class StreamOptions(RequestModel):
     """`continuous_usage_stats` puts the counts so far on every chunk; it needs `include_usage`."""
 
-    include_usage: bool = False
-    continuous_usage_stats: bool = False
-    include_obfuscation: bool = False
+    include_usage: bool = Field(default=False, examples=[True])
+    """A last chunk, of no choices, reports usage."""
+    continuous_usage_stats: bool = Field(default=False, examples=[False])
+    """Every chunk reports the usage so far; needs `include_usage`."""
+    include_obfuscation: bool = Field(default=False, examples=[False])
+    """Changes nothing here."""
 
 
 class SamplingFields(RequestModel):
-    """Ranges are checked where `engine.request.SamplingParams` is made, unless a field has them here."""
+    """Ranges are checked where `engine.request.SamplingParams` is made, and only told of here, unless a field has
+    them itself.
+    """
 
-    model: str | None = None
-    max_tokens: int | None = None
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
-    n: int = Field(1, ge=1, le=MAX_CHOICES)
-    seed: int | None = None
-    stop: Stop = Field(default_factory=list)
-    stop_token_ids: list[int] = Field(default_factory=list)
-    ignore_eos: bool = False
-    min_tokens: int = 0
-    logit_bias: dict[str, float] = Field(default_factory=dict)
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    repetition_penalty: float = 1.0
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    priority: int = Field(0, ge=-MAX_PRIORITY, le=MAX_PRIORITY)
-    structured_outputs: StructuredOutputs | None = None
+    model: str | None = Field(default=None, examples=["embedded"])
+    """A name of the model served; the first one, if not given."""
+    max_tokens: int | None = Field(default=None, examples=[64], json_schema_extra={"minimum": 0, "maximum": MAX_COUNT})
+    """The longest answer in tokens, reasoning included. A completion's default is 16, a chat may fill the context."""
+    temperature: float = Field(default=1.0, examples=[0.7], json_schema_extra={"minimum": 0, "maximum": 2})
+    """Divides the logits; 0 always takes the likeliest token."""
+    top_p: float = Field(default=1.0, examples=[0.95], json_schema_extra={"exclusiveMinimum": 0, "maximum": 1})
+    """Draws from the likeliest tokens that together have this probability."""
+    top_k: int = Field(default=0, examples=[50], json_schema_extra={"minimum": -1, "maximum": MAX_COUNT})
+    """Draws from so many of the likeliest tokens; 0 and -1: from all."""
+    min_p: float = Field(default=0.0, examples=[0.05], json_schema_extra={"minimum": 0, "maximum": 1})
+    """Draws from tokens at least this probable, relative to the likeliest one."""
+    n: int = Field(default=1, ge=1, le=MAX_CHOICES, examples=[1])
+    """How many answers to give to each prompt."""
+    seed: int | None = Field(default=None, examples=[7], json_schema_extra={"minimum": -(2**63), "maximum": 2**64 - 1})
+    """Makes an answer repeatable; the choices of a prompt have seeds of their own, made from it."""
+    stop: Stop = Field(
+        default_factory=list,
+        examples=["\n\n", ["END", "Q:"]],
+        json_schema_extra={
+            "anyOf": [STOP_STRING, {"type": "array", "items": STOP_STRING, "maxItems": MAX_STOP_STRINGS}]
+        },
+    )
+    """Ends the answer before any of these strings. In a chat the reasoning is not searched for them."""
+    stop_token_ids: list[int] = Field(
+        default_factory=list,
+        examples=[[200002]],
+        json_schema_extra={"items": {"type": "integer", "minimum": 0}, "maxItems": MAX_LOGIT_BIAS},
+    )
+    """Ends the answer at any of these tokens."""
+    ignore_eos: bool = Field(default=False, examples=[False])
+    """Goes on where the model would end; for measuring."""
+    min_tokens: int = Field(default=0, examples=[0], json_schema_extra={"minimum": 0, "maximum": MAX_COUNT})
+    """Nothing ends the answer before so many tokens but `max_tokens` and `stop`."""
+    logit_bias: dict[str, float] = Field(
+        default_factory=dict,
+        examples=[{"1734": -100}],
+        json_schema_extra={
+            "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
+            "propertyNames": {"pattern": "^[0-9]{1,20}$"},
+            "maxProperties": MAX_LOGIT_BIAS,
+        },
+    )
+    """Added to the logits of tokens, by their ids; -100 bans a token."""
+    presence_penalty: float = Field(default=0.0, examples=[0.5], json_schema_extra={"minimum": -2, "maximum": 2})
+    """Taken off the logit of each token that is in the answer already."""
+    frequency_penalty: float = Field(default=0.0, examples=[0.5], json_schema_extra={"minimum": -2, "maximum": 2})
+    """Taken off a token's logit as many times as it is in the answer already."""
+    repetition_penalty: float = Field(
+        default=1.0, examples=[1.1], json_schema_extra={"exclusiveMinimum": 0, "maximum": 10}
+    )
+    """Divides the logits (multiplies the negative ones) of tokens in the prompt or the answer."""
+    stream: bool = Field(default=False, examples=[False])
+    """Sends the answer as it is made, as server-sent events."""
+    stream_options: StreamOptions | None = Field(default=None, examples=[None])
+    """What a stream reports beside the answer; needs `stream`."""
+    priority: int = Field(default=0, ge=-MAX_PRIORITY, le=MAX_PRIORITY, examples=[0])
+    """A lower number is served earlier."""
+    structured_outputs: StructuredOutputs | None = Field(default=None, examples=[{"choice": ["yes", "no"]}])
+    """What the answer must look like; of a chat's answer the final message."""
 
     # These change no answer here.
-    user: str | None = None
-    metadata: dict[str, Any] | None = None
-    store: bool | None = None
-    service_tier: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    prompt_cache_retention: str | None = None
-    cache_salt: str | None = None
+    user: str | None = Field(default=None, examples=["user-1"])
+    """Changes nothing here."""
+    metadata: dict[str, Any] | None = Field(default=None, examples=[{"purpose": "test"}])
+    """Changes nothing here."""
+    store: bool | None = Field(default=None, examples=[False])
+    """Changes nothing here: no answer is kept."""
+    service_tier: str | None = Field(default=None, examples=["auto"])
+    """Changes nothing here."""
+    safety_identifier: str | None = Field(default=None, examples=["user-1"])
+    """Changes nothing here."""
+    prompt_cache_key: str | None = Field(default=None, examples=["session-1"])
+    """Changes nothing here."""
+    prompt_cache_retention: str | None = Field(default=None, examples=["24h"])
+    """Changes nothing here."""
+    cache_salt: str | None = Field(default=None, examples=["tenant-1"])
+    """Changes nothing here."""
 
     @field_validator("stream_options")
     @classmethod

@@ -3,12 +3,14 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from engine.prompt.grammar import ANY_OBJECT
 from server.schemas.request import RequestModel
 from server.schemas.tools import Name
+
+OBJECT_OR_TEXT = {"anyOf": [{"type": "object"}, {"type": "string"}]}
 
 
 def parsed(schema: Any) -> Any:
@@ -22,15 +24,27 @@ def parsed(schema: Any) -> Any:
 class JsonSchema(RequestModel):
     """Unless `strict`, keywords that no grammar can express are overlooked, not refused."""
 
-    name: Name
-    description: str | None = None
-    body: dict[str, Any] = Field(default_factory=lambda: dict(ANY_OBJECT), alias="schema")
-    strict: bool = False
+    name: Name = Field(examples=["city"])
+    """What the model is told it is called."""
+    description: str | None = Field(default=None, examples=["A city and its country."])
+    """What the model is told it is for."""
+    body: dict[str, Any] = Field(
+        default_factory=lambda: dict(ANY_OBJECT),
+        alias="schema",
+        examples=[{"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}],
+    )
+    """The JSON schema; any object, if not given."""
+    strict: bool = Field(default=False, examples=[True])
+    """Refuses a schema that cannot be followed to the letter."""
 
 
 class ResponseFormat(RequestModel):
-    type: Literal["text", "json_object", "json_schema"]
+    """OpenAI's way to ask for JSON."""
+
+    type: Literal["text", "json_object", "json_schema"] = Field(examples=["json_object"])
+    """Any text, any JSON object, or what follows `json_schema`."""
     json_schema: JsonSchema | None = None
+    """The schema; goes with type json_schema."""
 
     @model_validator(mode="after")
     def _has_its_schema(self) -> "ResponseFormat":
@@ -42,11 +56,18 @@ class ResponseFormat(RequestModel):
 class StructuredOutputs(RequestModel):
     """Exactly one of them. `regex` is in the syntax of Rust's `regex` crate, `grammar` in llguidance's Lark."""
 
-    json_schema: Annotated[dict[str, Any], BeforeValidator(parsed)] | None = Field(None, alias="json")
-    json_object: Literal[True] | None = None
-    regex: str | None = None
-    choice: list[str] | None = Field(None, min_length=1)
-    grammar: str | None = None
+    json_schema: Annotated[dict[str, Any], BeforeValidator(parsed), WithJsonSchema(OBJECT_OR_TEXT)] | None = Field(
+        default=None, alias="json", examples=[{"type": "object", "properties": {"name": {"type": "string"}}}]
+    )
+    """A JSON schema, as an object or as text."""
+    json_object: Literal[True] | None = Field(default=None, examples=[True])
+    """Any JSON object."""
+    regex: str | None = Field(default=None, examples=["[0-9]{4}-[0-9]{2}-[0-9]{2}"])
+    """A regular expression for the whole answer."""
+    choice: list[str] | None = Field(default=None, min_length=1, examples=[["yes", "no"]])
+    """One of these texts."""
+    grammar: str | None = Field(default=None, examples=['start: "yes" | "no"'])
+    """A Lark grammar."""
 
     @model_validator(mode="after")
     def _is_one(self) -> "StructuredOutputs":

@@ -1,8 +1,9 @@
 """`/tokenize` and `/detokenize`."""
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from server.schemas.answer import AnswerModel
 from server.schemas.messages import Message
 from server.schemas.request import RequestModel
 
@@ -10,9 +11,12 @@ from server.schemas.request import RequestModel
 class TokenizeRequest(RequestModel):
     """A text, or a conversation as the chat endpoint would render it."""
 
-    model: str | None = None
-    prompt: str | None = None
-    messages: list[Message] | None = Field(None, min_length=1)
+    model: str | None = Field(default=None, examples=["embedded"])
+    """A name of the model served."""
+    prompt: str | None = Field(default=None, examples=["Once upon a time"])
+    """The text; special tokens in it are text."""
+    messages: list[Message] | None = Field(default=None, min_length=1, examples=[None])
+    """The conversation."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "TokenizeRequest":
@@ -21,16 +25,28 @@ class TokenizeRequest(RequestModel):
         return self
 
 
-class Tokens(BaseModel):
-    tokens: list[int]
-    count: int
-    max_model_len: int | None
+class Tokens(AnswerModel):
+    """The token ids of a text."""
+
+    tokens: list[int] = Field(examples=[[12430, 5304, 261, 1058]])
+    """The ids, in order."""
+    count: int = Field(examples=[4])
+    """How many there are."""
+    max_model_len: int | None = Field(examples=[131072, None])
+    """The longest context in tokens; null until the engine is ready."""
 
 
 class DetokenizeRequest(RequestModel):
-    model: str | None = None
-    tokens: list[int]
+    """Token ids to be made text."""
+
+    model: str | None = Field(default=None, examples=["embedded"])
+    """A name of the model served."""
+    tokens: list[int] = Field(examples=[[12430, 5304, 261, 1058]])
+    """The ids, in order."""
 
 
-class DetokenizedText(BaseModel):
-    prompt: str
+class DetokenizedText(AnswerModel):
+    """The text of token ids."""
+
+    prompt: str = Field(examples=["Once upon a time"])
+    """The text; bytes that are no UTF-8 are replacement characters."""

@@ -17,10 +17,17 @@ class FunctionDefinition(RequestModel):
     arguments always follow it.
     """
 
-    name: Name
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool = False
+    name: Name = Field(examples=["get_weather"])
+    """What the model calls it."""
+    description: str | None = Field(default=None, examples=["The weather in a city, now."])
+    """What it does, and when to call it."""
+    parameters: dict[str, Any] | None = Field(
+        default=None,
+        examples=[{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}],
+    )
+    """The JSON schema of its arguments, an object."""
+    strict: bool = Field(default=False, examples=[True])
+    """Calls follow the schema, whatever the model would write."""
 
     @field_validator("parameters")
     @classmethod
@@ -31,19 +38,28 @@ class FunctionDefinition(RequestModel):
 
 
 class Tool(RequestModel):
-    type: Literal["function"]
+    """Something the model may call."""
+
+    type: Literal["function"] = Field(examples=["function"])
+    """What it is."""
     function: FunctionDefinition
+    """The function."""
 
 
 class NamedFunction(RequestModel):
-    name: Name
+    """A function by its name."""
+
+    name: Name = Field(examples=["get_weather"])
+    """One of the request's functions."""
 
 
 class NamedToolChoice(RequestModel):
     """This function must be called."""
 
-    type: Literal["function"]
+    type: Literal["function"] = Field(examples=["function"])
+    """What must be called."""
     function: NamedFunction
+    """Which one."""
 
 
 ToolChoice = Annotated[

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from engine.errors import GenerationError
 from engine.prompt.stop_strings import StopStrings
 from engine.request import FinishReason, Request, TokenEvent, TokenLogprob
+from server.schemas.answer import Finish
 from server.translate.readers import Call, Part, Reader, Span
 
 
@@ -43,7 +44,7 @@ class Assembler:
         self.index = index
         self.completion_tokens = 0
         self.reasoning_tokens = 0
-        self.finish_reason: str | None = None
+        self.finish_reason: Finish | None = None
         self.stop_reason: str | int | None = None
         self._sampling = request.sampling
         self._reader = reader

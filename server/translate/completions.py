@@ -23,7 +23,8 @@ from server.translate.requests import engine_requests
 class CompletionAnswer:
     """One answer: `requests` go to the engine, whose events then become a `stream` or are `collect`ed.
 
-    `prompts` are the body's prompts as token ids, `grammar` is what each answer follows. Raises RequestError for a value out of range.
+    `prompts` are the body's prompts as token ids, `grammar` is what each answer follows. Raises RequestError for a
+    value out of range.
     """
 
     def __init__(

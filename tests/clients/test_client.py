@@ -2,13 +2,16 @@
 
 import asyncio
 import gc
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
 from clients.client import AsyncCarousel, Carousel
+from clients.collect import collect
 from clients.errors import (
     AuthenticationError,
     BadRequestError,
@@ -16,8 +19,12 @@ from clients.errors import (
     ConnectionFailedError,
     NotFoundError,
     ServerFailedError,
+    TimedOutError,
+    UnreachableError,
 )
-from clients.results import Delta, Model
+from clients.results import Delta, Model, Readiness
+from clients.retries import NO_RETRIES
+from clients.tool_schema import definition
 from engine.streams import EngineStatus
 from tests.server.scripted_engine import Script, ScriptedEngine
 
@@ -31,7 +38,7 @@ TURN = "<|channel|>analysis<|message|>Think.<|end|><|start|>assistant<|channel|>
 async def call(request: pytest.FixtureRequest, url: str) -> AsyncIterator[Calls]:
     """Calls a method by name, on either client; a stream is read to its end."""
     if request.param == "sync":
-        with Carousel(url) as client:
+        with Carousel(url, retries=NO_RETRIES) as client:
 
             def blocking(name: str, *args: Any, **options: Any) -> Any:
                 result = getattr(client, name)(*args, **options)
@@ -42,7 +49,7 @@ async def call(request: pytest.FixtureRequest, url: str) -> AsyncIterator[Calls]
 
             yield in_thread
     else:
-        async with AsyncCarousel(url) as client:
+        async with AsyncCarousel(url, retries=NO_RETRIES) as client:
 
             async def directly(name: str, *args: Any, **options: Any) -> Any:
                 result = getattr(client, name)(*args, **options)
@@ -114,11 +121,92 @@ async def test_a_failure_underway(call: Calls, engine: ScriptedEngine, say: Say,
 
 
 async def test_nobody_there() -> None:
-    with Carousel("http://127.0.0.1:1") as client, pytest.raises(ConnectionFailedError, match="no server"):
+    with (
+        Carousel("http://127.0.0.1:1", retries=NO_RETRIES) as client,
+        pytest.raises(UnreachableError, match="no server"),
+    ):
         client.models()
-    async with AsyncCarousel("http://127.0.0.1:1") as other:
-        with pytest.raises(ConnectionFailedError, match="no server"):
+    async with AsyncCarousel("http://127.0.0.1:1", retries=NO_RETRIES) as other:
+        with pytest.raises(UnreachableError, match="no server"):
             await other.chat(HI)
+    with pytest.raises(ConnectionFailedError, match="port"):
+        Carousel("http://127.0.0.1:none")
+
+
+@pytest.mark.parametrize("name", ["complete", "stream_complete"])
+async def test_timeouts(url: str, engine: ScriptedEngine, say: Say, name: str) -> None:
+    engine.play = lambda request: say("a", hangs=True)
+    with Carousel(url, timeout=0.2) as client, pytest.raises(TimedOutError, match="too long"):
+        await asyncio.to_thread(
+            lambda: [getattr(client, name)("hi")] if name == "complete" else list(client.stream_complete("hi"))
+        )
+    async with AsyncCarousel(url, timeout=0.2) as other:
+        with pytest.raises(TimedOutError):
+            _ = await other.complete("hi") if name == "complete" else [one async for one in other.stream_complete("hi")]
+
+
+async def test_about_the_server(call: Calls, engine: ScriptedEngine) -> None:
+    await call("health")
+    assert await call("ready") == Readiness(status="ready", progress=1.0)
+    engine.phase = EngineStatus("loading", 0.25)
+    loading = await call("ready")
+    assert (loading.ready, loading.progress) == (False, 0.25)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", await call("version"))
+
+
+async def test_tokens(call: Calls) -> None:
+    assert await call("tokenize", "hi 😀") == list("hi 😀".encode())
+    assert await call("detokenize", list("hi 😀".encode())) == "hi 😀"
+    assert len(await call("tokenize", HI)) > len(await call("tokenize", "hi"))
+
+
+async def test_a_stream_put_together_is_the_whole_answer(call: Calls, engine: ScriptedEngine, say: Say) -> None:
+    engine.play = lambda request: say(TURN + "<|return|>")
+    asked = {"n": 2, "logprobs": True, "top_logprobs": 1}
+    whole, streamed = await call("chat", HI, **asked), collect(await call("stream_chat", HI, **asked))
+    assert replace(streamed, id=whole.id) == whole
+    whole, streamed = await call("complete", "hi", logprobs=1), collect(await call("stream_complete", "hi", logprobs=1))
+    assert replace(streamed, id=whole.id) == whole
+
+
+def calls(text: str, *, city: str) -> str:
+    return (
+        f"<|channel|>analysis<|message|>{text}<|end|><|start|>assistant to=functions.weather<|channel|>commentary json"
+        f'<|message|>{{"city": "{city}"}}<|call|>'
+    )
+
+
+def weather(city: str) -> str:
+    """The weather now."""
+    return f"rain in {city}"
+
+
+async def test_run_tools(call: Calls, engine: ScriptedEngine, say: Say) -> None:
+    turns = iter([calls("Look.", city="Paris"), "<|channel|>final<|message|>Wet.<|return|>"])
+    engine.play = lambda request: say(next(turns))
+    run = await call("run_tools", HI, {"weather": weather}, temperature=0.0, tool_choice="auto")
+    assert run.answer.text == "Wet."
+    asked, called, result, answered = run.messages
+    assert (asked, answered) == (HI[0], {"role": "assistant", "content": "Wet."})
+    assert called["reasoning"] == "Look."
+    (tool_call,) = called["tool_calls"]
+    assert tool_call["function"] == {"name": "weather", "arguments": '{"city": "Paris"}'}
+    assert result == {"role": "tool", "tool_call_id": tool_call["id"], "content": "rain in Paris"}
+    prompt = bytes(token for token in engine.submitted[-1].prompt_token_ids if token < 256).decode()
+    assert "The weather now." in prompt
+    assert "rain in Paris" in prompt
+
+
+async def test_streamed_tool_calls(call: Calls, engine: ScriptedEngine, say: Say) -> None:
+    engine.play = lambda request: say(calls("Look.", city="Paris"))
+    tools = [definition("weather", weather)]
+    whole, streamed = await call("chat", HI, tools=tools), collect(await call("stream_chat", HI, tools=tools))
+    assert whole.choices[0].finish_reason == "tool_calls"
+    (one,), (other,) = whole.tool_calls, streamed.tool_calls
+    assert (one.name, one.arguments) == ("weather", '{"city": "Paris"}') == (other.name, other.arguments)
+    assert (whole.reasoning, streamed.reasoning) == ("Look.", "Look.")
+    assert one.id
+    assert other.id
 
 
 @pytest.mark.parametrize("how", ["close", "drop"])
@@ -141,7 +229,11 @@ async def test_a_stream_let_go_of_ends_the_request(
     async with AsyncCarousel(url) as client:
         stream = client.stream_complete("hi")
         assert (await anext(stream)).text == "w"
-        await stream.aclose()
+        if how == "close":
+            await stream.aclose()
+        else:
+            del stream
+            gc.collect()
         await eventually(lambda: engine.running == 0)
     assert len(engine.aborted) == 2
 
@@ -158,6 +250,8 @@ def answering(status: int, content: bytes, **headers: str) -> httpx.MockTranspor
         (400, b"[]", BadRequestError),
         (404, b'{"error": "text"}', NotFoundError),
         (200, b"<html>", ServerFailedError),
+        (200, b"{}", ServerFailedError),
+        (200, b"[]", ServerFailedError),
     ],
 )
 def test_answers_of_other_servers(status: int, content: bytes, error: type[Exception]) -> None:
@@ -172,6 +266,13 @@ def test_a_stream_that_breaks_off() -> None:
         assert next(stream).text == "a"
         with pytest.raises(ConnectionFailedError, match="broke off"):
             next(stream)
+
+
+@pytest.mark.parametrize("piece", ["{", "[]", "{}", '{"choices": [{}]}', "null"])
+def test_a_stream_that_is_not_understood(piece: str) -> None:
+    transport = answering(200, f"data: {piece}\n\n".encode())
+    with Carousel(transport=transport) as client, pytest.raises(ServerFailedError, match="not understood"):
+        next(client.stream_complete("hi"))
 
 
 def test_the_key_is_sent() -> None:

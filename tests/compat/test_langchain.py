@@ -1,35 +1,51 @@
 """LangChain's ChatOpenAI: answers, streams, tools, structured output."""
 
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import httpx
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
 pytestmark = pytest.mark.filterwarnings("default")
+
+
+Name = Annotated[str, Field(max_length=20)]
+"""Short, so that a small model that has lost its way still ends."""
 
 
 class City(BaseModel):
     """A place."""
 
-    name: str
-    inhabitants: int
+    name: Name
+    inhabitants: Annotated[int, Field(ge=0, le=99_999_999)]
 
 
 @tool
-def weather(city: str) -> str:
+def weather(city: Name) -> str:
     """Tells the weather in a city."""
     return f"It is sunny in {city}."
 
 
 @pytest.fixture
-def chat(base_url: str) -> ChatOpenAI:
-    return ChatOpenAI(
-        base_url=base_url, api_key=SecretStr("none"), model="embedded", temperature=0, max_completion_tokens=200
-    )
+async def chat(base_url: str) -> AsyncIterator[ChatOpenAI]:
+    with httpx.Client() as client:
+        async with httpx.AsyncClient() as async_client:
+            yield ChatOpenAI(
+                base_url=base_url,
+                api_key=SecretStr("none"),
+                model="embedded",
+                temperature=0,
+                max_completion_tokens=200,
+                http_client=client,
+                http_async_client=async_client,
+            )
 
 
-def test_an_answer_and_its_stream_are_the_same(chat: ChatOpenAI) -> None:
+async def test_an_answer_and_its_stream_are_the_same(chat: ChatOpenAI) -> None:
     messages = [("system", "You are kind."), ("human", "Hello!")]
     whole = chat.invoke(messages)
     streamed = "".join(chunk.text for chunk in chat.stream(messages))
@@ -46,14 +62,14 @@ async def test_answers_come_asynchronously_and_in_batches(chat: ChatOpenAI) -> N
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_structured_output_is_an_object_of_the_class(chat: ChatOpenAI, method: str) -> None:
-    city = chat.with_structured_output(City, method=method).invoke("Tell me about Paris.")  # type: ignore[arg-type]
+async def test_structured_output_is_an_object_of_the_class(chat: ChatOpenAI, method: str) -> None:
+    city = chat.with_structured_output(City, method=method, strict=True).invoke("Tell me about Paris.")  # type: ignore[arg-type]
     assert isinstance(city, City)
 
 
-def test_a_forced_call_and_its_result(chat: ChatOpenAI) -> None:
+async def test_a_forced_call_and_its_result(chat: ChatOpenAI) -> None:
     question = HumanMessage("What is the weather in Paris?")
-    forced = chat.bind_tools([weather], tool_choice="weather")
+    forced = chat.bind_tools([weather], tool_choice="weather", strict=True)
     asked = forced.invoke([question])
     assert isinstance(asked, AIMessage)
     (call,) = asked.tool_calls

@@ -1,24 +1,30 @@
 """The OpenAI Agents SDK: an agent that must call its tool, gets the result and answers."""
 
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
 
 import pytest
 from agents import Agent, ModelSettings, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
 from openai import AsyncOpenAI
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 pytestmark = pytest.mark.filterwarnings("default")
 
 
+Name = Annotated[str, Field(max_length=20)]
+"""Short, so that a small model that has lost its way still ends."""
+
+
 class City(BaseModel):
-    name: str
-    inhabitants: int
+    name: Name
+    inhabitants: Annotated[int, Field(ge=0, le=99_999_999)]
 
 
 @pytest.fixture
-def model(base_url: str) -> OpenAIChatCompletionsModel:
+async def model(base_url: str) -> AsyncIterator[OpenAIChatCompletionsModel]:
     set_tracing_disabled(True)
-    return OpenAIChatCompletionsModel("embedded", AsyncOpenAI(base_url=base_url, api_key="none"))
+    async with AsyncOpenAI(base_url=base_url, api_key="none") as client:
+        yield OpenAIChatCompletionsModel("embedded", client)
 
 
 def settings(**choices: Any) -> ModelSettings:
@@ -29,7 +35,7 @@ async def test_an_agent_calls_its_tool_and_answers(model: OpenAIChatCompletionsM
     asked: list[tuple[str, int]] = []
 
     @function_tool
-    def forecast(city: str, days: int) -> str:
+    def forecast(city: Name, days: Annotated[int, Field(ge=1, le=14)]) -> str:
         """The weather of the next days."""
         asked.append((city, days))
         return "Sunny."

@@ -205,6 +205,24 @@ def test_a_full_context_still_gets_its_token() -> None:
     assert events[-1].finish_reason is FinishReason.LENGTH
 
 
+@pytest.mark.parametrize("style", [SamplingParams(temperature=0), SamplingParams(seed=3, logprobs=2)])
+def test_numbers_that_are_not_finite_cost_their_own_request_alone(
+    style: SamplingParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = build_engine(checkpoint(), max_num_seqs=16)
+    good = requests(4)
+    bad = Request(id="bad", prompt_token_ids=(99,) * 9, sampling=replace(style, max_tokens=20, logit_bias={5: 1.0}))
+    embedding = engine.runner.model.embedding.clone()
+    embedding[99] = torch.nan
+    monkeypatch.setattr(engine.runner.model, "embedding", embedding)
+    events = run(engine, [*good[:2], bad, *good[2:]])
+    (ended,) = events.pop("bad")
+    assert ended.finish_reason is FinishReason.ERROR
+    assert "not finite" in (ended.error or "")
+    assert_same(events)
+    assert tokens(run(engine, [good[3]])["r3"]) == tokens(undisturbed()["r3"])
+
+
 def test_what_cannot_be_served_is_refused_and_leaves_nothing() -> None:
     engine = build_engine(checkpoint(), max_model_len=64)
     for bad, message in (

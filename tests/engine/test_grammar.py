@@ -10,7 +10,7 @@ import torch
 from engine.checkpoint.config_json import read_model_config
 from engine.checkpoint.hub import resolve_model
 from engine.engine import Engine
-from engine.errors import RequestError
+from engine.errors import ConfigError, RequestError
 from engine.grammar import GrammarCompiler
 from engine.prompt.tokenizer import Tokenizer
 from engine.request import FinishReason, Request, SamplingParams
@@ -103,8 +103,14 @@ def test_special_tokens_come_where_the_grammar_has_them_and_nowhere_else(engine:
 
 @pytest.mark.parametrize(
     "grammar",
-    ["start: nowhere", "start: (", 'start: %json {"type": "nope"}', "start: /[/", "start: /a(b/", "other: /a/"],
-)
+    [
+        "start: nowhere", "start: (", 'start: %json {"type": "nope"}', "start: /[/", "start: /a(b/", "other: /a/",
+        "start: /((a{1000}){1000}){1000}/",
+        'start: a{1000000000}\na: "x"',
+        f"start: %json {json.dumps({'properties': {f'p{i}': {} for i in range(9000)}})}",
+        "start: /" + "(" * 9000 + ")" * 9000 + "/",
+    ],
+)  # fmt: skip
 def test_a_malformed_grammar_is_refused(engine: Engine, grammar: str) -> None:
     with pytest.raises(RequestError) as raised:
         engine.add(request("a", grammar))
@@ -121,8 +127,10 @@ def test_the_mask_is_one_bit_a_token() -> None:
 
 
 def test_a_grammar_without_a_vocabulary_says_so(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match=r"tokenizer.json is missing"):
-        GrammarCompiler(tmp_path / "tokenizer.json", 10, ()).compile("start: /a/")
+    compiler = GrammarCompiler(tmp_path / "tokenizer.json", 10, ())
+    compiler.load()
+    with pytest.raises(ConfigError, match=r"tokenizer.json is missing"):
+        compiler.compile("start: /a/")
 
 
 def test_a_preempted_grammar_goes_on_where_it_was() -> None:

@@ -14,6 +14,8 @@ from engine.cache.rolling import RollingCache
 from engine.config import Dtype, EngineConfig, ExpertFormat, ModelConfig, RopeConfig
 from engine.errors import ConfigError, MemoryPlanError
 from engine.kernels import attention
+from engine.kernels.mxfp4 import Mxfp4
+from engine.kernels.triton.repack import repack
 from engine.memory_plan import MemoryPlan, context_table, describe, plan_memory, size, table_lengths
 from engine.memory_sizes import SCORES_LIMIT, kv_sizes, weights_bytes, workspace_bytes
 from engine.model.weights import TORCH_DTYPES, empty_weights
@@ -83,6 +85,22 @@ def test_a_full_context_takes_half_of_what_it_would_without_rings() -> None:
 def test_weights_bytes_is_what_is_allocated(model: ModelConfig, experts: ExpertFormat, dtype: Dtype) -> None:
     weights = empty_weights(model, experts, dtype, "meta")
     assert weights_bytes(model, dtype, experts) == sum(tensor.nbytes for tensor in weights.values())
+
+
+@pytest.mark.parametrize("model", [GPT_OSS_20B, small_config(hidden_size=96, intermediate_size=160)])
+def test_weights_bytes_of_tiled_experts_is_what_repacking_leaves(model: ModelConfig) -> None:
+    """The difference is that of the experts' matrices; rows are padded to 64, columns to 128."""
+    layer = 0
+    for rows, columns in (
+        (2 * model.intermediate_size, model.hidden_size),
+        (model.hidden_size, model.intermediate_size),
+    ):
+        packed = torch.zeros(1, rows, columns // 32, 16, dtype=torch.uint8)
+        tiled = repack(Mxfp4(packed, packed[..., 0]), torch.zeros(1, rows))
+        layer += tiled.blocks.nbytes + tiled.scales.nbytes - rows * columns // 32 * 17
+    published = weights_bytes(model, "bfloat16", "mxfp4")
+    tiled_bytes = weights_bytes(model, "bfloat16", "mxfp4", tiled=True)
+    assert tiled_bytes - published == model.num_layers * model.num_experts * layer > 0
 
 
 def test_20b_weights_fit_a_16_gb_device() -> None:

@@ -1,6 +1,5 @@
 """/v1/chat/completions: channels, and what of them reaches whom."""
 
-import json
 import random
 from collections.abc import Callable
 
@@ -9,34 +8,12 @@ import pytest
 
 from engine.request import FinishReason
 from server.text import Text
+from tests.server.asking import chat, joined, joined_calls, stream
 from tests.server.scripted_engine import Script, ScriptedEngine
 
-PATH = "/v1/chat/completions"
-HI = [{"role": "user", "content": "hi"}]
 Say = Callable[..., Script]
 FINAL = "<|end|><|start|>assistant<|channel|>final<|message|>"
 TURN = f"<|channel|>analysis<|message|>Let me think.{FINAL}It is 4 😀."
-
-
-async def chat(http: httpx.AsyncClient, **body: object) -> dict:
-    response = await http.post(PATH, json={"messages": HI} | body)
-    assert response.status_code == 200, response.text
-    return response.json()
-
-
-async def stream(http: httpx.AsyncClient, **body: object) -> list[dict]:
-    response = await http.post(PATH, json={"messages": HI, "stream": True} | body)
-    assert response.status_code == 200, response.text
-    *events, done, end = response.text.split("\n\n")
-    assert (done, end) == ("data: [DONE]", "")
-    return [json.loads(event.removeprefix("data: ")) for event in events]
-
-
-def joined(chunks: list[dict], name: str, index: int = 0) -> str | None:
-    """One field of the deltas of a choice, joined; the role's chunk left out."""
-    deltas = [c["delta"] for chunk in chunks for c in chunk["choices"] if c["index"] == index]
-    pieces = [delta[name] for delta in deltas[1:] if name in delta]
-    return "".join(pieces) if pieces else None
 
 
 @pytest.fixture
@@ -120,22 +97,27 @@ async def test_streamed_equals_whole(http: httpx.AsyncClient, engine: ScriptedEn
         return Script(steps, FinishReason.LENGTH)
 
     engine.play = play
-    contents = reasonings = 0
+    contents = reasonings = calls = 0
     for seed in range(150):
-        body = {"seed": seed, "stop": "STOP", "logprobs": True}
+        body = {"seed": seed, "stop": "STOP", "logprobs": True, "parallel_tool_calls": seed % 2 == 0}
+        if seed % 3:
+            body["tools"] = [{"type": "function", "function": {"name": "f"}}]
         whole = await chat(http, **body)
         chunks = await stream(http, **body, stream_options={"include_usage": True})
         choice = whole["choices"][0]
         assert choice["message"]["content"] == joined(chunks, "content")
         assert choice["message"]["reasoning"] == joined(chunks, "reasoning")
         assert choice["finish_reason"] == chunks[-2]["choices"][0]["finish_reason"]
-        assert "STOP" not in (choice["message"]["content"] or "")
+        called = [call["function"] for call in choice["message"].get("tool_calls", ())]
+        assert called == joined_calls(chunks)
         parts = [c["logprobs"] for chunk in chunks for c in chunk["choices"] if c["logprobs"]]
         assert choice["logprobs"]["content"] == [entry for part in parts for entry in part["content"]]
         assert whole["usage"] == chunks[-1]["usage"]
         contents += choice["message"]["content"] is not None
         reasonings += choice["message"]["reasoning"] is not None
+        calls += len(called)
     assert contents > 50
+    assert calls > 10
     assert reasonings > 20
 
 

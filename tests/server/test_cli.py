@@ -3,12 +3,14 @@
 import json
 import shutil
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 import engine
+import engine.checkpoint.hub
 from engine.checkpoint.hub import EMBEDDED
 from engine.errors import ConfigError
 from server.cli import app
@@ -75,6 +77,18 @@ def test_plan() -> None:
     assert result.exit_code == 0, result.stderr
     assert "8 slots" in result.stdout
     assert "2,048 tokens" in result.stdout
+
+
+def test_plan_of_a_hub_model_fetches_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[str] = []
+
+    def download(model: str, revision: str | None, patterns: Sequence[str]) -> Path:
+        fetched.extend(patterns)
+        return EMBEDDED
+
+    monkeypatch.setattr(engine.checkpoint.hub, "download", download)
+    assert carousel("plan", "org/name", "--memory", "80GiB").exit_code == 0
+    assert fetched == ["*.json", "*.jinja"]
 
 
 def test_plan_needs_no_weights(tmp_path: Path) -> None:

@@ -316,3 +316,28 @@ async def test_an_abort_by_the_engine_is_no_normal_end(
 ) -> None:
     engine.play = lambda request: say("a", finish=FinishReason.ABORT)
     assert (await http.post(PATH, json={"prompt": "hi"})).status_code == 500
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+async def test_best_of(http: httpx.AsyncClient, engine: ScriptedEngine, say: Callable[..., Script], n: int) -> None:
+    """Token t has log-probability -t/1000: the mean decides, not the sum, and the likeliest comes first."""
+    texts = ["zz", "AB", "z" * 9, "AAAA"]
+    engine.play = lambda request: say(texts[request.sampling.seed])
+    body = {"prompt": ["x", "yz"], "seed": 0, "best_of": 4, "n": n}
+    for logprobs in (None, 1):
+        answer = await complete(http, **body, logprobs=logprobs)
+        best = texts if n == 4 else ["AAAA", "AB"][:n]
+        assert [choice["text"] for choice in answer["choices"]] == best * 2
+        assert [choice["index"] for choice in answer["choices"]] == list(range(2 * n))
+        assert all((choice["logprobs"] is None) == (logprobs is None) for choice in answer["choices"])
+        assert answer["usage"]["prompt_tokens"] == 3
+        assert answer["usage"]["completion_tokens"] == 2 * sum(map(len, texts)), "all candidates were written"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"best_of": 1, "n": 2}, {"best_of": 17}, {"best_of": 0}, {"best_of": 2, "stream": True}]
+)
+async def test_best_of_out_of_range(http: httpx.AsyncClient, engine: ScriptedEngine, fields: dict) -> None:
+    response = await http.post("/v1/completions", json={"prompt": "x"} | fields)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "best_of")
+    assert engine.submitted == []

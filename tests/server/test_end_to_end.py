@@ -1,9 +1,11 @@
 """Everything real: the embedded model in its own process, behind a real port, asked by OpenAI's client."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -134,6 +136,92 @@ async def test_a_client_that_leaves_is_forgotten(
         await eventually(lambda: process.in_flight == 4)
         asking.cancel()
         await eventually(lambda: process.in_flight == 0)
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        {"temperature": 0.0},
+        {"temperature": 0.0, "reasoning_effort": "none"},
+        {"temperature": 1.5, "reasoning_effort": "none", "seed": 1},
+        {"temperature": 1.5, "reasoning_effort": "none", "seed": 2, "top_p": 0.9, "frequency_penalty": 2.0},
+    ],
+)
+async def test_json_answers_follow_their_schema(client: AsyncOpenAI, sampling: dict[str, Any]) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "maxLength": 12},
+            "age": {"type": "integer", "minimum": 0, "maximum": 150},
+            "tags": {"type": "array", "items": {"enum": ["red", "green"]}, "maxItems": 2},
+        },
+        "required": ["name", "age", "tags"],
+        "additionalProperties": False,
+    }
+    wanted = {"type": "json_schema", "json_schema": {"name": "person", "schema": schema, "strict": True}}
+    asked = {"model": "embedded", "messages": HI, "response_format": wanted, "max_tokens": 200} | sampling
+    whole = (await client.chat.completions.create(**asked)).choices[0]
+    assert whole.finish_reason == "stop"
+    answer = json.loads(whole.message.content)
+    assert answer.keys() == {"name", "age", "tags"}
+    assert len(answer["name"]) <= 12
+    assert 0 <= answer["age"] <= 150
+    assert set(answer["tags"]) <= {"red", "green"}
+    if "reasoning_effort" in sampling:
+        assert whole.message.reasoning is None
+    content = ""
+    async for chunk in await client.chat.completions.create(**asked, stream=True):
+        content += chunk.choices[0].delta.content or ""
+    assert content == whole.message.content
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "add"}}])
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+async def test_calls_that_must_be_made(client: AsyncOpenAI, choice: Any, temperature: float) -> None:
+    number = {"type": "integer", "minimum": -99, "maximum": 99}
+    numbers = {"type": "object", "properties": {"a": number, "b": number}, "required": ["a", "b"]}
+    tools = [
+        {"type": "function", "function": {"name": name, "parameters": numbers | {"additionalProperties": False}}}
+        for name in ("add", "add_all")
+    ]
+    asked: dict[str, Any] = {
+        "model": "embedded",
+        "messages": [{"role": "user", "content": "What is 3 plus 4?"}],
+        "tools": tools,
+        "tool_choice": choice,
+        "parallel_tool_calls": False,
+        "temperature": temperature,
+        "reasoning_effort": "none" if temperature else "low",
+        "seed": 5,
+        "max_tokens": 200,
+    }
+    whole = (await client.chat.completions.create(**asked)).choices[0]
+    assert whole.finish_reason == "tool_calls"
+    (call,) = whole.message.tool_calls
+    assert call.function.name in (("add", "add_all") if choice == "required" else ("add",))
+    arguments = json.loads(call.function.arguments)
+    assert arguments.keys() == {"a", "b"}
+    assert all(isinstance(value, int) and -99 <= value <= 99 for value in arguments.values())
+    name, written = "", ""
+    async for chunk in await client.chat.completions.create(**asked, stream=True):
+        for piece in chunk.choices[0].delta.tool_calls or ():
+            name += piece.function.name or ""
+            written += piece.function.arguments
+    assert (name, written) == (call.function.name, call.function.arguments)
+    result = {"role": "tool", "tool_call_id": call.id, "content": "7"}
+    asked |= {"messages": [*asked["messages"], whole.message.model_dump(exclude_none=True), result]}
+    after = (await client.chat.completions.create(**asked | {"tool_choice": "none"})).choices[0]
+    assert after.message.content
+    assert not after.message.tool_calls
+
+
+async def test_a_completion_is_one_of_the_choices(client: AsyncOpenAI) -> None:
+    wanted = {"structured_outputs": {"choice": ["red", "reddish", 'a "third"']}}
+    answer = await client.completions.create(
+        model="embedded", prompt="My colour is", temperature=1.5, n=4, seed=1, max_tokens=40, extra_body=wanted
+    )
+    assert {choice.text for choice in answer.choices} <= set(wanted["structured_outputs"]["choice"])
+    assert all(choice.finish_reason == "stop" for choice in answer.choices)
 
 
 async def test_too_long_for_the_context(client: AsyncOpenAI) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from engine.prompt.harmony_stream import HarmonyStream
 from engine.streams import EngineStats, EngineStatus
+from server.text import Text
 from tests.server.scripted_engine import Script, ScriptedEngine
 
 Say = Callable[..., Script]
@@ -52,10 +54,16 @@ async def test_tokens_of_one_step_share_its_time(http: httpx.AsyncClient, engine
     assert samples["carousel_time_to_first_token_seconds_sum", COMPLETIONS] >= 0.03
 
 
-async def test_harmony_recoveries(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
-    engine.play = lambda request: say("no markup at all, and so long that it cannot be the header of a message, surely")
+async def test_harmony_recoveries(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, text: Text) -> None:
+    answer = "no markup at all, and so long that it cannot be the header of a message, surely"
+    alone = HarmonyStream(text.tokenizer)
+    for token in text.tokenizer.encode(answer):
+        alone.feed(token)
+    alone.flush()
+    assert alone.recoveries
+    engine.play = lambda request: say(answer)
     await http.post(CHAT, json={"messages": HI, "n": 2})
-    assert (await scrape(http))["carousel_harmony_recoveries_total",] == 2
+    assert (await scrape(http))["carousel_harmony_recoveries_total",] == 2 * alone.recoveries
 
 
 async def test_errors_by_kind(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
@@ -95,7 +103,9 @@ async def test_unforeseen_errors(http: httpx.AsyncClient, engine: ScriptedEngine
     assert samples["carousel_http_requests_total", COMPLETIONS, "500"] == 1
 
 
-async def test_a_client_that_leaves(url: str, engine: ScriptedEngine, say: Say, eventually: Callable[..., object]) -> None:
+async def test_a_client_that_leaves(
+    url: str, engine: ScriptedEngine, say: Say, eventually: Callable[..., object]
+) -> None:
     engine.play = lambda request: say("Hello", hangs=True)
     async with httpx.AsyncClient(base_url=url) as http:
         async with http.stream("POST", COMPLETIONS, json={"prompt": "hi", "n": 2, "stream": True}) as response:

@@ -4,7 +4,15 @@ from collections.abc import Callable
 
 import pytest
 from openai import APIError as OpenAIError
-from openai import AsyncOpenAI, BadRequestError, InternalServerError, NotFoundError, RateLimitError
+from openai import (
+    AsyncOpenAI,
+    BadRequestError,
+    InternalServerError,
+    NotFoundError,
+    RateLimitError,
+    pydantic_function_tool,
+)
+from pydantic import BaseModel
 
 from tests.server.scripted_engine import Script, ScriptedEngine
 
@@ -64,6 +72,32 @@ async def test_the_streaming_helper_accumulates(openai: AsyncOpenAI, engine: Scr
         completion = await stream.get_final_completion()
     assert completion.choices[0].message.content == "Hello 😀!"
     assert len(completion.choices[0].logprobs.content) == len("Hello 😀!".encode())
+
+
+class Point(BaseModel):
+    x: int
+    y: int
+
+
+async def test_the_helpers_for_tools_and_schemas(openai: AsyncOpenAI, engine: ScriptedEngine, say: Say) -> None:
+    """Parsed into the classes they were asked for by, whole and streamed."""
+    calls = "".join(
+        f'<|start|>assistant<|channel|>commentary to=functions.Point<|message|>{{"x":{x},"y":2}}<|end|>' for x in (1, 3)
+    )
+    engine.play = lambda request: say(calls.removeprefix("<|start|>assistant"), per_step=4)
+    asked = {"model": "tiny", "messages": HI, "tools": [pydantic_function_tool(Point)]}
+    parsed = (await openai.chat.completions.parse(**asked)).choices[0]
+    async with openai.chat.completions.stream(**asked) as stream:
+        streamed = (await stream.get_final_completion()).choices[0]
+    for choice in (parsed, streamed):
+        points = [call.function.parsed_arguments for call in choice.message.tool_calls]
+        assert (points, choice.finish_reason) == ([Point(x=1, y=2), Point(x=3, y=2)], "tool_calls")
+    engine.play = lambda request: say('<|channel|>final<|message|>{"x":5,"y":6}', per_step=4)
+    asked = {"model": "tiny", "messages": HI, "response_format": Point}
+    assert (await openai.chat.completions.parse(**asked)).choices[0].message.parsed == Point(x=5, y=6)
+    async with openai.chat.completions.stream(**asked) as stream:
+        assert (await stream.get_final_completion()).choices[0].message.parsed == Point(x=5, y=6)
+    assert all(request.sampling.grammar is not None for request in engine.submitted), "these helpers are strict"
 
 
 async def test_errors(openai: AsyncOpenAI, engine: ScriptedEngine, say: Say) -> None:

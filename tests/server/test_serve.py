@@ -34,7 +34,9 @@ def test_serve_until_told_to_stop(log_format: str) -> None:
             assert answer["usage"]["completion_tokens"] <= 8
             assert re.fullmatch(r"carousel-[0-9.]+-[0-9a-f]{8}", answer["system_fingerprint"])
             assert client.get("/health").status_code == 200
-            pages = float(re.search(r"^carousel_cache_pages_limit (\S+)$", client.get("/metrics").text, re.MULTILINE)[1])
+            pages = float(
+                re.search(r"^carousel_cache_pages_limit (\S+)$", client.get("/metrics").text, re.MULTILINE)[1]
+            )
             assert pages > 0
         process.send_signal(signal.SIGTERM)
         (request,) = process.stderr.read().splitlines()

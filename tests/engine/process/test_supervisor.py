@@ -1,6 +1,7 @@
 """The engine in its own process: the same tokens through the pipe, and its death is noticed."""
 
 import asyncio
+import math
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from engine.config import EngineConfig, ModelConfig, RopeConfig
 from engine.errors import EngineNotReadyError, GenerationError, QueueFullError, RequestError
 from engine.process.supervisor import EngineProcess
 from engine.request import Request, SamplingParams, TokenEvent
-from engine.streams import EventStream
+from engine.streams import EngineStats, EventStream
 from tests.checkpoints import write_checkpoint
 from tests.engines import TEST_CONFIG, build_engine, run, tokens
 
@@ -84,6 +85,23 @@ async def test_the_same_tokens_as_in_this_process(engine: EngineProcess, directo
     assert through_the_pipe["a"][0].prompt_logprobs == here["a"][0].prompt_logprobs
     assert through_the_pipe["a"][-1].finish_reason == here["a"][-1].finish_reason
     assert engine.in_flight == 0
+
+
+async def test_each_step_is_told_of(engine: EngineProcess) -> None:
+    steps: list[EngineStats] = []
+    engine.on_step(steps.append)
+    await collect(engine.submit([request("a"), request("b", prompt=17)]))
+    async with asyncio.timeout(60):
+        while engine.stats.running:
+            await asyncio.sleep(0.01)
+    assert sum(step.step_tokens for step in steps) == 10 + 17 + 2 * 19, "the last token of each is not run"
+    assert max(step.running for step in steps) == 2
+    assert max(step.pages_held for step in steps) == 2 * math.ceil(36 / engine.config.page_size) - 1
+    assert all(step.step_seconds > 0 for step in steps if step.step_tokens)
+    last = engine.stats
+    assert (last.waiting, last.pages_held, last.slots_held) == (0, 0, 0)
+    assert last.pages_total > 0
+    assert last.slots_total == 2
 
 
 async def test_leaving_the_stream_frees_the_request(engine: EngineProcess) -> None:

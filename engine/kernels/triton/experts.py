@@ -1,0 +1,210 @@
+"""The experts over MXFP4 weights (reference: `engine.kernels.experts`), in three launches and the sorting's two:
+
+gate_up   inside[pair] = swiglu(W1 · x[token] + b1)      reads each touched expert's W1 once a tile of its tokens
+down      out[split, pair] = W2 · inside[pair] + b2      the same of W2; few tokens split its columns for more programs
+combine   y[token] = residual + Σ weight · out           in the order of the experts' ids, so never in another one
+
+A pair is a token and one of its experts (`engine.kernels.triton.routing`). A weight takes 17/32 of a byte: with hidden
+and inner 2880 an expert is 9.0 MB of W1 and 4.5 MB of W2, padding included; a decode batch's tokens are little.
+"""
+
+from functools import cache
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from engine.kernels.experts import ExpertProduct
+from engine.kernels.mxfp4 import Mxfp4
+from engine.kernels.triton.mxfp4_product import INTERPRETED, multiply
+from engine.kernels.triton.repack import TiledProduct, repack
+from engine.kernels.triton.routing import Tiles, make_tiles, tile_of_pairs
+
+FILLING_PROGRAMS = 360
+"""What keeps a large GPU's memory busy: under it, `down` splits its columns."""
+MAX_SPLITS = 4
+WIDEST_TILE = 128
+NARROW_TILE = 64
+COMBINE_COLUMNS = 512
+
+
+@triton.jit(do_not_specialize=["pairs"])
+def gate_up_kernel(
+    x, blocks, scales, bias, experts, order, tile_experts, tile_firsts, tile_lasts, inside,
+    pairs, x_stride, columns, rows, row_tiles, groups, unscale, alpha, limit,
+    CHOICES: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr, DIRECT: tl.constexpr,
+    STAGES: tl.constexpr, PTX: tl.constexpr,
+):  # fmt: skip
+    tile = tl.program_id(1)
+    expert, pair, valid = tile_of_pairs(
+        experts, order, tile_experts, tile_firsts, tile_lasts, tile, pairs, TOKENS, DIRECT
+    )
+    if tl.max(valid.to(tl.int32), axis=0) == 0:
+        return
+    first_row = tl.program_id(0) * ROWS
+    sums = multiply(
+        x, pair // CHOICES, x_stride, valid, columns,
+        blocks, scales, expert, first_row, row_tiles, 0, groups, groups,
+        ROWS, TOKENS, STAGES, PTX,
+    )  # fmt: skip
+    row = first_row + tl.arange(0, ROWS)
+    offset = tl.load(bias + expert * rows + row, mask=row < rows, other=0.0).to(tl.float32)
+    sums = sums * unscale + offset[:, None]
+    gate, up = sums.reshape(ROWS // 2, 2, TOKENS).trans(0, 2, 1).split()
+    gate = tl.minimum(gate, limit)
+    up = tl.minimum(tl.maximum(up, -limit), limit)
+    value = (up + 1) * gate * tl.sigmoid(alpha * gate)
+    column = first_row // 2 + tl.arange(0, ROWS // 2)
+    to = inside + pair.to(tl.int64)[None, :] * (rows // 2) + column[:, None]
+    tl.store(to, value.to(inside.dtype.element_ty), mask=valid[None, :] & (column < rows // 2)[:, None])
+
+
+@triton.jit(do_not_specialize=["pairs"])
+def down_kernel(
+    inside, blocks, scales, bias, experts, order, tile_experts, tile_firsts, tile_lasts, out,
+    pairs, columns, rows, row_tiles, groups, unscale, split_groups,
+    ROWS: tl.constexpr, TOKENS: tl.constexpr, DIRECT: tl.constexpr, STAGES: tl.constexpr, PTX: tl.constexpr,
+):  # fmt: skip
+    tile = tl.program_id(1)
+    split = tl.program_id(2)
+    expert, pair, valid = tile_of_pairs(
+        experts, order, tile_experts, tile_firsts, tile_lasts, tile, pairs, TOKENS, DIRECT
+    )
+    if tl.max(valid.to(tl.int32), axis=0) == 0:
+        return
+    first_row = tl.program_id(0) * ROWS
+    first_group = split * split_groups
+    last_group = tl.minimum(first_group + split_groups, groups)
+    sums = multiply(
+        inside, pair, columns, valid, columns,
+        blocks, scales, expert, first_row, row_tiles, first_group, last_group, groups,
+        ROWS, TOKENS, STAGES, PTX,
+    )  # fmt: skip
+    row = first_row + tl.arange(0, ROWS)
+    offset = tl.load(bias + expert * rows + row, mask=(row < rows) & (split == 0), other=0.0).to(tl.float32)
+    sums = sums * unscale + offset[:, None]
+    place = (split * pairs + pair).to(tl.int64)
+    to = out + place[None, :] * rows + row[:, None]
+    tl.store(to, sums.to(out.dtype.element_ty), mask=valid[None, :] & (row < rows)[:, None])
+
+
+@triton.jit(do_not_specialize=["pairs"])
+def combine_kernel(
+    out, experts, weights, residual, mixed, pairs, rows,
+    CHOICES: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    token = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    valid = column < rows
+    choice = tl.arange(0, WIDTH)
+    expert = tl.load(experts + token * CHOICES + choice, mask=choice < CHOICES, other=2147483647).to(tl.int32)
+    rank = tl.sum((expert[None, :] < expert[:, None]).to(tl.int32), axis=1)
+    total = tl.zeros([COLUMNS], tl.float32)
+    for nth in tl.static_range(CHOICES):
+        pair = token * CHOICES + tl.sum(tl.where(rank == nth, choice, 0), axis=0)
+        value = tl.zeros([COLUMNS], tl.float32)
+        for split in tl.static_range(SPLITS):
+            value += tl.load(out + (split * pairs + pair) * rows + column, mask=valid, other=0.0).to(tl.float32)
+        total += tl.load(weights + pair).to(tl.float32) * value
+    at = token * rows + column
+    rounded = total.to(mixed.dtype.element_ty).to(tl.float32)
+    before = tl.load(residual + at, mask=valid, other=0.0).to(tl.float32)
+    tl.store(mixed + at, (before + rounded).to(mixed.dtype.element_ty), mask=valid)
+
+
+def prepare_experts(product: ExpertProduct) -> TiledProduct:
+    """MXFP4 matrices as `mix_experts` wants them. The reference's keep no others."""
+    assert isinstance(product.matrix, Mxfp4)
+    return repack(product.matrix, product.bias)
+
+
+def mix_experts(
+    x: Tensor,
+    experts: Tensor,
+    weights: Tensor,
+    gate_up: TiledProduct,
+    down: TiledProduct,
+    alpha: float,
+    limit: float,
+    residual: Tensor,
+) -> Tensor:
+    """As the reference; the tensors are contiguous but for x's rows."""
+    tokens, choices = experts.shape
+    tiles = tiles_of(experts, len(gate_up.bias))
+    inside = multiply_gate_up(x, experts, tiles, gate_up, alpha, limit)
+    out = multiply_down(inside, experts, tiles, down)
+    mixed = torch.empty_like(residual)
+    rows = down.rows
+    combine_kernel[(tokens, triton.cdiv(rows, COMBINE_COLUMNS))](
+        out, experts, weights, residual, mixed, tokens * choices, rows,
+        CHOICES=choices, WIDTH=triton.next_power_of_2(choices), SPLITS=len(out), COLUMNS=COMBINE_COLUMNS,
+    )  # fmt: skip
+    return mixed
+
+
+def tiles_of(experts: Tensor, count: int) -> Tiles:
+    """experts [tokens, k], of `count`, in tiles as wide as their device multiplies well."""
+    return make_tiles(experts, count, WIDEST_TILE if multiplies_by_warpgroups(experts.device) else NARROW_TILE)
+
+
+def multiply_gate_up(
+    x: Tensor, experts: Tensor, tiles: Tiles, product: TiledProduct, alpha: float, limit: float
+) -> Tensor:
+    """x [tokens, hidden], experts [tokens, k] → [tokens · k, inner], a row for each pair."""
+    inside = x.new_empty(experts.numel(), product.rows // 2)
+    rows, warps, stages = tile_shape(tiles, experts.device)
+    gate_up_kernel[(triton.cdiv(product.rows, rows), tiles.count)](
+        x, product.blocks, product.scales, product.bias, experts,
+        tiles.order, tiles.experts, tiles.firsts, tiles.lasts, inside,
+        experts.numel(), x.stride(0), product.columns, product.rows, product.row_tiles, product.groups,
+        2.0**product.exponent, alpha, limit,
+        CHOICES=experts.shape[1], ROWS=rows, TOKENS=tiles.tokens, DIRECT=tiles.direct,
+        STAGES=stages, PTX=not INTERPRETED, num_warps=warps,
+    )  # fmt: skip
+    return inside
+
+
+def multiply_down(inside: Tensor, experts: Tensor, tiles: Tiles, product: TiledProduct) -> Tensor:
+    """inside [pairs, inner] → [splits, pairs, hidden], to be summed; float32 where they are several."""
+    pairs, groups = len(inside), product.groups
+    rows, warps, stages = tile_shape(tiles, experts.device)
+    row_blocks = triton.cdiv(product.rows, rows)
+    split_groups = groups_per_split(groups, row_blocks * tiles.count)
+    splits = triton.cdiv(groups, split_groups)
+    out = inside.new_empty(splits, pairs, product.rows, dtype=inside.dtype if splits == 1 else torch.float32)
+    down_kernel[(row_blocks, tiles.count, splits)](
+        inside, product.blocks, product.scales, product.bias, experts,
+        tiles.order, tiles.experts, tiles.firsts, tiles.lasts, out,
+        pairs, product.columns, product.rows, product.row_tiles, product.groups, 2.0**product.exponent, split_groups,
+        ROWS=rows, TOKENS=tiles.tokens, DIRECT=tiles.direct,
+        STAGES=stages, PTX=not INTERPRETED, num_warps=warps,
+    )  # fmt: skip
+    return out
+
+
+def tile_shape(tiles: Tiles, device: torch.device) -> tuple[int, int, int]:
+    """Weight rows of a program, its warps, the depth of its pipeline: many small programs for few tokens, whose time
+    is that of the memory; large ones for many, whose time is that of the tensor cores."""
+    if tiles.direct:
+        return 64, 4, 4
+    if not multiplies_by_warpgroups(device):
+        return 64, 4, 3
+    return (128, 4, 3) if tiles.tokens <= 64 else (128, 8, 3)
+
+
+@cache
+def multiplies_by_warpgroups(device: torch.device) -> bool:
+    """Hopper and the data centre's Blackwell: their tensor cores take operands from shared memory, of which they have
+    much. Others run out of registers in a wide tile. (The interpreter, on a CPU, takes the wide ones too.)"""
+    return device.type == "cpu" or torch.cuda.get_device_capability(device)[0] in (9, 10)
+
+
+def groups_per_split(groups: int, programs: int) -> int:
+    """So many that `programs` times the splits fill the GPU, in up to MAX_SPLITS splits.
+
+    >>> groups_per_split(23, 180), groups_per_split(23, 90), groups_per_split(23, 360)
+    (12, 6, 23)
+    """
+    splits = min(MAX_SPLITS, max(1, -(-FILLING_PROGRAMS // programs)))
+    return -(-groups // splits)

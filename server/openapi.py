@@ -1,0 +1,115 @@
+"""The OpenAPI document: what FastAPI cannot see for itself, since bodies are read by `server.body`.
+
+Routes describe themselves with `takes`, `errors` and `content`; the document is made from that.
+"""
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from server.schemas.answer import ErrorBody
+from server.schemas.chat import ChatChunk, ChatCompletion, ChatRequest
+from server.schemas.completions import Completion, CompletionRequest
+from server.schemas.health import Health, Readiness, Version
+from server.schemas.models import Model, ModelList
+from server.schemas.tokenize import DetokenizedText, DetokenizeRequest, TokenizeRequest, Tokens
+
+Description = dict[str, Any]
+
+MODELS: tuple[type[BaseModel], ...] = (
+    ChatRequest, ChatCompletion, ChatChunk, CompletionRequest, Completion, TokenizeRequest, Tokens,
+    DetokenizeRequest, DetokenizedText, ModelList, Model, Health, Readiness, Version, ErrorBody,
+)  # fmt: skip
+"""The bodies of all requests and answers."""
+
+SCHEMAS = "#/components/schemas/"
+RETRY_AFTER = {"retry-after": {"description": "Seconds after which to ask again.", "schema": {"type": "string"}}}
+ERRORS = {
+    400: "A field's value, or all of it together, cannot be served: `param` says which field.",
+    404: "No such model.",
+    413: "The body is larger than the server takes.",
+    415: "The body is not declared as `application/json`.",
+    429: "No room to wait for a turn.",
+    500: "The engine failed while it was answering.",
+    503: "The engine is loading, stopping or dead.",
+}
+GENERATION_ERRORS = tuple(ERRORS)
+BODY_ERRORS = (400, 404, 413, 415)
+
+
+class DocumentedAPI(FastAPI):
+    """An application whose document has the schemas of `MODELS`."""
+
+    def openapi(self) -> Description:
+        if not self.openapi_schema:
+            document = super().openapi()
+            _, schemas = models_json_schema(
+                [(model, "validation") for model in MODELS], ref_template=SCHEMAS + "{model}"
+            )
+            document["components"] = {"schemas": schemas["$defs"]}
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    operation["responses"].pop("422", None)  # FastAPI's own; refused here with a 400.
+            self.openapi_schema = document
+        return self.openapi_schema
+
+
+def content(model: type[BaseModel], **examples: Description) -> Description:
+    """A JSON body; `examples` by their names."""
+    named = {name: {"value": value} for name, value in examples.items()}
+    return {
+        "application/json": {"schema": {"$ref": SCHEMAS + model.__name__}, **({"examples": named} if named else {})}
+    }
+
+
+def takes(model: type[BaseModel], **examples: Description) -> Description:
+    """`openapi_extra` of a route whose body is a `model`."""
+    return {"requestBody": {"required": True, "content": content(model, **examples)}}
+
+
+def streams(answer: type[BaseModel], chunk: type[BaseModel], event: str) -> dict[int | str, Description]:
+    """`responses` of a route that answers at once, or with `"stream": true` in chunks; `event` is one of them."""
+    stream = {
+        "schema": {
+            "description": "One event. While nothing flows, a comment is sent every 15 seconds.",
+            "type": "object",
+            "properties": {
+                "data": {
+                    "description": "More of the answer; at the end `[DONE]`, or an error if one came up on the way.",
+                    "anyOf": [
+                        {"const": "[DONE]"},
+                        *(
+                            {
+                                "type": "string",
+                                "contentMediaType": "application/json",
+                                "contentSchema": {"$ref": SCHEMAS + model.__name__},
+                            }
+                            for model in (chunk, ErrorBody)
+                        ),
+                    ],
+                }
+            },
+            "required": ["data"],
+        },
+        "example": f"data: {event}\n\ndata: [DONE]\n\n",
+    }
+    return {
+        200: {
+            "description": "The answer, whole or as a stream of chunks.",
+            "content": {**content(answer), "text/event-stream": stream},
+        }
+    }
+
+
+def errors(*statuses: int) -> dict[int | str, Description]:
+    """`responses` for the errors that a route may answer with."""
+    return {
+        status: {
+            "description": ERRORS[status],
+            "content": content(ErrorBody),
+            **({"headers": RETRY_AFTER} if status in (429, 503) else {}),
+        }
+        for status in statuses
+    }

@@ -1,0 +1,99 @@
+"""`carousel bench` as it is used, against a server with a scripted engine."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from server.cli import app as command
+from tests.server.scripted_engine import Script, ScriptedEngine
+
+Say = Callable[..., Script]
+SMALL = ("--input-len", "12", "--output-len", "6", "--vocab-size", "100", "--num-prompts", "5", "--warmup", "2")
+
+
+async def bench(*arguments: str) -> Any:
+    return await asyncio.to_thread(CliRunner().invoke, command, ["bench", *arguments])
+
+
+async def test_a_sweep(url: str, engine: ScriptedEngine, tmp_path: Path) -> None:
+    output, plot = tmp_path / "out.json", tmp_path / "out.svg"
+    files = ("--output", str(output), "--plot", str(plot))
+    result = await bench("--url", f"{url}/v1", "--concurrency", "1,2", *SMALL, *files)
+    assert result.exit_code == 0, result.output
+    assert "2 at once" in result.stdout
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
+    assert len(engine.submitted) == 2 + 5 + 5
+    for request in engine.submitted:
+        assert len(request.prompt_token_ids) == 12
+        assert (request.sampling.max_tokens, request.sampling.ignore_eos) == (6, True)
+    assert len({request.prompt_token_ids for request in engine.submitted}) == 12
+    written = json.loads(output.read_text())
+    assert [point["concurrency"] for point in written["points"]] == [1, 2]
+    for point in written["points"]:
+        assert (point["requests"], point["errors"], point["input_tokens"], point["output_tokens"]) == (5, {}, 60, 30)
+        assert 0 < point["time_to_first_token"]["p50"] <= point["end_to_end"]["p99"]
+    about = written["environment"]
+    assert (about["model"], about["server"]) == ("tiny", url)
+    assert about["server_version"]
+    assert {"commit", "python", "cpu", "cpus", "gpu", "platform", "time"} <= about.keys()
+    picture = plot.read_text()
+    assert "<svg" in picture
+
+
+async def test_a_rate_with_a_file(url: str, engine: ScriptedEngine, tmp_path: Path) -> None:
+    file = tmp_path / "share.json"
+    file.write_text(json.dumps([{"conversations": [{"from": "human", "value": "What?"}]}]))
+    result = await bench("--url", url, "--request-rate", "200", "--dataset", str(file), *SMALL)
+    assert result.exit_code == 0, result.output
+    assert "200/s" in result.stdout
+    prompt = bytes(token for token in engine.submitted[-1].prompt_token_ids if token < 256).decode()
+    assert prompt.endswith("userWhat?assistant")
+
+
+async def test_errors_are_counted(url: str, engine: ScriptedEngine, say: Say) -> None:
+    engine.play = lambda request: say("a", error="broken") if len(engine.submitted) % 2 else say("ab")
+    result = await bench("--url", url, "--concurrency", "1", *SMALL)
+    assert result.exit_code == 0
+    assert "1 at once: 3 × ServerFailedError: broken" in result.stdout
+    engine.room = 0
+    result = await bench("--url", url, "--concurrency", "1", *SMALL)
+    assert (result.exit_code, result.stderr) == (1, "carousel: not one request succeeded\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--concurrency", "1", "--request-rate", "1"),
+        ("--concurrency", "1.5"),
+        ("--concurrency", "0"),
+        ("--request-rate", "fast"),
+        ("--request-rate", "inf"),
+        ("--dataset", "/no/such/file"),
+    ],
+)
+async def test_what_cannot_be_measured(url: str, arguments: tuple[str, ...]) -> None:
+    result = await bench("--url", url, *arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("carousel: ")
+    assert result.stderr.count("\n") == 1
+
+
+async def test_files_that_cannot_be_written(url: str, tmp_path: Path) -> None:
+    for flag, name in (("--output", "no/folder.json"), ("--plot", "no/folder.png"), ("--plot", "x.nonsense")):
+        result = await bench("--url", url, "--concurrency", "1", *SMALL, flag, str(tmp_path / name))
+        assert (result.exit_code, result.stderr.startswith("carousel: cannot write")) == (1, True)
+
+
+async def test_without_matplotlib_nothing_is_measured_in_vain(
+    url: str, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = await bench("--url", url, "--plot", "x.png")
+    assert (result.exit_code, engine.submitted) == (1, [])
+    assert "carousel-llm[bench]" in result.stderr

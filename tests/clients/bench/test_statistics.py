@@ -1,0 +1,70 @@
+"""Known measurements, known numbers."""
+
+import doctest
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import clients.bench.program
+import clients.bench.report
+import clients.bench.statistics
+import clients.cli
+from clients.bench.load import Concurrency, Rate
+from clients.bench.measure import Measurement
+from clients.bench.report import Point, document, tables
+from clients.bench.statistics import Percentiles, percentile, summarize
+
+GOOD = Measurement(started=10.0, arrivals=[11.0, 11.5, 13.0], ended=14.0, input_tokens=7, output_tokens=5)
+SHORT = Measurement(started=12.0, arrivals=[12.25], ended=18.0, input_tokens=3, output_tokens=1)
+BAD = Measurement(started=9.0, arrivals=[9.5], ended=9.75, error="BusyError: full")
+
+
+def test_one_request() -> None:
+    assert GOOD.time_to_first_token == 1.0
+    assert GOOD.inter_token_latencies == [0.5, 1.5]
+    assert GOOD.time_per_output_token == 0.5, "2 s for the 4 tokens after the first"
+    assert GOOD.end_to_end == 4.0
+    assert SHORT.time_per_output_token is None
+
+
+def test_one_load() -> None:
+    one = summarize([GOOD, BAD, SHORT])
+    assert (one.requests, one.failed, one.errors) == (3, 1, {"BusyError: full": 1})
+    assert one.seconds == 9.0
+    assert (one.input_tokens, one.output_tokens) == (10, 6)
+    assert one.requests_per_second == pytest.approx(2 / 9)
+    assert one.output_tokens_per_second == pytest.approx(6 / 9)
+    assert one.total_tokens_per_second == pytest.approx(16 / 9)
+    assert one.time_to_first_token.p50 == pytest.approx(0.625)
+    assert one.inter_token_latency.mean == 1.0
+    assert one.end_to_end.p99 == pytest.approx(5.98)
+
+
+def test_nothing_but_errors() -> None:
+    one = summarize([BAD])
+    assert one.time_to_first_token is None
+    assert one.output_tokens_per_second == 0
+    assert "–" in str(list(tables([Point(Concurrency(1), one)])[0].columns[1].cells))
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0, 100))
+def test_percentiles_are_numpys(values: list[float], percent: float) -> None:
+    assert percentile(sorted(values), percent) == pytest.approx(np.percentile(values, percent), abs=1e-6)
+    assert Percentiles.of([]) is None
+
+
+def test_document() -> None:
+    written = document([Point(Rate(2.0, 0), summarize([GOOD]))], {"cpus": 2}, {"seed": 0})
+    (point,) = written["points"]
+    assert point["request_rate"] == 2.0
+    assert point["time_to_first_token"] == {"mean": 1.0, "p50": 1.0, "p90": 1.0, "p99": 1.0}
+    assert point["output_tokens_per_second"] == pytest.approx(1.25)
+    assert (written["environment"], written["settings"]) == ({"cpus": 2}, {"seed": 0})
+
+
+@pytest.mark.parametrize("module", [clients.bench.statistics, clients.bench.report, clients.bench.program, clients.cli])
+def test_examples(module: object) -> None:
+    failed, tried = doctest.testmod(module)
+    assert (failed, tried > 0) == (0, True)

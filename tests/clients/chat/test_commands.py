@@ -1,0 +1,170 @@
+"""What the /commands do to a conversation."""
+
+import doctest
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+import clients.chat.commands
+import clients.printable
+from clients.chat.commands import COMMANDS, run_command, transcript
+from clients.chat.conversation import Conversation
+from clients.chat.interactive import Interactive
+from clients.errors import BusyError, UsageError
+from clients.results import Delta, Model, ToolCallDelta
+
+Run = Callable[[str], str]
+
+
+class Scripted:
+    """A client that answers with what stands in `answers`, and keeps what it was asked."""
+
+    url = "http://server"
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[list[str | None], dict[str, Any]]] = []
+
+    def stream_chat(self, messages: list[Any], **options: Any) -> Iterator[Delta]:
+        self.asked.append(([message["content"] for message in messages], options))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        yield from [*answer, Delta(finish_reason="stop")]
+
+    def models(self) -> list[Model]:
+        return [Model(id="one"), Model(id="two")]
+
+
+@pytest.fixture
+def client() -> Scripted:
+    return Scripted(*([Delta(reasoning=f"thought {i}"), Delta(text=f"answer {i}")] for i in range(3)))
+
+
+@pytest.fixture
+def chat(client: Scripted) -> Interactive:
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    return Interactive(console, Conversation(client, {}), lambda prompt: f"typed at {prompt}")
+
+
+@pytest.fixture
+def run(chat: Interactive) -> Run:
+    """Types a line, and returns what is printed."""
+
+    def run(line: str) -> str:
+        before = len(chat.console.file.getvalue())
+        if not run_command(chat, line):
+            chat.ask(line)
+        return chat.console.file.getvalue()[before:]
+
+    return run
+
+
+def test_help_names_every_command(run: Run) -> None:
+    printed = run("/help")
+    assert all(f"/{name}" in printed for name in COMMANDS)
+    assert all(len(line) <= 80 for line in printed.splitlines())
+
+
+def test_settings_go_with_the_next_question(run: Run, client: Scripted) -> None:
+    assert run("/set") == "nothing is set: the server chooses\n"
+    run("/set temperature=0.25")
+    assert run("/set stop=END") == 'temperature = 0.25\nstop = "END"\n'
+    run("/system Be brief.")
+    run("/model two")
+    run("one")
+    run("/set temperature=")
+    run("/system -")
+    run("two")
+    assert client.asked == [
+        (["Be brief.", "one"], {"temperature": 0.25, "stop": "END", "model": "two"}),
+        (["one", "answer 0", "two"], {"stop": "END", "model": "two"}),
+    ]
+
+
+def test_models(run: Run) -> None:
+    assert run("/model") == "• one\n  two\n"
+    assert run("/model two") == "  one\n• two\n"
+
+
+def test_retry_and_clear(run: Run, client: Scripted) -> None:
+    with pytest.raises(UsageError, match="no question"):
+        run("/retry")
+    run("one")
+    assert "answer 1" in run("/retry")
+    run("/clear")
+    run("two")
+    assert [asked for asked, _ in client.asked] == [["one"], ["one"], ["two"]]
+    run("/clear")
+    with pytest.raises(UsageError):
+        run("/retry")
+
+
+def test_a_question_that_failed_is_forgotten_and_can_be_asked_again(run: Run, client: Scripted) -> None:
+    client.answers.insert(0, BusyError("full", status=429))
+    with pytest.raises(BusyError):
+        run("one")
+    run("/retry")
+    assert [asked for asked, _ in client.asked] == [["one"], ["one"]]
+
+
+def test_reasoning(run: Run) -> None:
+    assert "thought 0" not in run("one")
+    assert run("/reasoning") == "thought 0\nreasoning is shown\n"
+    assert "thought 1\n\nanswer 1" in run("two")
+    assert run("/reasoning") == "reasoning is folded\n"
+    assert "thought 2" not in run("three")
+
+
+def test_tool_results_are_asked_for(run: Run, client: Scripted) -> None:
+    call = ToolCallDelta(index=0, id="c", name="look", arguments="{}")
+    client.answers.insert(0, [Delta(reasoning="Hm."), Delta(tool_calls=(call,))])
+    printed = run("one")
+    assert "→ look {}" in printed
+    assert client.asked[1][0] == ["one", None, "typed at look returns: "]
+
+
+def test_save(run: Run, chat: Interactive, tmp_path: Path) -> None:
+    run("/system Be brief.")
+    run("one")
+    assert "saved 3 messages" in run(f"/save {tmp_path}/chat.json")
+    assert json.loads((tmp_path / "chat.json").read_text()) == chat.conversation.all_messages
+    run(f"/save {tmp_path}/chat.md")
+    text = (tmp_path / "chat.md").read_text()
+    assert text == "## system\n\nBe brief.\n\n## user\n\none\n\n## assistant\n\nanswer 0\n"
+    for line in ("/save", f"/save {tmp_path}/no/such/folder"):
+        with pytest.raises(UsageError):
+            run(line)
+
+
+def test_a_transcript_has_the_calls() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    messages = [{"role": "assistant", "content": None, "tool_calls": [call]}]
+    assert transcript(messages) == "## assistant\n\n`look` `{}`\n"
+
+
+@pytest.mark.parametrize("line", ["/", "/etc/hosts", "what is /help", "1/2"])
+def test_questions_with_a_slash(run: Run, client: Scripted, line: str) -> None:
+    run(line)
+    assert client.asked[0][0] == [line]
+
+
+@pytest.mark.parametrize("line", ["/nonsense", "/set temperature", "/set =1", "/set a b=1"])
+def test_mistakes(run: Run, line: str) -> None:
+    with pytest.raises(UsageError):
+        run(line)
+
+
+def test_exit(run: Run) -> None:
+    with pytest.raises(EOFError):
+        run("/exit")
+
+
+def test_examples() -> None:
+    assert doctest.testmod(clients.chat.commands) == (0, 1)
+    assert doctest.testmod(clients.printable) == (0, 1)

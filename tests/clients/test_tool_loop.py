@@ -1,0 +1,141 @@
+"""What the model asks for is called, whatever it writes."""
+
+import asyncio
+import doctest
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import pytest
+
+import clients.tool_schema
+from clients.errors import ToolRoundsError
+from clients.results import Answer, Choice, ToolCall, Usage
+from clients.tool_loop import ToolError, ToolLoop
+from clients.tool_schema import definition, schema
+
+HI = [{"role": "user", "content": "hi"}]
+
+
+def add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+def refuse() -> None:
+    raise ToolError("not today")
+
+
+def fail() -> None:
+    raise ZeroDivisionError
+
+
+async def slowly(text: str) -> dict[str, str]:
+    await asyncio.sleep(0)
+    return {"text": text}
+
+
+TOOLS = {"add": add, "refuse": refuse, "fail": fail, "slowly": slowly}
+
+
+def answer(*calls: tuple[str, str], text: str = "") -> Answer:
+    made = tuple(ToolCall(id=f"c{i}", name=name, arguments=arguments) for i, (name, arguments) in enumerate(calls))
+    choice = Choice(
+        index=0, text=text, reasoning="Hm.", finish_reason="stop", stop_reason=None, logprobs=None, tool_calls=made
+    )
+    return Answer(id="1", model="m", choices=(choice,), usage=Usage(prompt_tokens=1, completion_tokens=1))
+
+
+def loop(max_rounds: int = 10, **options: Any) -> ToolLoop:
+    return ToolLoop(HI, TOOLS, options, max_rounds)
+
+
+async def results(calls: Sequence[tuple[str, str]]) -> list[str]:
+    """The same from blocking and asyncio calls, but for the function that is async."""
+    asked = answer(*calls)
+    awaited = [await one.ainvoke() for one in loop().take(asked)]
+    assert awaited == [one.invoke() for one in loop().take(asked)]
+    return awaited
+
+
+async def test_results() -> None:
+    assert await results([("add", '{"a": 1, "b": 2}'), ("add", '{"a": 5}')]) == ["3", "6"]
+    assert await results([("refuse", "")]) == ['{"error": "not today"}']
+    (one,) = loop().take(answer(("slowly", '{"text": "hallo ß"}')))
+    assert await one.ainvoke() == '{"text": "hallo ß"}'
+
+
+@pytest.mark.parametrize(
+    "call",
+    [("nothing", "{}"), ("add", "{"), ("add", "[1, 2]"), ("add", "3"), ("add", "{}"), ("add", '{"a": 1, "c": 2}')],
+)
+async def test_mistakes_are_told_to_the_model(call: tuple[str, str]) -> None:
+    (told,) = await results([call])
+    assert json.loads(told).keys() == {"error"}
+
+
+async def test_a_functions_own_failure_is_the_callers() -> None:
+    (one,) = loop().take(answer(("fail", "{}")))
+    with pytest.raises(ZeroDivisionError):
+        one.invoke()
+    with pytest.raises(ZeroDivisionError):
+        await one.ainvoke()
+
+
+def test_rounds() -> None:
+    rounds = loop(2, tool_choice="required", seed=1)
+    assert rounds.options["tool_choice"] == "required"
+    for _ in range(2):
+        (one,) = rounds.take(answer(("add", '{"a": 1}')))
+        rounds.give(one, one.invoke())
+        assert "tool_choice" not in rounds.options, "else the model could never answer"
+    assert rounds.options["seed"] == 1
+    assert [message["role"] for message in rounds.messages] == ["user", "assistant", "tool", "assistant", "tool"]
+    with pytest.raises(ToolRoundsError):
+        rounds.take(answer(("add", '{"a": 1}')))
+    done = loop(0)
+    assert done.take(answer(text="Hello")) == []
+    assert done.run.answer.text == "Hello"
+    assert HI == [{"role": "user", "content": "hi"}]
+
+
+def test_schemas() -> None:
+    def book(
+        city: Annotated[str, "where to"],
+        days: int = 1,
+        *,
+        price: float | None = None,
+        kind: Literal["bed", "room"] = "room",
+        names: list[str] = (),
+        prices: dict[str, float] | int = 0,
+        anything=None,
+    ) -> str:
+        """Books a place."""
+
+    assert definition("book", book)["function"] == {
+        "name": "book",
+        "description": "Books a place.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string", "description": "where to"},
+                "days": {"type": "integer"},
+                "price": {"type": ["number", "null"]},
+                "kind": {"enum": ["bed", "room"]},
+                "names": {"type": "array", "items": {"type": "string"}},
+                "prices": {
+                    "anyOf": [{"type": "object", "additionalProperties": {"type": "number"}}, {"type": "integer"}]
+                },
+                "anything": {},
+            },
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    }
+    with pytest.raises(TypeError, match="bytes"):
+        schema(bytes)
+    with pytest.raises(TypeError, match="by name"):
+        definition("print", lambda *parts: None)
+
+
+def test_examples() -> None:
+    assert doctest.testmod(clients.tool_schema).failed == 0

@@ -1,0 +1,55 @@
+"""Which implementation of an op runs where."""
+
+import logging
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+import torch
+
+from engine.kernels.table import REFERENCE, TRITON, select_ops, triton_ops
+
+
+def test_a_cpu_runs_the_references_and_imports_no_triton() -> None:
+    assert select_ops(torch.device("cpu"), torch.bfloat16, packed_experts=True) is REFERENCE
+    code = "import sys, engine.start; assert not any(name.startswith('triton') for name in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_gpu_runs_every_kernel_there_is(caplog: pytest.LogCaptureFixture) -> None:
+    ops = triton_ops((9, 0))
+    for field in fields(ops):
+        module = getattr(ops, field.name).__module__
+        assert module == TRITON.get(field.name, getattr(REFERENCE, field.name).__module__)
+    assert not caplog.records
+
+
+def test_an_old_gpu_runs_the_references_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert triton_ops((7, 5)) == REFERENCE
+    assert [record.args[0] for record in caplog.records if record.args] == list(TRITON)
+    assert "compute capability 7.5 is below 8.0" in caplog.text
+
+
+def test_a_kernel_that_cannot_be_imported_leaves_the_others(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, TRITON["paged_attention"], None)
+    ops = triton_ops((9, 0))
+    assert ops.paged_attention is REFERENCE.paged_attention
+    assert ops.ring_attention is not REFERENCE.ring_attention
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(("dtype", "packed"), [(torch.bfloat16, False), (torch.float32, True), (torch.bfloat16, True)])
+def test_the_experts_kernel_is_for_packed_weights_and_bfloat16(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, packed: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    ops = select_ops(torch.device("cuda"), dtype, packed_experts=packed)
+    assert ops.ring_attention is not REFERENCE.ring_attention
+    runs = dtype == torch.bfloat16 and packed
+    assert ops.tiles_experts == runs
+    assert (ops.mix_experts is not REFERENCE.mix_experts) == runs
+    assert len(caplog.records) == (0 if runs else 1)

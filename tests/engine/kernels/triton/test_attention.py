@@ -1,0 +1,127 @@
+"""The attention kernels in Triton's interpreter against their references: outputs, and what they leave in the caches.
+
+Everything that a query may not read is NaN: places never written, of other requests, and out of the window.
+"""
+
+import doctest
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine.config import RopeConfig
+from engine.kernels import paged_attention as paged_reference
+from engine.kernels import ring_attention as ring_reference
+from engine.kernels.ragged import RaggedBatch
+from engine.kernels.triton import paged_attention, ring_attention
+from engine.model.rope import RotaryTable
+from engine.plan import Chunk
+from engine.runner.batch import build_batch
+
+
+@dataclass(frozen=True)
+class Case:
+    """Shapes, and the chunks of a step as (positions in the caches, new rows)."""
+
+    chunks: tuple[tuple[int, int], ...]
+    heads: int = 4
+    kv_heads: int = 2
+    head_dim: int = 32
+    window: int = 16
+    page_size: int = 16
+    dtype: torch.dtype = torch.float32
+
+
+CASES = [
+    Case(((0, 1),)),
+    Case(((5, 1), (0, 3), (300, 1), (33, 20), (16, 1), (15, 2))),
+    Case(((70, 19), (128, 1), (129, 1)), heads=8, kv_heads=1, head_dim=64, window=100, page_size=4),
+    Case(((65, 2), (7, 1)), heads=3, kv_heads=1, head_dim=48, window=1, page_size=1),
+    Case(((9, 3), (4, 1)), heads=2, kv_heads=1, head_dim=8, window=5, page_size=2),
+    Case(((40, 5), (3, 1)), heads=5, kv_heads=5, head_dim=80, window=3, page_size=7),
+    Case(((20, 17), (9, 1)), heads=20, kv_heads=1, head_dim=128, window=64, page_size=64),
+    Case(((0, 35), (200, 1)), heads=6, kv_heads=2, head_dim=96, window=24, dtype=torch.float16),
+]
+
+
+def prepare(case: Case) -> tuple[RaggedBatch, list[Tensor]]:
+    """The step's batch and q, k, v, sinks."""
+    torch.manual_seed(len(case.chunks) + case.head_dim)
+    chunks, page = [], 1
+    for number, (context, count) in enumerate(case.chunks):
+        pages = -(-(context + count) // case.page_size)
+        table = torch.randperm(pages).add(page).tolist()
+        chunks.append(Chunk("", tuple(range(count)), context, number + 1, tuple(table), True))
+        page += pages
+    rotary = RotaryTable(RopeConfig(theta=1e4), case.head_dim, torch.device("cpu"))
+    batch = build_batch(chunks, case.window, case.page_size, rotary, torch.device("cpu"))
+    fused = torch.randn(len(batch.token_ids), case.heads + 2 * case.kv_heads, case.head_dim, dtype=case.dtype)
+    return batch, [*fused.split((case.heads, case.kv_heads, case.kv_heads), dim=1), torch.randn(case.heads)]
+
+
+def cache(case: Case, slots: int, reads: list[Tensor]) -> Tensor:
+    """Keys or values: NaN but for the past that the step may read."""
+    filled = torch.full((slots, case.kv_heads, case.head_dim), torch.nan, dtype=case.dtype)
+    for read in reads:
+        filled[read] = torch.randn(len(read), case.kv_heads, case.head_dim, dtype=case.dtype)
+    return filled
+
+
+def ring_caches(case: Case, batch: RaggedBatch) -> list[Tensor]:
+    reads = [batch.ring_reads(s) for s in range(len(case.chunks))]
+    return [cache(case, (len(case.chunks) + 2) * case.window, reads) for _ in range(2)]
+
+
+def page_caches(case: Case, batch: RaggedBatch) -> list[Tensor]:
+    reads = [batch.page_reads(s) for s in range(len(case.chunks))]
+    slots = (int(batch.block_tables.max()) + 2) * case.page_size
+    return [cache(case, slots, reads) for _ in range(2)]
+
+
+def check(case: Case, given: list[Tensor], expected: list[Tensor]) -> None:
+    tolerance = 2e-3 if case.dtype == torch.float16 else 2e-5
+    for one, other in zip(given, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+@pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
+def test_ring_attention(case: Case) -> None:
+    batch, inputs = prepare(case)
+    ours = ring_caches(case, batch)
+    theirs = [each.clone() for each in ours]
+    out = ring_attention.ring_attention(*inputs, *ours, case.window, batch)
+    expected = ring_reference.ring_attention(*inputs, *theirs, case.window, batch)
+    assert not out.isnan().any()
+    check(case, [out, *ours], [expected, *theirs])
+
+
+@pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
+def test_paged_attention(case: Case) -> None:
+    batch, inputs = prepare(case)
+    ours = page_caches(case, batch)
+    theirs = [each.clone() for each in ours]
+    out = paged_attention.paged_attention(*inputs, *ours, batch)
+    expected = paged_reference.paged_attention(*inputs, *theirs, batch)
+    assert not out.isnan().any()
+    check(case, [out, *ours], [expected, *theirs])
+
+
+def test_unused_places_of_a_captured_step_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three places, two sequences: what stands at the third is not touched, and the two are as they would be."""
+    monkeypatch.setattr(paged_attention, "DECODE_PROGRAMS", 16)
+    case = Case(((70, 1), (3, 1)))
+    batch, inputs = prepare(case)
+    padded = replace(batch, decode_sequences=torch.tensor([0, 1, -1], dtype=torch.int32))
+    for attend, caches, extra in (
+        (ring_attention.ring_attention, ring_caches(case, batch), (case.window,)),
+        (paged_attention.paged_attention, page_caches(case, batch), ()),
+    ):
+        others = [each.clone() for each in caches]
+        check(case, [attend(*inputs, *caches, *extra, padded)], [attend(*inputs, *others, *extra, batch)])
+        check(case, caches, others)
+
+
+def test_the_worked_example_of_the_splits() -> None:
+    result = doctest.testmod(paged_attention)
+    assert (result.attempted, result.failed) == (1, 0)

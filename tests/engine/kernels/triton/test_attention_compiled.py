@@ -1,0 +1,55 @@
+"""The attention kernels as machine code, with the constants their launchers choose for 64 heads of 64 over 8."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from engine.kernels.triton import paged_attention, ring_attention, write_keys
+from tests.engine.kernels.triton.ahead import Kernel, compile_ahead
+from tests.engine.kernels.triton.launches import record_launches
+from tests.engine.kernels.triton.test_attention import Case, page_caches, prepare, ring_caches
+
+MIXED_STEP = ((300, 1), (40, 20))
+
+
+def attention_launches(head_dim: int) -> dict[str, Kernel]:
+    """Every kernel of a step that decodes and prefills, by its name."""
+    case = Case(MIXED_STEP, heads=64, kv_heads=8, head_dim=head_dim, window=128, dtype=torch.bfloat16)
+    batch, inputs = prepare(case)
+
+    def step() -> None:
+        ring_attention.ring_attention(*inputs, *ring_caches(case, batch), case.window, batch)
+        paged_attention.paged_attention(*inputs, *page_caches(case, batch), batch)
+
+    modules = ring_attention, paged_attention, write_keys
+    launches = record_launches(step, *modules)
+    return {launch.name.split(":")[1]: launch for launch in launches}
+
+
+def test_the_launches_of_a_step() -> None:
+    assert list(attention_launches(64)) == [
+        "ring_decode", "write_keys_kernel", "ring_prefill", "paged_decode", "combine_splits", "paged_prefill"
+    ]  # fmt: skip
+
+
+def test_on_hopper_nothing_spills_and_tensor_cores_and_loads_ahead_are_used() -> None:
+    launches = attention_launches(64)
+    binaries = dict(zip(launches, compile_ahead(list(launches.values())), strict=True))
+    assert {name: binary.spills for name, binary in binaries.items()} == dict.fromkeys(binaries, 0)
+    for kind, instruction in ("prefill", "HGMMA"), ("decode", "HMMA"):
+        for name in (f"ring_{kind}", f"paged_{kind}"):
+            assert binaries[name].count(instruction) > 0, name
+            assert binaries[name].count("LDGSTS") > 0, name
+
+
+@pytest.mark.parametrize(
+    ("capability", "head_dim", "instruction"), [(80, 64, "HMMA"), (90, 128, "HGMMA"), (100, 64, "UTCHMMA")]
+)
+def test_elsewhere(capability: int, head_dim: int, instruction: str) -> None:
+    launches = attention_launches(head_dim)
+    kernels = [replace(launches[name], capability=capability) for name in ("paged_prefill", "paged_decode")]
+    prefill, decode = compile_ahead(kernels)
+    assert prefill.spills == decode.spills == 0
+    assert prefill.count(instruction) > 0
+    assert decode.count("HMMA") > 0

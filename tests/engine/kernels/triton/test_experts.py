@@ -1,0 +1,108 @@
+"""The experts' kernels in Triton's interpreter against the reference."""
+
+import doctest
+
+import pytest
+import torch
+
+from engine.kernels.experts import ExpertProduct
+from engine.kernels.experts import mix_experts as reference
+from engine.kernels.mxfp4 import Mxfp4
+from engine.kernels.triton import experts as kernels
+from engine.kernels.triton.experts import mix_experts, prepare_experts
+from engine.kernels.triton.routing import make_tiles
+
+
+def random_product(count: int, rows: int, columns: int, dtype: torch.dtype, scales: range) -> ExpertProduct:
+    blocks = torch.randint(256, (count, rows, columns // 32, 16), dtype=torch.uint8)
+    exponents = torch.randint(scales.start, scales.stop, (count, rows, columns // 32), dtype=torch.uint8)
+    return ExpertProduct(Mxfp4(blocks, exponents), torch.randn(count, rows).to(dtype))
+
+
+def compare(
+    tokens: int,
+    choices: int,
+    count: int,
+    hidden: int,
+    inner: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    gate_up_scales: range = range(119, 124),
+    down_scales: range = range(119, 124),
+    spread: float = 1.0,
+) -> float:
+    """The relative error of the kernels, in tokens of this spread, against the reference in float32."""
+    torch.manual_seed(hidden + tokens)
+    gate_up = random_product(count, 2 * inner, hidden, dtype, gate_up_scales)
+    down = random_product(count, hidden, inner, dtype, down_scales)
+    x, residual = (spread * torch.randn(tokens, hidden)).to(dtype), torch.randn(tokens, hidden).to(dtype)
+    experts = torch.rand(tokens, count).argsort(dim=-1)[:, :choices].contiguous()
+    weights = torch.rand(tokens, choices).to(dtype)
+    exact = [ExpertProduct(product.matrix, product.bias.float()) for product in (gate_up, down)]
+    want = reference(x.float(), experts, weights.float(), *exact, 1.702, 7.0, residual.float())
+    got = mix_experts(x, experts, weights, prepare_experts(gate_up), prepare_experts(down), 1.702, 7.0, residual)
+    assert got.dtype == dtype
+    return ((got - want).norm() / want.norm()).item()
+
+
+def test_the_small_examples() -> None:
+    result = doctest.testmod(kernels)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("tokens", "choices", "count", "hidden", "inner"),
+    [
+        (1, 1, 5, 64, 96),  # the smallest
+        (1, 4, 32, 288, 160),  # batch 1: columns of `down` are split, groups are not all full
+        (4, 4, 6, 96, 64),  # experts in common, nothing sorted
+        (3, 2, 3, 32, 416),  # four splits of four groups
+        (9, 2, 5, 160, 96),  # sorted; an odd number of row tiles in blocks of two
+        (30, 4, 128, 64, 64),  # more experts than tokens each
+        (40, 4, 5, 96, 96),  # tiles of 64
+        (70, 2, 2, 64, 64),  # tiles of 128, several an expert
+    ],
+)
+def test_the_kernels_give_what_the_reference_gives(
+    tokens: int, choices: int, count: int, hidden: int, inner: int
+) -> None:
+    assert compare(tokens, choices, count, hidden, inner) < 1e-6
+
+
+@pytest.mark.parametrize("tokens", [2, 20])
+def test_bfloat16_differs_by_its_rounding(tokens: int) -> None:
+    """Of the tokens between the products and of the result; the interpreter cuts off instead of rounding."""
+    assert compare(tokens, 2, 5, 96, 64, dtype=torch.bfloat16) < 1e-2
+
+
+def test_scales_too_large_for_the_folded_exponent() -> None:
+    assert compare(2, 2, 3, 64, 64, down_scales=range(120, 140)) < 1e-6
+    assert compare(2, 2, 3, 64, 64, gate_up_scales=range(100, 130), down_scales=range(1, 20), spread=0.01) < 1e-6
+
+
+def test_a_tokens_result_does_not_depend_on_its_batch() -> None:
+    torch.manual_seed(0)
+    gate_up = prepare_experts(random_product(4, 128, 64, torch.float32, range(119, 124)))
+    down = prepare_experts(random_product(4, 64, 64, torch.float32, range(119, 124)))
+    x, experts = torch.randn(20, 64), torch.rand(20, 4).argsort(dim=-1)[:, :2].contiguous()
+    weights = torch.rand(20, 2)
+
+    def mix(rows: slice) -> torch.Tensor:
+        return mix_experts(x[rows], experts[rows], weights[rows], gate_up, down, 1.702, 7.0, x[rows])
+
+    torch.testing.assert_close(mix(slice(3, 4)), mix(slice(None))[3:4], rtol=1e-5, atol=1e-5)
+    swapped = mix_experts(x, experts.flip(1), weights.flip(1), gate_up, down, 1.702, 7.0, x)
+    assert torch.equal(swapped, mix(slice(None)))
+
+
+def test_what_no_token_chose_is_not_read() -> None:
+    """The rows of `inside` and `out` that are read are those that were written: a tile's other rows are harmless."""
+    torch.manual_seed(1)
+    product = random_product(3, 64, 64, torch.float32, range(119, 124))
+    tiled = prepare_experts(product)
+    experts = torch.tensor([[0], [2], [0]])
+    inside = torch.randn(3, 64)
+    out = kernels.multiply_down(inside, experts, make_tiles(experts, 3, 128), tiled).sum(0)
+    want = torch.cat([product(inside[i : i + 1], int(experts[i])) for i in range(3)])
+    torch.testing.assert_close(out, want, rtol=1e-5, atol=1e-5)

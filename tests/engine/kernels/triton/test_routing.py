@@ -1,0 +1,54 @@
+"""The tiles that the device makes, in Triton's interpreter, against sorting in torch."""
+
+import doctest
+
+import pytest
+import torch
+
+from engine.kernels.triton import routing
+from engine.kernels.triton.routing import make_tiles, most_tiles, sort_pairs
+
+
+def test_the_worked_example() -> None:
+    tiles = sort_pairs(torch.tensor([[2], [0], [2], [2], [0]]), 4, 2)
+    assert tiles.order.tolist() == [1, 4, 0, 2, 3]
+    assert tiles.experts.tolist() == [0, 2, 2, 0]
+    assert tiles.firsts.tolist() == [0, 2, 4, 0]
+    assert tiles.lasts.tolist() == [2, 4, 5, 0]
+
+
+def test_the_small_examples() -> None:
+    result = doctest.testmod(routing)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("tokens", "choices", "count", "tile"),
+    [(1, 1, 1, 16), (20, 4, 5, 16), (9, 4, 128, 16), (70, 1, 3, 32), (300, 4, 32, 64)],
+)
+def test_tiles_hold_every_pair_once_in_the_order_of_experts(tokens: int, choices: int, count: int, tile: int) -> None:
+    torch.manual_seed(tokens)
+    experts = torch.rand(tokens, count).argsort(dim=-1)[:, :choices].contiguous()
+    tiles = sort_pairs(experts, count, tile)
+    assert tiles.order.tolist() == experts.flatten().sort(stable=True).indices.tolist()
+    assert len(tiles.experts) == tiles.count == most_tiles(tokens * choices, count, tile)
+    seen = []
+    for expert, first, last in zip(tiles.experts, tiles.firsts, tiles.lasts, strict=True):
+        pairs = tiles.order[first:last]
+        assert len(pairs) <= tile
+        assert (experts.flatten()[pairs] == expert).all()
+        seen += pairs.tolist()
+    assert seen == tiles.order.tolist()
+
+
+def test_one_experts_pairs_fill_many_tiles() -> None:
+    tiles = sort_pairs(torch.full((50, 1), 3), 4, 16)
+    assert tiles.experts.tolist() == [3, 3, 3, 3, 0, 0]
+    assert tiles.lasts.sub(tiles.firsts).tolist() == [16, 16, 16, 2, 0, 0]
+
+
+def test_few_pairs_are_not_sorted() -> None:
+    assert make_tiles(torch.zeros(4, 4, dtype=torch.int64), 32, 128).direct
+    tiles = make_tiles(torch.arange(20)[:, None] % 5, 5, 128)
+    assert (tiles.direct, tiles.tokens) == (False, 16)

@@ -1,0 +1,57 @@
+"""A model over several mixed steps with the attention's and the small ops' kernels, against the references."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine.cache.paged import PagedCache
+from engine.cache.rolling import RollingCache
+from engine.checkpoint.dummy import fill_random
+from engine.kernels.table import REFERENCE, Ops, triton_ops
+from engine.kernels.triton import paged_attention
+from engine.model.gpt_oss import GptOss
+from engine.model.rope import RotaryTable
+from engine.model.weights import empty_weights
+from engine.plan import Chunk
+from engine.runner.batch import build_batch
+from tests.checkpoints import small_config
+
+CONFIG = small_config(layer_types=("sliding_attention", "full_attention"))
+CPU = torch.device("cpu")
+PLACES = {"a": (2, (5, 2, 7, 4)), "b": (1, (6, 1))}
+"""Ring and pages of each request."""
+STEPS = (
+    (("a", 0, 19), ("b", 0, 1)),
+    (("b", 1, 1), ("a", 19, 2)),
+    (("a", 21, 1), ("b", 2, 1)),
+    (("b", 3, 11), ("a", 22, 1)),
+)
+"""Steps of chunks (request, position of the first token, tokens)."""
+
+
+def hidden_states(ops: Ops) -> list[Tensor]:
+    weights = empty_weights(CONFIG, "mxfp4", "float32", CPU)
+    fill_random(weights, 5)
+    model = GptOss(CONFIG, weights, ops)
+    rings, pages = RollingCache(CONFIG, 3, torch.float32, CPU), PagedCache(CONFIG, 8, 8, torch.float32, CPU)
+    for cache in (rings, pages):
+        cache.keys.fill_(torch.nan)
+        cache.values.fill_(torch.nan)
+    rotary = RotaryTable(CONFIG.rope, CONFIG.head_dim, CPU)
+    outputs = []
+    for step in STEPS:
+        chunks = [
+            Chunk(name, tuple(range(start, start + count)), start, *PLACES[name], True) for name, start, count in step
+        ]
+        hidden = model.forward(build_batch(chunks, CONFIG.window, 8, rotary, CPU), rings, pages)
+        outputs += [hidden, model.logits(hidden[-1:])]
+    return outputs
+
+
+def test_every_step_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paged_attention, "DECODE_PROGRAMS", 16)
+    kernels = replace(triton_ops((9, 0)), mix_experts=REFERENCE.mix_experts, prepare_experts=REFERENCE.prepare_experts)
+    for ours, theirs in zip(hidden_states(kernels), hidden_states(REFERENCE), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)

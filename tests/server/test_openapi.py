@@ -1,0 +1,155 @@
+"""The OpenAPI document: complete, and true."""
+
+import doctest
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from jsonschema_rs import validator_for
+from pydantic import BaseModel, TypeAdapter
+
+import server.schemas.request
+from server.openapi import MODELS
+
+Document = dict[str, Any]
+UNDOCUMENTED = {"/openapi.json", "/docs", "/docs/assets"}
+
+
+@pytest.fixture
+def document(app: FastAPI) -> Document:
+    return app.openapi()
+
+
+def operations(document: Document) -> Iterator[tuple[str, Document]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def models() -> Iterator[type[BaseModel]]:
+    """The models of all bodies, and those within them."""
+    waiting, seen = list(MODELS), set()
+    while waiting:
+        model = waiting.pop()
+        if model in seen:
+            continue
+        seen.add(model)
+        yield model
+        for field in model.model_fields.values():
+            waiting += inner_models(field.annotation)
+
+
+def inner_models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in getattr(annotation, "__args__", ()) for model in inner_models(argument)]
+
+
+def test_every_route_is_in_it(app: FastAPI, document: Document) -> None:
+    paths = {context.route.path.replace(":path", "") for context in iter_route_contexts(app.routes)}
+    assert paths - UNDOCUMENTED == document["paths"].keys()
+    assert len(document["paths"]) >= 9
+
+
+def test_every_property_is_described(document: Document) -> None:
+    schemas = document["components"]["schemas"]
+    assert {model.__name__ for model in models()} == schemas.keys()
+    undescribed = [
+        f"{name}.{at}"
+        for name, schema in schemas.items()
+        for at, value in schema["properties"].items()
+        if not value.get("description")
+    ]
+    assert undescribed == []
+    assert [name for name, schema in schemas.items() if not schema.get("description")] == []
+
+
+def test_every_property_has_an_example_unless_its_model_has_them(document: Document) -> None:
+    bare = [
+        f"{name}.{at}"
+        for name, schema in document["components"]["schemas"].items()
+        for at, value in schema["properties"].items()
+        if not value.get("examples") and "#/components/schemas/" not in str(value)
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize("model", list(models()), ids=lambda model: model.__name__)
+def test_examples_are_valid(model: type[BaseModel], document: Document) -> None:
+    """By the model itself (fields that depend on others by their types alone), and by the document."""
+    definitions = {"components": document["components"]}
+    for name, field in model.model_fields.items():
+        schema = document["components"]["schemas"][model.__name__]["properties"][field.alias or name]
+        for example in field.examples or ():
+            if example is not None:  # As if it were absent.
+                TypeAdapter(field.annotation).validate_python(example)
+            assert validator_for({**definitions, **schema}).is_valid(example), (model, name, example)
+
+
+def test_examples_of_bodies_are_valid(document: Document) -> None:
+    by_name = {model.__name__: model for model in MODELS}
+    found = 0
+    for _, operation in operations(document):
+        for media in operation.get("requestBody", {}).get("content", {}).values():
+            name = media["schema"]["$ref"].rpartition("/")[2]
+            for example in media["examples"].values():
+                by_name[name].model_validate(example["value"])
+                found += 1
+    assert found >= 10
+
+
+async def test_examples_of_bodies_are_answered(http: httpx.AsyncClient, document: Document) -> None:
+    for path, methods in document["paths"].items():
+        for media in methods.get("post", {}).get("requestBody", {}).get("content", {}).values():
+            for name, example in media["examples"].items():
+                response = await http.post(path, json=example["value"])
+                assert response.status_code == 200, (path, name, response.text)
+
+
+def test_what_goes_wrong_is_described(document: Document) -> None:
+    for name, operation in operations(document):
+        assert operation["summary"], name
+        responses = operation["responses"]
+        assert "422" not in responses, name
+        expected: set[str] = set()
+        if "requestBody" in operation:
+            expected |= {"400", "404", "413", "415"}
+        if "Generation" in operation["tags"]:
+            expected |= {"429", "500", "503"}
+            assert responses["200"]["content"].keys() == {"application/json", "text/event-stream"}
+            assert "retry-after" in responses["429"]["headers"]
+        assert expected <= responses.keys(), name
+        for status in expected:
+            schema = responses[status]["content"]["application/json"]["schema"]
+            assert schema == {"$ref": "#/components/schemas/ErrorBody"}
+
+
+def test_references_lead_somewhere(document: Document) -> None:
+    validator_for({"$ref": "#/components/schemas/ChatRequest", "components": document["components"]})
+    schemas = document["components"]["schemas"]
+    references = [part.split("'")[0].split(")")[0] for part in str(document).split("#/components/schemas/")[1:]]
+    assert len(references) > 50
+    assert set(references) <= schemas.keys()
+
+
+async def test_the_page_works_offline(http: httpx.AsyncClient) -> None:
+    page = await http.get("/docs")
+    assert page.status_code == 200
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    for name, media_type in (("swagger-ui-bundle.js", "javascript"), ("swagger-ui.css", "css")):
+        assert f"docs/assets/{name}" in page.text
+        asset = await http.get(f"/docs/assets/{name}")
+        assert (asset.status_code, media_type in asset.headers["content-type"]) == (200, True)
+    assert (await http.get("/docs/assets/none")).status_code == 404
+    document = (await http.get("/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+
+
+def test_examples_of_the_code() -> None:
+    result = doctest.testmod(server.schemas.request)
+    assert result.attempted > 0
+    assert result.failed == 0

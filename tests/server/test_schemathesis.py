@@ -1,0 +1,75 @@
+"""Requests made up from the OpenAPI document, right ones and wrong ones: no answer is a 5xx, all are as described."""
+
+from dataclasses import replace
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.schemas import BaseSchema
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from server.app import create_app
+from server.text import Text
+from tests.server.conftest import SETTINGS
+from tests.server.scripted_engine import Script, ScriptedEngine
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+    unsupported_method,
+]
+OPERATIONS = {
+    "POST": ["/v1/completions", "/v1/chat/completions", "/tokenize", "/detokenize"],
+    "GET": ["/v1/models", "/v1/models/{model_id}", "/health", "/ready", "/version", "/metrics"],
+}
+
+
+@pytest.fixture(scope="module")
+def described(text: Text) -> BaseSchema:
+    """The application, as its document describes it."""
+    hello = Script([[token] for token in b"Hello!"])
+    engine = ScriptedEngine(lambda request: hello, vocab_size=text.tokenizer.vocab_size)
+    settings = replace(SETTINGS, max_body_bytes=2**20)
+    return schemathesis.openapi.from_asgi("/openapi.json", create_app(engine, text, settings))
+
+
+def test_no_operation_is_left_out(described: BaseSchema) -> None:
+    labels = {f"{method} {path}" for method, paths in OPERATIONS.items() for path in paths}
+    assert {operation.ok().label for operation in described.get_all_operations()} == labels
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize("path", OPERATIONS["POST"])
+def test_bodies(described: BaseSchema, path: str, mode: GenerationMode) -> None:
+    answered(described, path, "POST", mode, 40)
+
+
+@pytest.mark.parametrize("path", OPERATIONS["GET"])
+def test_questions(described: BaseSchema, path: str) -> None:
+    answered(described, path, "GET", GenerationMode.POSITIVE, 10)
+
+
+def answered(described: BaseSchema, path: str, method: str, mode: GenerationMode, examples: int) -> None:
+    """Asks, and checks the answers. The same examples each time."""
+
+    @given(case=described[path][method].as_strategy(generation_mode=mode))
+    @settings(
+        max_examples=examples, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    )
+    def ask(case: Case) -> None:
+        case.call_and_validate(checks=CHECKS)
+
+    ask()
