@@ -5,7 +5,7 @@ The floor of attention is the larger of reading the visible keys and values once
 linear map, of reading its weights once and of its product.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -62,7 +62,7 @@ def check_attention(device: torch.device) -> Iterator[dict[str, object]]:
     """The relative error of one mixed step against the reference in float32, beside the reference's in bfloat16."""
     batch, inputs = make_step(MIXED_STEP, device)
     pages = sum(-(-(context + count) // PAGE_SIZE) for context, count in MIXED_STEP)
-    ops = {
+    ops: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor], int, tuple[int, ...]]] = {
         "ring": (ring_attention.ring_attention, ring_reference.ring_attention, len(MIXED_STEP) * WINDOW, (WINDOW,)),
         "paged": (paged_attention.paged_attention, paged_reference.paged_attention, pages * PAGE_SIZE, ()),
     }
@@ -119,10 +119,10 @@ def measure(
     keys, pairs = map(sum, zip(*seen, strict=True))
     layers = max(1, min(16, COLD_BYTES // (slots * TOKEN_BYTES)))
     caches = [random_cache(slots, device) for _ in range(layers)]
+    attend: Callable[..., Tensor] = paged_attention.paged_attention
     if kernel == "ring":
-        calls = [partial(ring_attention.ring_attention, *inputs, *cache, WINDOW, batch) for cache in caches]
-    else:
-        calls = [partial(paged_attention.paged_attention, *inputs, *cache, batch) for cache in caches]
+        attend = partial(ring_attention.ring_attention, window=WINDOW)
+    calls = [partial(attend, *inputs, *cache, batch=batch) for cache in caches]
     seconds = graph_seconds(calls)
     floor = speeds.floor(keys * TOKEN_BYTES, pairs * KEY_OPERATIONS)
     context, count = chunks[0]

@@ -16,8 +16,11 @@ from engine.errors import ConfigError, RequestError
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
-REMEMBERED = 32
+REMEMBERED = 256
 """Compiled grammars that are kept: an application sends the same few again and again."""
+
+REASONS = {"NoExtensionBias": "no text satisfies it"}
+"""What llguidance says, where that is no sentence."""
 
 
 class GrammarState:
@@ -73,11 +76,14 @@ class GrammarCompiler:
         from llguidance import LLMatcher
 
         matcher = LLMatcher(self._vocabulary, LLMatcher.grammar_from_lark(grammar), log_level=0, limits=self._limits)
-        if not matcher.is_error():
-            matcher.compute_bitmask()  # Some patterns are too large only once they are read.
-        if matcher.is_error():
-            reason = matcher.get_error().partition("\n<state>")[0]
-            raise RequestError(f"grammar: {reason}", param="grammar")
+        trial = matcher.deep_copy()
+        if not trial.is_error():  # Some patterns turn out to be too large only when a token is read.
+            allowed = int.from_bytes(trial.compute_bitmask(), "little")
+            trial.consume_token((allowed & -allowed).bit_length() - 1)
+            trial.compute_bitmask()
+        if trial.is_error():
+            reason = trial.get_error().partition("\n<state>")[0]
+            raise RequestError(f"grammar: {REASONS.get(reason, reason)}", param="grammar")
         return matcher
 
     @cached_property

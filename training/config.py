@@ -21,7 +21,7 @@ class Shape:
     num_experts: int = 8
     experts_per_token: int = 2
     window: int = 128
-    rope_theta: float = 150_000.0
+    rope_theta: float = 2_000.0
     rope_factor: float = 8.0
     original_max_position: int = 512
     beta_fast: float = 32.0
@@ -51,7 +51,7 @@ class TrainingConfig:
 
     shape: Shape = field(default_factory=Shape)
     seed: int = 0
-    documents: int = 120_000
+    documents: int = 25_000
     held_out: int = 200
     steps: int = 16_000
     batch_tokens: int = 3_072

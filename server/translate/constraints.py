@@ -32,28 +32,21 @@ class Constraint:
     bodies: tuple[tuple[str, str], ...]
 
     async def check(self, text: Text) -> None:
-        """Compiles it. Raises RequestError, naming the field at fault."""
+        """Compiles it, its bodies first. Raises RequestError, naming the field at fault."""
         if len(self.grammar) > MAX_GRAMMAR_LENGTH:
             field, _ = max(self.bodies, key=lambda body: len(body[1]))
             raise RequestError(f"{field}: makes a grammar of more than {MAX_GRAMMAR_LENGTH} characters", param=field)
-        try:
-            await text.check_grammar(self.grammar)
-        except RequestError as error:
-            await self._blame(text)
-            raise _named(error, self.bodies[0][0] if self.bodies else "reasoning_effort") from error
-
-    async def _blame(self, text: Text) -> None:
-        """Raises RequestError for the first body that is wrong by itself."""
         for field, body in self.bodies:
-            try:
-                await text.check_grammar(completion_grammar(body))
-            except RequestError as error:
-                raise _named(error, field) from error
+            await _check(text, completion_grammar(body), field)
+        await _check(text, self.grammar, self.bodies[0][0] if self.bodies else "reasoning_effort")
 
 
-def _named(error: RequestError, field: str) -> RequestError:
-    reason = " ".join(str(error).removeprefix("grammar: ").split())
-    return RequestError(f"{field}: {reason[:MAX_MESSAGE]}", param=field)
+async def _check(text: Text, grammar: str, field: str) -> None:
+    try:
+        await text.check_grammar(grammar)
+    except RequestError as error:
+        reason = " ".join(str(error).removeprefix("grammar: ").split())
+        raise RequestError(f"{field}: {reason[:MAX_MESSAGE]}", param=field) from error
 
 
 def completion_constraint(wanted: StructuredOutputs | None) -> Constraint | None:

@@ -106,6 +106,7 @@ def test_special_tokens_come_where_the_grammar_has_them_and_nowhere_else(engine:
     [
         "start: nowhere", "start: (", 'start: %json {"type": "nope"}', "start: /[/", "start: /a(b/", "other: /a/",
         "start: /((a{1000}){1000}){1000}/",
+        "start: A\nA: /a/ & /b/",
         'start: a{1000000000}\na: "x"',
         f"start: %json {json.dumps({'properties': {f'p{i}': {} for i in range(9000)}})}",
         "start: /" + "(" * 9000 + ")" * 9000 + "/",

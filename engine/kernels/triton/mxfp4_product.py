@@ -15,35 +15,39 @@ import triton.language as tl
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
+UNPACK_PTX = tl.constexpr(
+    """
+    {
+    .reg .b32 t, a, b;
+    prmt.b32 t, $4, 0, 0x1404;
+    shr.b32 a, t, 2;  shl.b32 b, t, 4;  and.b32 a, a, 0x01C001C0;  and.b32 b, b, 0x80008000;  or.b32 $0, a, b;
+    shr.b32 a, t, 6;                    and.b32 a, a, 0x01C001C0;  and.b32 b, t, 0x80008000;  or.b32 $2, a, b;
+    prmt.b32 t, $4, 0, 0x3424;
+    shr.b32 a, t, 2;  shl.b32 b, t, 4;  and.b32 a, a, 0x01C001C0;  and.b32 b, b, 0x80008000;  or.b32 $1, a, b;
+    shr.b32 a, t, 6;                    and.b32 a, a, 0x01C001C0;  and.b32 b, t, 0x80008000;  or.b32 $3, a, b;
+    }
+    """
+)
+"""Four bytes $4 → the bfloat16s of their low nibbles, $0 and $1, and of their high ones, $2 and $3, two a register.
+
+Two bytes go to the upper halves of 16 bits each; then a nibble's magnitude goes to bits 6–8 and its sign to bit 15.
+Which four bytes come together is the compiler's choice, so each value may depend on its own byte only.
+"""
+
+
 @triton.jit
 def unpack_values(packed, ROWS: tl.constexpr, PTX: tl.constexpr):
     """Bytes [ROWS, 64] of a group → its values [ROWS, 128] times 2^−126, columns in their order."""
     if PTX:
-        # Four bytes at a time, as two pairs of low nibbles and two of high ones: of a pair, the three bits of
-        # magnitude go to bits 6–8 of each half and the sign to bit 15.
         low, high = tl.inline_asm_elementwise(
-            """
-            {
-            .reg .b32 a, b;
-            shl.b32 a, $4, 6;  shl.b32 b, $4, 12;  and.b32 a, a, 0x01C001C0;
-            and.b32 b, b, 0x80008000;  or.b32 $0, a, b;
-            shr.b32 a, $4, 2;  shl.b32 b, $4, 4;  and.b32 a, a, 0x01C001C0;
-            and.b32 b, b, 0x80008000;  or.b32 $1, a, b;
-            shl.b32 a, $4, 2;  shl.b32 b, $4, 8;  and.b32 a, a, 0x01C001C0;
-            and.b32 b, b, 0x80008000;  or.b32 $2, a, b;
-            shr.b32 a, $4, 6;  and.b32 a, a, 0x01C001C0;
-            and.b32 b, $4, 0x80008000;  or.b32 $3, a, b;
-            }
-            """,
-            "=&r,=&r,=&r,=&r,r", [packed], dtype=(tl.bfloat16, tl.bfloat16), is_pure=True, pack=4,
-        )  # fmt: skip
-        # The assembly has swapped p and j % 2 on the way: dimensions are q, j // 2, j % 2, p, h.
-        values = tl.join(low, high).reshape(ROWS, 4, 4, 2, 2, 2).trans(0, 5, 2, 3, 1, 4)
+            UNPACK_PTX, "=&r,=&r,=&r,=&r,r", [packed], dtype=(tl.bfloat16, tl.bfloat16), is_pure=True, pack=4
+        )
+        values = tl.join(low, high)
     else:
         nibbles = tl.join(packed & 15, packed >> 4).to(tl.int32)
-        bits = ((nibbles & 8) << 28) | ((nibbles & 7) << 22)
-        values = bits.to(tl.float32, bitcast=True).reshape(ROWS, 4, 4, 2, 2, 2).trans(0, 5, 2, 4, 1, 3)
-    return values.reshape(ROWS, 128)
+        values = (((nibbles & 8) << 28) | ((nibbles & 7) << 22)).to(tl.float32, bitcast=True)
+    # q, j, p, h → h, j, q, p: for the tensor cores' operand this moves no value to another thread.
+    return values.reshape(ROWS, 4, 8, 2, 2).trans(0, 4, 2, 1, 3).reshape(ROWS, 128)
 
 
 @triton.jit
@@ -73,15 +77,14 @@ def multiply(
     group_row = ((expert * row_tiles + row_tile).to(tl.int64) * groups + first_group) * 64 + row % 64
     blocks += group_row[:, None] * 64 + tl.arange(0, 64)[None, :]
     scales += group_row[:, None] * 4 + tl.arange(0, 4)[None, :]
-    column = first_group * 128 + tl.arange(0, 128)
-    x += x_rows.to(tl.int64)[:, None] * x_stride + column[None, :]
+    column = tl.arange(0, 128)
+    x += x_rows.to(tl.int64)[:, None] * x_stride + first_group * 128 + column[None, :]
     sums = tl.zeros([ROWS, TOKENS], tl.float32)
-    for _ in tl.range(first_group, last_group, num_stages=STAGES):
+    for group in tl.range(first_group, last_group, num_stages=STAGES):
         weights = load_weights(blocks, scales, ROWS, PTX)
-        tokens = tl.load(x, mask=valid[:, None] & (column < columns)[None, :], other=0.0)
+        tokens = tl.load(x, mask=valid[:, None] & (column < columns - group * 128)[None, :], other=0.0)
         sums = tl.dot(weights, tokens.to(weights.dtype).trans(), sums)
         blocks += 64 * 64
         scales += 64 * 4
         x += 128
-        column += 128
     return sums

@@ -3,11 +3,10 @@
 Columns are padded with zeros to groups of 128 and rows to tiles of 64, and a tile's group is 64 rows of 64 bytes, one
 after the other, so that a program streams its weights from one contiguous piece of memory. Within the 64 bytes of a row
 
-    byte 16·q + 4·(j // 2) + 2·p + j % 2, nibble h    holds    column 64·h + 8·j + 2·q + p        (q < 4, j < 8, p < 2)
+    byte 16·q + 2·j + p, nibble h    holds    column 64·h + 8·j + 2·q + p        (q < 4, j < 8, p < 2)
 
 which gives the four threads that hold a row of the tensor cores' left operand, columns 2q and 2q + 1 of every eight,
-16 contiguous bytes each; and in a 32-bit word the two values of one bfloat16 pair stand 16 bits apart, so that a shift
-and a mask bring both to their places. Column 70 is 64·1 + 8·0 + 2·3 + 0: byte 48, the high nibble.
+16 contiguous bytes each. Column 70 is 64·1 + 8·0 + 2·3 + 0: byte 48, the high nibble.
 
 >>> matrix = torch.zeros(1, 128, dtype=torch.uint8)
 >>> matrix[0, 70] = 5
@@ -65,8 +64,7 @@ class TiledProduct:
 
 def permute_nibbles(nibbles: Tensor) -> Tensor:
     """uint8 [..., 128], one value each → bytes [..., 64]."""
-    h_j_q_p = nibbles.reshape(-1, 2, 4, 2, 4, 2)
-    low, high = h_j_q_p.permute(1, 0, 4, 2, 5, 3)
+    low, high = nibbles.reshape(-1, 2, 8, 4, 2).permute(1, 0, 3, 2, 4)
     packed: Tensor = low | high << 4
     return packed.reshape(*nibbles.shape[:-1], GROUP // 2)
 

@@ -109,7 +109,7 @@ def test_paged_attention(case: Case) -> None:
 
 def test_unused_places_of_a_captured_step_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three places, two sequences: what stands at the third is not touched, and the two are as they would be."""
-    monkeypatch.setattr(paged_attention, "DECODE_PROGRAMS", 16)
+    monkeypatch.setattr(paged_attention, "DECODE_PROGRAMS", 4)
     case = Case(((70, 1), (3, 1)))
     batch, inputs = prepare(case)
     padded = replace(batch, decode_sequences=torch.tensor([0, 1, -1], dtype=torch.int32))

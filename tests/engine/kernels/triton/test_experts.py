@@ -78,15 +78,15 @@ def test_bfloat16_differs_by_its_rounding(tokens: int) -> None:
 
 def test_scales_too_large_for_the_folded_exponent() -> None:
     assert compare(2, 2, 3, 64, 64, down_scales=range(120, 140)) < 1e-6
-    assert compare(2, 2, 3, 64, 64, gate_up_scales=range(100, 130), down_scales=range(1, 20), spread=0.01) < 1e-6
+    assert compare(2, 2, 3, 64, 64, gate_up_scales=range(100, 130), spread=0.01) < 1e-6
 
 
 def test_a_tokens_result_does_not_depend_on_its_batch() -> None:
     torch.manual_seed(0)
     gate_up = prepare_experts(random_product(4, 128, 64, torch.float32, range(119, 124)))
     down = prepare_experts(random_product(4, 64, 64, torch.float32, range(119, 124)))
-    x, experts = torch.randn(20, 64), torch.rand(20, 4).argsort(dim=-1)[:, :2].contiguous()
-    weights = torch.rand(20, 2)
+    x, experts = torch.randn(20, 64), torch.rand(20, 4).argsort(dim=-1)[:, :3].contiguous()
+    weights = torch.rand(20, 3)
 
     def mix(rows: slice) -> torch.Tensor:
         return mix_experts(x[rows], experts[rows], weights[rows], gate_up, down, 1.702, 7.0, x[rows])

@@ -13,8 +13,8 @@ from engine.kernels.triton.repack import TiledProduct, permute_nibbles, repack
 
 def column(byte: int, nibble: int) -> int:
     """The docstring's formula, backwards."""
-    q, j_high, p, j_low = byte // 16, byte // 4 % 4, byte // 2 % 2, byte % 2
-    return 64 * nibble + 8 * (2 * j_high + j_low) + 2 * q + p
+    q, j, p = byte // 16, byte // 2 % 8, byte % 2
+    return 64 * nibble + 8 * j + 2 * q + p
 
 
 def restore(tiled: TiledProduct) -> Mxfp4:
