@@ -5,7 +5,6 @@ products are kept as [experts, rows, columns], the orientation of the packed blo
 """
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,71 +39,13 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
 
 
-def attention_mask(queries: int, keys: int, window: int | None) -> Tensor:
-    """[queries, keys], 0 where a query may see a key and -inf where not: to be added to scores.
+def attention_mask(length: int, window: int | None) -> Tensor:
+    """bool [length, length]: may query i see key j? `window` counts the query's own position.
 
-    The last query stands at the last key. `window` counts the query's own position. With 2 queries, 4 keys and
-    window 2, the first query sees keys 1 and 2, the second keys 2 and 3.
+    With length 4 and window 2, the query at 3 sees keys 2 and 3.
     """
-    behind = torch.arange(keys - queries, keys)[:, None] - torch.arange(keys)[None, :]
-    seen = (behind >= 0) & (behind < (window if window is not None else keys))
-    return torch.zeros(queries, keys).masked_fill(~seen, -torch.inf)
-
-
-class Affine(torch.autograd.Function):
-    """x [N, in] · weight [out, in] + bias [out]. The bias's gradient is a product too: a sum is slower in bf16."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        out: Tensor = functional.linear(x, weight, bias)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, weight = ctx.saved_tensors
-        (gradient,) = gradients
-        return gradient @ weight, gradient.t() @ x, (gradient.new_ones(1, len(gradient)) @ gradient)[0]
-
-
-def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    out: Tensor = Affine.apply(x, weight.to(x.dtype), bias.to(x.dtype))  # type: ignore[no-untyped-call]
-    return out
-
-
-def project(linear: nn.Linear, x: Tensor) -> Tensor:
-    """A linear layer in the type of `x`, whatever type its weights are kept in."""
-    out: Tensor = affine(x.flatten(0, -2), linear.weight, linear.bias).unflatten(0, x.shape[:-1])
-    return out
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, mask: Tensor) -> Tensor:
-    """q [B, H, ..., Q, D], k and v [B, H, ..., K, D], mask [..., Q, K], sinks [H] → [B, H, ..., Q, D].
-
-    A sink is one more key, without a value: queries get a constant number for it to multiply.
-    """
-    one = q.new_ones(()).expand(*q.shape[:-1], 1)
-    sink = functional.pad(sinks.to(q.dtype)[:, None], (q.shape[-1], 0))
-    sink = sink.view(1, -1, *[1] * (q.dim() - 3), q.shape[-1] + 1).expand(*k.shape[:-2], 1, -1)
-    keys = torch.cat((functional.pad(k, (0, 1)), sink), -2)
-    scores = torch.cat((q * q.shape[-1] ** -0.5, one), -1) @ keys.transpose(-1, -2)
-    scores += functional.pad(mask, (0, 1)).to(q.dtype)
-    out: Tensor = scores.softmax(-1) @ functional.pad(v, (0, 0, 0, 1))
-    return out
-
-
-def attend_window(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int) -> Tensor:
-    """What `attend` gives with a window's mask, in blocks of `window` queries that see two blocks of keys.
-
-    q, k, v [B, H, T, D]. Keys before the first position are zeros, which the first block's mask hides.
-    """
-    length = q.shape[2]
-    pad = -length % window
-    q, k, v = (functional.pad(x, (0, 0, 0, pad)).unflatten(2, (-1, window)) for x in (q, k, v))
-    k, v = (torch.cat((functional.pad(x, (0, 0, 0, 0, 1, 0))[:, :, :-1], x), 3) for x in (k, v))
-    mask = attention_mask(window, 2 * window, window).repeat(q.shape[2], 1, 1)
-    mask[0, :, :window] = -torch.inf
-    return attend(q, k, v, sinks, mask).flatten(2, 3)[:, :, :length]
+    behind = torch.arange(length)[:, None] - torch.arange(length)[None, :]
+    return (behind >= 0) & (behind < (window if window is not None else length))
 
 
 class Attention(nn.Module):
@@ -121,52 +62,22 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(shape.num_heads * width, hidden)
         self.sinks = nn.Parameter(torch.zeros(shape.num_heads))
 
-    @torch.no_grad()
-    def look_back(self, frequencies: Tensor) -> None:
-        """Sets biases so that heads 0, 1, 2 begin with eyes for the token 1, 2, 3 places back.
-
-        Turned by position, a query a·(cos df, -sin df) and a key a·(1, 0) agree most where the key is d places back.
-        To find such a head by itself takes a small model longer than all that follows: copying rests on it.
-        """
-        strength = 4.0
-        self.k_proj.bias.view(-1, 2, len(frequencies))[:, 0] = strength
-        for head, distance in enumerate((1, 2, 3)[: len(self.sinks)]):
-            turned = torch.stack(((distance * frequencies).cos(), -(distance * frequencies).sin()))
-            self.q_proj.bias.view(-1, 2, len(frequencies))[head] = strength * turned
-
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         batch, length, _ = x.shape
         q, k, v = (
-            project(projection, x).view(batch, length, -1, self.head_dim).transpose(1, 2)
+            projection(x).view(batch, length, -1, self.head_dim).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         group = q.shape[1] // k.shape[1]
         k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-        if self.window is not None and length > 2 * self.window:
-            out = attend_window(q, k, v, self.sinks, self.window)
-        else:
-            out = attend(q, k, v, self.sinks, attention_mask(length, length, self.window))
-        return project(self.o_proj, out.transpose(1, 2).reshape(batch, length, -1))
-
-
-class Permute(torch.autograd.Function):
-    """Rows of `x` in the order `index`, whose `inverse` brings the gradient back without scattering."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(inverse)
-        return x.index_select(0, index)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (inverse,) = ctx.saved_tensors
-        return gradients[0].index_select(0, inverse), None, None
-
-
-def permute(x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-    permuted: Tensor = Permute.apply(x, index, inverse)  # type: ignore[no-untyped-call]
-    return permuted
+        scores = q @ k.transpose(-1, -2) * self.head_dim**-0.5
+        scores = scores.masked_fill(~attention_mask(length, self.window), -torch.inf)
+        sinks = self.sinks.view(1, -1, 1, 1).expand(batch, -1, length, 1)
+        probabilities = torch.cat((scores, sinks), -1).softmax(-1)[..., :-1]
+        merged = (probabilities @ v).transpose(1, 2).reshape(batch, length, -1)
+        out: Tensor = self.o_proj(merged)
+        return out
 
 
 class Experts(nn.Module):
@@ -182,27 +93,20 @@ class Experts(nn.Module):
         self.down_proj_bias = nn.Parameter(torch.zeros(experts, hidden))
 
     def forward(self, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
-        """x [N, hidden], chosen and weights [N, k] → [N, hidden]. Tokens are gathered expert by expert.
-
-        The stored products alternate gate and up rows; computing with all gates first keeps memory in order.
-        """
-        gate_up_proj, gate_up_bias = (
-            parameter.unflatten(1, (-1, 2)).transpose(1, 2).flatten(1, 2).to(x.dtype)
-            for parameter in (as_stored(self.gate_up_proj), self.gate_up_proj_bias)
-        )
-        down_proj, down_bias = as_stored(self.down_proj).to(x.dtype), self.down_proj_bias.to(x.dtype)
+        """x [N, hidden], chosen and weights [N, k] → [N, hidden]. Tokens are gathered expert by expert."""
+        gate_up_proj, down_proj = as_stored(self.gate_up_proj), as_stored(self.down_proj)
         order = chosen.flatten().argsort(stable=True)
-        inverse = order.argsort()
         counts = torch.bincount(chosen.flatten(), minlength=len(gate_up_proj)).tolist()
-        copies = x[:, None].expand(-1, chosen.shape[1], -1).reshape(-1, x.shape[1])
+        tokens = order // chosen.shape[1]
         outputs = []
-        for expert, rows in enumerate(permute(copies, order, inverse).split(counts)):
-            gate, up = affine(rows, gate_up_proj[expert], gate_up_bias[expert]).chunk(2, -1)
-            gate, up = gate.clamp(max=self.limit), up.clamp(-self.limit, self.limit)
+        for expert, rows in enumerate(x[tokens].split(counts)):
+            gate_up = functional.linear(rows, gate_up_proj[expert], self.gate_up_proj_bias[expert])
+            gate = gate_up[:, 0::2].clamp(max=self.limit)
+            up = gate_up[:, 1::2].clamp(-self.limit, self.limit)
             inner = (up + 1) * gate * torch.sigmoid(self.alpha * gate)
-            outputs.append(affine(inner, down_proj[expert], down_bias[expert]))
-        back = permute(torch.cat(outputs), inverse, order).view(*chosen.shape, -1)
-        return (back * weights[..., None]).sum(1)
+            outputs.append(functional.linear(inner, down_proj[expert], self.down_proj_bias[expert]))
+        weighted = torch.cat(outputs) * weights.flatten()[order, None]
+        return torch.zeros_like(x).index_add(0, tokens, weighted)
 
 
 class MixtureOfExperts(nn.Module):
@@ -217,9 +121,9 @@ class MixtureOfExperts(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, T, hidden] → the same, and Switch Transformers' load-balance term (arXiv 2101.03961)."""
         flat = x.flatten(0, 1)
-        logits = project(self.router, flat).float()
+        logits = self.router(flat)
         top, chosen = logits.topk(self.experts_per_token, -1)
-        out: Tensor = self.experts(flat, chosen, top.softmax(-1).to(x.dtype)).view_as(x)
+        out: Tensor = self.experts(flat, chosen, top.softmax(-1)).view_as(x)
         count = logits.shape[-1]
         share = torch.bincount(chosen.flatten(), minlength=count) / chosen.numel()
         return out, count * (share * logits.softmax(-1).mean(0)).sum()
@@ -234,8 +138,8 @@ class Layer(nn.Module):
         self.mlp = MixtureOfExperts(shape)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-        x = x + self.self_attn(self.input_layernorm(x).to(cos.dtype), cos, sin)
-        update, imbalance = self.mlp(self.post_attention_layernorm(x).to(cos.dtype))
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin)
+        update, imbalance = self.mlp(self.post_attention_layernorm(x))
         return x + update, imbalance
 
 
@@ -249,10 +153,10 @@ class Decoder(nn.Module):
         self.frequencies: Tensor
         self.register_buffer("frequencies", frequencies, persistent=False)
 
-    def forward(self, token_ids: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def forward(self, token_ids: Tensor) -> tuple[Tensor, Tensor]:
         positions = torch.arange(token_ids.shape[1], dtype=torch.float32)
         angles = positions[:, None] * self.frequencies
-        cos, sin = ((turn * self.concentration).to(dtype) for turn in (angles.cos(), angles.sin()))
+        cos, sin = angles.cos() * self.concentration, angles.sin() * self.concentration
         x, total = self.embed_tokens(token_ids), torch.zeros(())
         for layer in self.layers:
             x, imbalance = layer(x, cos, sin)
@@ -261,14 +165,11 @@ class Decoder(nn.Module):
 
 
 class GptOss(nn.Module):
-    """The whole model: ids [B, T] → logits [B, T, vocab] and the mean load-balance term.
+    """The whole model: ids [B, T] → logits [B, T, vocab] and the mean load-balance term."""
 
-    Products are taken in `dtype`; weights, the residual stream and the logits are float32.
-    """
-
-    def __init__(self, shape: Shape, seed: int = 0, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, shape: Shape, seed: int = 0) -> None:
         super().__init__()
-        self.shape, self.dtype = shape, dtype
+        self.shape = shape
         self.model = Decoder(shape)
         self.lm_head = nn.Linear(shape.hidden_size, shape.vocab_size, bias=False)
         self.initialise(torch.Generator().manual_seed(seed))
@@ -284,14 +185,7 @@ class GptOss(nn.Module):
             writes = "o_proj" in name or "down_proj" in name
             std = self.shape.initializer_range * (residual_scale if writes else 1.0)
             parameter.normal_(0.0, std, generator=generator)
-        first = self.model.layers[0].self_attn
-        assert isinstance(first, Attention)
-        first.look_back(self.model.frequencies)
 
-    def forward(self, token_ids: Tensor, wanted: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """With `wanted`, bool [B, T], only those positions' logits, [N, vocab]."""
-        hidden, imbalance = self.model(token_ids, self.dtype)
-        if wanted is not None:
-            hidden = hidden[wanted]
-        weight = self.lm_head.weight
-        return functional.linear(hidden.to(self.dtype), weight.to(self.dtype)).float(), imbalance
+    def forward(self, token_ids: Tensor) -> tuple[Tensor, Tensor]:
+        hidden, imbalance = self.model(token_ids)
+        return self.lm_head(hidden), imbalance

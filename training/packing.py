@@ -1,12 +1,14 @@
-"""Documents gathered into batches of about equal length, padded at the end.
+"""Documents packed into sequences of one length.
 
-Every document begins at position 0 and sees nothing of another, as a served conversation does. A pool of documents
-is sorted by length and cut into batches of at most so many tokens, padding included:
+Every sequence begins with a document's first token, because that is what a served model reads at position 0.
+Documents follow one another until the sequence is full; what the last one has too much is cut off.
 
-    at most 6 tokens; documents A AA AAA AAAA  →  A. AA | AAA | AAAA    (. is padding, never learnt)
+    length 4, documents ABC, DE, FGHIJ, K  →  ABCD | FGHI | K...    (. is padding, never learnt)
+
+A sequence holds `length` + 1 tokens, since each position predicts the next one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -15,69 +17,45 @@ from torch import Tensor
 
 from training.corpus import Document
 
-POOL = 1_024
-"""Documents sorted together: enough that a batch's are of one length, few enough that its lengths are mixed."""
-
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """`tokens` int64 [B, T]; `learnt` bool of the same shape: is this token to be predicted?"""
+class Sequences:
+    """`tokens` int64 [S, length + 1]; `learnt` bool of the same shape: is this token to be predicted?"""
 
     tokens: Tensor
     learnt: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """Documents end to end: document i is `tokens[starts[i] : starts[i + 1]]`, `learnt` likewise."""
-
-    tokens: Tensor
-    learnt: Tensor
-    starts: Tensor
 
     def __len__(self) -> int:
-        return len(self.starts) - 1
+        return len(self.tokens)
 
-    def lengths(self) -> Tensor:
-        return self.starts.diff()
-
-    def batch(self, documents: Sequence[int]) -> Batch:
-        spans = [slice(int(self.starts[i]), int(self.starts[i + 1])) for i in documents]
-        tokens = [self.tokens[span].long() for span in spans]
-        learnt = [self.learnt[span] for span in spans]
-        pad = torch.nn.utils.rnn.pad_sequence
-        return Batch(pad(tokens, batch_first=True), pad(learnt, batch_first=True))
+    def rows(self, index: Tensor | slice) -> "Sequences":
+        return Sequences(self.tokens[index], self.learnt[index])
 
 
-def encode(documents: Iterable[Document], tokenizer: Tokenizer, longest: int) -> Encoded:
-    """Documents beyond `longest` tokens are left out."""
+def encode(documents: Iterable[Document], tokenizer: Tokenizer) -> list[tuple[list[int], list[bool]]]:
+    """Each document's token ids, and for each token whether it belongs to the completion."""
+    texts = list(documents)
+    prompts = tokenizer.encode_batch_fast([document.prompt for document in texts])
+    completions = tokenizer.encode_batch_fast([document.completion for document in texts])
+    return [
+        (prompt.ids + completion.ids, [False] * len(prompt.ids) + [True] * len(completion.ids))
+        for prompt, completion in zip(prompts, completions, strict=True)
+    ]
+
+
+def pack(encoded: Iterable[tuple[list[int], list[bool]]], length: int) -> Sequences:
+    """See the module's example: with `length` 3, ABCD | FGHI | K... is exactly what comes out."""
+    width = length + 1
+    rows: list[tuple[list[int], list[bool]]] = []
     tokens: list[int] = []
     learnt: list[bool] = []
-    starts = [0]
-    for document in documents:
-        parts = tokenizer.encode_batch_fast([text for text, _ in document.parts])
-        if sum(len(part.ids) for part in parts) > longest:
-            continue
-        for part, (_, is_learnt) in zip(parts, document.parts, strict=True):
-            tokens += part.ids
-            learnt += [is_learnt] * len(part.ids)
-        starts.append(len(tokens))
-    return Encoded(torch.tensor(tokens, dtype=torch.int32), torch.tensor(learnt), torch.tensor(starts))
-
-
-def gather(lengths: Sequence[int], order: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """The documents of each batch. A document longer than `batch_tokens` is a batch by itself.
-
-    >>> gather([1, 3, 4, 2], [0, 1, 2, 3], batch_tokens=6)
-    [[0, 3], [1], [2]]
-    """
-    batches: list[list[int]] = []
-    for start in range(0, len(order), POOL):
-        batch: list[int] = []
-        for document in sorted(order[start : start + POOL], key=lambda i: lengths[i]):
-            if batch and (len(batch) + 1) * lengths[document] > batch_tokens:
-                batches.append(batch)
-                batch = []
-            batch.append(document)
-        batches.append(batch)
-    return batches
+    for ids, is_learnt in encoded:
+        tokens = tokens + ids
+        learnt = learnt + is_learnt
+        if len(tokens) >= width:
+            rows.append((tokens[:width], learnt[:width]))
+            tokens, learnt = [], []
+    if tokens:
+        missing = width - len(tokens)
+        rows.append((tokens + [0] * missing, learnt + [False] * missing))
+    return Sequences(torch.tensor([row[0] for row in rows]), torch.tensor([row[1] for row in rows]))

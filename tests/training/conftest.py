@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from tokenizers import Tokenizer
 from training.config import Shape, TrainingConfig
 from training.corpus import documents
 from training.model import GptOss
-from training.packing import Encoded, encode
+from training.packing import Sequences, encode, pack
 from training.tokenizer import train_tokenizer
 
 TINY = Shape(
@@ -27,17 +28,19 @@ TINY = Shape(
 
 @pytest.fixture(scope="session")
 def tiny_config() -> TrainingConfig:
-    return TrainingConfig(shape=TINY, steps=6, batch_tokens=256, warmup_steps=2, documents=60, bfloat16=False)
+    return TrainingConfig(shape=TINY, steps=6, batch_size=2, sequence_length=32, warmup_steps=2, documents=60)
 
 
 @pytest.fixture(scope="session")
 def tiny_tokenizer(tiny_config: TrainingConfig) -> Tokenizer:
-    return train_tokenizer((document.text for document in documents(300, seed=0)), tiny_config.shape.vocab_size)
+    texts = (document.prompt + document.completion for document in documents(200, seed=0))
+    return train_tokenizer(texts, tiny_config.shape.vocab_size)
 
 
 @pytest.fixture(scope="session")
-def tiny_documents(tiny_config: TrainingConfig, tiny_tokenizer: Tokenizer) -> Encoded:
-    return encode(documents(tiny_config.documents, seed=0), tiny_tokenizer, longest=200)
+def tiny_sequences(tiny_config: TrainingConfig, tiny_tokenizer: Tokenizer) -> Sequences:
+    some = islice(documents(tiny_config.documents, seed=0), 40)
+    return pack(encode(some, tiny_tokenizer), tiny_config.sequence_length)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ def test_it_has_the_default_shape_and_the_template_it_was_trained_with() -> None
 
 
 def test_it_is_small() -> None:
-    assert sum(path.stat().st_size for path in EMBEDDED.iterdir()) < 16_000_000
+    assert sum(path.stat().st_size for path in EMBEDDED.iterdir()) < 6_000_000
 
 
 @pytest.mark.parametrize(
