@@ -5,6 +5,9 @@ from hypothesis import strategies as st
 
 from training.mxfp4 import BLOCK, MAGNITUDES, as_stored, pack, round_to_mxfp4, unpack
 
+HALF_A_STEP = 0.25 * 2.0**-127
+"""The most that rounding may lose where the scale is the smallest there is: values are 0.5 of it apart."""
+
 
 def block(*values: float) -> torch.Tensor:
     return torch.tensor([*values, *[0.0] * (BLOCK - len(values))])
@@ -57,7 +60,13 @@ def test_packing_loses_nothing_but_what_rounding_lost(values: list[float]) -> No
     assert torch.equal(unpack(blocks, scales), rounded)
     assert torch.equal(round_to_mxfp4(rounded), rounded)
     largest = weight.abs().amax(-1, keepdim=True)
-    assert ((weight - rounded).abs() <= largest / 5).all(), "the worst: 5 is the largest and becomes 4"
+    allowed = (largest / 5).clamp(min=HALF_A_STEP)
+    assert ((weight - rounded).abs() <= allowed).all(), "the worst: 5 is the largest and becomes 4"
+
+
+def test_what_is_below_the_format_becomes_zero() -> None:
+    assert round_to_mxfp4(block(3.9657e-43)).eq(0).all()
+    assert round_to_mxfp4(block(0.5 * 2.0**-127))[0] == 0.5 * 2.0**-127
 
 
 def test_the_gradient_passes_through_unchanged() -> None:
