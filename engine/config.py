@@ -14,8 +14,10 @@ LayerType = Literal["sliding_attention", "full_attention"]
 Dtype = Literal["bfloat16", "float32"]
 LoadFormat = Literal["auto", "dummy"]
 ExpertFormat = Literal["mxfp4", "dense"]
+KvCacheDtype = Literal["auto", "fp8"]
 
 DTYPE_BYTES: dict[Dtype, int] = {"bfloat16": 2, "float32": 4}
+FP8_BYTES = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,13 +93,15 @@ class EngineConfig:
     """What the operator chose. None means: decided by the memory plan when the engine starts.
 
     `model` is a local directory (a hub id is resolved before). `max_num_batched_tokens` bounds the tokens of one
-    step; `max_waiting` bounds the requests that wait for a slot; `page_size` is in tokens. `poison_freed` fills
-    freed cache slots with NaN, so that reading one shows at once (tests).
+    step; `max_waiting` bounds the requests that wait for a slot; `page_size` is in tokens. `kv_cache_dtype` is what
+    keys and values are kept in: "auto" is `dtype`, "fp8" is float8_e4m3fn. `poison_freed` fills freed cache slots
+    with NaN, so that reading one shows at once (tests).
     """
 
     model: Path
     load_format: LoadFormat = "auto"
     dtype: Dtype = "bfloat16"
+    kv_cache_dtype: KvCacheDtype = "auto"
     device: str = "auto"
     max_model_len: int | None = None
     max_num_seqs: int | None = None
@@ -108,6 +112,11 @@ class EngineConfig:
     kv_cache_memory_bytes: int | None = None
     seed: int = 0
     poison_freed: bool = False
+
+    @property
+    def kv_element_bytes(self) -> int:
+        """Bytes of one number in the caches."""
+        return FP8_BYTES if self.kv_cache_dtype == "fp8" else DTYPE_BYTES[self.dtype]
 
     def __post_init__(self) -> None:
         for name in (

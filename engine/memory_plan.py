@@ -109,7 +109,7 @@ def share_out(
 ) -> MemoryPlan:
     """The plan for `seqs` requests of up to `length` tokens; its `max_model_len` is less, down to 0, if one
     such request does not fit."""
-    kv = kv_sizes(model, engine.dtype)
+    kv = kv_sizes(model, engine.kv_element_bytes)
     workspace = workspace_bytes(model, engine.dtype, engine.max_num_batched_tokens, seqs)
     budget = kv_budget(engine, device_bytes, weights_bytes + workspace, on_gpu)
     left = budget - seqs * kv.rings

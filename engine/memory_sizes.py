@@ -26,9 +26,9 @@ class KvSizes:
     whole_token: int
 
 
-def kv_sizes(model: ModelConfig, dtype: Dtype) -> KvSizes:
-    """For 20b in bfloat16: 24 KiB a token, 3 MiB of rings a request; without rings 48 KiB a token."""
-    layer = 2 * model.num_kv_heads * model.head_dim * DTYPE_BYTES[dtype]
+def kv_sizes(model: ModelConfig, element_bytes: int) -> KvSizes:
+    """For 20b in bfloat16: 24 KiB a token, 3 MiB of rings a request; without rings 48 KiB a token. In fp8, half."""
+    layer = 2 * model.num_kv_heads * model.head_dim * element_bytes
     return KvSizes(
         token=layer * len(model.full_layers),
         rings=layer * len(model.sliding_layers) * model.window,

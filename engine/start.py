@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
 from engine.checkpoint.config_json import read_expert_format, read_model_config
@@ -47,7 +49,8 @@ def start_engine(config: EngineConfig, progress: Callable[[int, int], None] | No
     device, dtype = pick_device(config.device), TORCH_DTYPES[config.dtype]
     manifest = None if config.load_format == "dummy" else verify_checkpoint(config.model, model_config)
     experts = read_expert_format(config.model) if manifest is None else manifest.experts
-    ops = select_ops(device, dtype, packed_experts=experts == "mxfp4")
+    kv_dtype = torch.float8_e4m3fn if config.kv_cache_dtype == "fp8" else dtype
+    ops = select_ops(device, dtype, kv_dtype, packed_experts=experts == "mxfp4")
     plan = plan_memory(
         model_config,
         config,
@@ -70,8 +73,8 @@ def start_engine(config: EngineConfig, progress: Callable[[int, int], None] | No
     engine = Engine(
         Runner(
             model,
-            RollingCache(model_config, plan.max_num_seqs, dtype, device),
-            PagedCache(model_config, plan.num_pages, plan.page_size, dtype, device),
+            RollingCache(model_config, plan.max_num_seqs, kv_dtype, device),
+            PagedCache(model_config, plan.num_pages, plan.page_size, kv_dtype, device),
             device,
         ),
         Scheduler(

@@ -6,7 +6,7 @@ import typer
 
 import engine
 from clients.cli import app as clients
-from engine.config import Dtype, EngineConfig, LoadFormat
+from engine.config import Dtype, EngineConfig, KvCacheDtype, LoadFormat
 from server.commands.exits import clear_exit
 from server.commands.sizes import parse_size
 from server.logs import LogFormat
@@ -20,7 +20,10 @@ app = typer.Typer(
 
 Model = Annotated[str, typer.Argument(help="A directory, a hub id like org/name, or 'embedded'.")]
 Revision = Annotated[str | None, typer.Option(help="The hub model's branch, tag or commit.")]
-DtypeOption = Annotated[Dtype, typer.Option(help="What is computed and cached in.")]
+DtypeOption = Annotated[Dtype, typer.Option(help="What is computed in.")]
+KvCacheDtypeOption = Annotated[
+    KvCacheDtype, typer.Option(help="What keys and values are kept in: as computed, or fp8 (e4m3), in half the memory.")
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N, or auto: the first GPU if there is one.")]
 MaxModelLen = Annotated[int | None, typer.Option(help="Longest context, in tokens; what fits, if not given.")]
 MaxNumSeqs = Annotated[int | None, typer.Option(help="Requests that run at once; what fits, if not given.")]
@@ -66,6 +69,7 @@ def serve(
     max_waiting: Annotated[int, typer.Option(help="Requests that may wait for their turn.")] = 256,
     gpu_memory_utilization: GpuMemoryUtilization = 0.9,
     kv_cache_memory_bytes: KvCacheMemoryBytes = None,
+    kv_cache_dtype: KvCacheDtypeOption = "auto",
     block_size: BlockSize = 16,
     seed: Annotated[int, typer.Option(help="Of requests that bring none, and of random weights.")] = 0,
     current_date: Annotated[str | None, typer.Option(help="Pins the date models are told. YYYY-MM-DD")] = None,
@@ -95,6 +99,7 @@ def serve(
             page_size=block_size,
             gpu_memory_utilization=gpu_memory_utilization,
             kv_cache_memory_bytes=kv_cache_memory_bytes,
+            kv_cache_dtype=kv_cache_dtype,
             seed=seed,
         )
         listener = bind(host, port)
@@ -116,6 +121,7 @@ def plan(
     max_num_batched_tokens: MaxNumBatchedTokens = 2048,
     gpu_memory_utilization: GpuMemoryUtilization = 0.9,
     kv_cache_memory_bytes: KvCacheMemoryBytes = None,
+    kv_cache_dtype: KvCacheDtypeOption = "auto",
     block_size: BlockSize = 16,
 ) -> None:
     """Show what fits in memory, without loading weights."""
@@ -133,6 +139,7 @@ def plan(
             page_size=block_size,
             gpu_memory_utilization=gpu_memory_utilization,
             kv_cache_memory_bytes=kv_cache_memory_bytes,
+            kv_cache_dtype=kv_cache_dtype,
         )
         there = planning.this_machine(device) if memory is None else planning.Device(memory, device != "cpu")
         typer.echo(planning.plan_text(config.model, config, there))

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from engine.kernels.attention import attend
+from engine.kernels.cached import as_cached
 from engine.kernels.ragged import RaggedBatch
 from engine.kernels.rotary import rotate
 
@@ -22,12 +23,13 @@ def paged_attention(
     `page_keys` and `page_values` are one layer's pages flattened to [slots, kv_heads, head_dim]; every fresh key and
     value is written there.
     """
-    q, k = rotate(q, batch.cos, batch.sin), rotate(k, batch.cos, batch.sin)
+    q, k = rotate(q, batch.cos, batch.sin), as_cached(rotate(k, batch.cos, batch.sin), page_keys.dtype)
+    v = as_cached(v, page_values.dtype)
     out = torch.empty_like(q)
     for s in range(len(batch.contexts)):
         past, rows = batch.page_reads(s), slice(batch.starts[s], batch.starts[s + 1])
-        keys = torch.cat((page_keys[past], k[rows]))
-        values = torch.cat((page_values[past], v[rows]))
+        keys = torch.cat((page_keys[past], k[rows])).to(q.dtype)
+        values = torch.cat((page_values[past], v[rows])).to(q.dtype)
         out[rows] = attend(q[rows], keys, values, sinks, None)
     page_keys[batch.page_write_slots] = k
     page_values[batch.page_write_slots] = v

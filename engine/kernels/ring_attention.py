@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.kernels.attention import attend
+from engine.kernels.cached import as_cached
 from engine.kernels.ragged import RaggedBatch
 from engine.kernels.rotary import rotate
 
@@ -27,12 +28,13 @@ def ring_attention(
     `ring_keys` and `ring_values` are one layer's rings flattened to [slots, kv_heads, head_dim]; the last `window`
     keys and values of every chunk are written there at the end.
     """
-    q, k = rotate(q, batch.cos, batch.sin), rotate(k, batch.cos, batch.sin)
+    q, k = rotate(q, batch.cos, batch.sin), as_cached(rotate(k, batch.cos, batch.sin), ring_keys.dtype)
+    v = as_cached(v, ring_values.dtype)
     out = torch.empty_like(q)
     for s in range(len(batch.contexts)):
         past, rows = batch.ring_reads(s), slice(batch.starts[s], batch.starts[s + 1])
-        keys = torch.cat((ring_keys[past], k[rows]))
-        values = torch.cat((ring_values[past], v[rows]))
+        keys = torch.cat((ring_keys[past], k[rows])).to(q.dtype)
+        values = torch.cat((ring_values[past], v[rows])).to(q.dtype)
         out[rows] = attend(q[rows], keys, values, sinks, window)
     ring_keys[batch.ring_write_slots] = k[batch.ring_write_rows]
     ring_values[batch.ring_write_slots] = v[batch.ring_write_rows]

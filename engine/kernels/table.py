@@ -64,14 +64,21 @@ TRITON = {
 """Ops with a Triton kernel, and the modules that hold them under the same name."""
 TRITON_CAPABILITY = (8, 0)
 """The first compute capability whose tensor cores take bfloat16."""
+FP8_CAPABILITY = (8, 9)
+"""The first that converts float8_e4m3fn."""
 
 
-def select_ops(device: torch.device, dtype: torch.dtype, *, packed_experts: bool) -> Ops:
+def select_ops(device: torch.device, dtype: torch.dtype, kv_dtype: torch.dtype, *, packed_experts: bool) -> Ops:
     """The ops to run on `device`: Triton's on a CUDA GPU, where they can run; else the references. Its experts are
-    products of packed weights and bfloat16."""
+    products of packed weights and bfloat16, its attention reads float8 where the GPU can."""
     if device.type != "cuda":
         return REFERENCE
-    ops = triton_ops(torch.cuda.get_device_capability(device))
+    capability = torch.cuda.get_device_capability(device)
+    ops = triton_ops(capability)
+    if kv_dtype == torch.float8_e4m3fn and TRITON_CAPABILITY <= capability < FP8_CAPABILITY:
+        for name in ("ring_attention", "paged_attention"):
+            logger.warning("%s runs as plain torch, without its kernel: this GPU does not know float8_e4m3fn", name)
+        ops = replace(ops, ring_attention=ring_attention, paged_attention=paged_attention)
     if ops.tiles_experts and not (packed_experts and dtype == torch.bfloat16):
         logger.warning("mix_experts runs as plain torch, without its kernel: it is for MXFP4 weights and bfloat16")
         ops = replace(ops, mix_experts=mix_experts, prepare_experts=keep_experts)

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
-from engine.config import Dtype, EngineConfig, ExpertFormat, ModelConfig, RopeConfig
+from engine.config import Dtype, EngineConfig, ExpertFormat, KvCacheDtype, ModelConfig, RopeConfig
 from engine.errors import ConfigError, MemoryPlanError
 from engine.kernels import attention
 from engine.kernels.mxfp4 import Mxfp4
 from engine.kernels.triton.repack import repack
 from engine.memory_plan import MemoryPlan, context_table, describe, plan_memory, size, table_lengths
 from engine.memory_sizes import SCORES_LIMIT, kv_sizes, weights_bytes, workspace_bytes
-from engine.model.weights import TORCH_DTYPES, empty_weights
+from engine.model.weights import empty_weights
 from engine.runner import runner
 from tests.checkpoints import small_config
 
@@ -54,12 +54,12 @@ def plan(
 
 
 def test_20b_takes_24_kib_a_token_and_3_mib_of_rings() -> None:
-    sizes = kv_sizes(GPT_OSS_20B, "bfloat16")
+    sizes = kv_sizes(GPT_OSS_20B, 2)
     assert (sizes.token, sizes.rings, sizes.whole_token) == (24 * KIB, 3 * MIB, 48 * KIB)
 
 
 def test_120b_takes_36_kib_a_token_and_4_5_mib_of_rings() -> None:
-    sizes = kv_sizes(GPT_OSS_120B, "bfloat16")
+    sizes = kv_sizes(GPT_OSS_120B, 2)
     assert (sizes.token, sizes.rings) == (36 * KIB, 4.5 * MIB)
 
 
@@ -107,10 +107,21 @@ def test_20b_weights_fit_a_16_gb_device() -> None:
     assert weights_bytes(GPT_OSS_20B, "bfloat16", "mxfp4") == pytest.approx(13.76e9, rel=0.01)
 
 
-def test_the_caches_allocated_are_the_bytes_planned() -> None:
+def test_fp8_caches_hold_twice_as_much() -> None:
+    memory = {"kv_cache_memory_bytes": 8 * GIB, "max_num_seqs": 16}
+    half, whole = plan(kv_cache_dtype="fp8", **memory), plan(**memory)
+    assert (half.kv.token, half.kv.rings) == (12 * KIB, 1.5 * MIB)
+    assert half.request_bytes(131072) * 2 == whole.request_bytes(131072)
+    assert half.num_pages // 2 == pytest.approx(whole.num_pages, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", ["auto", "fp8"])
+def test_the_caches_allocated_are_the_bytes_planned(kind: KvCacheDtype) -> None:
     model = small_config()
-    planned = plan(model, weights=0, memory=64 * MIB, gpu=False, max_num_seqs=3, max_num_batched_tokens=64)
-    dtype = TORCH_DTYPES["bfloat16"]
+    planned = plan(
+        model, weights=0, memory=64 * MIB, gpu=False, max_num_seqs=3, max_num_batched_tokens=64, kv_cache_dtype=kind
+    )
+    dtype = torch.float8_e4m3fn if kind == "fp8" else torch.bfloat16
     device = torch.device("cpu")
     rings = RollingCache(model, planned.max_num_seqs, dtype, device)
     pages = PagedCache(model, planned.num_pages, planned.page_size, dtype, device)

@@ -1,6 +1,7 @@
 """The commands as transcripts."""
 
 import json
+import re
 import shutil
 import socket
 from collections.abc import Sequence
@@ -77,6 +78,17 @@ def test_plan() -> None:
     assert result.exit_code == 0, result.stderr
     assert "8 slots" in result.stdout
     assert "2,048 tokens" in result.stdout
+
+
+def test_plan_with_fp8_keys_and_values_takes_half() -> None:
+    def ring_kib(*options: str) -> float:
+        result = carousel("plan", "embedded", "--memory", "80GiB", *options)
+        assert result.exit_code == 0, result.stderr
+        found = re.search(r"with ([\d.]+) KiB of rings", result.stdout)
+        assert found
+        return float(found[1])
+
+    assert ring_kib("--kv-cache-dtype", "fp8") == ring_kib() / 2
 
 
 def test_plan_of_a_hub_model_fetches_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:

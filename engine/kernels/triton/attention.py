@@ -41,6 +41,31 @@ def load_rotated(x, cos, sin, valid, HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr
 
 
 @triton.jit
+def round_as(x, cache):
+    """x as the cache will hold it, still in x's dtype (reference: `engine.kernels.cached`).
+
+    An e4m3 number has three bits after its first one, which is worth 2^−6 at least. A float32 of three halves of 2^23
+    times the last of these bits has just that one as its own last bit, so adding it rounds, and taking it away again
+    leaves the rounded number. For 19: its first bit is 16, its last one 2, 1.5 · 2^24 + 19 rounds to 1.5 · 2^24 + 20.
+    """
+    rounded = x
+    if cache.dtype.element_ty == tl.float8e4nv:
+        wide = tl.clamp(x.to(tl.float32), -448.0, 448.0, propagate_nan=tl.PropagateNan.ALL)
+        first_bit = tl.maximum(wide.to(tl.int32, bitcast=True) & 0x7F800000, (127 - 6) << 23)
+        shift = (first_bit + (20 << 23)).to(tl.float32, bitcast=True) * 1.5
+        rounded = ((wide + shift) - shift).to(x.dtype)
+    return rounded
+
+
+@triton.jit
+def store_rounded(to, value, mask):
+    """Stores what `round_as` gave, or any number in another dtype than float8."""
+    if to.dtype.element_ty == tl.float8e4nv:
+        value = value.to(tl.float32)
+    tl.store(to, value.to(to.dtype.element_ty), mask=mask)
+
+
+@triton.jit
 def load_slots(cache, slot, inside, kv_head, KV_HEADS: tl.constexpr, HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr):
     """The rows of one kv head at cache slots [keys] → [keys, WIDTH]; zeros where not `inside` [keys]."""
     column = tl.arange(0, WIDTH)
@@ -52,6 +77,7 @@ def load_slots(cache, slot, inside, kv_head, KV_HEADS: tl.constexpr, HEAD_DIM: t
 @triton.jit
 def absorb(q, k, v, visible, scale, peak, total, acc, MASKED: tl.constexpr):
     """One block of keys into the running softmax: q [rows, WIDTH], k and v [keys, WIDTH], visible [rows, keys]."""
+    k, v = k.to(q.dtype), v.to(q.dtype)
     scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
     if MASKED:
         scores = tl.where(visible, scores, float("-inf"))
@@ -68,7 +94,7 @@ def store_heads(out, row, head, values, valid, HEADS: tl.constexpr, HEAD_DIM: tl
     column = tl.arange(0, WIDTH)
     at = (row.to(tl.int64) * HEADS + head) * HEAD_DIM
     mask = valid[:, None] & (column < HEAD_DIM)[None, :]
-    tl.store(out + at[:, None] + column[None, :], values.to(out.dtype.element_ty), mask=mask)
+    store_rounded(out + at[:, None] + column[None, :], values, mask)
 
 
 def head_width(head_dim: int) -> int:
@@ -83,6 +109,7 @@ def check_heads(*heads: Tensor) -> None:
         assert tensor.stride()[1:] == (tensor.shape[2], 1)
 
 
-def blocks_ahead(k: Tensor, width: int) -> int:
-    """Blocks of keys and values on their way while one is worked on: two where they take 32 KiB or less, else one."""
-    return 2 if 2 * BLOCK_KEYS * width * k.element_size() <= 2**15 else 1
+def blocks_ahead(keys: Tensor, width: int) -> int:
+    """Blocks of a cache's keys and values on their way while one is worked on: two where they take 32 KiB or less,
+    else one."""
+    return 2 if 2 * BLOCK_KEYS * width * keys.element_size() <= 2**15 else 1

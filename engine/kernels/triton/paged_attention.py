@@ -30,7 +30,9 @@ from engine.kernels.triton.attention import (
     head_width,
     load_rotated,
     load_slots,
+    round_as,
     store_heads,
+    store_rounded,
 )
 from engine.kernels.triton.write_keys import write_keys
 
@@ -105,8 +107,10 @@ def paged_decode(
     if split == 0:
         fresh = row * k_stride + kv_head * HEAD_DIM + tl.zeros_like(member)
         key = load_rotated(k + fresh, cos + angle, sin + angle, member >= 0, HEAD_DIM, WIDTH)
+        key = round_as(key, page_keys)
         column = tl.arange(0, WIDTH)
         value = tl.load(v + row * v_stride + kv_head * HEAD_DIM + column, mask=column < HEAD_DIM, other=0.0)
+        value = round_as(value, page_values)
         peak = tl.sum(query.to(tl.float32) * key.to(tl.float32), axis=1) * scale
         total = tl.full([ROWS], 1.0, tl.float32)
         acc += value.to(tl.float32)[None, :]
@@ -116,7 +120,7 @@ def paged_decode(
         store_heads(page_keys, slots, kv_heads, key, member == 0, KV_HEADS, HEAD_DIM, WIDTH)
         at = (slot.to(tl.int64) * KV_HEADS + kv_head) * HEAD_DIM
         writes = (column < HEAD_DIM) & (tl.program_id(0) % blocks == 0)
-        tl.store(page_values + at + column, value, mask=writes)
+        store_rounded(page_values + at + column, value, writes)
     at = context + tl.zeros_like(member)
     peak, total, acc = absorb_pages(
         query, at, split * share, tl.minimum((split + 1) * share, context), table, page_keys, page_values, kv_head,
@@ -208,7 +212,7 @@ def paged_attention(
     group, width = heads // kv_heads, head_width(head_dim)
     out = torch.empty((tokens, heads, head_dim), dtype=q.dtype, device=q.device)
     scale = head_dim**-0.5 * LOG2_E
-    stages = 1 + STAGES_A_BLOCK * blocks_ahead(k, width)
+    stages = 1 + STAGES_A_BLOCK * blocks_ahead(page_keys, width)
     decoding = len(batch.decode_sequences)
     if decoding:
         splits = decode_splits(decoding, kv_heads)

@@ -25,7 +25,9 @@ from engine.kernels.triton.attention import (
     head_width,
     load_rotated,
     load_slots,
+    round_as,
     store_heads,
+    store_rounded,
 )
 from engine.kernels.triton.write_keys import write_keys
 
@@ -54,8 +56,10 @@ def ring_decode(
     query = load_rotated(q + row * q_stride + head * HEAD_DIM, cos + angle, sin + angle, valid, HEAD_DIM, WIDTH)
     fresh = row * k_stride + kv_head * HEAD_DIM + tl.zeros_like(member)
     key = load_rotated(k + fresh, cos + angle, sin + angle, member >= 0, HEAD_DIM, WIDTH)
+    key = round_as(key, ring_keys)
     column = tl.arange(0, WIDTH)
     value = tl.load(v + row * v_stride + kv_head * HEAD_DIM + column, mask=column < HEAD_DIM, other=0.0)
+    value = round_as(value, ring_values)
 
     sink = tl.load(sinks + head, mask=valid, other=0.0).to(tl.float32) * 1.4426950408889634
     score = tl.sum(query.to(tl.float32) * key.to(tl.float32), axis=1) * scale
@@ -75,7 +79,7 @@ def ring_decode(
     store_heads(ring_keys, slots, kv_head + tl.zeros_like(member), key, member == 0, KV_HEADS, HEAD_DIM, WIDTH)
     at = (first_slot + newest).to(tl.int64) * KV_HEADS + kv_head
     writes = (column < HEAD_DIM) & (tl.program_id(0) % blocks == 0)
-    tl.store(ring_values + at * HEAD_DIM + column, value, mask=writes)
+    store_rounded(ring_values + at * HEAD_DIM + column, value, writes)
 
 
 @triton.jit
@@ -154,7 +158,7 @@ def ring_attention(
             ROWS=DECODE_HEADS, BLOCK=BLOCK_KEYS, num_warps=4, num_stages=2,
         )  # fmt: skip
     if len(batch.prefill_tiles):
-        fresh_keys, fresh_values = torch.empty((2, tokens, kv_heads, head_dim), dtype=k.dtype, device=k.device)
+        fresh_keys, fresh_values = torch.empty((2, tokens, kv_heads, head_dim), dtype=ring_keys.dtype, device=k.device)
         write_keys(k, v, batch.cos, batch.sin, None, None, fresh_keys, fresh_values)
         members = min(PREFILL_HEADS, triton.next_power_of_2(group))
         ring_prefill[(len(batch.prefill_tiles), kv_heads * triton.cdiv(group, members))](
@@ -162,7 +166,7 @@ def ring_attention(
             batch.prefill_tiles, batch.start_rows, batch.context_lengths, batch.ring_slots, q.stride(0), scale,
             WINDOW=window, HEADS=heads, KV_HEADS=kv_heads, GROUP=group, HEAD_DIM=head_dim, WIDTH=width,
             TOKENS=TILE_TOKENS, MEMBERS=members, BLOCK=BLOCK_KEYS,
-            num_warps=8 if members * width >= 512 else 4, num_stages=1 + blocks_ahead(k, width),
+            num_warps=8 if members * width >= 512 else 4, num_stages=1 + blocks_ahead(ring_keys, width),
         )  # fmt: skip
         write_keys(k, v, batch.cos, batch.sin, batch.ring_write_rows, batch.ring_write_slots, ring_keys, ring_values)
     return out

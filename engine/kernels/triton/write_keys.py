@@ -1,4 +1,5 @@
-"""Rotates fresh keys and writes them, with their values, to cache slots: one program a row, all kv heads at once.
+"""Rotates fresh keys and writes them, with their values, to cache slots, rounded to the cache's dtype: one program a
+row, all kv heads at once.
 
 Moves 4 · kv_heads · head_dim elements a row: keys and values, read and written.
 """
@@ -7,7 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from engine.kernels.triton.attention import check_heads, load_rotated, store_heads
+from engine.kernels.triton.attention import check_heads, load_rotated, round_as, store_heads
 
 
 @triton.jit
@@ -27,8 +28,8 @@ def write_keys_kernel(
     inside = valid[:, None] & (column < HEAD_DIM)[None, :]
     value = tl.load(v + row * v_stride + head[:, None] * HEAD_DIM + column[None, :], mask=inside)
     to = slot + tl.zeros_like(head)
-    store_heads(keys, to, head, key, valid, KV_HEADS, HEAD_DIM, WIDTH)
-    store_heads(values, to, head, value, valid, KV_HEADS, HEAD_DIM, WIDTH)
+    store_heads(keys, to, head, round_as(key, keys), valid, KV_HEADS, HEAD_DIM, WIDTH)
+    store_heads(values, to, head, round_as(value, values), valid, KV_HEADS, HEAD_DIM, WIDTH)
 
 
 def write_keys(

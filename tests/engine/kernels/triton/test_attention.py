@@ -13,8 +13,10 @@ from torch import Tensor
 from engine.config import RopeConfig
 from engine.kernels import paged_attention as paged_reference
 from engine.kernels import ring_attention as ring_reference
+from engine.kernels.cached import as_cached
 from engine.kernels.ragged import RaggedBatch
 from engine.kernels.triton import paged_attention, ring_attention
+from engine.kernels.triton.write_keys import write_keys
 from engine.model.rope import RotaryTable
 from engine.plan import Chunk
 from engine.runner.batch import build_batch
@@ -31,6 +33,7 @@ class Case:
     window: int = 16
     page_size: int = 16
     dtype: torch.dtype = torch.float32
+    kv_dtype: torch.dtype | None = None
 
 
 CASES = [
@@ -42,6 +45,10 @@ CASES = [
     Case(((40, 5), (3, 1)), heads=5, kv_heads=5, head_dim=80, window=3, page_size=7),
     Case(((20, 17), (9, 1)), heads=20, kv_heads=1, head_dim=128, window=64, page_size=64),
     Case(((0, 35), (200, 1)), heads=6, kv_heads=2, head_dim=96, window=24, dtype=torch.float16),
+    Case(((5, 1), (0, 3), (70, 20), (16, 1)), head_dim=48, page_size=8, kv_dtype=torch.float8_e4m3fn),
+    Case(((9, 3), (4, 1)), heads=2, kv_heads=1, head_dim=8, window=5, page_size=2, kv_dtype=torch.float8_e4m3fn),
+    Case(((20, 17), (9, 1)), heads=20, kv_heads=1, head_dim=128, window=64, page_size=64, kv_dtype=torch.float8_e4m3fn),
+    Case(((0, 19), (200, 1)), heads=6, head_dim=96, window=24, dtype=torch.float16, kv_dtype=torch.float8_e4m3fn),
 ]
 
 
@@ -65,7 +72,7 @@ def cache(case: Case, slots: int, reads: list[Tensor]) -> Tensor:
     filled = torch.full((slots, case.kv_heads, case.head_dim), torch.nan, dtype=case.dtype)
     for read in reads:
         filled[read] = torch.randn(len(read), case.kv_heads, case.head_dim, dtype=case.dtype)
-    return filled
+    return filled.to(case.kv_dtype or case.dtype)
 
 
 def ring_caches(case: Case, batch: RaggedBatch) -> list[Tensor]:
@@ -82,7 +89,9 @@ def page_caches(case: Case, batch: RaggedBatch) -> list[Tensor]:
 def check(case: Case, given: list[Tensor], expected: list[Tensor]) -> None:
     tolerance = 2e-3 if case.dtype == torch.float16 else 2e-5
     for one, other in zip(given, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance, equal_nan=True)
+        torch.testing.assert_close(
+            one.to(case.dtype), other.to(case.dtype), rtol=tolerance, atol=tolerance, equal_nan=True
+        )
 
 
 @pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
@@ -105,6 +114,22 @@ def test_paged_attention(case: Case) -> None:
     expected = paged_reference.paged_attention(*inputs, *theirs, batch)
     assert not out.isnan().any()
     check(case, [out, *ours], [expected, *theirs])
+
+
+def test_every_number_is_rounded_to_fp8_as_the_reference_rounds_it() -> None:
+    """All but NaN, which the interpreter makes a number of when it converts to float8."""
+    exponents = torch.arange(-14, 12).repeat_interleave(8 * 64)
+    numbers = torch.exp2(exponents.float()) * (1 + torch.rand(len(exponents))) * torch.randn(len(exponents)).sign()
+    ties = as_cached(numbers, torch.float8_e4m3fn).float() * 17 / 16
+    ends = torch.tensor([0.0, -0.0, torch.inf, -torch.inf, 448, 464, 1e9, 2**-9, 2**-10, 3 * 2**-10, 1e-40])
+    v = torch.cat((numbers, ties, ends.repeat(64))).view(-1, 2, 32)
+    k = v.where(v.isfinite(), 1.0)
+    keys, values = (torch.empty(v.shape, dtype=torch.float8_e4m3fn) for _ in range(2))
+    unturned = torch.ones(len(v), 16), torch.zeros(len(v), 16)
+    write_keys(k, v, *unturned, None, None, keys, values)
+    for given, stored in (k, keys), (v, values):
+        want = as_cached(given, torch.float8_e4m3fn).float()
+        torch.testing.assert_close(stored.float(), want, rtol=0, atol=0)
 
 
 def test_unused_places_of_a_captured_step_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,11 @@ from tests.engine.kernels.triton.test_attention import Case, page_caches, prepar
 MIXED_STEP = ((300, 1), (40, 20))
 
 
-def attention_launches(head_dim: int) -> dict[str, Kernel]:
+def attention_launches(head_dim: int, kv_dtype: torch.dtype = torch.bfloat16) -> dict[str, Kernel]:
     """Every kernel of a step that decodes and prefills, by its name."""
-    case = Case(MIXED_STEP, heads=64, kv_heads=8, head_dim=head_dim, window=128, dtype=torch.bfloat16)
+    case = Case(
+        MIXED_STEP, heads=64, kv_heads=8, head_dim=head_dim, window=128, dtype=torch.bfloat16, kv_dtype=kv_dtype
+    )
     batch, inputs = prepare(case)
 
     def step() -> None:
@@ -44,10 +46,16 @@ def test_on_hopper_nothing_spills_and_tensor_cores_and_loads_ahead_are_used() ->
 
 
 @pytest.mark.parametrize(
-    ("capability", "head_dim", "instruction"), [(80, 64, "HMMA"), (90, 128, "HGMMA"), (100, 64, "UTCHMMA")]
+    ("capability", "head_dim", "kv_dtype", "instruction"),
+    [
+        (80, 64, torch.bfloat16, "HMMA"),
+        (90, 128, torch.bfloat16, "HGMMA"),
+        (90, 64, torch.float8_e4m3fn, "HGMMA"),
+        (100, 64, torch.bfloat16, "UTCHMMA"),
+    ],
 )
-def test_elsewhere(capability: int, head_dim: int, instruction: str) -> None:
-    launches = attention_launches(head_dim)
+def test_elsewhere(capability: int, head_dim: int, kv_dtype: torch.dtype, instruction: str) -> None:
+    launches = attention_launches(head_dim, kv_dtype)
     kernels = [replace(launches[name], capability=capability) for name in ("paged_prefill", "paged_decode")]
     prefill, decode = compile_ahead(kernels)
     assert prefill.spills == decode.spills == 0
