@@ -25,6 +25,7 @@ def fill_random(weights: Weights, seed: int) -> None:
         tensor = weights[name]
         generator = torch.Generator(tensor.device).manual_seed(seed * len(weights) + index)
         kind = name.rpartition(".")[2]
+        count = min(PATTERN, tensor.numel())
         if kind.endswith("norm"):
             tensor.fill_(1.0)
         elif kind == "scales":
@@ -34,11 +35,11 @@ def fill_random(weights: Weights, seed: int) -> None:
         elif kind == "blocks":
             fill_repeating(
                 tensor,
-                torch.randint(256, (PATTERN,), generator=generator, device=tensor.device, dtype=torch.uint8),
+                torch.randint(256, (count,), generator=generator, device=tensor.device, dtype=torch.uint8),
             )
         else:
             spread = {"embedding": 1.0, "sinks": 1.0, "bias": 0.02}.get(kind, tensor.shape[-1] ** -0.5)
-            numbers = torch.randn(PATTERN, generator=generator, device=tensor.device) * spread
+            numbers = torch.randn(count, generator=generator, device=tensor.device) * spread
             fill_repeating(tensor, numbers)
 
 

@@ -1,0 +1,205 @@
+"""Whatever is submitted, stepped, aborted, stalled, spoiled and drained, in whatever order: the books balance, the
+caches hold what they should, and every token is the one that the hash model writes by definition."""
+
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from engine.engine import Engine
+from engine.memory_sizes import kv_sizes
+from engine.request import FinishReason, Request, SamplingParams, TokenEvent
+from tests.engines import assert_nothing_held, build_engine
+from tests.soak.audit import Leaks, leaks
+from tests.soak.hash_model import ending, hash_config, use_hash_model, write_alone, write_hash_config
+
+CONFIG = hash_config()
+KV = kv_sizes(CONFIG, "float32")
+SLOTS, PAGES, PAGE_SIZE, BUDGET, LONGEST = 3, 12, 4, 7, 40
+MOST_STEPS = 2_000
+"""Far more than any queue here needs."""
+
+
+@cache
+def directory() -> Path:
+    return write_hash_config(Path(mkdtemp(prefix="stateful-")), CONFIG)
+
+
+class Player:
+    """Plays operations on an engine of its own and keeps what each of them brought."""
+
+    def __init__(self) -> None:
+        self.engine = build_engine(
+            directory(),
+            load_format="dummy",
+            max_num_seqs=SLOTS,
+            max_model_len=LONGEST,
+            max_num_batched_tokens=BUDGET,
+            page_size=PAGE_SIZE,
+            kv_cache_memory_bytes=SLOTS * KV.rings + PAGES * PAGE_SIZE * KV.token,
+            seed=7,
+        )
+        self.model = use_hash_model(self.engine)
+        self.trace: list[tuple[tuple, list[TokenEvent]]] = []
+
+    def play(self, *operation: object) -> list[TokenEvent]:
+        match operation:
+            case "submit", Request() as request:
+                self.engine.add(request)
+                brought = []
+            case "abort", str(request_id):
+                brought = [event for event in [self.engine.abort(request_id)] if event is not None]
+            case "spoil", int(which):
+                self.model.spoiled = which
+                brought = []
+            case ("step",):
+                brought = self.engine.step()
+            case _:
+                raise AssertionError(operation)
+        self.trace.append((operation, brought))
+        return brought
+
+
+styles = st.builds(
+    SamplingParams,
+    max_tokens=st.integers(1, 20),
+    temperature=st.sampled_from([0.0, 1.0]),
+    seed=st.sampled_from([1, None]),
+    logprobs=st.sampled_from([None, 2]),
+)
+prompts = st.lists(st.integers(32, 126), min_size=1, max_size=20).map(tuple)
+
+
+class EngineMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.player = Player()
+        self.events: dict[str, list[TokenEvent]] = {}
+        self.requests: dict[str, Request] = {}
+
+    @property
+    def engine(self) -> Engine:
+        return self.player.engine
+
+    @property
+    def open(self) -> list[str]:
+        return [name for name, events in self.events.items() if not (events and events[-1].finish_reason)]
+
+    def play(self, *operation: object) -> list[TokenEvent]:
+        """Nothing comes of a request that has ended, or that nobody submitted."""
+        brought = self.player.play(*operation)
+        for event in brought:
+            assert event.request_id in self.open
+            self.events[event.request_id].append(event)
+        return brought
+
+    @rule(prompt=prompts, sampling=styles, priority=st.sampled_from([0, 0, 0, 1]))
+    def submit(self, prompt: tuple[int, ...], sampling: SamplingParams, priority: int) -> None:
+        name = f"r{len(self.requests)}"
+        self.requests[name] = Request(id=name, prompt_token_ids=prompt, sampling=sampling, priority=priority)
+        self.events[name] = []
+        self.play("submit", self.requests[name])
+
+    @rule()
+    def step(self) -> None:
+        """Nobody is overtaken: who begins, or begins again, comes before all that still wait."""
+        scheduler = self.engine.scheduler
+        queued = {s.request.id: s.rank for s in scheduler.waiting}
+        self.play("step")
+        waiting = [s.rank for s in scheduler.waiting if s.request.id in queued]
+        started = [s.rank for s in scheduler.running if s.request.id in queued]
+        assert not waiting or not started or max(started) < min(waiting)
+
+    @rule(count=st.integers(2, 12))
+    def steps(self, count: int) -> None:
+        for _ in range(count):
+            self.step()
+
+    @precondition(lambda self: self.requests)
+    @rule(data=st.data())
+    def abort(self, data: st.DataObject) -> None:
+        """Also of what has ended already: that brings nothing."""
+        name = data.draw(st.sampled_from(sorted(self.requests)))
+        was_open = name in self.open
+        ended = self.play("abort", name)
+        assert [event.finish_reason for event in ended] == [FinishReason.ABORT] * was_open
+
+    @rule(data=st.data(), coming=st.integers(1, 4))
+    def stall(self, data: st.DataObject, coming: int) -> None:
+        """The engine stands still while requests come and go."""
+        for _ in range(coming):
+            self.submit(data.draw(prompts), data.draw(styles), 0)
+            if data.draw(st.booleans()):
+                self.abort(data)
+
+    @precondition(lambda self: self.open)
+    @rule(which=st.integers(0, 7))
+    def fault(self, which: int) -> None:
+        """One sequence of a step comes out as NaN: it alone may end for that."""
+        self.play("spoil", which)
+        brought = self.play("step")
+        assert sum(event.finish_reason is FinishReason.ERROR for event in brought) <= 1
+
+    @rule()
+    def drain(self) -> None:
+        for _ in range(MOST_STEPS):
+            if self.engine.idle:
+                break
+            self.step()
+        assert not self.open
+        assert_nothing_held(self.engine)
+
+    @invariant()
+    def every_place_has_one_owner(self) -> None:
+        scheduler = self.engine.scheduler
+        assert leaks(self.engine) == Leaks()
+        assert scheduler.pool.free + scheduler.pool.held == scheduler.pool.total == PAGES
+        assert len(scheduler.free_slots) + len(scheduler.running) == SLOTS
+        assert {s.request.id for s in (*scheduler.running, *scheduler.waiting)} == set(self.open)
+
+    @invariant()
+    def rings_and_pages_hold_exactly_what_they_should(self) -> None:
+        """After t tokens a ring holds positions max(0, t − W) … t − 1, and pages hold 0 … t − 1; the rest is poison."""
+        window = CONFIG.window
+        rings, pages = torch.full((SLOTS * window, 2), torch.nan), torch.full((PAGES * PAGE_SIZE, 2), torch.nan)
+        for s in self.engine.scheduler.running:
+            for p, token in enumerate(s.tokens[: s.computed]):
+                pair = torch.tensor([p, token]).float()
+                pages[s.pages[p // PAGE_SIZE] * PAGE_SIZE + p % PAGE_SIZE] = pair
+                rings[s.slot * window + p % window] = pair
+        for expected, held in ((rings, self.engine.runner.rings), (pages, self.engine.runner.pages)):
+            pairs = torch.stack((held.keys[:, :, 0, 0], held.values[:, :, 0, 0]), dim=-1)
+            assert pairs.nan_to_num(-1).equal(expected.nan_to_num(-1).expand_as(pairs))
+
+    @invariant()
+    def tokens_are_those_of_the_definition(self) -> None:
+        for name, events in self.events.items():
+            tokens = [token for event in events for token in event.token_ids]
+            if name in self.engine.scheduler:
+                assert self.engine.scheduler[name].tokens == [*self.requests[name].prompt_token_ids, *tokens]
+
+    def teardown(self) -> None:
+        """What was written to its end is right, and the same operations bring the same again."""
+        self.drain()
+        for name, events in self.events.items():
+            request = self.requests[name]
+            if events[-1].finish_reason in (FinishReason.ABORT, FinishReason.ERROR):
+                continue
+            if request.sampling.temperature and request.sampling.seed is None:
+                continue  # The engine gave it a seed that only the engine knows.
+            written = write_alone(CONFIG, request.prompt_token_ids, request.sampling)
+            assert [event.token_ids for event in events] == [(one.token_id,) for one in written]
+            logprobs = [entry for event in events for entry in event.logprobs]
+            assert logprobs == [one.logprob for one in written if one.logprob is not None]
+            assert events[-1].finish_reason is ending(CONFIG, request.sampling, written)
+        again = Player()
+        for operation, brought in self.player.trace:
+            assert again.play(*operation) == brought
+
+
+TestEngine = EngineMachine.TestCase
+TestEngine.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)

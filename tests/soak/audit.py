@@ -1,0 +1,33 @@
+"""Who holds which ring slot and page: the books of the scheduler, read against its sequences."""
+
+from dataclasses import dataclass
+
+from engine.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Leaks:
+    """Places that nobody who runs holds and that are not free either, or that have two holders."""
+
+    slots: int = 0
+    pages: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.slots or self.pages)
+
+
+def leaks(engine: Engine) -> Leaks:
+    """Each slot and each page has one owner, a running sequence or the free list; what deviates is counted."""
+    scheduler = engine.scheduler
+    slots = [s.slot for s in scheduler.running] + scheduler.free_slots
+    pages = [page for s in scheduler.running for page in s.pages]
+    return Leaks(misplaced(slots, scheduler.slots), misplaced(pages + scheduler.pool._free, scheduler.pool.total))
+
+
+def misplaced(owned: list[int | None], total: int) -> int:
+    """How far a list of places is from each place below `total` once.
+
+    >>> misplaced([2, 0, 1], 3), misplaced([2, 0], 3), misplaced([2, 0, 0, 1], 3)
+    (0, 1, 1)
+    """
+    return len(set(range(total)) - set(owned)) + len(owned) - len(set(owned))
