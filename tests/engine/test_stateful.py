@@ -18,7 +18,7 @@ from tests.soak.audit import Leaks, leaks
 from tests.soak.hash_model import ending, hash_config, use_hash_model, write_alone, write_hash_config
 
 CONFIG = hash_config()
-KV = kv_sizes(CONFIG, "float32")
+KV = kv_sizes(CONFIG, element_bytes=4)
 SLOTS, PAGES, PAGE_SIZE, BUDGET, LONGEST = 3, 12, 4, 7, 40
 MOST_STEPS = 2_000
 """Far more than any queue here needs."""
