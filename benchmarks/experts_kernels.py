@@ -15,7 +15,7 @@ from engine.kernels.experts import ExpertProduct
 from engine.kernels.experts import mix_experts as reference
 from engine.kernels.mxfp4 import Mxfp4
 from engine.kernels.triton import experts as kernels
-from engine.kernels.triton.repack import TiledProduct
+from engine.kernels.triton.repack import KernelProduct
 from engine.kernels.triton.routing import Tiles
 
 SIZE = 2880
@@ -91,7 +91,7 @@ def measure_experts(device: torch.device, speeds: Speeds) -> Iterator[dict[str, 
 
 
 def measure_batch(
-    tokens: int, count: int, gate_up: TiledProduct, down: TiledProduct, device: torch.device, speeds: Speeds
+    tokens: int, count: int, gate_up: KernelProduct, down: KernelProduct, device: torch.device, speeds: Speeds
 ) -> Iterator[Record]:
     x = torch.randn(tokens, SIZE, device=device).to(torch.bfloat16)
     routes = [random_routes(tokens, count, device) for _ in range(ROUTES if tokens < 1024 else 1)]

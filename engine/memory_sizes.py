@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from engine.config import DTYPE_BYTES, Dtype, ExpertFormat, ModelConfig
+from engine.errors import ConfigError
 
 SCORES_LIMIT = 2**26
 """Attention scores, or logits of a scored prompt, held at once (`kernels.attention`, `runner.runner`)."""
@@ -36,9 +37,14 @@ def kv_sizes(model: ModelConfig, element_bytes: int) -> KvSizes:
     )
 
 
-def weights_bytes(model: ModelConfig, dtype: Dtype, experts: ExpertFormat, *, tiled: bool = False) -> int:
+def weights_bytes(
+    model: ModelConfig, dtype: Dtype, experts: ExpertFormat, *, tiled: bool = False, resident: bool = False
+) -> int:
     """What `engine.model.weights.empty_weights` allocates; `tiled`: and what it is once packed experts are padded
-    to tiles of 64 rows and 128 columns for the GPU (`engine.kernels.triton.repack`)."""
+    to tiles of 64 rows and 128 columns for the GPU (`engine.kernels.triton.repack`); `resident`: with their bfloat16
+    copy beside them. Raises ConfigError where no such copy would be used."""
+    if resident and not (tiled and experts == "mxfp4" and dtype == "bfloat16"):
+        raise ConfigError("--resident-experts is for MXFP4 experts on a GPU, with --dtype bfloat16")
     narrow, wide = DTYPE_BYTES[dtype], 4
     hidden, inner = model.hidden_size, model.intermediate_size
     heads, count = model.num_heads, model.num_experts
@@ -51,7 +57,7 @@ def weights_bytes(model: ModelConfig, dtype: Dtype, experts: ExpertFormat, *, ti
         if experts == "dense":
             matrix = rows * columns * narrow
         elif tiled:
-            matrix = -(-rows // 64) * 64 * -(-columns // 128) * 68
+            matrix = -(-rows // 64) * 64 * -(-columns // 128) * 68 + resident * rows * columns * narrow
         else:
             matrix = rows * columns // 32 * 17
         products += count * (matrix + rows * narrow)

@@ -50,11 +50,13 @@ def start_engine(config: EngineConfig, progress: Callable[[int, int], None] | No
     manifest = None if config.load_format == "dummy" else verify_checkpoint(config.model, model_config)
     experts = read_expert_format(config.model) if manifest is None else manifest.experts
     kv_dtype = torch.float8_e4m3fn if config.kv_cache_dtype == "fp8" else dtype
-    ops = select_ops(device, dtype, kv_dtype, packed_experts=experts == "mxfp4")
+    ops = select_ops(device, dtype, kv_dtype)
     plan = plan_memory(
         model_config,
         config,
-        weights_bytes=weights_bytes(model_config, config.dtype, experts, tiled=ops.tiles_experts),
+        weights_bytes=weights_bytes(
+            model_config, config.dtype, experts, tiled=ops.tiles_experts, resident=config.resident_experts
+        ),
         device_bytes=free_bytes(device),
         on_gpu=device.type == "cuda",
     )
@@ -68,7 +70,7 @@ def start_engine(config: EngineConfig, progress: Callable[[int, int], None] | No
         fill_random(weights, config.seed)
     else:
         load_weights(manifest, weights, progress or (lambda done, total: None))
-    model = GptOss(model_config, weights, ops)
+    model = GptOss(model_config, weights, ops.with_resident_experts() if config.resident_experts else ops)
     free_unused(device)
     engine = Engine(
         Runner(

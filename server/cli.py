@@ -33,6 +33,13 @@ KvCacheMemoryBytes = Annotated[
     int | None,
     typer.Option(parser=parse_size, metavar="SIZE", help="Memory for keys and values, like 4G."),
 ]
+ResidentExperts = Annotated[
+    bool,
+    typer.Option(
+        "--resident-experts",
+        help="Keep a bfloat16 copy of MXFP4 experts on the GPU, for faster prompts: 38 GB more for gpt-oss-20b.",
+    ),
+]
 BlockSize = Annotated[int, typer.Option(help="Tokens of one cache page.")]
 
 
@@ -70,6 +77,7 @@ def serve(
     gpu_memory_utilization: GpuMemoryUtilization = 0.9,
     kv_cache_memory_bytes: KvCacheMemoryBytes = None,
     kv_cache_dtype: KvCacheDtypeOption = "auto",
+    resident_experts: ResidentExperts = False,
     block_size: BlockSize = 16,
     seed: Annotated[int, typer.Option(help="Of requests that bring none, and of random weights.")] = 0,
     current_date: Annotated[str | None, typer.Option(help="Pins the date models are told. YYYY-MM-DD")] = None,
@@ -100,6 +108,7 @@ def serve(
             gpu_memory_utilization=gpu_memory_utilization,
             kv_cache_memory_bytes=kv_cache_memory_bytes,
             kv_cache_dtype=kv_cache_dtype,
+            resident_experts=resident_experts,
             seed=seed,
         )
         listener = bind(host, port)
@@ -122,6 +131,7 @@ def plan(
     gpu_memory_utilization: GpuMemoryUtilization = 0.9,
     kv_cache_memory_bytes: KvCacheMemoryBytes = None,
     kv_cache_dtype: KvCacheDtypeOption = "auto",
+    resident_experts: ResidentExperts = False,
     block_size: BlockSize = 16,
 ) -> None:
     """Show what fits in memory, without loading weights."""
@@ -140,6 +150,7 @@ def plan(
             gpu_memory_utilization=gpu_memory_utilization,
             kv_cache_memory_bytes=kv_cache_memory_bytes,
             kv_cache_dtype=kv_cache_dtype,
+            resident_experts=resident_experts,
         )
         there = planning.this_machine(device) if memory is None else planning.Device(memory, device != "cpu")
         typer.echo(planning.plan_text(config.model, config, there))

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine.prompt": {"engine.prompt", "engine.errors", "engine.request"},
     "engine.checkpoint": {"engine.checkpoint", "engine.config", "engine.errors", "engine.model.weights"},
     "engine.memory_plan": {"engine.config", "engine.errors", "engine.memory_sizes"},
-    "engine.memory_sizes": {"engine.config"},
+    "engine.memory_sizes": {"engine.config", "engine.errors"},
     "engine.runner": {
         "engine.runner", "engine.model", "engine.cache", "engine.kernels", "engine.sampling", "engine.plan",
         "engine.request",

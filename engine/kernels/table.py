@@ -18,7 +18,7 @@ from engine.kernels.norm_linear import linear_add, norm_linear
 from engine.kernels.paged_attention import paged_attention
 from engine.kernels.ring_attention import ring_attention
 from engine.kernels.router import route
-from engine.kernels.triton.repack import TiledProduct
+from engine.kernels.triton.repack import KernelProduct
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +33,19 @@ class Ops:
     linear_add: Callable[..., Tensor]
     route: Callable[..., tuple[Tensor, Tensor, Tensor]]
     mix_experts: Callable[..., Tensor]
-    prepare_experts: Callable[[ExpertProduct], ExpertProduct | TiledProduct]
+    prepare_experts: Callable[[ExpertProduct], ExpertProduct | KernelProduct]
 
     @property
     def tiles_experts(self) -> bool:
         """Whether prepared MXFP4 matrices are padded to tiles (`engine.kernels.triton.repack`)."""
         return self.prepare_experts is not keep_experts
+
+    def with_resident_experts(self) -> "Ops":
+        """The same ops where prepared MXFP4 matrices have a bfloat16 copy beside them for steps of many tokens."""
+        from engine.kernels.triton.experts import prepare_resident_experts
+
+        assert self.tiles_experts
+        return replace(self, prepare_experts=prepare_resident_experts)
 
 
 REFERENCE = Ops(
@@ -68,9 +75,9 @@ FP8_CAPABILITY = (8, 9)
 """The first that converts float8_e4m3fn."""
 
 
-def select_ops(device: torch.device, dtype: torch.dtype, kv_dtype: torch.dtype, *, packed_experts: bool) -> Ops:
-    """The ops to run on `device`: Triton's on a CUDA GPU, where they can run; else the references. Its experts are
-    products of packed weights and bfloat16, its attention reads float8 where the GPU can."""
+def select_ops(device: torch.device, dtype: torch.dtype, kv_dtype: torch.dtype) -> Ops:
+    """The ops to run on `device`: Triton's on a CUDA GPU, where they can run; else the references. Its experts multiply
+    bfloat16, its attention reads float8 where the GPU can."""
     if device.type != "cuda":
         return REFERENCE
     capability = torch.cuda.get_device_capability(device)
@@ -79,8 +86,8 @@ def select_ops(device: torch.device, dtype: torch.dtype, kv_dtype: torch.dtype, 
         for name in ("ring_attention", "paged_attention"):
             logger.warning("%s runs as plain torch, without its kernel: this GPU does not know float8_e4m3fn", name)
         ops = replace(ops, ring_attention=ring_attention, paged_attention=paged_attention)
-    if ops.tiles_experts and not (packed_experts and dtype == torch.bfloat16):
-        logger.warning("mix_experts runs as plain torch, without its kernel: it is for MXFP4 weights and bfloat16")
+    if ops.tiles_experts and dtype != torch.bfloat16:
+        logger.warning("mix_experts runs as plain torch, without its kernel: it is for bfloat16")
         ops = replace(ops, mix_experts=mix_experts, prepare_experts=keep_experts)
     return ops
 

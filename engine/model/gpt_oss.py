@@ -17,7 +17,7 @@ from engine.kernels.experts import ExpertProduct
 from engine.kernels.mxfp4 import Mxfp4
 from engine.kernels.ragged import RaggedBatch
 from engine.kernels.table import Ops
-from engine.kernels.triton.repack import TiledProduct
+from engine.kernels.triton.repack import KernelProduct
 from engine.model.weights import Weights
 
 
@@ -34,8 +34,8 @@ class LayerWeights:
     mlp_norm: Tensor
     router_weight: Tensor
     router_bias: Tensor
-    gate_up: ExpertProduct | TiledProduct
-    down: ExpertProduct | TiledProduct
+    gate_up: ExpertProduct | KernelProduct
+    down: ExpertProduct | KernelProduct
 
 
 class GptOss:
@@ -103,7 +103,7 @@ def layer_weights(weights: Weights, layer: int, ops: Ops) -> LayerWeights:
     """Gathers one layer's tensors from the flat dictionary; the experts' matrices leave it."""
     prefix = f"layers.{layer}."
 
-    def product(name: str) -> ExpertProduct | TiledProduct:
+    def product(name: str) -> ExpertProduct | KernelProduct:
         def take(kind: str) -> Tensor:
             return weights.pop(f"{prefix}{name}.{kind}")
 

@@ -35,7 +35,7 @@ def plan_text(directory: Path, config: EngineConfig, device: Device) -> str:
     plan = plan_memory(
         model,
         config,
-        weights_bytes=weights_bytes(model, config.dtype, experts, tiled=tiled),
+        weights_bytes=weights_bytes(model, config.dtype, experts, tiled=tiled, resident=config.resident_experts),
         device_bytes=device.memory_bytes,
         on_gpu=device.is_gpu,
     )

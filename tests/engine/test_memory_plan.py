@@ -15,7 +15,7 @@ from engine.config import Dtype, EngineConfig, ExpertFormat, KvCacheDtype, Model
 from engine.errors import ConfigError, MemoryPlanError
 from engine.kernels import attention
 from engine.kernels.mxfp4 import Mxfp4
-from engine.kernels.triton.repack import repack
+from engine.kernels.triton.repack import repack, unpack_experts
 from engine.memory_plan import MemoryPlan, context_table, describe, plan_memory, size, table_lengths
 from engine.memory_sizes import SCORES_LIMIT, kv_sizes, weights_bytes, workspace_bytes
 from engine.model.weights import empty_weights
@@ -101,6 +101,24 @@ def test_weights_bytes_of_tiled_experts_is_what_repacking_leaves(model: ModelCon
     published = weights_bytes(model, "bfloat16", "mxfp4")
     tiled_bytes = weights_bytes(model, "bfloat16", "mxfp4", tiled=True)
     assert tiled_bytes - published == model.num_layers * model.num_experts * layer > 0
+
+
+def test_resident_experts_are_planned() -> None:
+    """38 GB for 20b: 24 layers of 32 experts of three matrices of 2880 · 2880 in bfloat16."""
+    plain = weights_bytes(GPT_OSS_20B, "bfloat16", "mxfp4", tiled=True)
+    resident = weights_bytes(GPT_OSS_20B, "bfloat16", "mxfp4", tiled=True, resident=True)
+    assert resident - plain == 24 * 32 * 3 * 2880 * 2880 * 2
+    packed = Mxfp4(torch.zeros(2, 70, 3, 16, dtype=torch.uint8), torch.zeros(2, 70, 3, dtype=torch.uint8))
+    assert unpack_experts(packed, torch.zeros(2, 70, dtype=torch.bfloat16)).matrix.nbytes == 2 * 70 * 96 * 2
+
+
+@pytest.mark.parametrize(
+    ("dtype", "experts", "tiled"),
+    [("float32", "mxfp4", True), ("bfloat16", "dense", True), ("bfloat16", "mxfp4", False)],
+)
+def test_resident_experts_that_nothing_would_use_are_refused(dtype: Dtype, experts: ExpertFormat, tiled: bool) -> None:
+    with pytest.raises(ConfigError, match="--resident-experts is for MXFP4 experts on a GPU"):
+        weights_bytes(GPT_OSS_20B, dtype, experts, tiled=tiled, resident=True)
 
 
 def test_20b_weights_fit_a_16_gb_device() -> None:

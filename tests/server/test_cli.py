@@ -80,6 +80,23 @@ def test_plan() -> None:
     assert "2,048 tokens" in result.stdout
 
 
+def test_plan_with_resident_experts(tmp_path: Path) -> None:
+    values = json.loads((EMBEDDED / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(values | {"quantization_config": {"quant_method": "mxfp4"}}))
+
+    def weights_mib(*options: str) -> float:
+        result = carousel("plan", str(tmp_path), "--memory", "80GiB", "--device", "cuda", *options)
+        assert result.exit_code == 0, result.stderr
+        found = re.search(r"weights +([\d.]+) MiB", result.stdout)
+        assert found
+        return float(found[1])
+
+    assert weights_mib("--resident-experts") > weights_mib() + 1
+    result = carousel("plan", str(tmp_path), "--memory", "80GiB", "--device", "cpu", "--resident-experts")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "--resident-experts" in result.stderr
+
+
 def test_plan_with_fp8_keys_and_values_takes_half() -> None:
     def ring_kib(*options: str) -> float:
         result = carousel("plan", "embedded", "--memory", "80GiB", *options)

@@ -1,4 +1,5 @@
-"""The experts over MXFP4 weights (reference: `engine.kernels.experts`), in three launches and the sorting's two:
+"""The experts over MXFP4 or bfloat16 weights (reference: `engine.kernels.experts`), in three launches and the sorting's
+two:
 
 gate_up   inside[pair] = swiglu(W1 · x[token] + b1)      reads each touched expert's W1 once a tile of its tokens
 down      out[split, pair] = W2 · inside[pair] + b2      the same of W2; few tokens split its columns for more programs
@@ -6,8 +7,12 @@ combine   y[token] = residual + Σ weight · out           in the order of the e
 
 A pair is a token and one of its experts (`engine.kernels.triton.routing`). A weight takes 17/32 of a byte: with hidden
 and inner 2880 an expert is 9.0 MB of W1 and 4.5 MB of W2, padding included; a decode batch's tokens are little.
+
+Unpacking costs more instructions than a step of many tokens has room for. Where memory allows and the operator says so
+(--resident-experts), MXFP4 experts have a bfloat16 copy beside them, and such a step multiplies that one.
 """
 
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -17,8 +22,9 @@ from torch import Tensor
 
 from engine.kernels.experts import ExpertProduct
 from engine.kernels.mxfp4 import Mxfp4
+from engine.kernels.triton.dense_product import multiply_dense
 from engine.kernels.triton.mxfp4_product import INTERPRETED, multiply
-from engine.kernels.triton.repack import TiledProduct, repack
+from engine.kernels.triton.repack import DenseProduct, KernelProduct, TiledProduct, repack, unpack_experts
 from engine.kernels.triton.routing import Tiles, make_tiles, tile_of_pairs
 
 FILLING_PROGRAMS = 360
@@ -27,6 +33,9 @@ MAX_SPLITS = 4
 WIDEST_TILE = 128
 NARROW_TILE = 64
 COMBINE_COLUMNS = 512
+RESIDENT_PAIRS = 128
+"""Pairs an expert, in the mean, from which a resident bfloat16 matrix is multiplied instead of the packed one: fewer do
+not make up for four times the bytes."""
 
 
 @triton.jit(do_not_specialize=["pairs"])
@@ -43,11 +52,18 @@ def gate_up_kernel(
     if tl.max(valid.to(tl.int32), axis=0) == 0:
         return
     first_row = tl.program_id(0) * ROWS
-    sums = multiply(
-        x, pair // CHOICES, x_stride, valid, columns,
-        blocks, scales, expert, first_row, row_tiles, 0, groups, groups,
-        ROWS, TOKENS, STAGES, PTX,
-    )  # fmt: skip
+    if scales is None:
+        sums = multiply_dense(
+            x, pair // CHOICES, x_stride, valid, columns,
+            blocks, expert, first_row, rows, 0, groups,
+            ROWS, TOKENS, STAGES, not PTX,
+        )  # fmt: skip
+    else:
+        sums = multiply(
+            x, pair // CHOICES, x_stride, valid, columns,
+            blocks, scales, expert, first_row, row_tiles, 0, groups, groups,
+            ROWS, TOKENS, STAGES, PTX,
+        )  # fmt: skip
     row = first_row + tl.arange(0, ROWS)
     offset = tl.load(bias + expert * rows + row, mask=row < rows, other=0.0).to(tl.float32)
     sums = sums * unscale + offset[:, None]
@@ -76,11 +92,18 @@ def down_kernel(
     first_row = tl.program_id(0) * ROWS
     first_group = split * split_groups
     last_group = tl.minimum(first_group + split_groups, groups)
-    sums = multiply(
-        inside, pair, columns, valid, columns,
-        blocks, scales, expert, first_row, row_tiles, first_group, last_group, groups,
-        ROWS, TOKENS, STAGES, PTX,
-    )  # fmt: skip
+    if scales is None:
+        sums = multiply_dense(
+            inside, pair, columns, valid, columns,
+            blocks, expert, first_row, rows, first_group, last_group,
+            ROWS, TOKENS, STAGES, not PTX,
+        )  # fmt: skip
+    else:
+        sums = multiply(
+            inside, pair, columns, valid, columns,
+            blocks, scales, expert, first_row, row_tiles, first_group, last_group, groups,
+            ROWS, TOKENS, STAGES, PTX,
+        )  # fmt: skip
     row = first_row + tl.arange(0, ROWS)
     offset = tl.load(bias + expert * rows + row, mask=(row < rows) & (split == 0), other=0.0).to(tl.float32)
     sums = sums * unscale + offset[:, None]
@@ -113,24 +136,32 @@ def combine_kernel(
     tl.store(mixed + at, (before + rounded).to(mixed.dtype.element_ty), mask=valid)
 
 
-def prepare_experts(product: ExpertProduct) -> TiledProduct:
-    """MXFP4 matrices as `mix_experts` wants them. The reference's keep no others."""
+def prepare_experts(product: ExpertProduct) -> KernelProduct:
+    """The matrices as `mix_experts` wants them: MXFP4 repacked, others as they are."""
+    if isinstance(product.matrix, Mxfp4):
+        return repack(product.matrix, product.bias)
+    return DenseProduct(product.matrix, product.bias)
+
+
+def prepare_resident_experts(product: ExpertProduct) -> KernelProduct:
+    """MXFP4 matrices repacked, with their bfloat16 copy."""
     assert isinstance(product.matrix, Mxfp4)
-    return repack(product.matrix, product.bias)
+    return replace(repack(product.matrix, product.bias), resident=unpack_experts(product.matrix, product.bias))
 
 
 def mix_experts(
     x: Tensor,
     experts: Tensor,
     weights: Tensor,
-    gate_up: TiledProduct,
-    down: TiledProduct,
+    gate_up: KernelProduct,
+    down: KernelProduct,
     alpha: float,
     limit: float,
     residual: Tensor,
 ) -> Tensor:
     """As the reference; the tensors are contiguous but for x's rows."""
     tokens, choices = experts.shape
+    gate_up, down = (for_pairs(product, tokens * choices) for product in (gate_up, down))
     tiles = tiles_of(experts, len(gate_up.bias))
     inside = multiply_gate_up(x, experts, tiles, gate_up, alpha, limit)
     out = multiply_down(inside, experts, tiles, down)
@@ -143,51 +174,68 @@ def mix_experts(
     return mixed
 
 
+def for_pairs(product: KernelProduct, pairs: int) -> KernelProduct:
+    """The resident copy, where there is one and so many pairs want it; else the product itself."""
+    if isinstance(product, TiledProduct) and product.resident is not None:
+        return product.resident if pairs >= RESIDENT_PAIRS * len(product.bias) else product
+    return product
+
+
+def operands(product: KernelProduct) -> tuple[Tensor, Tensor | None, int, float]:
+    """What the kernels want of the matrices: blocks or numbers, scales, row tiles, and the factor of their values."""
+    if isinstance(product, DenseProduct):
+        return product.matrix, None, 0, 1.0
+    return product.blocks, product.scales, product.row_tiles, 2.0**product.exponent
+
+
 def tiles_of(experts: Tensor, count: int) -> Tiles:
     """experts [tokens, k], of `count`, in tiles as wide as their device multiplies well."""
     return make_tiles(experts, count, WIDEST_TILE if multiplies_by_warpgroups(experts.device) else NARROW_TILE)
 
 
 def multiply_gate_up(
-    x: Tensor, experts: Tensor, tiles: Tiles, product: TiledProduct, alpha: float, limit: float
+    x: Tensor, experts: Tensor, tiles: Tiles, product: KernelProduct, alpha: float, limit: float
 ) -> Tensor:
     """x [tokens, hidden], experts [tokens, k] → [tokens · k, inner], a row for each pair."""
     inside = x.new_empty(experts.numel(), product.rows // 2)
-    rows, warps, stages = tile_shape(tiles, experts.device)
+    matrix, scales, row_tiles, unscale = operands(product)
+    rows, warps, stages = tile_shape(tiles, product, experts.device)
     gate_up_kernel[(triton.cdiv(product.rows, rows), tiles.count)](
-        x, product.blocks, product.scales, product.bias, experts,
+        x, matrix, scales, product.bias, experts,
         tiles.order, tiles.experts, tiles.firsts, tiles.lasts, inside,
-        experts.numel(), x.stride(0), product.columns, product.rows, product.row_tiles, product.groups,
-        2.0**product.exponent, alpha, limit,
+        experts.numel(), x.stride(0), product.columns, product.rows, row_tiles, product.groups, unscale, alpha, limit,
         CHOICES=experts.shape[1], ROWS=rows, TOKENS=tiles.tokens, DIRECT=tiles.direct,
         STAGES=stages, PTX=not INTERPRETED, num_warps=warps,
     )  # fmt: skip
     return inside
 
 
-def multiply_down(inside: Tensor, experts: Tensor, tiles: Tiles, product: TiledProduct) -> Tensor:
+def multiply_down(inside: Tensor, experts: Tensor, tiles: Tiles, product: KernelProduct) -> Tensor:
     """inside [pairs, inner] → [splits, pairs, hidden], to be summed; float32 where they are several."""
     pairs, groups = len(inside), product.groups
-    rows, warps, stages = tile_shape(tiles, experts.device)
+    matrix, scales, row_tiles, unscale = operands(product)
+    rows, warps, stages = tile_shape(tiles, product, experts.device)
     row_blocks = triton.cdiv(product.rows, rows)
     split_groups = groups_per_split(groups, row_blocks * tiles.count)
     splits = triton.cdiv(groups, split_groups)
     out = inside.new_empty(splits, pairs, product.rows, dtype=inside.dtype if splits == 1 else torch.float32)
     down_kernel[(row_blocks, tiles.count, splits)](
-        inside, product.blocks, product.scales, product.bias, experts,
+        inside, matrix, scales, product.bias, experts,
         tiles.order, tiles.experts, tiles.firsts, tiles.lasts, out,
-        pairs, product.columns, product.rows, product.row_tiles, product.groups, 2.0**product.exponent, split_groups,
+        pairs, product.columns, product.rows, row_tiles, groups, unscale, split_groups,
         ROWS=rows, TOKENS=tiles.tokens, DIRECT=tiles.direct,
         STAGES=stages, PTX=not INTERPRETED, num_warps=warps,
     )  # fmt: skip
     return out
 
 
-def tile_shape(tiles: Tiles, device: torch.device) -> tuple[int, int, int]:
+def tile_shape(tiles: Tiles, product: KernelProduct, device: torch.device) -> tuple[int, int, int]:
     """Weight rows of a program, its warps, the depth of its pipeline: many small programs for few tokens, whose time
     is that of the memory; large ones for many, whose time is that of the tensor cores."""
     if tiles.direct:
         return 64, 4, 4
+    if isinstance(product, DenseProduct):
+        return (256, 8, 3) if tiles.tokens > 64 else (128, 4, 3)
     if not multiplies_by_warpgroups(device):
         return 64, 4, 3
     return (128, 4, 3) if tiles.tokens <= 64 else (128, 8, 3)

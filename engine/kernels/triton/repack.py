@@ -35,12 +35,36 @@ UNPACK_EXPONENT = 126
 MAX_SCALE = 254 - UNPACK_EXPONENT
 
 
+DENSE_GROUP = 64
+"""Columns of a step over a bfloat16 matrix: 128 bytes, what the tensor cores' layout of shared memory is made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class DenseProduct:
+    """One product of every expert as plain numbers: matrix [experts, rows, columns], and bias [experts, rows]."""
+
+    matrix: Tensor
+    bias: Tensor
+
+    @property
+    def rows(self) -> int:
+        return self.matrix.shape[1]
+
+    @property
+    def columns(self) -> int:
+        return self.matrix.shape[2]
+
+    @property
+    def groups(self) -> int:
+        return -(-self.columns // DENSE_GROUP)
+
+
 @dataclass(frozen=True, slots=True)
 class TiledProduct:
     """One product of every expert: matrices [experts, rows, columns] in the kernels' layout, and bias [experts, rows].
 
     blocks uint8 [experts, row tiles, groups, 64, 64], scales uint8 [experts, row tiles, groups, 64, 4]; the values they
-    give are to be multiplied by 2^exponent.
+    give are to be multiplied by 2^exponent. `resident` is the same product unpacked, for steps of many tokens.
     """
 
     blocks: Tensor
@@ -48,6 +72,7 @@ class TiledProduct:
     bias: Tensor
     columns: int
     exponent: int
+    resident: DenseProduct | None = None
 
     @property
     def rows(self) -> int:
@@ -60,6 +85,9 @@ class TiledProduct:
     @property
     def groups(self) -> int:
         return self.blocks.shape[2]
+
+
+KernelProduct = TiledProduct | DenseProduct
 
 
 def permute_nibbles(nibbles: Tensor) -> Tensor:
@@ -86,3 +114,12 @@ def repack(packed: Mxfp4, bias: Tensor) -> TiledProduct:
         fields = functional.pad(fields, (0, groups * 4 - column_blocks, 0, tiles * TILE_ROWS - rows))
         scales[expert] = fields.view(tiles, TILE_ROWS, groups, 4).transpose(1, 2)
     return TiledProduct(blocks, scales, bias, columns, exponent)
+
+
+def unpack_experts(packed: Mxfp4, bias: Tensor) -> DenseProduct:
+    """Every expert's numbers, in the bias' dtype, which keeps them exactly."""
+    experts, rows, column_blocks = packed.scales.shape
+    matrix = bias.new_empty(experts, rows, column_blocks * 32)
+    for expert in range(experts):
+        matrix[expert] = packed.unpack(expert, bias.dtype)
+    return DenseProduct(matrix, bias)

@@ -12,7 +12,7 @@ from engine.kernels.table import REFERENCE, TRITON, select_ops, triton_ops
 
 
 def test_a_cpu_runs_the_references_and_imports_no_triton() -> None:
-    assert select_ops(torch.device("cpu"), torch.bfloat16, torch.bfloat16, packed_experts=True) is REFERENCE
+    assert select_ops(torch.device("cpu"), torch.bfloat16, torch.bfloat16) is REFERENCE
     code = "import sys, engine.start; assert not any(name.startswith('triton') for name in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -42,14 +42,14 @@ def test_a_kernel_that_cannot_be_imported_leaves_the_others(
     assert len(caplog.records) == 1
 
 
-@pytest.mark.parametrize(("dtype", "packed"), [(torch.bfloat16, False), (torch.float32, True), (torch.bfloat16, True)])
-def test_the_experts_kernel_is_for_packed_weights_and_bfloat16(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, packed: bool
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_the_experts_kernel_is_for_bfloat16(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    ops = select_ops(torch.device("cuda"), dtype, dtype, packed_experts=packed)
+    ops = select_ops(torch.device("cuda"), dtype, dtype)
     assert ops.ring_attention is not REFERENCE.ring_attention
-    runs = dtype == torch.bfloat16 and packed
+    runs = dtype == torch.bfloat16
     assert ops.tiles_experts == runs
     assert (ops.mix_experts is not REFERENCE.mix_experts) == runs
     assert len(caplog.records) == (0 if runs else 1)
@@ -60,7 +60,7 @@ def test_attention_over_fp8_caches_runs_where_the_gpu_knows_fp8(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], runs: bool
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    ops = select_ops(torch.device("cuda"), torch.bfloat16, torch.float8_e4m3fn, packed_experts=True)
+    ops = select_ops(torch.device("cuda"), torch.bfloat16, torch.float8_e4m3fn)
     assert ops.linear_add is not REFERENCE.linear_add
     assert (ops.ring_attention is not REFERENCE.ring_attention) == runs
     assert (ops.paged_attention is not REFERENCE.paged_attention) == runs

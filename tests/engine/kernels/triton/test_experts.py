@@ -9,7 +9,8 @@ from engine.kernels.experts import ExpertProduct
 from engine.kernels.experts import mix_experts as reference
 from engine.kernels.mxfp4 import Mxfp4
 from engine.kernels.triton import experts as kernels
-from engine.kernels.triton.experts import mix_experts, prepare_experts
+from engine.kernels.triton.experts import mix_experts, prepare_experts, prepare_resident_experts
+from engine.kernels.triton.repack import TiledProduct
 from engine.kernels.triton.routing import make_tiles
 
 
@@ -94,6 +95,50 @@ def test_a_tokens_result_does_not_depend_on_its_batch() -> None:
     torch.testing.assert_close(mix(slice(3, 4)), mix(slice(None))[3:4], rtol=1e-5, atol=1e-5)
     swapped = mix_experts(x, experts.flip(1), weights.flip(1), gate_up, down, 1.702, 7.0, x)
     assert torch.equal(swapped, mix(slice(None)))
+
+
+def random_matrix(count: int, rows: int, columns: int) -> ExpertProduct:
+    return ExpertProduct(torch.randn(count, rows, columns) * columns**-0.5, torch.randn(count, rows))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "choices", "count", "hidden", "inner"),
+    [
+        (1, 4, 8, 72, 200),  # batch 1: columns of `down` are split, groups are not full
+        (3, 2, 3, 40, 24),  # one group that is not full
+        (30, 3, 4, 100, 66),  # sorted; the last rows' program is half beyond them
+        (70, 2, 2, 64, 130),  # tiles of 128
+    ],
+)
+def test_dense_matrices_of_any_shape(tokens: int, choices: int, count: int, hidden: int, inner: int) -> None:
+    torch.manual_seed(hidden)
+    gate_up, down = random_matrix(count, 2 * inner, hidden), random_matrix(count, hidden, inner)
+    x, residual, weights = torch.randn(tokens, hidden), torch.randn(tokens, hidden), torch.rand(tokens, choices)
+    experts = torch.rand(tokens, count).argsort(dim=-1)[:, :choices].contiguous()
+    want = reference(x, experts, weights, gate_up, down, 1.702, 7.0, residual)
+    got = mix_experts(x, experts, weights, prepare_experts(gate_up), prepare_experts(down), 1.702, 7.0, residual)
+    assert (got - want).norm() / want.norm() < 1e-6
+
+
+@pytest.mark.parametrize("pairs_an_expert", [1, 100])
+def test_resident_matrices_are_those_that_were_packed(monkeypatch: pytest.MonkeyPatch, pairs_an_expert: int) -> None:
+    """From so many pairs an expert on they are multiplied, and the packed ones are not even read; below, these are."""
+    monkeypatch.setattr(kernels, "RESIDENT_PAIRS", pairs_an_expert)
+    torch.manual_seed(2)
+    packed = [
+        random_product(3, 192, 64, torch.float32, range(119, 124)),
+        random_product(3, 64, 96, torch.float32, range(119, 124)),
+    ]
+    x, weights = torch.randn(20, 64), torch.rand(20, 2)
+    experts = torch.rand(20, 3).argsort(dim=-1)[:, :2].contiguous()
+    want = reference(x, experts, weights, *packed, 1.702, 7.0, x)
+    prepared = [prepare_resident_experts(product) for product in packed]
+    for product in prepared:
+        assert isinstance(product, TiledProduct)
+        assert product.resident is not None
+        (product.scales if pairs_an_expert == 1 else product.resident.matrix).fill_(0)
+    got = mix_experts(x, experts, weights, *prepared, 1.702, 7.0, x)
+    assert (got - want).norm() / want.norm() < 1e-6
 
 
 def test_what_no_token_chose_is_not_read() -> None:

@@ -7,19 +7,24 @@ import pytest
 import torch
 
 from engine.kernels.triton import experts, routing
-from engine.kernels.triton.repack import TiledProduct
+from engine.kernels.triton.repack import DenseProduct, KernelProduct, TiledProduct
 from tests.engine.kernels.triton.ahead import Binary, Kernel, compile_ahead
 from tests.engine.kernels.triton.launches import record_launches
 
 SIZE = 2880
 PRODUCTS = ("gate_up_kernel", "down_kernel")
+INSTRUCTIONS = {80: "HMMA", 90: "HGMMA", 100: "UTCHMMA"}
+"""The tensor cores' instruction by compute capability."""
 
 
-def launches(tokens: int, capability: int) -> dict[str, Kernel]:
+def launches(tokens: int, capability: int, *, dense: bool = False) -> dict[str, Kernel]:
     """Everything that a batch of so many tokens launches, each with four of 32 experts, by the kernels' names."""
     groups = -(-SIZE // 128)
 
-    def product(rows: int) -> TiledProduct:
+    def product(rows: int) -> KernelProduct:
+        if dense:
+            matrix = torch.empty(32, rows, SIZE, dtype=torch.bfloat16, device="meta")
+            return DenseProduct(matrix, matrix[:, :, 0])
         tiles = torch.empty(32, rows // 64, groups, 64, 64, dtype=torch.uint8, device="meta")
         scales = torch.empty(*tiles.shape[:-1], 4, dtype=torch.uint8, device="meta")
         bias = torch.empty(32, rows, dtype=torch.bfloat16, device="meta")
@@ -82,10 +87,22 @@ def test_nothing_spills(binaries: dict[tuple[int, int], dict[str, Binary]]) -> N
 
 @pytest.mark.parametrize("step", STEPS, ids=str)
 def test_the_tensor_cores_are_used(binaries: dict[tuple[int, int], dict[str, Binary]], step: tuple[int, int]) -> None:
-    instruction = {80: "HMMA", 90: "HGMMA", 100: "UTCHMMA"}[step[1]]
+    instruction = INSTRUCTIONS[step[1]]
     for name in PRODUCTS:
         assert binaries[step][name].count(instruction) > 0, name
         assert binaries[step][name].count("LDGSTS") > 0, f"{name} does not load ahead"
+
+
+def test_dense_matrices_of_a_prompts_step() -> None:
+    """What a program keeps in shared memory fits where it is to run: 99 KiB on every GPU from 8.0 on, 227 on Hopper's
+    and the data centre's Blackwell."""
+    wanted = [(80, PRODUCTS[0]), (90, PRODUCTS[0]), (90, PRODUCTS[1]), (100, PRODUCTS[0])]
+    kernels = [launches(2048, capability, dense=True)[name] for capability, name in wanted]
+    for (capability, name), binary in zip(wanted, compile_ahead(kernels), strict=True):
+        assert binary.spills == 0, name
+        assert binary.count(INSTRUCTIONS[capability]) > 0, name
+        assert binary.count("LDGSTS") > 0, f"{name} does not load ahead"
+        assert binary.shared <= (227 if capability >= 90 else 99) * 1024
 
 
 @pytest.mark.parametrize(("tokens", "most"), [(1, 4.6), (32, 4.2), (256, 4.5)])

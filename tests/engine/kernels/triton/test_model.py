@@ -44,6 +44,7 @@ def test_the_model_is_the_same() -> None:
 def test_the_published_layout_is_freed() -> None:
     weights = random_weights()
     kernels = replace(REFERENCE, mix_experts=mix_experts, prepare_experts=prepare_experts)
-    model = GptOss(CONFIG, weights, kernels)
+    model = GptOss(CONFIG, weights, kernels.with_resident_experts())
     assert isinstance(model.layers[0].gate_up, TiledProduct)
+    assert model.layers[0].gate_up.resident is not None
     assert not [name for name in weights if name.endswith((".blocks", ".scales"))]
