@@ -156,6 +156,15 @@ def plan(
         typer.echo(planning.plan_text(config.model, config, there))
 
 
+@app.command()
+def pull(model: Model, revision: Revision = None) -> None:
+    """Download a model from the hub, or what is new of it; a download that was broken off goes on."""
+    from server.commands.pull import pull
+
+    with clear_exit():
+        typer.echo(pull(model, revision))
+
+
 app.add_typer(clients)
 
 

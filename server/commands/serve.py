@@ -18,13 +18,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 import engine
 from engine.checkpoint.config_json import read_model_config
 from engine.checkpoint.fingerprint import fingerprint
-from engine.checkpoint.hub import resolve_model
 from engine.checkpoint.verify import verify_checkpoint
 from engine.config import EngineConfig
 from engine.errors import ConfigError
 from engine.process.supervisor import EngineProcess
 from engine.streams import EngineClient, EngineStatus
 from server.app import create_app
+from server.commands.pull import fetch
 from server.config import ServerConfig
 from server.logs import LogFormat, log, logging_as
 from server.text import Text
@@ -45,7 +45,7 @@ class Checkpoint:
 
 def open_checkpoint(model: str, revision: str | None, *, verify: bool) -> Checkpoint:
     """Raises CheckpointError or ConfigError, naming file and tensor."""
-    directory = resolve_model(model, revision=revision)
+    directory = fetch(model, revision)
     config = read_model_config(directory)
     if verify:
         verify_checkpoint(directory, config)

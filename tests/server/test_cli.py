@@ -4,14 +4,12 @@ import json
 import re
 import shutil
 import socket
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 import engine
-import engine.checkpoint.hub
 from engine.checkpoint.hub import EMBEDDED
 from engine.errors import ConfigError
 from server.cli import app
@@ -106,18 +104,6 @@ def test_plan_with_fp8_keys_and_values_takes_half() -> None:
         return float(found[1])
 
     assert ring_kib("--kv-cache-dtype", "fp8") == ring_kib() / 2
-
-
-def test_plan_of_a_hub_model_fetches_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    fetched: list[str] = []
-
-    def download(model: str, revision: str | None, patterns: Sequence[str]) -> Path:
-        fetched.extend(patterns)
-        return EMBEDDED
-
-    monkeypatch.setattr(engine.checkpoint.hub, "download", download)
-    assert carousel("plan", "org/name", "--memory", "80GiB").exit_code == 0
-    assert fetched == ["*.json", "*.jinja"]
 
 
 def test_plan_needs_no_weights(tmp_path: Path) -> None:

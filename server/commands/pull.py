@@ -1,0 +1,50 @@
+"""`carousel pull`: a hub model's files, fetched while their progress is shown."""
+
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from engine.checkpoint.config_json import read_model_config
+from engine.checkpoint.hub import resolve_model
+from engine.checkpoint.verify import verify_checkpoint
+from engine.memory_plan import size
+
+
+class DownloadBar:
+    """A bar on a terminal; elsewhere, in a container's log, a line for every tenth."""
+
+    def __init__(self, model: str) -> None:
+        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn(f"downloading {model}"), *columns,
+            console=console, transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
+        self._model = model
+        self._task = self.bar.add_task("", visible=False)
+        self._tenths = -1
+
+    def __call__(self, done: int, total: int) -> None:
+        self.bar.update(self._task, completed=done, total=total, visible=True)
+        tenths = 10 * done // max(total, 1)
+        if self.bar.disable and tenths > self._tenths:
+            self._tenths = tenths
+            typer.echo(f"downloading {self._model}: {size(done)} of {size(total)}", err=True)
+
+
+def fetch(model: str, revision: str | None, *, update: bool = False) -> Path:
+    """The directory of `model`, after what is missing was downloaded: its config first, and the weights only if that
+    can be served. Raises CheckpointError or ConfigError."""
+    read_model_config(resolve_model(model, revision=revision, weights=False, update=update))
+    show = DownloadBar(model)
+    with show.bar:
+        return resolve_model(model, revision=revision, update=update, progress=show)
+
+
+def pull(model: str, revision: str | None) -> str:
+    """Fetches the newest files of `model`; says in a line what is there now. Raises CheckpointError or ConfigError."""
+    directory = fetch(model, revision, update=True)
+    manifest = verify_checkpoint(directory, read_model_config(directory))
+    return f"{model}: complete, {size(manifest.total_bytes)} of weights in {directory}"
