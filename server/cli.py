@@ -1,6 +1,6 @@
 """The `carousel` command. Flags that vLLM has too go by vLLM's names."""
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -10,6 +10,7 @@ from engine.config import Dtype, EngineConfig, KvCacheDtype, LoadFormat
 from server.commands.exits import clear_exit
 from server.commands.sizes import parse_size
 from server.logs import LogFormat
+from server.settings import ConfigFile, SettingsCommand, settings_commands, settings_of
 
 app = typer.Typer(
     help="An inference server for gpt-oss-style models, and clients for it.",
@@ -58,9 +59,10 @@ def carousel(
     pass
 
 
-@app.command()
+@app.command(cls=SettingsCommand)
 def serve(
     model: Model = "embedded",
+    config: ConfigFile = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on; 0: any free one.")] = 8000,
     served_model_name: Annotated[
@@ -95,7 +97,7 @@ def serve(
             current_date=current_date,
         )
         checkpoint = open_checkpoint(model, revision, verify=load_format != "dummy")
-        config = EngineConfig(
+        engine_config = EngineConfig(
             model=checkpoint.directory,
             load_format=load_format,
             dtype=dtype,
@@ -112,12 +114,13 @@ def serve(
             seed=seed,
         )
         listener = bind(host, port)
-    run(checkpoint, settings, config, listener, log_format)
+    run(checkpoint, settings, engine_config, listener, log_format)
 
 
-@app.command()
+@app.command(cls=SettingsCommand)
 def plan(
-    model: Model,
+    model: Model = "embedded",
+    config: ConfigFile = None,
     revision: Revision = None,
     memory: Annotated[
         int | None,
@@ -139,7 +142,7 @@ def plan(
     from server.commands import plan as planning
 
     with clear_exit():
-        config = EngineConfig(
+        engine_config = EngineConfig(
             model=resolve_model(model, revision=revision, weights=False),
             dtype=dtype,
             device=device,
@@ -153,7 +156,16 @@ def plan(
             resident_experts=resident_experts,
         )
         there = planning.this_machine(device) if memory is None else planning.Device(memory, device != "cpu")
-        typer.echo(planning.plan_text(config.model, config, there))
+        typer.echo(planning.plan_text(engine_config, there))
+
+
+@app.command("config", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def show_config(context: typer.Context) -> None:
+    """Show every setting of `carousel serve`, whose flags it takes, and where it is from; as a file for --config."""
+    serve = settings_commands(context)["serve"]
+    with serve.make_context("serve", context.args, parent=context.parent) as given:
+        for setting in settings_of(cast(typer.Context, given)):
+            typer.echo(setting)
 
 
 @app.command()

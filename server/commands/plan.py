@@ -1,7 +1,6 @@
 """`carousel plan`: what fits in which memory, from config.json alone."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from engine.checkpoint.config_json import read_expert_format, read_model_config
 from engine.config import EngineConfig
@@ -28,9 +27,9 @@ def this_machine(device: str) -> Device:
     return Device(free_bytes(found), found.type == "cuda")
 
 
-def plan_text(directory: Path, config: EngineConfig, device: Device) -> str:
+def plan_text(config: EngineConfig, device: Device) -> str:
     """The plan for a person. Raises CheckpointError, ConfigError or MemoryPlanError."""
-    model, experts = read_model_config(directory), read_expert_format(directory)
+    model, experts = read_model_config(config.model), read_expert_format(config.model)
     tiled = device.is_gpu and experts == "mxfp4" and config.dtype == "bfloat16"
     plan = plan_memory(
         model,
