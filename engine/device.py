@@ -33,3 +33,12 @@ def free_bytes(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return free
     return psutil.virtual_memory().available
+
+
+def bytes_per_second(device: torch.device) -> float | None:
+    """What a GPU's memory gives at best, by its clock (in kHz, two transfers a cycle) and width (in bits); None for the
+    CPU's, which does not tell."""
+    if device.type != "cuda":
+        return None
+    properties = torch.cuda.get_device_properties(device)
+    return 2 * properties.memory_clock_rate * 1000 * properties.memory_bus_width / 8

@@ -4,7 +4,7 @@ Every request slot owns rings for the sliding layers, whatever its length; what 
 for the full layers. One request of `max_model_len` always fits in the pages, so preemption makes progress.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from engine.config import EngineConfig, ModelConfig
@@ -180,34 +180,6 @@ def describe(plan: MemoryPlan) -> str:
         f"context   {longest:,} tokens, for {plan.requests_at(longest)} at once",
     ]
     return "\n".join(lines + [f"note      {note}" for note in plan.notes])
-
-
-def context_table(plan: MemoryPlan) -> str:
-    """By context length: a request's keys and values and how many requests fit, with rings and without."""
-    rows: list[Sequence[str]] = [("context", "KV a request", "without rings", "requests", "without rings")]
-    for length in table_lengths(plan.max_model_len):
-        rows.append(
-            (
-                f"{length:,}",
-                size(plan.request_bytes(length)),
-                size(plan.request_bytes_without_rings(length)),
-                f"{plan.requests_at(length)}",
-                f"{plan.requests_without_rings_at(length)}",
-            )
-        )
-    return "\n".join("  ".join(f"{cell:>13}" for cell in row) for row in rows)
-
-
-def table_lengths(longest: int) -> list[int]:
-    """
-    >>> table_lengths(10000)
-    [1024, 4096, 10000]
-    """
-    lengths, length = [], 1024
-    while length < longest:
-        lengths.append(length)
-        length *= 4
-    return [*lengths, longest]
 
 
 def size(count: int) -> str:

@@ -37,22 +37,29 @@ def kv_sizes(model: ModelConfig, element_bytes: int) -> KvSizes:
     )
 
 
-def weights_bytes(
+@dataclass(frozen=True, slots=True)
+class WeightSizes:
+    """Bytes of weights: `layer` is what every token needs of a layer, `expert` one of its experts, `unembedding` the
+    last product; `rest` are the last norm, and the embedding where it is not the unembedding as well."""
+
+    layer: int
+    expert: int
+    unembedding: int
+    rest: int
+
+
+def weight_sizes(
     model: ModelConfig, dtype: Dtype, experts: ExpertFormat, *, tiled: bool = False, resident: bool = False
-) -> int:
-    """What `engine.model.weights.empty_weights` allocates; `tiled`: and what it is once packed experts are padded
-    to tiles of 64 rows and 128 columns for the GPU (`engine.kernels.triton.repack`); `resident`: with their bfloat16
-    copy beside them. Raises ConfigError where no such copy would be used."""
-    if resident and not (tiled and experts == "mxfp4" and dtype == "bfloat16"):
-        raise ConfigError("--resident-experts is for MXFP4 experts on a GPU, with --dtype bfloat16")
+) -> WeightSizes:
+    """As `engine.model.weights.empty_weights` allocates; `tiled`: and as packed experts are once padded to tiles of 64
+    rows and 128 columns for the GPU (`engine.kernels.triton.repack`); `resident`: with their bfloat16 copy."""
     narrow, wide = DTYPE_BYTES[dtype], 4
     hidden, inner = model.hidden_size, model.intermediate_size
-    heads, count = model.num_heads, model.num_experts
-    q = heads * model.head_dim
+    q = model.num_heads * model.head_dim
     qkv = q + 2 * model.num_kv_heads * model.head_dim
-    attention = narrow * (qkv * (hidden + 1) + hidden * (q + 1)) + wide * (hidden + heads)
-    router = narrow * count * (hidden + 1) + wide * hidden
-    products = 0
+    attention = narrow * (qkv * (hidden + 1) + hidden * (q + 1)) + wide * (hidden + model.num_heads)
+    router = narrow * model.num_experts * (hidden + 1) + wide * hidden
+    expert = 0
     for rows, columns in ((2 * inner, hidden), (hidden, inner)):
         if experts == "dense":
             matrix = rows * columns * narrow
@@ -60,9 +67,20 @@ def weights_bytes(
             matrix = -(-rows // 64) * 64 * -(-columns // 128) * 68 + resident * rows * columns * narrow
         else:
             matrix = rows * columns // 32 * 17
-        products += count * (matrix + rows * narrow)
-    embeddings = narrow * model.vocab_size * hidden * (1 if model.tie_word_embeddings else 2)
-    return embeddings + wide * hidden + model.num_layers * (attention + router + products)
+        expert += matrix + rows * narrow
+    unembedding = narrow * model.vocab_size * hidden
+    rest = wide * hidden + (0 if model.tie_word_embeddings else unembedding)
+    return WeightSizes(attention + router, expert, unembedding, rest)
+
+
+def weights_bytes(
+    model: ModelConfig, dtype: Dtype, experts: ExpertFormat, *, tiled: bool = False, resident: bool = False
+) -> int:
+    """All of the above. Raises ConfigError where the experts' bfloat16 copy would not be used."""
+    if resident and not (tiled and experts == "mxfp4" and dtype == "bfloat16"):
+        raise ConfigError("--resident-experts is for MXFP4 experts on a GPU, with --dtype bfloat16")
+    sizes = weight_sizes(model, dtype, experts, tiled=tiled, resident=resident)
+    return model.num_layers * (sizes.layer + model.num_experts * sizes.expert) + sizes.unembedding + sizes.rest
 
 
 def workspace_bytes(model: ModelConfig, dtype: Dtype, batched_tokens: int, rows: int) -> int:

@@ -98,5 +98,8 @@ def start_engine(config: EngineConfig, progress: Callable[[int, int], None] | No
         device=str(device),
         weights_bytes=plan.weights_bytes,
         kv_cache_bytes=plan.kv_cache_bytes,
+        kv_token_bytes=plan.kv.token,
+        kv_ring_bytes=plan.kv.rings,
+        page_size=plan.page_size,
     )
     return Started(engine, plan, info)

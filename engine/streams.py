@@ -26,7 +26,11 @@ class EngineStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
-    """What is known once the weights are loaded."""
+    """What is known once the weights are loaded.
+
+    `kv_token_bytes` is what a token of context takes in the full layers, in pages of `page_size` tokens, and
+    `kv_ring_bytes` what a request takes in the sliding ones, whatever its length.
+    """
 
     max_model_len: int
     max_num_seqs: int
@@ -35,6 +39,9 @@ class EngineInfo:
     device: str
     weights_bytes: int
     kv_cache_bytes: int
+    kv_token_bytes: int
+    kv_ring_bytes: int
+    page_size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ import engine
 from clients.cli import app as clients
 from engine.config import Dtype, EngineConfig, KvCacheDtype, LoadFormat
 from server.commands.exits import clear_exit
+from server.commands.plan import parse_card
 from server.commands.sizes import parse_size
 from server.logs import LogFormat
 from server.settings import ConfigFile, SettingsCommand, settings_commands, settings_of
@@ -122,9 +123,15 @@ def plan(
     model: Model = "embedded",
     config: ConfigFile = None,
     revision: Revision = None,
+    card: Annotated[
+        str | None,
+        typer.Option(parser=parse_card, metavar="CARD", help="A GPU to plan for, like h200; else this machine."),
+    ] = None,
     memory: Annotated[
-        int | None,
-        typer.Option(parser=parse_size, metavar="SIZE", help="A GPU's memory; this machine's, if not given."),
+        int | None, typer.Option(parser=parse_size, metavar="SIZE", help="Its memory, like 80GiB.")
+    ] = None,
+    bandwidth: Annotated[
+        int | None, typer.Option(parser=parse_size, metavar="SIZE", help="Bytes a second of its memory, like 4.8TB.")
     ] = None,
     dtype: DtypeOption = "bfloat16",
     device: Device = "auto",
@@ -137,7 +144,7 @@ def plan(
     resident_experts: ResidentExperts = False,
     block_size: BlockSize = 16,
 ) -> None:
-    """Show what fits in memory, without loading weights."""
+    """Show what fits in memory and how fast it can be at best; no weights are needed."""
     from engine.checkpoint.hub import resolve_model
     from server.commands import plan as planning
 
@@ -155,7 +162,7 @@ def plan(
             kv_cache_dtype=kv_cache_dtype,
             resident_experts=resident_experts,
         )
-        there = planning.this_machine(device) if memory is None else planning.Device(memory, device != "cpu")
+        there = planning.choose_device(card, memory, bandwidth, device)
         typer.echo(planning.plan_text(engine_config, there))
 
 

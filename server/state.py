@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from engine.errors import EngineNotReadyError
-from engine.streams import EngineClient
+from engine.streams import EngineClient, EngineInfo
 from server.config import ServerConfig
 from server.errors import UnknownModelError
 from server.metrics import Metrics
@@ -29,10 +29,10 @@ class ServerState:
     started: int = field(default_factory=lambda: int(time()))
 
     @property
-    def max_model_len(self) -> int | None:
-        """The longest context in tokens; None until the engine has been ready: its memory plan decides."""
+    def info(self) -> EngineInfo | None:
+        """What the engine's memory plan decided; None until it is ready."""
         try:
-            return self.engine.info.max_model_len
+            return self.engine.info
         except EngineNotReadyError:
             return None
 

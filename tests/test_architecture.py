@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine.checkpoint": {"engine.checkpoint", "engine.config", "engine.errors", "engine.model.weights"},
     "engine.memory_plan": {"engine.config", "engine.errors", "engine.memory_sizes"},
     "engine.memory_sizes": {"engine.config", "engine.errors"},
+    "engine.floors": {"engine.config", "engine.memory_sizes"},
     "engine.runner": {
         "engine.runner", "engine.model", "engine.cache", "engine.kernels", "engine.sampling", "engine.plan",
         "engine.request",
@@ -44,6 +45,7 @@ WITHOUT_TORCH = (
     "engine.checkpoint.config_json",
     "engine.checkpoint.verify",
     "engine.checkpoint.hub",
+    "engine.floors",
     "engine.memory_plan",
     "engine.plan",
     "engine.process.supervisor",

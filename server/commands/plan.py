@@ -1,30 +1,71 @@
-"""`carousel plan`: what fits in which memory, from config.json alone."""
+"""`carousel plan`: what fits in which memory, and how fast it can be at best, from config.json alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import typer
 
 from engine.checkpoint.config_json import read_expert_format, read_model_config
 from engine.config import EngineConfig
-from engine.memory_plan import context_table, describe, plan_memory
+from engine.floors import DecodeFloor
+from engine.memory_plan import MemoryPlan, describe, plan_memory, size
 from engine.memory_sizes import weights_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where the model is to run."""
+    """Where the model is to run. `bandwidth` is in bytes a second, None where it is not known."""
 
     memory_bytes: int
     is_gpu: bool
+    bandwidth: float | None = None
+
+
+CARDS = {
+    name: Device(int(gib * 2**30), True, gb_per_second * 1e9)
+    for name, gib, gb_per_second in (
+        ("a10", 22, 600),
+        ("a100", 79, 2039),
+        ("a100-40gb", 39, 1555),
+        ("b200", 178, 8000),
+        ("h100", 79, 3350),
+        ("h200", 139, 4800),
+        ("l4", 22, 300),
+        ("l40s", 44, 864),
+        ("rtx-3090", 23.5, 936),
+        ("rtx-4090", 23.5, 1008),
+        ("rtx-5090", 31, 1792),
+        ("rtx-pro-6000", 94, 1792),
+    )
+}
+"""The memory that programs find there, in GiB, and its makers' bandwidth, in GB/s."""
+
+
+def parse_card(name: str) -> str:
+    """One of CARDS. Raises BadParameter."""
+    if name.lower() not in CARDS:
+        raise typer.BadParameter(f"{name!r} is not among {', '.join(CARDS)}: give --memory and --bandwidth instead")
+    return name.lower()
+
+
+def choose_device(card: str | None, memory: int | None, bandwidth: int | None, device: str) -> Device:
+    """The card, with the memory and bandwidth that are given in place of its own; without a card and a memory, this
+    machine. Raises ConfigError for a device that is not there."""
+    if card is not None:
+        chosen = CARDS[card]
+    elif memory is not None:
+        chosen = Device(memory, device != "cpu")
+    else:
+        chosen = this_machine(device)
+    return Device(memory or chosen.memory_bytes, chosen.is_gpu, bandwidth or chosen.bandwidth)
 
 
 def this_machine(device: str) -> Device:
-    """Raises ConfigError for a device that is not there."""
-    from engine.device import (
-        free_bytes,
-        pick_device,
-    )  # Here, for it imports torch, which a plan does not need.
+    # Here, for it imports torch, which a plan for a card does not need.
+    from engine.device import bytes_per_second, free_bytes, pick_device
 
     found = pick_device(device)
-    return Device(free_bytes(found), found.type == "cuda")
+    return Device(free_bytes(found), found.type == "cuda", bytes_per_second(found))
 
 
 def plan_text(config: EngineConfig, device: Device) -> str:
@@ -38,4 +79,42 @@ def plan_text(config: EngineConfig, device: Device) -> str:
         device_bytes=device.memory_bytes,
         on_gpu=device.is_gpu,
     )
-    return f"{describe(plan)}\n\n{context_table(plan)}"
+    lines = [describe(plan), "", context_table(plan, DecodeFloor(model, config, experts), device.bandwidth)]
+    if device.bandwidth is not None:
+        gigabytes = f"{device.bandwidth / 1e9:,.0f} GB/s"
+        lines.append(f"tok/s: the most that memory of {gigabytes} allows: for one request, for as many as fit")
+    return "\n".join(lines)
+
+
+def context_table(plan: MemoryPlan, floor: DecodeFloor, bandwidth: float | None) -> str:
+    """By context length: a request's keys and values and how many requests fit, with rings and without, and the
+    floor's speeds if the bandwidth is known."""
+    rows: list[Sequence[str]] = [
+        ("context", "KV a request", "without rings", "requests", "without rings", "tok/s of one", "tok/s of all")
+    ]
+    for length in table_lengths(plan.max_model_len):
+        fit = plan.requests_at(length)
+        rows.append(
+            (
+                f"{length:,}",
+                size(plan.request_bytes(length)),
+                size(plan.request_bytes_without_rings(length)),
+                f"{fit}",
+                f"{plan.requests_without_rings_at(length)}",
+                *(f"{floor.tokens_per_second(batch, length, bandwidth or 0):,.0f}" for batch in (1, fit)),
+            )
+        )
+    columns = 5 if bandwidth is None else 7
+    return "\n".join("  ".join(f"{cell:>13}" for cell in row[:columns]) for row in rows)
+
+
+def table_lengths(longest: int) -> list[int]:
+    """
+    >>> table_lengths(10000)
+    [1024, 4096, 10000]
+    """
+    lengths, length = [], 1024
+    while length < longest:
+        lengths.append(length)
+        length *= 4
+    return [*lengths, longest]

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
+from engine.streams import EngineInfo
 from server.openapi import errors
-from server.schemas.models import Model, ModelList
+from server.schemas.models import Capacity, Model, ModelList
 from server.state import ServerState, State
 
 router = APIRouter(tags=["Models"])
@@ -24,9 +25,22 @@ async def retrieve_model(state: State, model_id: ModelId) -> Model:
 
 
 def model(state: ServerState, name: str) -> Model:
+    info = state.info
     return Model(
         id=name,
         created=state.started,
         root=state.settings.served_model_names[0],
-        max_model_len=state.max_model_len,
+        max_model_len=None if info is None else info.max_model_len,
+        capacity=None if info is None else capacity(info),
+    )
+
+
+def capacity(info: EngineInfo) -> Capacity:
+    return Capacity(
+        slots=info.max_num_seqs,
+        kv_cache_bytes=info.kv_cache_bytes,
+        kv_token_bytes=info.kv_token_bytes,
+        kv_ring_bytes=info.kv_ring_bytes,
+        page_tokens=info.page_size,
+        weights_bytes=info.weights_bytes,
     )

@@ -31,7 +31,8 @@ async def tokenize(state: State, body: Annotated[TokenizeRequest, Depends(json_b
     else:
         current_date = state.settings.current_date
         tokens = await state.text.render(conversation(body.messages, current_date=current_date))
-    return Tokens(tokens=tokens, count=len(tokens), max_model_len=state.max_model_len)
+    longest = None if state.info is None else state.info.max_model_len
+    return Tokens(tokens=tokens, count=len(tokens), max_model_len=longest)
 
 
 @router.post(

@@ -7,6 +7,24 @@ from pydantic import Field
 from server.schemas.answer import AnswerModel
 
 
+class Capacity(AnswerModel):
+    """What fits: as many requests at once as there are slots, while their contexts, counted in whole pages, fit in the
+    KV cache beside every slot's rings."""
+
+    slots: int = Field(examples=[256])
+    """How many requests run at once, at most."""
+    kv_cache_bytes: int = Field(examples=[117929148416])
+    """All memory for keys and values: the rings of every slot, and the pages."""
+    kv_token_bytes: int = Field(examples=[24576])
+    """What a token of context takes in the layers that attend to everything."""
+    kv_ring_bytes: int = Field(examples=[3145728])
+    """What a request takes in the sliding layers: their rings, the same for every length."""
+    page_tokens: int = Field(examples=[16])
+    """Tokens of a page, the unit in which a context's memory grows."""
+    weights_bytes: int = Field(examples=[13958643712])
+    """What the weights take."""
+
+
 class Model(AnswerModel):
     """A name of the checkpoint served."""
 
@@ -22,6 +40,8 @@ class Model(AnswerModel):
     """The first name of the checkpoint, where it has several."""
     max_model_len: int | None = Field(examples=[131072, None])
     """The longest context in tokens, prompt and answer together; null until the engine is ready."""
+    capacity: Capacity | None
+    """What fits in its memory; null until the engine is ready."""
 
 
 class ModelList(AnswerModel):

@@ -16,7 +16,7 @@ from engine.errors import ConfigError, MemoryPlanError
 from engine.kernels import attention
 from engine.kernels.mxfp4 import Mxfp4
 from engine.kernels.triton.repack import repack, unpack_experts
-from engine.memory_plan import MemoryPlan, context_table, describe, plan_memory, size, table_lengths
+from engine.memory_plan import MemoryPlan, describe, plan_memory, size
 from engine.memory_sizes import SCORES_LIMIT, kv_sizes, weights_bytes, workspace_bytes
 from engine.model.weights import empty_weights
 from engine.runner import runner
@@ -281,17 +281,7 @@ def test_describe_says_what_was_planned() -> None:
     assert [line[:10] for line in lines[3:]] == ["note      "] * 2
 
 
-def test_context_table_compares_with_and_without_rings() -> None:
-    planned = plan()
-    table = [line.split("  ") for line in context_table(planned).splitlines()]
-    cells = [[cell.strip() for cell in row if cell.strip()] for row in table]
-    assert [row[0] for row in cells] == ["context", "1,024", "4,096", "16,384", "65,536", "131,072"]
-    whole = planned.kv_cache_bytes // (6144 * MIB)
-    assert cells[-1][1:] == ["3,075.0 MiB", "6,144.0 MiB", str(planned.num_pages // 8192), str(whole)]
-
-
 def test_docstring_examples() -> None:
-    assert table_lengths(10000) == [1024, 4096, 10000]
     assert [size(24 * KIB), size(3075 * MIB), size(13 * GIB)] == ["24.0 KiB", "3,075.0 MiB", "13.0 GiB"]
     assert plan().pages_for(16) == 1
     assert plan().pages_for(17) == 2

@@ -51,6 +51,9 @@ class ScriptedEngine:
             device="none",
             weights_bytes=0,
             kv_cache_bytes=0,
+            kv_token_bytes=512,
+            kv_ring_bytes=65536,
+            page_size=16,
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}
 

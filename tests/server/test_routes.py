@@ -17,6 +17,14 @@ async def test_models(http: httpx.AsyncClient) -> None:
     assert [model["id"] for model in listed["data"]] == ["tiny", "alias"]
     assert all((model["root"], model["max_model_len"]) == ("tiny", 4096) for model in listed["data"])
     assert (await http.get("/v1/models/alias")).json() == listed["data"][1]
+    assert listed["data"][1]["capacity"] == {
+        "slots": 8,
+        "kv_cache_bytes": 0,
+        "kv_token_bytes": 512,
+        "kv_ring_bytes": 65536,
+        "page_tokens": 16,
+        "weights_bytes": 0,
+    }
 
 
 async def test_tokenize(http: httpx.AsyncClient, text: Text) -> None:
@@ -54,7 +62,8 @@ async def test_what_needs_no_engine_is_there_while_it_loads(http: httpx.AsyncCli
     listed = await http.get("/v1/models")
     assert listed.status_code == 200
     assert [model["max_model_len"] for model in listed.json()["data"]] == [None, None]
-    assert (await http.get("/v1/models/tiny")).json()["max_model_len"] is None
+    loading = (await http.get("/v1/models/tiny")).json()
+    assert (loading["max_model_len"], loading["capacity"]) == (None, None)
     assert (await http.post("/tokenize", json={"prompt": "a"})).json()["max_model_len"] is None
 
 

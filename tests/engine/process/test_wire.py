@@ -34,6 +34,9 @@ INFO = EngineInfo(
     device="cpu",
     weights_bytes=2**40,
     kv_cache_bytes=7,
+    kv_token_bytes=512,
+    kv_ring_bytes=65536,
+    page_size=16,
 )
 SAMPLING = SamplingParams(seed=2**64 - 1, logit_bias={5: -1.5}, stop=("\x00", "é🙂"), stop_token_ids=(1, 2))
 TO_ENGINE: list[ToEngine] = [
