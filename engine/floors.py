@@ -19,7 +19,7 @@ class DecodeFloor:
 
         Of E experts, k chosen by each token, a batch of B touches E·(1 − (1 − k/E)^B) if they are chosen evenly. For
         20b in bfloat16, one request of 1,024 tokens: 24 layers of 53.3 MB and 4 experts of 13.2 MB, 1,158 MB of
-        unembedding, 28 MB of keys and values: 3.73 GB.
+        unembedding, 28 MB of keys and values: 3.74 GB.
         """
         model = self.model
         weights, kv = (

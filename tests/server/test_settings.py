@@ -113,7 +113,7 @@ def test_commands_agree_on_what_they_share() -> None:
     ("content", "problem"),
     [
         ("prot: 1", "unknown setting 'prot': did you mean port?"),
-        ("xyzzy: 1", "unknown setting 'xyzzy': known are block-size"),
+        ("xyzzy: 1", "unknown setting 'xyzzy': known are bandwidth, block-size"),
         ("max_model_len: 1", "unknown setting 'max_model_len': did you mean max-model-len?"),
         ("config: other.yaml", "unknown setting 'config'"),
         ("port: many", "port: "),
