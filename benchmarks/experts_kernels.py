@@ -96,7 +96,7 @@ def measure_batch(
     x = torch.randn(tokens, SIZE, device=device).to(torch.bfloat16)
     routes = [random_routes(tokens, count, device) for _ in range(ROUTES if tokens < 1024 else 1)]
     sorted_routes = [(experts, kernels.tiles_of(experts, count)) for experts, _ in routes]
-    inside = torch.randn(tokens * CHOICES, SIZE, device=device).to(torch.bfloat16)
+    arrivals = kernels.make_arrivals(SIZE, device)
     touched = sum(len(experts.unique()) for experts, _ in routes) / len(routes)
 
     def floor(share: float) -> float:
@@ -107,15 +107,11 @@ def measure_batch(
         return kernels.mix_experts(x, experts, weights, gate_up, down, ALPHA, LIMIT, x)
 
     def first(experts: Tensor, tiles: Tiles) -> Tensor:
-        return kernels.multiply_gate_up(x, experts, tiles, gate_up, ALPHA, LIMIT)
-
-    def second(experts: Tensor, tiles: Tiles) -> Tensor:
-        return kernels.multiply_down(inside, experts, tiles, down)
+        return kernels.multiply_gate_up(x, experts, tiles, gate_up, ALPHA, LIMIT, arrivals)
 
     for kernel, calls, least in (
         ("experts", [lambda route=route: mix(*route) for route in routes], floor(1)),
         ("gate_up", [lambda route=route: first(*route) for route in sorted_routes], floor(2 / 3)),
-        ("down", [lambda route=route: second(*route) for route in sorted_routes], floor(1 / 3)),
     ):
         seconds = graph_seconds(calls)
         yield Record(kernel, count, tokens, seconds * 1e6, least * 1e6, least / seconds)

@@ -1,9 +1,11 @@
-"""The experts over MXFP4 or bfloat16 weights (reference: `engine.kernels.experts`), in three launches and the sorting's
-two:
+"""The experts over MXFP4 or bfloat16 weights (reference: `engine.kernels.experts`):
 
 gate_up   inside[pair] = swiglu(W1 · x[token] + b1)      reads each touched expert's W1 once a tile of its tokens
 down      out[split, pair] = W2 · inside[pair] + b2      the same of W2; few tokens split its columns for more programs
-combine   y[token] = residual + Σ weight · out           in the order of the experts' ids, so never in another one
+mix       y[token] = residual + Σ weight · out           in the order of the experts' ids, so never in another one
+
+Two launches for the few tokens that are not sorted: there the last program of `down` that arrives at a block of rows
+mixes it. Of more tokens it would have too much to mix, so that is a launch of its own; and sorting takes two.
 
 A pair is a token and one of its experts (`engine.kernels.triton.routing`). A weight takes 17/32 of a byte: with hidden
 and inner 2880 an expert is 9.0 MB of W1 and 4.5 MB of W2, padding included; a decode batch's tokens are little.
@@ -32,7 +34,8 @@ FILLING_PROGRAMS = 360
 MAX_SPLITS = 4
 WIDEST_TILE = 128
 NARROW_TILE = 64
-COMBINE_COLUMNS = 512
+MIX_COLUMNS = 512
+DIRECT_ROWS = 64
 RESIDENT_PAIRS = 128
 """Pairs an expert, in the mean, from which a resident bfloat16 matrix is multiplied instead of the packed one: fewer do
 not make up for four times the bytes."""
@@ -40,12 +43,14 @@ not make up for four times the bytes."""
 
 @triton.jit(do_not_specialize=["pairs"])
 def gate_up_kernel(
-    x, blocks, scales, bias, experts, order, tile_experts, tile_firsts, tile_lasts, inside,
+    x, blocks, scales, bias, experts, order, tile_experts, tile_firsts, tile_lasts, inside, arrivals,
     pairs, x_stride, columns, rows, row_tiles, groups, unscale, alpha, limit,
     CHOICES: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr, DIRECT: tl.constexpr,
-    STAGES: tl.constexpr, PTX: tl.constexpr,
+    STAGES: tl.constexpr, PTX: tl.constexpr, ARRIVALS: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(1)
+    if DIRECT & (tl.program_id(0) + tile == 0):
+        tl.store(arrivals + tl.arange(0, ARRIVALS), 0)
     expert, pair, valid = tile_of_pairs(
         experts, order, tile_experts, tile_firsts, tile_lasts, tile, pairs, TOKENS, DIRECT
     )
@@ -76,64 +81,87 @@ def gate_up_kernel(
     tl.store(to, value.to(inside.dtype.element_ty), mask=valid[None, :] & (column < rows // 2)[:, None])
 
 
+@triton.jit
+def mix_columns(
+    out, experts, weights, residual, mixed, token, column, inside, pairs, rows,
+    CHOICES: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr,
+):  # fmt: skip
+    """One token's columns [COLUMNS]: what its experts left in `out`, weighed and added in the order of their ids. Read
+    past the processor's own cache, for other programs of this very launch may have written it."""
+    choice = tl.arange(0, WIDTH)
+    expert = tl.load(experts + token * CHOICES + choice, mask=choice < CHOICES, other=2147483647).to(tl.int32)
+    rank = tl.sum((expert[None, :] < expert[:, None]).to(tl.int32), axis=1)
+    total = tl.zeros_like(column).to(tl.float32)
+    for nth in tl.static_range(CHOICES):
+        pair = token * CHOICES + tl.sum(tl.where(rank == nth, choice, 0), axis=0)
+        value = tl.zeros_like(total)
+        for split in tl.static_range(SPLITS):
+            at = out + (split * pairs + pair) * rows + column
+            value += tl.load(at, mask=inside, other=0.0, cache_modifier=".cg").to(tl.float32)
+        total += tl.load(weights + pair).to(tl.float32) * value
+    at = token * rows + column
+    rounded = total.to(mixed.dtype.element_ty).to(tl.float32)
+    before = tl.load(residual + at, mask=inside, other=0.0).to(tl.float32)
+    tl.store(mixed + at, (before + rounded).to(mixed.dtype.element_ty), mask=inside)
+
+
 @triton.jit(do_not_specialize=["pairs"])
 def down_kernel(
     inside, blocks, scales, bias, experts, order, tile_experts, tile_firsts, tile_lasts, out,
+    weights, residual, mixed, arrivals,
     pairs, columns, rows, row_tiles, groups, unscale, split_groups,
     ROWS: tl.constexpr, TOKENS: tl.constexpr, DIRECT: tl.constexpr, STAGES: tl.constexpr, PTX: tl.constexpr,
+    CHOICES: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(1)
     split = tl.program_id(2)
     expert, pair, valid = tile_of_pairs(
         experts, order, tile_experts, tile_firsts, tile_lasts, tile, pairs, TOKENS, DIRECT
     )
-    if tl.max(valid.to(tl.int32), axis=0) == 0:
-        return
     first_row = tl.program_id(0) * ROWS
-    first_group = split * split_groups
-    last_group = tl.minimum(first_group + split_groups, groups)
-    if scales is None:
-        sums = multiply_dense(
-            inside, pair, columns, valid, columns,
-            blocks, expert, first_row, rows, first_group, last_group,
-            ROWS, TOKENS, STAGES, not PTX,
-        )  # fmt: skip
-    else:
-        sums = multiply(
-            inside, pair, columns, valid, columns,
-            blocks, scales, expert, first_row, row_tiles, first_group, last_group, groups,
-            ROWS, TOKENS, STAGES, PTX,
-        )  # fmt: skip
     row = first_row + tl.arange(0, ROWS)
-    offset = tl.load(bias + expert * rows + row, mask=(row < rows) & (split == 0), other=0.0).to(tl.float32)
-    sums = sums * unscale + offset[:, None]
-    place = (split * pairs + pair).to(tl.int64)
-    to = out + place[None, :] * rows + row[:, None]
-    tl.store(to, sums.to(out.dtype.element_ty), mask=valid[None, :] & (row < rows)[:, None])
+    if tl.max(valid.to(tl.int32), axis=0) > 0:
+        first_group = split * split_groups
+        last_group = tl.minimum(first_group + split_groups, groups)
+        if scales is None:
+            sums = multiply_dense(
+                inside, pair, columns, valid, columns,
+                blocks, expert, first_row, rows, first_group, last_group,
+                ROWS, TOKENS, STAGES, not PTX,
+            )  # fmt: skip
+        else:
+            sums = multiply(
+                inside, pair, columns, valid, columns,
+                blocks, scales, expert, first_row, row_tiles, first_group, last_group, groups,
+                ROWS, TOKENS, STAGES, PTX,
+            )  # fmt: skip
+        offset = tl.load(bias + expert * rows + row, mask=(row < rows) & (split == 0), other=0.0).to(tl.float32)
+        sums = sums * unscale + offset[:, None]
+        place = (split * pairs + pair).to(tl.int64)
+        to = out + place[None, :] * rows + row[:, None]
+        tl.store(to, sums.to(out.dtype.element_ty), mask=valid[None, :] & (row < rows)[:, None])
+    if DIRECT:
+        # All threads' stores come before the one thread's count, and that before the last program's loads.
+        tl.debug_barrier()
+        arrived = tl.atomic_add(arrivals + tl.program_id(0), 1, sem="acq_rel")
+        if arrived == tl.num_programs(1) * SPLITS - 1:
+            for token in range(pairs // CHOICES):
+                mix_columns(
+                    out, experts, weights, residual, mixed, token, row, row < rows, pairs, rows,
+                    CHOICES, WIDTH, SPLITS,
+                )  # fmt: skip
 
 
 @triton.jit(do_not_specialize=["pairs"])
-def combine_kernel(
+def mix_kernel(
     out, experts, weights, residual, mixed, pairs, rows,
     CHOICES: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    valid = column < rows
-    choice = tl.arange(0, WIDTH)
-    expert = tl.load(experts + token * CHOICES + choice, mask=choice < CHOICES, other=2147483647).to(tl.int32)
-    rank = tl.sum((expert[None, :] < expert[:, None]).to(tl.int32), axis=1)
-    total = tl.zeros([COLUMNS], tl.float32)
-    for nth in tl.static_range(CHOICES):
-        pair = token * CHOICES + tl.sum(tl.where(rank == nth, choice, 0), axis=0)
-        value = tl.zeros([COLUMNS], tl.float32)
-        for split in tl.static_range(SPLITS):
-            value += tl.load(out + (split * pairs + pair) * rows + column, mask=valid, other=0.0).to(tl.float32)
-        total += tl.load(weights + pair).to(tl.float32) * value
-    at = token * rows + column
-    rounded = total.to(mixed.dtype.element_ty).to(tl.float32)
-    before = tl.load(residual + at, mask=valid, other=0.0).to(tl.float32)
-    tl.store(mixed + at, (before + rounded).to(mixed.dtype.element_ty), mask=valid)
+    mix_columns(
+        out, experts, weights, residual, mixed, token, column, column < rows, pairs, rows, CHOICES, WIDTH, SPLITS
+    )
 
 
 def prepare_experts(product: ExpertProduct) -> KernelProduct:
@@ -163,15 +191,9 @@ def mix_experts(
     tokens, choices = experts.shape
     gate_up, down = (for_pairs(product, tokens * choices) for product in (gate_up, down))
     tiles = tiles_of(experts, len(gate_up.bias))
-    inside = multiply_gate_up(x, experts, tiles, gate_up, alpha, limit)
-    out = multiply_down(inside, experts, tiles, down)
-    mixed = torch.empty_like(residual)
-    rows = down.rows
-    combine_kernel[(tokens, triton.cdiv(rows, COMBINE_COLUMNS))](
-        out, experts, weights, residual, mixed, tokens * choices, rows,
-        CHOICES=choices, WIDTH=triton.next_power_of_2(choices), SPLITS=len(out), COLUMNS=COMBINE_COLUMNS,
-    )  # fmt: skip
-    return mixed
+    arrivals = make_arrivals(down.rows, x.device)
+    inside = multiply_gate_up(x, experts, tiles, gate_up, alpha, limit, arrivals)
+    return mix_down(inside, experts, weights, tiles, down, residual, arrivals)
 
 
 def for_pairs(product: KernelProduct, pairs: int) -> KernelProduct:
@@ -193,8 +215,13 @@ def tiles_of(experts: Tensor, count: int) -> Tiles:
     return make_tiles(experts, count, WIDEST_TILE if multiplies_by_warpgroups(experts.device) else NARROW_TILE)
 
 
+def make_arrivals(rows: int, device: torch.device) -> Tensor:
+    """Where the programs of `mix_down` count themselves, for each block of its rows; `multiply_gate_up` zeroes it."""
+    return torch.empty(triton.next_power_of_2(triton.cdiv(rows, DIRECT_ROWS)), dtype=torch.int32, device=device)
+
+
 def multiply_gate_up(
-    x: Tensor, experts: Tensor, tiles: Tiles, product: KernelProduct, alpha: float, limit: float
+    x: Tensor, experts: Tensor, tiles: Tiles, product: KernelProduct, alpha: float, limit: float, arrivals: Tensor
 ) -> Tensor:
     """x [tokens, hidden], experts [tokens, k] → [tokens · k, inner], a row for each pair."""
     inside = x.new_empty(experts.numel(), product.rows // 2)
@@ -202,38 +229,48 @@ def multiply_gate_up(
     rows, warps, stages = tile_shape(tiles, product, experts.device)
     gate_up_kernel[(triton.cdiv(product.rows, rows), tiles.count)](
         x, matrix, scales, product.bias, experts,
-        tiles.order, tiles.experts, tiles.firsts, tiles.lasts, inside,
+        tiles.order, tiles.experts, tiles.firsts, tiles.lasts, inside, arrivals,
         experts.numel(), x.stride(0), product.columns, product.rows, row_tiles, product.groups, unscale, alpha, limit,
         CHOICES=experts.shape[1], ROWS=rows, TOKENS=tiles.tokens, DIRECT=tiles.direct,
-        STAGES=stages, PTX=not INTERPRETED, num_warps=warps,
+        STAGES=stages, PTX=not INTERPRETED, ARRIVALS=len(arrivals), num_warps=warps,
     )  # fmt: skip
     return inside
 
 
-def multiply_down(inside: Tensor, experts: Tensor, tiles: Tiles, product: KernelProduct) -> Tensor:
-    """inside [pairs, inner] → [splits, pairs, hidden], to be summed; float32 where they are several."""
-    pairs, groups = len(inside), product.groups
+def mix_down(
+    inside: Tensor, experts: Tensor, weights: Tensor, tiles: Tiles, product: KernelProduct, residual: Tensor,
+    arrivals: Tensor,
+) -> Tensor:  # fmt: skip
+    """inside [tokens · k, inner], experts and weights [tokens, k] → residual + the weighted sums, [tokens, hidden]."""
+    pairs, groups, hidden = len(inside), product.groups, product.rows
+    tokens, choices = experts.shape
     matrix, scales, row_tiles, unscale = operands(product)
     rows, warps, stages = tile_shape(tiles, product, experts.device)
-    row_blocks = triton.cdiv(product.rows, rows)
+    row_blocks = triton.cdiv(hidden, rows)
     split_groups = groups_per_split(groups, row_blocks * tiles.count)
-    splits = triton.cdiv(groups, split_groups)
-    out = inside.new_empty(splits, pairs, product.rows, dtype=inside.dtype if splits == 1 else torch.float32)
+    splits, width = triton.cdiv(groups, split_groups), triton.next_power_of_2(choices)
+    out = inside.new_empty(splits, pairs, hidden, dtype=inside.dtype if splits == 1 else torch.float32)
+    mixed = torch.empty_like(residual)
     down_kernel[(row_blocks, tiles.count, splits)](
         inside, matrix, scales, product.bias, experts,
-        tiles.order, tiles.experts, tiles.firsts, tiles.lasts, out,
-        pairs, product.columns, product.rows, row_tiles, groups, unscale, split_groups,
-        ROWS=rows, TOKENS=tiles.tokens, DIRECT=tiles.direct,
-        STAGES=stages, PTX=not INTERPRETED, num_warps=warps,
+        tiles.order, tiles.experts, tiles.firsts, tiles.lasts, out, weights, residual, mixed, arrivals,
+        pairs, product.columns, hidden, row_tiles, groups, unscale, split_groups,
+        ROWS=rows, TOKENS=tiles.tokens, DIRECT=tiles.direct, STAGES=stages, PTX=not INTERPRETED,
+        CHOICES=choices, WIDTH=width, SPLITS=splits, num_warps=warps,
     )  # fmt: skip
-    return out
+    if not tiles.direct:
+        mix_kernel[(tokens, triton.cdiv(hidden, MIX_COLUMNS))](
+            out, experts, weights, residual, mixed, pairs, hidden,
+            CHOICES=choices, WIDTH=width, SPLITS=splits, COLUMNS=MIX_COLUMNS,
+        )  # fmt: skip
+    return mixed
 
 
 def tile_shape(tiles: Tiles, product: KernelProduct, device: torch.device) -> tuple[int, int, int]:
     """Weight rows of a program, its warps, the depth of its pipeline: many small programs for few tokens, whose time
     is that of the memory; large ones for many, whose time is that of the tensor cores."""
     if tiles.direct:
-        return 64, 4, 4
+        return DIRECT_ROWS, 4, 4
     if isinstance(product, DenseProduct):
         return (256, 8, 3) if tiles.tokens > 64 else (128, 4, 3)
     if not multiplies_by_warpgroups(device):

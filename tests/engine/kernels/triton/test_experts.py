@@ -148,6 +148,7 @@ def test_what_no_token_chose_is_not_read() -> None:
     tiled = prepare_experts(product)
     experts = torch.tensor([[0], [2], [0]])
     inside = torch.randn(3, 64)
-    out = kernels.multiply_down(inside, experts, make_tiles(experts, 3, 128), tiled).sum(0)
+    one, none, arrivals = torch.ones(3, 1), torch.zeros(3, 64), torch.zeros(1, dtype=torch.int32)
+    out = kernels.mix_down(inside, experts, one, make_tiles(experts, 3, 128), tiled, none, arrivals)
     want = torch.cat([product(inside[i : i + 1], int(experts[i])) for i in range(3)])
     torch.testing.assert_close(out, want, rtol=1e-5, atol=1e-5)

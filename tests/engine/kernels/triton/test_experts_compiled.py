@@ -76,8 +76,8 @@ def instructions_per_weight(kernel: Kernel, binary: Binary) -> float:
 
 
 def test_the_launches_of_small_and_large_batches() -> None:
-    assert list(launches(4, 90)) == [*PRODUCTS, "combine_kernel"]
-    assert list(launches(5, 90)) == ["count_pairs", "place_pairs", *PRODUCTS, "combine_kernel"]
+    assert list(launches(4, 90)) == [*PRODUCTS]
+    assert list(launches(5, 90)) == ["count_pairs", "place_pairs", *PRODUCTS, "mix_kernel"]
 
 
 def test_nothing_spills(binaries: dict[tuple[int, int], dict[str, Binary]]) -> None:

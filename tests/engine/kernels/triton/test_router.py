@@ -12,11 +12,15 @@ from tests.engine.kernels.triton.ahead import compile_ahead
 from tests.engine.kernels.triton.launches import record_launches
 
 
+@pytest.mark.parametrize("one_program", [True, False])
 @pytest.mark.parametrize(
     ("tokens", "hidden", "experts", "k"),
     [(1, 64, 5, 1), (3, 96, 32, 4), (7, 160, 128, 4), (2, 80, 3, 3), (2, 48, 1, 1)],
 )
-def test_the_choice_is_the_references(tokens: int, hidden: int, experts: int, k: int) -> None:
+def test_the_choice_is_the_references(
+    monkeypatch: pytest.MonkeyPatch, tokens: int, hidden: int, experts: int, k: int, one_program: bool
+) -> None:
+    monkeypatch.setattr(router, "ONE_PROGRAM_WEIGHTS", experts * hidden * one_program)
     torch.manual_seed(hidden)
     x = 3 * torch.randn(tokens, 2 * hidden)[:, :hidden]
     inputs = torch.rand(hidden) + 0.5, 1e-5, torch.randn(experts, hidden), torch.randn(experts), k
@@ -28,10 +32,27 @@ def test_the_choice_is_the_references(tokens: int, hidden: int, experts: int, k:
     assert normed.is_contiguous()
 
 
-def test_equal_logits_choose_the_lowest_experts() -> None:
+@pytest.mark.parametrize("most_weights", [0, 2**17])
+def test_equal_logits_choose_the_lowest_experts(monkeypatch: pytest.MonkeyPatch, most_weights: int) -> None:
+    monkeypatch.setattr(router, "ONE_PROGRAM_WEIGHTS", most_weights)
     _, chosen, weights = route(torch.ones(1, 32), torch.ones(32), 1e-5, torch.zeros(6, 32), torch.zeros(6), 4)
     assert chosen.tolist() == [[0, 1, 2, 3]]
     assert weights.tolist() == [[0.25] * 4]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("most_weights", [0, 2**17])
+def test_a_token_that_is_not_finite_goes_to_experts_that_there_are(
+    monkeypatch: pytest.MonkeyPatch, most_weights: int
+) -> None:
+    """And shows: its weights are not numbers. Its neighbour's are."""
+    monkeypatch.setattr(router, "ONE_PROGRAM_WEIGHTS", most_weights)
+    x = torch.ones(2, 32)
+    x[0, 3] = torch.nan
+    _, chosen, weights = route(x, torch.ones(32), 1e-5, torch.randn(6, 32), torch.zeros(6), 4)
+    assert chosen[0].tolist() == [0, 1, 2, 3]
+    assert weights[0].isnan().all()
+    assert weights[1].isfinite().all()
 
 
 def test_many_tokens_go_to_the_reference() -> None:
@@ -43,9 +64,16 @@ def test_many_tokens_go_to_the_reference() -> None:
 
 def test_nothing_spills() -> None:
     x = torch.empty(1, 2880, dtype=torch.bfloat16, device="meta")
-    weight = torch.empty(128, 2880, dtype=torch.bfloat16, device="meta")
     norm = torch.empty(2880, device="meta")
-    launches = record_launches(lambda: route(x, norm, 1e-5, weight, weight[:, 0], 4), router)
-    assert [launch.name.split(":")[1] for launch in launches] == ["router_logits", "choose_experts"]
+
+    def both() -> None:
+        for experts in 32, 128:
+            weight = torch.empty(experts, 2880, dtype=torch.bfloat16, device="meta")
+            route(x, norm, 1e-5, weight, weight[:, 0], 4)
+
+    launches = record_launches(both, router)
+    assert [launch.name.split(":")[1] for launch in launches] == ["route_token", "router_logits", "choose_experts"]
     on_each = [replace(launch, capability=capability) for launch in launches for capability in (80, 90, 100)]
-    assert [binary.spills for binary in compile_ahead(on_each)] == [0] * 6
+    binaries = compile_ahead(on_each)
+    assert [binary.spills for binary in binaries] == [0] * 9
+    assert all(binary.count("LDGSTS") > 0 for binary in binaries[:3])
