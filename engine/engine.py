@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from time import monotonic
 
 from engine.admission import admit
 from engine.errors import RequestError
@@ -41,6 +42,8 @@ class Engine:
         self._grammar_states: dict[str, GrammarState] = {}
         self._seeds = random.Random(seed)
         self._prompt_logprobs: dict[str, list[TokenLogprob]] = {}
+        self._added: dict[str, float] = {}
+        self._waited: dict[str, float] = {}
 
     @property
     def idle(self) -> bool:
@@ -58,6 +61,7 @@ class Engine:
         if request.sampling.grammar is not None:
             self._grammar_states[request.id] = self.grammars.compile(request.sampling.grammar)
         self.scheduler.add(request)
+        self._added[request.id] = monotonic()
 
     def abort(self, request_id: str) -> TokenEvent | None:
         """Ends a request wherever it stands. None if it has ended already."""
@@ -73,6 +77,9 @@ class Engine:
         self._poison()
         if not chunks:
             return []
+        for chunk in chunks:
+            if chunk.request_id in self._added:
+                self._waited[chunk.request_id] = monotonic() - self._added.pop(chunk.request_id)
         tasks = [self._task(chunk) for chunk in chunks]
         outcomes = self.runner.run(tasks)
         events = [self._settle(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True)]
@@ -107,7 +114,11 @@ class Engine:
         writes_nothing = sampling.max_tokens == 0 and sequence.remaining == 0
         if outcome.sampled is None and not writes_nothing:
             return None
-        event = TokenEvent(request_id=request_id, prompt_logprobs=self._take_prompt_logprobs(request_id))
+        event = TokenEvent(
+            request_id=request_id,
+            prompt_logprobs=self._take_prompt_logprobs(request_id),
+            queue_seconds=self._waited.pop(request_id, None),
+        )
         if outcome.sampled is None:
             event = replace(event, finish_reason=FinishReason.LENGTH)
         else:
@@ -156,6 +167,8 @@ class Engine:
         self.scheduler.remove(request_id)
         self._prompt_logprobs.pop(request_id, None)
         self._grammar_states.pop(request_id, None)
+        self._added.pop(request_id, None)
+        self._waited.pop(request_id, None)
         self._poison()
 
     def _poison(self) -> None:

@@ -137,7 +137,7 @@ class TokenEvent:
     `token_ids` are new tokens in order, a stop token included. `logprobs` has one entry per new token if asked
     for. `prompt_logprobs` comes once, with the event that ends the prompt: one entry per prompt token, the first
     None. The last event of a request, and only it, has a `finish_reason`. `stop_token_id` is the token that
-    stopped it, if one did.
+    stopped it, if one did. The first one has `queue_seconds`: how long the request waited for its turn.
     """
 
     request_id: str
@@ -147,6 +147,7 @@ class TokenEvent:
     finish_reason: FinishReason | None = None
     stop_token_id: int | None = None
     error: str | None = None
+    queue_seconds: float | None = field(default=None, compare=False)
 
 
 def resolve_max_tokens(prompt_tokens: int, max_tokens: int | None, max_model_len: int) -> int:

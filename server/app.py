@@ -1,5 +1,6 @@
 """The server as an ASGI application around an engine that is given to it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,6 +18,7 @@ from server.routes import chat, completions, docs, health, models, tokenize
 from server.routes import metrics as metrics_route
 from server.state import ServerState
 from server.text import Text
+from server.tracing import Tracing
 
 DESCRIPTION = """An inference server for gpt-oss-style models, with an endpoint like OpenAI's.
 
@@ -25,10 +27,17 @@ answer has an `x-request-id` header: the request's own, or one made for it.
 """
 
 
-def create_app(engine: EngineClient, text: Text, settings: ServerConfig, *, weights: str | None = None) -> FastAPI:
+def create_app(
+    engine: EngineClient,
+    text: Text,
+    settings: ServerConfig,
+    *,
+    weights: str | None = None,
+    tracing: Tracing | None = None,
+) -> FastAPI:
     """The application. It starts `engine` when it starts, and answers while the engine is still loading.
 
-    `weights` is the fingerprint of the checkpoint served, if there is one.
+    `weights` is the fingerprint of the checkpoint served, if there is one. `tracing` is told of every request.
     """
 
     @asynccontextmanager
@@ -38,6 +47,8 @@ def create_app(engine: EngineClient, text: Text, settings: ServerConfig, *, weig
             yield
         finally:
             await engine.stop()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
 
     app = DocumentedAPI(
         title="Carousel",
@@ -51,7 +62,7 @@ def create_app(engine: EngineClient, text: Text, settings: ServerConfig, *, weig
     metrics = Metrics(engine)
     fingerprint = "-".join(filter(None, ("carousel", engine_package.__version__, weights)))
     app.state.server = ServerState(engine, text, settings, metrics, fingerprint)
-    app.add_middleware(MeterMiddleware, metrics=metrics)
+    app.add_middleware(MeterMiddleware, metrics=metrics, tracing=tracing)
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
     for routes in (completions, chat, models, tokenize, health, metrics_route, docs):

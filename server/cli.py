@@ -85,12 +85,18 @@ def serve(
     seed: Annotated[int, typer.Option(help="Of requests that bring none, and of random weights.")] = 0,
     current_date: Annotated[str | None, typer.Option(help="Pins the date models are told. YYYY-MM-DD")] = None,
     log_format: Annotated[LogFormat, typer.Option(help="text: for people, json: an object a line.")] = "text",
+    otlp_traces_endpoint: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="An OpenTelemetry collector, for traces; needs carousel-llm[otel]."),
+    ] = None,
 ) -> None:
     """Serve a model over HTTP."""
     from server.commands.serve import bind, open_checkpoint, run
     from server.config import ServerConfig
+    from server.tracing import Tracing
 
     with clear_exit():
+        tracing = None if otlp_traces_endpoint is None else Tracing.to(otlp_traces_endpoint)
         settings = ServerConfig(
             served_model_names=tuple(served_model_name or [model]),
             host=host,
@@ -115,7 +121,7 @@ def serve(
             seed=seed,
         )
         listener = bind(host, port)
-    run(checkpoint, settings, engine_config, listener, log_format)
+    run(checkpoint, settings, engine_config, listener, log_format, tracing)
 
 
 @app.command(cls=SettingsCommand)

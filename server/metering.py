@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +13,7 @@ from server.errors import error_kind, error_response
 from server.logs import log, log_exception
 from server.metrics import Metrics
 from server.schemas.usage import Usage
+from server.tracing import RequestTrace, Tracing
 
 PROBES = frozenset({"/health", "/ready", "/metrics"})
 """Asked every few seconds by machines: worth a log line for debugging only."""
@@ -47,12 +48,14 @@ class RequestMeter:
     `status` is the HTTP status, once there is one; `error` is the kind of error that ended the request.
     """
 
-    def __init__(self, metrics: Metrics, scope: Scope) -> None:
+    def __init__(self, metrics: Metrics, tracing: Tracing | None, scope: Scope) -> None:
         self.status: int | None = None
         self.error: str | None = None
         self._metrics = metrics
+        self._tracing = tracing
         self._scope = scope
-        self._began = perf_counter()
+        self._began, self._began_ns = perf_counter(), time_ns()
+        self._moments: dict[str, float] = {}
         self._first_token: float | None = None
         self._last_tokens: dict[str, float] = {}
         self._answer: Measured | None = None
@@ -66,6 +69,7 @@ class RequestMeter:
     def follow(self, answer: Measured, events: EventStream) -> None:
         """From now on measures the answer that is made of `events`."""
         self._answer = answer
+        self._moments["queued"] = perf_counter()
         events.listener = self._note
 
     def failed(self, error: BaseException) -> None:
@@ -96,6 +100,38 @@ class RequestMeter:
             seconds=round(seconds, 6),
             client=None if self._scope.get("client") is None else self._scope["client"][0],
         )
+        if self._tracing is not None and endpoint not in PROBES:
+            self._tracing.record(self._trace(status, reasons, usage))
+
+    def _trace(self, status: int, reasons: list[str] | None, usage: Usage | None) -> RequestTrace:
+        """The request as a span, by the names of OpenTelemetry's conventions."""
+        method, endpoint = self._scope["method"], self.endpoint
+        answers = {"/v1/chat/completions": "chat", "/v1/completions": "text_completion"}
+        return RequestTrace(
+            name=f"{method} {endpoint}",
+            began=self._began_ns,
+            ended=self._nanoseconds(perf_counter()),
+            moments={name: self._nanoseconds(at) for name, at in self._moments.items()},
+            attributes={
+                "http.request.method": method,
+                "http.route": endpoint,
+                "http.response.status_code": status,
+                "error.type": self.error,
+                "carousel.request_id": self._scope["state"]["request_id"],
+                "gen_ai.provider.name": "carousel",
+                "gen_ai.operation.name": answers.get(endpoint),
+                "gen_ai.request.model": None if self._answer is None else self._answer.model,
+                "gen_ai.response.finish_reasons": reasons,
+                "gen_ai.usage.input_tokens": None if usage is None else usage.prompt_tokens,
+                "gen_ai.usage.output_tokens": None if usage is None else usage.completion_tokens,
+            },
+            failed=status >= 500 or self.error is not None,
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in self._scope["headers"]},
+        )
+
+    def _nanoseconds(self, at: float) -> int:
+        """A time of `perf_counter`, since the Unix epoch."""
+        return self._began_ns + round((at - self._began) * 1e9)
 
     def _count(self, answer: Measured) -> list[str]:
         """Counts what the answer brought, and returns why each of its choices ended."""
@@ -112,7 +148,11 @@ class RequestMeter:
         if not event.token_ids:
             return
         now = perf_counter()
+        if event.queue_seconds is not None:
+            self._metrics.queue_seconds.labels(self.endpoint).observe(event.queue_seconds)
+            self._moments.setdefault("prefill", self._moments["queued"] + event.queue_seconds)
         if self._first_token is None:
+            self._moments["decode"] = now
             self._first_token = now - self._began
             self._metrics.first_token_seconds.labels(self.endpoint).observe(self._first_token)
         before = self._last_tokens.get(event.request_id)
@@ -124,15 +164,16 @@ class RequestMeter:
 class MeterMiddleware:
     """Plain ASGI: puts a RequestMeter into every HTTP request's `state.meter`; answers unforeseen errors."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing | None) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        meter = scope["state"]["meter"] = RequestMeter(self._metrics, scope)
+        meter = scope["state"]["meter"] = RequestMeter(self._metrics, self._tracing, scope)
 
         async def send_noting(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -39,6 +39,12 @@ class Metrics:
         self.harmony_recoveries = self._counter(
             "harmony_recoveries", "Places in answers where the model left the harmony format and was put right."
         )
+        self.queue_seconds = self._histogram(
+            "queue_seconds",
+            "From a request's arrival in the engine to its first step.",
+            FIRST_TOKEN_SECONDS,
+            "endpoint",
+        )
         self.first_token_seconds = self._histogram(
             "time_to_first_token_seconds",
             "From a request's arrival to the first token of its first answer.",

@@ -28,6 +28,7 @@ from server.commands.pull import fetch
 from server.config import ServerConfig
 from server.logs import LogFormat, log, logging_as
 from server.text import Text
+from server.tracing import Tracing
 
 POLL_SECONDS = 0.1
 DRAIN_SECONDS = 10
@@ -67,13 +68,14 @@ def run(
     config: EngineConfig,
     listener: socket.socket,
     log_format: LogFormat,
+    tracing: Tracing | None,
 ) -> None:
     """Serves until told to stop. Exits with status 1 if the engine cannot be started."""
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     model = settings.served_model_names[0]
     client = EngineProcess(config, on_ready=lambda plan: log(logging.INFO, "plan", f"what fits:\n{plan}"))
-    app = create_app(client, checkpoint.text, settings, weights=checkpoint.fingerprint)
+    app = create_app(client, checkpoint.text, settings, weights=checkpoint.fingerprint, tracing=tracing)
     uvicorn_config = uvicorn.Config(
         app,
         log_level="warning",

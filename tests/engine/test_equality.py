@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from functools import cache
+from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
 import torch
 
+import engine.engine as engine_module
 from engine.config import ModelConfig, RopeConfig
 from engine.errors import RequestError
 from engine.request import FinishReason, Request, SamplingParams, TokenEvent
@@ -175,6 +177,18 @@ def test_abort_is_possible_at_any_moment_and_twice() -> None:
             assert engine.abort(request.id) is None
         assert engine.idle
         assert_nothing_held(engine)
+
+
+def test_how_long_a_request_waited_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a single slot the second request waits for the whole of the first."""
+    clock = count()
+    monkeypatch.setattr(engine_module, "monotonic", lambda: float(next(clock)) ** 2)
+    events = run(build_engine(checkpoint(), max_num_seqs=1), requests(2))
+    first, second = ([event.queue_seconds for event in events[name]] for name in ("r0", "r1"))
+    assert first[0] is not None
+    assert second[0] is not None
+    assert second[0] > first[0]
+    assert {*first[1:], *second[1:]} == {None}
 
 
 def test_a_prompt_can_be_scored_without_an_answer() -> None:

@@ -37,6 +37,7 @@ class ScriptedEngine:
     ) -> None:
         self.play = play
         self.room = room
+        self.queue_seconds: float | None = None
         self.gate: Callable[[], asyncio.Future[None]] | None = None
         self.submitted: list[Request] = []
         self.aborted: list[str] = []
@@ -117,6 +118,7 @@ class ScriptedEngine:
                     prompt_logprobs=self._prompt_logprobs(request) if at == 0 else None,
                     finish_reason=script.finish if ended else None,
                     stop_token_id=script.stop_token_id if ended else None,
+                    queue_seconds=self.queue_seconds if at == 0 else None,
                 )
             )
         if script.error is not None:

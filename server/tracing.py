@@ -1,0 +1,76 @@
+"""A span for each request, for OpenTelemetry, which is an extra: `pip install 'carousel-llm[otel]'`.
+
+A span has the names of OpenTelemetry's conventions for HTTP and for generative AI, and an event for each of the moments
+that a request goes through: `queued`, `prefill`, `decode`. It never carries a prompt, an answer or a key.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import engine
+from engine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTrace:
+    """What is told of a request that is over; times are in nanoseconds since the Unix epoch.
+
+    `moments` are named by what began then. `headers` may name a client's or a proxy's span that this one is a part of.
+    """
+
+    name: str
+    began: int
+    ended: int
+    moments: Mapping[str, int]
+    attributes: Mapping[str, str | int | Sequence[str] | None]
+    failed: bool
+    headers: Mapping[str, str]
+
+
+class Tracing:
+    """Where the spans go."""
+
+    def __init__(self, provider: "TracerProvider") -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer("carousel", engine.__version__)
+
+    @classmethod
+    def to(cls, endpoint: str) -> Self:
+        """Sends spans in batches to a collector's endpoint, like http://127.0.0.1:4318/v1/traces (OTLP over HTTP).
+
+        Raises ConfigError if OpenTelemetry is not installed, or for what is not a URL.
+        """
+        if not endpoint.startswith(("http://", "https://")):
+            raise ConfigError(f"--otlp-traces-endpoint must be like http://127.0.0.1:4318/v1/traces, got {endpoint!r}")
+        try:
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+            from opentelemetry.sdk.resources import Resource
+            from opentelemetry.sdk.trace import TracerProvider
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        except ImportError as error:
+            raise ConfigError("--otlp-traces-endpoint needs OpenTelemetry: pip install 'carousel-llm[otel]'") from error
+        provider = TracerProvider(resource=Resource.create({"service.name": "carousel"}))
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+        return cls(provider)
+
+    def record(self, trace: RequestTrace) -> None:
+        from opentelemetry.propagate import extract
+        from opentelemetry.trace import SpanKind, StatusCode
+
+        known: dict[str, Any] = {name: value for name, value in trace.attributes.items() if value is not None}
+        span = self._tracer.start_span(
+            trace.name, extract(trace.headers), SpanKind.SERVER, attributes=known, start_time=trace.began
+        )
+        for name, at in trace.moments.items():
+            span.add_event(name, timestamp=at)
+        if trace.failed:
+            span.set_status(StatusCode.ERROR)
+        span.end(trace.ended)
+
+    def close(self) -> None:
+        """Sends what is left."""
+        self._provider.shutdown()
