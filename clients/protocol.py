@@ -156,7 +156,7 @@ def clear_errors(url: str) -> Iterator[None]:
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
-        raise UnreachableError(f"no server answers at {url}") from error
+        raise UnreachableError(f"no server answers at {url}: is it started, and the URL right?") from error
     except httpx.TimeoutException as error:
         raise TimedOutError(f"{url} took too long to answer") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:

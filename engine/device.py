@@ -17,8 +17,18 @@ def pick_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise ConfigError(f"--device {name}: only cpu and cuda are supported")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"--device {name}: {torch.cuda.device_count()} GPUs are visible to torch {torch.__version__}")
+        raise ConfigError(f"--device {name}: {why_no_gpu()}")
     return device
+
+
+def why_no_gpu() -> str:
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} was built without CUDA: install a build with it, see https://pytorch.org"
+    seen = torch.cuda.device_count()
+    return (
+        f"torch {torch.__version__} sees {seen} GPUs: check nvidia-smi and CUDA_VISIBLE_DEVICES, and in a container that "
+        f"it was given them (docker run --gpus all)"
+    )
 
 
 def free_unused(device: torch.device) -> None:

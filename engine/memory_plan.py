@@ -156,10 +156,12 @@ def shortage(plan: MemoryPlan, engine: EngineConfig, length: int, device_bytes: 
     share = f" at --gpu-memory-utilization {engine.gpu_memory_utilization}" if on_gpu and asked is None else ""
     if plan.kv_budget_bytes == 0:
         caches = f" and --kv-cache-memory-bytes of {size(asked)}" if asked is not None else ""
+        too_large = plan.weights_bytes >= device_bytes
         return (
             f"weights of {size(plan.weights_bytes)} and workspace of {size(plan.workspace_bytes)}{caches} do "
-            f"not fit in {size(device_bytes)} of free memory{share}: a lower --max-num-batched-tokens saves "
-            f"workspace"
+            f"not fit in {size(device_bytes)} of free memory{share}: "
+            f"{'more memory is needed, see' if too_large else 'lower --max-num-batched-tokens saves workspace; see'} "
+            f"`carousel plan`"
         )
     pages = plan.request_bytes(length) - plan.kv.rings
     return (

@@ -83,6 +83,7 @@ def test_too_small_a_card(published: Path) -> None:
     result = plan(str(published), "--card", "l4", "--gpu-memory-utilization", "0.5")
     assert result.exit_code == 1
     assert "do not fit" in result.stderr
+    assert "more memory is needed, see `carousel plan`" in plan(str(published), "--memory", "8G").stderr
 
 
 def test_examples() -> None:
