@@ -26,8 +26,8 @@ def why_no_gpu() -> str:
         return f"torch {torch.__version__} was built without CUDA: install a build with it, see https://pytorch.org"
     seen = torch.cuda.device_count()
     return (
-        f"torch {torch.__version__} sees {seen} GPUs: check nvidia-smi and CUDA_VISIBLE_DEVICES, and in a container that "
-        f"it was given them (docker run --gpus all)"
+        f"torch {torch.__version__} sees {seen} GPUs: check nvidia-smi and CUDA_VISIBLE_DEVICES, and in a container "
+        f"that it was given them (docker run --gpus all)"
     )
 
 
