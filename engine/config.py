@@ -95,7 +95,8 @@ class EngineConfig:
     `model` is a local directory (a hub id is resolved before). `max_num_batched_tokens` bounds the tokens of one
     step; `max_waiting` bounds the requests that wait for a slot; `page_size` is in tokens. `kv_cache_dtype` is what
     keys and values are kept in: "auto" is `dtype`, "fp8" is float8_e4m3fn. `resident_experts` keeps a
-    bfloat16 copy of MXFP4 experts on the GPU, which steps of many tokens multiply faster. `poison_freed` fills freed
+    bfloat16 copy of MXFP4 experts on the GPU, which steps of many tokens multiply faster. `deterministic` makes
+    log-probabilities independent, to the last bit, of batch, chunks and preemption. `poison_freed` fills freed
     cache slots with NaN, so that reading one shows at once (tests).
     """
 
@@ -113,6 +114,7 @@ class EngineConfig:
     gpu_memory_utilization: float = 0.9
     kv_cache_memory_bytes: int | None = None
     seed: int = 0
+    deterministic: bool = False
     poison_freed: bool = False
 
     @property

@@ -78,7 +78,9 @@ def weights_bytes(
 ) -> int:
     """All of the above. Raises ConfigError where the experts' bfloat16 copy would not be used."""
     if resident and not (tiled and experts == "mxfp4" and dtype == "bfloat16"):
-        raise ConfigError("--resident-experts is for MXFP4 experts on a GPU, with --dtype bfloat16")
+        raise ConfigError(
+            "--resident-experts is for MXFP4 experts on a GPU, with --dtype bfloat16 and without --deterministic"
+        )
     sizes = weight_sizes(model, dtype, experts, tiled=tiled, resident=resident)
     return model.num_layers * (sizes.layer + model.num_experts * sizes.expert) + sizes.unembedding + sizes.rest
 

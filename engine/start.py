@@ -50,7 +50,7 @@ def start_engine(config: EngineConfig, progress: Callable[[int, int], None] | No
     manifest = None if config.load_format == "dummy" else verify_checkpoint(config.model, model_config)
     experts = read_expert_format(config.model) if manifest is None else manifest.experts
     kv_dtype = torch.float8_e4m3fn if config.kv_cache_dtype == "fp8" else dtype
-    ops = select_ops(device, dtype, kv_dtype)
+    ops = select_ops(device, dtype, kv_dtype, deterministic=config.deterministic)
     plan = plan_memory(
         model_config,
         config,

@@ -42,6 +42,10 @@ ResidentExperts = Annotated[
         help="Keep a bfloat16 copy of MXFP4 experts on the GPU, for faster prompts: 38 GB more for gpt-oss-20b.",
     ),
 ]
+Deterministic = Annotated[
+    bool,
+    typer.Option("--deterministic", help="Log-probabilities that no batch changes, to the last bit. Slower."),
+]
 BlockSize = Annotated[int, typer.Option(help="Tokens of one cache page.")]
 
 
@@ -82,6 +86,7 @@ def serve(
     kv_cache_dtype: KvCacheDtypeOption = "auto",
     resident_experts: ResidentExperts = False,
     block_size: BlockSize = 16,
+    deterministic: Deterministic = False,
     seed: Annotated[int, typer.Option(help="Of requests that bring none, and of random weights.")] = 0,
     current_date: Annotated[str | None, typer.Option(help="Pins the date models are told. YYYY-MM-DD")] = None,
     log_format: Annotated[LogFormat, typer.Option(help="text: for people, json: an object a line.")] = "text",
@@ -118,6 +123,7 @@ def serve(
             kv_cache_memory_bytes=kv_cache_memory_bytes,
             kv_cache_dtype=kv_cache_dtype,
             resident_experts=resident_experts,
+            deterministic=deterministic,
             seed=seed,
         )
         listener = bind(host, port)

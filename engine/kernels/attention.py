@@ -6,8 +6,13 @@
 Query head h reads kv head h // (heads / kv_heads).
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+
+Attend = Callable[[Tensor, Tensor, Tensor, Tensor, int | None, int], Tensor]
+"""The signature of `attend`, for those who put another in its place."""
 
 SCORES_LIMIT = 2**26
 """Scores held at once: 256 MiB in float32. Longer chunks are attended a block of queries at a time."""
@@ -15,7 +20,7 @@ MAX_BLOCK = 256
 """Queries a block at most: a sliding layer's block scores MAX_BLOCK + window keys, so few that are masked."""
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None, start: int) -> Tensor:
     """q [queries, heads, head_dim]; k, v [keys, kv_heads, head_dim]; sinks [heads] → [queries, heads, head_dim].
 
     The queries are the last ones of the keys: query i stands at key keys − queries + i, sees itself and what is
@@ -25,6 +30,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None) -
         query 0  . x x . .
         query 1  . . x x .
         query 2  . . . x x
+
+    `start`, the first query's position in its sequence, changes nothing here: it is there for an implementation that
+    cuts the keys at fixed positions (`engine.kernels.deterministic`).
     """
     queries, past = len(q), len(k) - len(q)
     out = torch.empty_like(q)

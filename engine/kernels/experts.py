@@ -5,6 +5,7 @@ hidden  = (up + 1) · gate · sigmoid(alpha · gate)
 out     = Σ over its experts of weight · (hidden·W2 + b2)
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,11 +22,10 @@ class ExpertProduct:
     matrix: Mxfp4 | Tensor
     bias: Tensor
 
-    def __call__(self, x: Tensor, expert: int) -> Tensor:
-        """[tokens, columns] → [tokens, rows] by one expert."""
+    def of(self, expert: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """One expert's matrix [rows, columns] and bias [rows]."""
         matrix = self.matrix
-        weight = matrix.unpack(expert, x.dtype) if isinstance(matrix, Mxfp4) else matrix[expert]
-        return functional.linear(x, weight, self.bias[expert])
+        return matrix.unpack(expert, dtype) if isinstance(matrix, Mxfp4) else matrix[expert], self.bias[expert]
 
 
 def keep_experts(product: ExpertProduct) -> ExpertProduct:
@@ -40,6 +40,17 @@ def swiglu(gate_up: Tensor, alpha: float, limit: float) -> Tensor:
     return (up + 1) * gate * torch.sigmoid(alpha * gate)
 
 
+def through_expert(
+    x: Tensor,
+    gate_up: tuple[Tensor, Tensor],
+    down: tuple[Tensor, Tensor],
+    alpha: float,
+    limit: float,
+) -> Tensor:
+    """[tokens, hidden] → [tokens, hidden] through one expert, given by the matrices and biases of its products."""
+    return functional.linear(swiglu(functional.linear(x, *gate_up), alpha, limit), *down)
+
+
 def mix_experts(
     x: Tensor,
     experts: Tensor,
@@ -49,6 +60,7 @@ def mix_experts(
     alpha: float,
     limit: float,
     residual: Tensor,
+    through: Callable[..., Tensor] = through_expert,
 ) -> Tensor:
     """x [tokens, hidden], experts and weights [tokens, k] → residual + the weighted sum, [tokens, hidden].
 
@@ -57,7 +69,6 @@ def mix_experts(
     mixed = torch.zeros_like(x, dtype=torch.float32)
     for expert in experts.unique().tolist():
         rows, choice = torch.where(experts == expert)
-        hidden = swiglu(gate_up(x[rows], expert), alpha, limit)
-        out = down(hidden, expert).float() * weights[rows, choice, None].float()
-        mixed.index_add_(0, rows, out)
+        out = through(x[rows], gate_up.of(expert, x.dtype), down.of(expert, x.dtype), alpha, limit)
+        mixed.index_add_(0, rows, out.float() * weights[rows, choice, None].float())
     return residual + mixed.to(x.dtype)

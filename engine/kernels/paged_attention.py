@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from engine.kernels.attention import attend
+from engine.kernels.attention import Attend, attend
 from engine.kernels.cached import as_cached
 from engine.kernels.ragged import RaggedBatch
 from engine.kernels.rotary import rotate
@@ -17,6 +17,7 @@ def paged_attention(
     page_keys: Tensor,
     page_values: Tensor,
     batch: RaggedBatch,
+    attend: Attend = attend,
 ) -> Tensor:
     """q [tokens, heads, head_dim], k and v [tokens, kv_heads, head_dim], not yet rotated → [tokens, heads, head_dim].
 
@@ -30,7 +31,7 @@ def paged_attention(
         past, rows = batch.page_reads(s), slice(batch.starts[s], batch.starts[s + 1])
         keys = torch.cat((page_keys[past], k[rows])).to(q.dtype)
         values = torch.cat((page_values[past], v[rows])).to(q.dtype)
-        out[rows] = attend(q[rows], keys, values, sinks, None)
+        out[rows] = attend(q[rows], keys, values, sinks, None, batch.contexts[s])
     page_keys[batch.page_write_slots] = k
     page_values[batch.page_write_slots] = v
     return out

@@ -7,7 +7,7 @@ its first query wants the `window − 1` positions before the chunk, and those s
 import torch
 from torch import Tensor
 
-from engine.kernels.attention import attend
+from engine.kernels.attention import Attend, attend
 from engine.kernels.cached import as_cached
 from engine.kernels.ragged import RaggedBatch
 from engine.kernels.rotary import rotate
@@ -22,6 +22,7 @@ def ring_attention(
     ring_values: Tensor,
     window: int,
     batch: RaggedBatch,
+    attend: Attend = attend,
 ) -> Tensor:
     """q [tokens, heads, head_dim], k and v [tokens, kv_heads, head_dim], not yet rotated → [tokens, heads, head_dim].
 
@@ -35,7 +36,7 @@ def ring_attention(
         past, rows = batch.ring_reads(s), slice(batch.starts[s], batch.starts[s + 1])
         keys = torch.cat((ring_keys[past], k[rows])).to(q.dtype)
         values = torch.cat((ring_values[past], v[rows])).to(q.dtype)
-        out[rows] = attend(q[rows], keys, values, sinks, window)
+        out[rows] = attend(q[rows], keys, values, sinks, window, batch.contexts[s])
     ring_keys[batch.ring_write_slots] = k[batch.ring_write_rows]
     ring_values[batch.ring_write_slots] = v[batch.ring_write_rows]
     return out

@@ -7,6 +7,11 @@ import torch
 from torch import Tensor
 
 
+def cos_sin(angles: Tensor) -> tuple[Tensor, Tensor]:
+    """float32 [tokens, head_dim / 2] → two of the same."""
+    return angles.cos(), angles.sin()
+
+
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """[tokens, heads, head_dim] → the same; `cos` and `sin` are float32 [tokens, head_dim / 2]."""
     first, second = x.float().chunk(2, dim=-1)

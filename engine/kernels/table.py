@@ -7,16 +7,19 @@ the model knows only this table. A faster implementation is another row of `sele
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from engine.kernels.experts import ExpertProduct, keep_experts, mix_experts
+from engine.kernels.deterministic import attend_in_blocks, in_tiles, linear_add_in_tiles
+from engine.kernels.experts import ExpertProduct, keep_experts, mix_experts, through_expert
 from engine.kernels.norm_linear import linear_add, norm_linear
 from engine.kernels.paged_attention import paged_attention
 from engine.kernels.ring_attention import ring_attention
+from engine.kernels.rotary import cos_sin
 from engine.kernels.router import route
 from engine.kernels.triton.repack import KernelProduct
 
@@ -34,6 +37,7 @@ class Ops:
     route: Callable[..., tuple[Tensor, Tensor, Tensor]]
     mix_experts: Callable[..., Tensor]
     prepare_experts: Callable[[ExpertProduct], ExpertProduct | KernelProduct]
+    cos_sin: Callable[[Tensor], tuple[Tensor, Tensor]]
 
     @property
     def tiles_experts(self) -> bool:
@@ -56,7 +60,19 @@ REFERENCE = Ops(
     route=route,
     mix_experts=mix_experts,
     prepare_experts=keep_experts,
+    cos_sin=cos_sin,
 )
+DETERMINISTIC = replace(
+    REFERENCE,
+    norm_linear=in_tiles(norm_linear),
+    linear_add=linear_add_in_tiles,
+    ring_attention=partial(ring_attention, attend=attend_in_blocks),
+    paged_attention=partial(paged_attention, attend=attend_in_blocks),
+    route=in_tiles(route),
+    mix_experts=partial(mix_experts, through=in_tiles(through_expert)),
+    cos_sin=in_tiles(cos_sin),
+)
+"""Every op so that a row of its result depends on that row's own input alone, to the last bit."""
 
 
 TRITON = {
@@ -75,9 +91,13 @@ FP8_CAPABILITY = (8, 9)
 """The first that converts float8_e4m3fn."""
 
 
-def select_ops(device: torch.device, dtype: torch.dtype, kv_dtype: torch.dtype) -> Ops:
-    """The ops to run on `device`: Triton's on a CUDA GPU, where they can run; else the references. Its experts multiply
-    bfloat16, its attention reads float8 where the GPU can."""
+def select_ops(
+    device: torch.device, dtype: torch.dtype, kv_dtype: torch.dtype, *, deterministic: bool = False
+) -> Ops:
+    """The ops to run on `device`: the deterministic ones anywhere, if that is wanted; Triton's on a CUDA GPU, where
+    they can run; else the references. Its experts multiply bfloat16, its attention reads float8 where the GPU can."""
+    if deterministic:
+        return DETERMINISTIC
     if device.type != "cuda":
         return REFERENCE
     capability = torch.cuda.get_device_capability(device)

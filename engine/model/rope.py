@@ -1,24 +1,33 @@
 """Rotary frequencies with YaRN (arXiv 2309.00071): long contexts by interpolating only the slow frequencies."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from engine.config import RopeConfig
+from engine.kernels.rotary import cos_sin
 
 
 class RotaryTable:
     """cos and sin for any positions. Frequencies are float32 [head_dim / 2]."""
 
-    def __init__(self, rope: RopeConfig, head_dim: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        rope: RopeConfig,
+        head_dim: int,
+        device: torch.device,
+        cos_sin: Callable[[Tensor], tuple[Tensor, Tensor]] = cos_sin,
+    ) -> None:
+        self._cos_sin = cos_sin
         self.frequencies = yarn_frequencies(rope, head_dim).to(device)
         self.concentration = concentration(rope)
 
     def __call__(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """[tokens] → cos and sin, float32 [tokens, head_dim / 2]."""
-        angles = positions.float()[:, None] * self.frequencies
-        return angles.cos() * self.concentration, angles.sin() * self.concentration
+        cos, sin = self._cos_sin(positions.float()[:, None] * self.frequencies)
+        return cos * self.concentration, sin * self.concentration
 
 
 def concentration(rope: RopeConfig) -> float:

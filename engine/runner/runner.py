@@ -52,7 +52,7 @@ class Runner:
         self.rings = rings
         self.pages = pages
         self.device = device
-        self.rotary = RotaryTable(model.config.rope, model.config.head_dim, device)
+        self.rotary = RotaryTable(model.config.rope, model.config.head_dim, device, model.ops.cos_sin)
 
     @torch.inference_mode()
     def run(self, tasks: Sequence[Task]) -> list[Outcome]:

@@ -31,22 +31,22 @@ def test_attend_is_the_formula(window: int | None, queries: int, keys: int, head
     torch.manual_seed(queries * 100 + keys)
     q, k, v = torch.randn(queries, heads, 8), torch.randn(keys, kv_heads, 8), torch.randn(keys, kv_heads, 8)
     sinks = torch.randn(heads)
-    torch.testing.assert_close(attend(q, k, v, sinks, window), by_hand(q, k, v, sinks, window))
+    torch.testing.assert_close(attend(q, k, v, sinks, window, keys - queries), by_hand(q, k, v, sinks, window))
 
 
 @pytest.mark.parametrize("window", [None, 3])
 def test_blocks_of_queries_give_the_same(window: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     q, k, v, sinks = torch.randn(13, 4, 8), torch.randn(30, 2, 8), torch.randn(30, 2, 8), torch.randn(4)
-    whole = attend(q, k, v, sinks, window)
+    whole = attend(q, k, v, sinks, window, 17)
     monkeypatch.setattr(attention, "MAX_BLOCK", 4)
-    torch.testing.assert_close(attend(q, k, v, sinks, window), whole)
+    torch.testing.assert_close(attend(q, k, v, sinks, window, 17), whole)
 
 
 def test_a_great_sink_takes_all_the_weight() -> None:
     q, k, v = torch.ones(1, 1, 2), torch.ones(3, 1, 2), torch.ones(3, 1, 2)
-    assert attend(q, k, v, torch.tensor([-1e4]), None).tolist() == [[[1.0, 1.0]]]
-    assert attend(q, k, v, torch.tensor([1e4]), None).tolist() == [[[0.0, 0.0]]]
+    assert attend(q, k, v, torch.tensor([-1e4]), None, 2).tolist() == [[[1.0, 1.0]]]
+    assert attend(q, k, v, torch.tensor([1e4]), None, 2).tolist() == [[[0.0, 0.0]]]
 
 
 def test_rotation_turns_the_halves() -> None:

@@ -8,13 +8,20 @@ from dataclasses import fields
 import pytest
 import torch
 
-from engine.kernels.table import REFERENCE, TRITON, select_ops, triton_ops
+from engine.kernels.table import DETERMINISTIC, REFERENCE, TRITON, select_ops, triton_ops
 
 
 def test_a_cpu_runs_the_references_and_imports_no_triton() -> None:
     assert select_ops(torch.device("cpu"), torch.bfloat16, torch.bfloat16) is REFERENCE
     code = "import sys, engine.start; assert not any(name.startswith('triton') for name in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_deterministic_ops_run_anywhere() -> None:
+    for device in ("cpu", "cuda"):
+        ops = select_ops(torch.device(device), torch.bfloat16, torch.bfloat16, deterministic=True)
+        assert ops is DETERMINISTIC
+        assert not ops.tiles_experts
 
 
 def test_a_gpu_runs_every_kernel_there_is(caplog: pytest.LogCaptureFixture) -> None:
