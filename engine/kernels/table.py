@@ -91,9 +91,7 @@ FP8_CAPABILITY = (8, 9)
 """The first that converts float8_e4m3fn."""
 
 
-def select_ops(
-    device: torch.device, dtype: torch.dtype, kv_dtype: torch.dtype, *, deterministic: bool = False
-) -> Ops:
+def select_ops(device: torch.device, dtype: torch.dtype, kv_dtype: torch.dtype, *, deterministic: bool = False) -> Ops:
     """The ops to run on `device`: the deterministic ones anywhere, if that is wanted; Triton's on a CUDA GPU, where
     they can run; else the references. Its experts multiply bfloat16, its attention reads float8 where the GPU can."""
     if deterministic:

@@ -13,9 +13,23 @@ def token_logprobs(logits: Tensor, token_ids: Sequence[int], tops: Sequence[int]
     token's value and its entry among the best are the same float."""
     logprobs = logits.log_softmax(dim=-1)
     chosen = logprobs.gather(1, torch.tensor(token_ids, device=logits.device)[:, None])[:, 0].tolist()
-    best = logprobs.topk(min(max(tops), logits.shape[1]), dim=-1)
-    best_ids, best_values = best.indices.tolist(), best.values.tolist()
+    best = likeliest(logprobs, min(max(tops), logits.shape[1]))
+    best_ids, best_values = best.tolist(), logprobs.gather(1, best).tolist()
     return [
         TokenLogprob(token, value, tuple(zip(ids[:top], values[:top], strict=True)))
         for token, value, top, ids, values in zip(token_ids, chosen, tops, best_ids, best_values, strict=True)
     ]
+
+
+def likeliest(logprobs: Tensor, count: int) -> Tensor:
+    """Float32 [rows, vocab] → the ids of the `count` likeliest tokens, int64 [rows, count]; of tokens that are equally
+    likely the lower ids, so that a row's list does not depend on how many its neighbours ask for.
+
+    A number that is not above 0 is the greater the smaller its bits are without the sign.
+
+    >>> likeliest(torch.tensor([[-2.0, -1.0, -1.0, -3.0, -1.0]]), 2).tolist()
+    [[1, 2]]
+    """
+    distance = (logprobs.view(torch.int32) & 0x7FFFFFFF).long()
+    ids = torch.arange(logprobs.shape[1], device=logprobs.device)
+    return (distance << 32 | ids).topk(count, dim=-1, largest=False).values & 0xFFFFFFFF

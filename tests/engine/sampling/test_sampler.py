@@ -1,5 +1,6 @@
 """The sampler: each parameter does what it says, and no row disturbs another."""
 
+import doctest
 import math
 from collections import Counter
 
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import engine.sampling.logprobs
 from engine.request import SamplingParams
 from engine.sampling.adjust import BANNED, adjust
 from engine.sampling.filters import filter_logits
@@ -116,6 +118,16 @@ def test_penalties_by_their_formulas() -> None:
 def test_bias_and_bans_touch_their_row_alone() -> None:
     adjusted = adjust(torch.zeros(3, 3), [row(), row(logit_bias={2: 5.0, 0: -1.0}), row(banned=(1,))])
     assert adjusted.tolist() == [[0, 0, 0], [-1, 0, 5], [0, torch.tensor(BANNED).item(), 0]]
+
+
+def test_of_equally_likely_tokens_the_lower_ids_are_listed_whatever_the_neighbours_ask_for() -> None:
+    logits = torch.tensor([[0.0, 2.0, 1.0, 2.0, 1.0, 1.0, 1.0, 1.0]]).expand(2, -1)
+    for others in (0, 3, 8, 20):
+        sampled, _ = sample(logits, [row(temperature=0, logprobs=4), row(temperature=0, logprobs=others)])
+        assert sampled.logprob is not None
+        assert [token for token, _ in sampled.logprob.top] == [1, 3, 2, 4]
+    result = doctest.testmod(engine.sampling.logprobs)
+    assert (result.attempted, result.failed) == (1, 0)
 
 
 def test_logprobs_are_the_models_own_and_agree_with_the_best() -> None:
