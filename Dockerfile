@@ -1,46 +1,68 @@
-# syntax=docker/dockerfile:1
+#   docker build -t carousel:cpu .                    any machine; serves the embedded model
+#   docker build -t carousel:cuda --target cuda .     NVIDIA GPUs
 #
-#   docker build --target cpu  -t carousel:cpu  .      any machine; serves the embedded model
-#   docker build --target cuda -t carousel:cuda .      NVIDIA GPUs
+# Weights are never part of an image: a hub's models are kept in the volume at /models. docs/docker.md has the rest.
 #
-# Weights are never part of the image: mount a directory, or a volume for the hub's cache, at /models.
+# Any Debian with python3 >= 3.11, venv and pip does for a base; TORCH_INDEX is where the CPU's torch comes from.
+ARG BASE=docker.io/library/python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 
-FROM python:3.12-slim-bookworm AS build
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+FROM ${BASE} AS builder
+ENV PIP_CONSTRAINT=/src/constraints.txt PIP_BUILD_CONSTRAINT=/src/constraints.txt \
+    PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-RUN python -m venv /opt/carousel
 COPY constraints.txt ./
 
-FROM build AS build-cpu
-RUN /opt/carousel/bin/pip install --constraint constraints.txt --index-url https://download.pytorch.org/whl/cpu torch
+FROM builder AS project
 COPY pyproject.toml README.md LICENSE ./
+COPY clients clients
 COPY engine engine
 COPY server server
-COPY clients clients
-RUN /opt/carousel/bin/pip install --constraint constraints.txt .
+RUN pip wheel --no-deps --wheel-dir /dist . \
+    && python3 -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+    > /dist/requirements.txt
 
-FROM build AS build-cuda
-RUN /opt/carousel/bin/pip install --constraint constraints.txt torch
-COPY pyproject.toml README.md LICENSE ./
-COPY engine engine
-COPY server server
-COPY clients clients
-RUN /opt/carousel/bin/pip install --constraint constraints.txt .
+# What the project needs is a layer of its own: it changes seldom, and is a hundred times the project's size.
+FROM builder AS packages
+RUN python3 -m venv --without-pip /opt/carousel
+COPY --from=project /dist/requirements.txt ./
 
-FROM python:3.12-slim-bookworm AS runtime
-RUN useradd --create-home --uid 10001 carousel && mkdir /models && chown carousel /models
-ENV PATH=/opt/carousel/bin:$PATH HF_HOME=/models PYTHONUNBUFFERED=1
-USER carousel
+FROM packages AS packages-cpu
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# PIP_CONSTRAINT pins what hadolint asks to pin.
+# hadolint ignore=DL3013
+RUN pip --python /opt/carousel/bin/python install --no-deps --index-url "${TORCH_INDEX}" torch \
+    && pip --python /opt/carousel/bin/python install --requirement requirements.txt
+
+FROM packages AS packages-cuda
+RUN pip --python /opt/carousel/bin/python install --requirement requirements.txt
+
+FROM ${BASE} AS runtime
+RUN useradd --create-home --uid 10001 carousel \
+    && install --directory --owner=carousel --group=carousel /models
+ENV PATH=/opt/carousel/bin:$PATH CAROUSEL_HOST=0.0.0.0 HF_HOME=/models PYTHONUNBUFFERED=1
 WORKDIR /home/carousel
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30m \
-    CMD ["python", "-c", "import httpx; httpx.get('http://127.0.0.1:8000/ready').raise_for_status()"]
+# The first start may fetch weights: half an hour of not being ready is no failure.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30m \
+    CMD ["python3", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/ready', timeout=4)"]
 ENTRYPOINT ["carousel"]
-CMD ["serve", "embedded", "--host", "0.0.0.0"]
+CMD ["serve"]
 
 FROM runtime AS cuda
-COPY --from=build-cuda /opt/carousel /opt/carousel
+# Triton compiles its launcher with the C compiler when it first meets a GPU, and keeps that and the kernels in ~/.triton.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/* \
+    && install --directory --owner=carousel --group=carousel /home/carousel/.triton
+COPY --from=packages-cuda /opt/carousel /opt/carousel
+RUN --mount=type=bind,from=project,source=/dist,target=/dist \
+    pip --python /opt/carousel/bin/python install --no-cache-dir --no-deps --no-index /dist/*.whl
+USER 10001:10001
 
 FROM runtime AS cpu
-COPY --from=build-cpu /opt/carousel /opt/carousel
+COPY --from=packages-cpu /opt/carousel /opt/carousel
+RUN --mount=type=bind,from=project,source=/dist,target=/dist \
+    pip --python /opt/carousel/bin/python install --no-cache-dir --no-deps --no-index /dist/*.whl
+USER 10001:10001

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MODEL ?= embedded
 ARGS ?=
 
-.PHONY: install serve test check clean
+.PHONY: install serve test check image-check clean
 
 install: $(VENV)/.serve
 
@@ -19,6 +19,11 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Builds the container image without a Docker engine and runs it; ARGS go to `buildah build`. See docs/docker.md.
+image-check:
+	tests/deploy/image/build.sh $(ARGS)
+	$(PYTHON) -m tests.deploy.image.check carousel:cpu
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -1,0 +1,3 @@
+from tests.server.conftest import app, engine, say, text, url
+
+__all__ = ["app", "engine", "say", "text", "url"]
