@@ -18,8 +18,8 @@ COPY clients clients
 COPY engine engine
 COPY server server
 RUN pip wheel --no-deps --wheel-dir /dist . \
-    && python3 -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
-    > /dist/requirements.txt
+    && python3 -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+    print(*project['dependencies'], *project['optional-dependencies']['otel'], sep='\n')" > /dist/requirements.txt
 
 # What the project needs is a layer of its own: it changes seldom, and is a hundred times the project's size.
 FROM builder AS packages
