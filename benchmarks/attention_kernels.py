@@ -1,5 +1,5 @@
-"""The attention's kernels at gpt-oss' shapes (64 heads of 64 over 8, window 128, pages of 16), and the small products
-around it: their error, and their times beside the floor.
+"""The attention's kernels, over bfloat16 and fp8 caches, and the small products around it: their error, and their times
+beside the floor.
 
 The floor of attention is the larger of reading the visible keys and values once and of its two products; that of a
 linear map, of reading its weights once and of its product.
@@ -11,147 +11,199 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.device import Speeds, graph_seconds
-from engine.config import RopeConfig
+from benchmarks.device import Speeds, figures, relative_error, seconds_a_call
+from benchmarks.shapes import Shapes
 from engine.kernels import norm_linear as linear_reference
 from engine.kernels import paged_attention as paged_reference
 from engine.kernels import ring_attention as ring_reference
 from engine.kernels.ragged import RaggedBatch
 from engine.kernels.triton import norm_linear, paged_attention, ring_attention
 from engine.model.rope import RotaryTable
+from engine.model.weights import TORCH_DTYPES
 from engine.plan import Chunk
 from engine.runner.batch import build_batch
 
-HEADS, KV_HEADS, HEAD_DIM, WINDOW, PAGE_SIZE = 64, 8, 64, 128, 16
-HIDDEN, VOCABULARY = 2880, 201_088
-TOKEN_BYTES = 2 * KV_HEADS * HEAD_DIM * 2
-"""A token's key and value in one layer."""
-KEY_OPERATIONS = 4 * HEADS * HEAD_DIM
-"""Of a query with one key."""
-DECODE_BATCHES = 1, 8, 32, 128, 256
-CONTEXTS = 1024, 8192, 32_768, 131_072
-PREFILLS = (0, 8192), (24_576, 8192)
-"""Tokens in the caches, and new ones."""
 LARGEST_CACHE = 24 * 2**30
 COLD_BYTES = 2**28
 """What the calls of one graph read together at least, several times a GPU's level-two cache."""
-MIXED_STEP = (300, 1), (0, 40), (5000, 1), (1000, 100), (17, 1)
-LINEAR_TOKENS = 1, 2, 4, 8, 32, 128, 256
 
 
-def make_step(chunks: Sequence[tuple[int, int]], device: torch.device) -> tuple[RaggedBatch, list[Tensor]]:
-    """The batch of chunks (tokens in the caches, new tokens), its pages scattered; and q, k, v and sinks."""
-    pages_of = [-(-(context + count) // PAGE_SIZE) for context, count in chunks]
-    tables = torch.randperm(sum(pages_of)).split(pages_of)
+def cache_dtypes(shapes: Shapes) -> dict[str, torch.dtype]:
+    return {shapes.dtype: TORCH_DTYPES[shapes.dtype], "fp8": torch.float8_e4m3fn}
+
+
+def pages_of(shapes: Shapes, chunks: Sequence[tuple[int, int]]) -> list[int]:
+    return [-(-(context + count) // shapes.page_size) for context, count in chunks]
+
+
+def make_batch(shapes: Shapes, chunks: Sequence[tuple[int, int]], device: torch.device) -> RaggedBatch:
+    """The batch of chunks (tokens in the caches, new tokens), its pages scattered."""
+    counts = pages_of(shapes, chunks)
+    tables = torch.randperm(sum(counts)).split(counts)
     plan = [
-        Chunk(str(i), (0,) * count, context, i, tuple(table.tolist()), True)
+        Chunk(str(i), tuple(range(count)), context, i, tuple(table.tolist()), True)
         for i, ((context, count), table) in enumerate(zip(chunks, tables, strict=True))
     ]
-    rotary = RotaryTable(RopeConfig(theta=150_000.0, factor=32.0), HEAD_DIM, device)
-    batch = build_batch(plan, WINDOW, PAGE_SIZE, rotary, device)
-    heads = torch.randn(len(batch.token_ids), HEADS + 2 * KV_HEADS, HEAD_DIM, device=device, dtype=torch.bfloat16)
-    return batch, [*heads.split((HEADS, KV_HEADS, KV_HEADS), dim=1), torch.randn(HEADS, device=device)]
+    rotary = RotaryTable(shapes.model.rope, shapes.model.head_dim, device)
+    return build_batch(plan, shapes.model.window, shapes.page_size, rotary, device)
 
 
-def random_cache(slots: int, device: torch.device) -> Tensor:
+def random_heads(shapes: Shapes, tokens: int, device: torch.device) -> list[Tensor]:
+    """q, k, v and sinks."""
+    heads, kv_heads = shapes.model.num_heads, shapes.model.num_kv_heads
+    fused = torch.randn(
+        tokens, heads + 2 * kv_heads, shapes.model.head_dim, device=device, dtype=TORCH_DTYPES[shapes.dtype]
+    )
+    return [*fused.split((heads, kv_heads, kv_heads), dim=1), torch.randn(heads, device=device)]
+
+
+def random_cache(shapes: Shapes, slots: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Keys and values [2, slots, kv_heads, head_dim]."""
-    return torch.empty((2, slots, KV_HEADS, HEAD_DIM), device=device, dtype=torch.bfloat16).normal_()
+    cache = torch.empty((2, slots, shapes.model.num_kv_heads, shapes.model.head_dim), device=device, dtype=dtype)
+    for part in cache.flatten(0, 1).split(2**20):
+        part.copy_(torch.randn(part.shape, device=device))
+    return cache
 
 
-def check_attention(device: torch.device) -> Iterator[dict[str, object]]:
-    """The relative error of one mixed step against the reference in float32, beside the reference's in bfloat16."""
-    batch, inputs = make_step(MIXED_STEP, device)
-    pages = sum(-(-(context + count) // PAGE_SIZE) for context, count in MIXED_STEP)
+def check_attention(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator[dict[str, object]]:
+    """The relative error of one mixed step against the reference in float32 over the same cache, beside the reference's
+    in bfloat16; and that of what they left in the cache."""
+    batch, window = make_batch(shapes, shapes.mixed_step, device), shapes.model.window
+    inputs = random_heads(shapes, len(batch.token_ids), device)
+    pages = sum(pages_of(shapes, shapes.mixed_step))
     ops: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor], int, tuple[int, ...]]] = {
-        "ring": (ring_attention.ring_attention, ring_reference.ring_attention, len(MIXED_STEP) * WINDOW, (WINDOW,)),
-        "paged": (paged_attention.paged_attention, paged_reference.paged_attention, pages * PAGE_SIZE, ()),
-    }
-    for name, (kernel, reference, slots, window) in ops.items():
-        cache = random_cache(slots, device)
-        wide, plain, ours = cache.float(), cache.clone(), cache.clone()
-        want = reference(*(tensor.float() for tensor in inputs), *wide, *window, batch)
-        rounded = reference(*inputs, *plain, *window, batch)
-        got = kernel(*inputs, *ours, *window, batch)
-        yield {
-            "kernel": name,
-            "error": relative_error(got, want),
-            "reference_error": relative_error(rounded, want),
-            "cache_error": relative_error(ours, wide),
-        }
+        "ring": (
+            ring_attention.ring_attention, ring_reference.ring_attention, len(shapes.mixed_step) * window, (window,)
+        ),
+        "paged": (paged_attention.paged_attention, paged_reference.paged_attention, pages * shapes.page_size, ()),
+    }  # fmt: skip
+    for name, (kernel, reference, slots, extra) in ops.items():
+        for kind, dtype in cache_dtypes(shapes).items():
+            exact = random_cache(shapes, slots, dtype, device)
+            wide = exact.clone() if kind == "fp8" else exact.float()
+            want = reference(*(tensor.float() for tensor in inputs), *wide, *extra, batch)
+            plain, ours = exact.clone(), exact.clone()
+            rounded = reference(*inputs, *plain, *extra, batch)
+            got = kernel(*inputs, *ours, *extra, batch)
+            yield {
+                "kernel": name,
+                "cache": kind,
+                "error": relative_error(got, want),
+                "reference_error": relative_error(rounded, want),
+                "cache_error": relative_error(ours, wide),
+            }
 
 
-def relative_error(got: Tensor, want: Tensor) -> float:
-    return float((got.float() - want).norm() / want.norm())
+def measure_attention(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
+    model = shapes.model
+    for kind, dtype in cache_dtypes(shapes).items():
+        token_bytes = 2 * model.num_kv_heads * model.head_dim * dtype.itemsize
+        for sequences in shapes.decode_batches:
+            yield {"cache": kind} | measure_ring(shapes, [(model.window, 1)] * sequences, dtype, device, speeds)
+            for context in shapes.contexts:
+                if sequences * context * token_bytes <= LARGEST_CACHE:
+                    chunks = [(context, 1)] * sequences
+                    yield {"cache": kind} | measure_pages(shapes, chunks, dtype, device, speeds)
+        for chunk in shapes.prefills:
+            yield {"cache": kind} | measure_ring(shapes, [chunk], dtype, device, speeds)
+            yield {"cache": kind} | measure_pages(shapes, [chunk], dtype, device, speeds)
 
 
-def measure_attention(device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
-    for sequences in DECODE_BATCHES:
-        yield measure_ring([(1024, 1)] * sequences, device, speeds)
-        for context in CONTEXTS:
-            if sequences * context * TOKEN_BYTES <= LARGEST_CACHE:
-                yield measure_pages([(context, 1)] * sequences, device, speeds)
-    for chunk in PREFILLS:
-        yield measure_ring([chunk], device, speeds)
-        yield measure_pages([chunk], device, speeds)
+def measure_ring(
+    shapes: Shapes, chunks: Sequence[tuple[int, int]], dtype: torch.dtype, device: torch.device, speeds: Speeds
+) -> dict[str, object]:
+    window = shapes.model.window
+    seen = [(min(context, window - 1) + count, count * window) for context, count in chunks]
+    return measure(shapes, "ring", chunks, len(chunks) * window, seen, dtype, device, speeds)
 
 
-def measure_ring(chunks: Sequence[tuple[int, int]], device: torch.device, speeds: Speeds) -> dict[str, object]:
-    seen = [(min(context, WINDOW - 1) + count, count * WINDOW) for context, count in chunks]
-    return measure("ring", chunks, len(chunks) * WINDOW, seen, device, speeds)
-
-
-def measure_pages(chunks: Sequence[tuple[int, int]], device: torch.device, speeds: Speeds) -> dict[str, object]:
+def measure_pages(
+    shapes: Shapes, chunks: Sequence[tuple[int, int]], dtype: torch.dtype, device: torch.device, speeds: Speeds
+) -> dict[str, object]:
     seen = [(context + count, count * context + count * (count + 1) // 2) for context, count in chunks]
-    slots = sum(-(-(context + count) // PAGE_SIZE) * PAGE_SIZE for context, count in chunks)
-    return measure("paged", chunks, slots, seen, device, speeds)
+    slots = sum(pages_of(shapes, chunks)) * shapes.page_size
+    return measure(shapes, "paged", chunks, slots, seen, dtype, device, speeds)
 
 
 def measure(
+    shapes: Shapes,
     kernel: str,
     chunks: Sequence[tuple[int, int]],
     slots: int,
     seen: Sequence[tuple[int, int]],
+    dtype: torch.dtype,
     device: torch.device,
     speeds: Speeds,
 ) -> dict[str, object]:
     """One launch of a kernel over alike chunks. `seen` has, for each, the keys and the pairs of query and key."""
-    batch, inputs = make_step(chunks, device)
+    model = shapes.model
+    batch = make_batch(shapes, chunks, device)
+    inputs = random_heads(shapes, len(batch.token_ids), device)
     keys, pairs = map(sum, zip(*seen, strict=True))
-    layers = max(1, min(16, COLD_BYTES // (slots * TOKEN_BYTES)))
-    caches = [random_cache(slots, device) for _ in range(layers)]
+    token_bytes = 2 * model.num_kv_heads * model.head_dim * dtype.itemsize
+    layers = max(1, min(16 if device.type == "cuda" else 1, COLD_BYTES // (slots * token_bytes)))
+    caches = [random_cache(shapes, slots, dtype, device) for _ in range(layers)]
     attend: Callable[..., Tensor] = paged_attention.paged_attention
     if kernel == "ring":
-        attend = partial(ring_attention.ring_attention, window=WINDOW)
+        attend = partial(ring_attention.ring_attention, window=model.window)
     calls = [partial(attend, *inputs, *cache, batch=batch) for cache in caches]
-    seconds = graph_seconds(calls)
-    floor = speeds.floor(keys * TOKEN_BYTES, pairs * KEY_OPERATIONS)
+    floor = speeds.floor(keys * token_bytes, pairs * 4 * model.num_heads * model.head_dim)
     context, count = chunks[0]
     shape = {"kernel": kernel, "sequences": len(chunks), "context": context, "new_tokens": count}
-    return shape | figures(seconds, floor)
+    return shape | figures(seconds_a_call(calls, device), floor)
 
 
-def figures(seconds: float, floor: float) -> dict[str, object]:
-    return {"microseconds": seconds * 1e6, "floor_microseconds": floor * 1e6, "share": floor / seconds}
+def maps(shapes: Shapes) -> Iterator[tuple[str, int, int]]:
+    """Norm + q, k, v; output + residual; norm + unembedding: names, rows and columns."""
+    model = shapes.model
+    queries = model.num_heads * model.head_dim
+    yield "norm_qkv", queries + 2 * model.num_kv_heads * model.head_dim, model.hidden_size
+    yield "out_residual", model.hidden_size, queries
+    yield "norm_unembed", model.vocab_size, model.hidden_size
 
 
-def measure_linear(device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
-    """Norm + q, k, v with bias; output + residual; norm + unembedding: the kernels, and the references beside them."""
-    queries = HEADS * HEAD_DIM
-    for name, rows, columns in (
-        ("norm_qkv", queries + 2 * KV_HEADS * HEAD_DIM, HIDDEN),
-        ("out_residual", HIDDEN, queries),
-        ("norm_unembed", VOCABULARY, HIDDEN),
-    ):
-        layers = max(1, min(16, COLD_BYTES // (2 * rows * columns)))
-        weights = [0.02 * torch.randn(rows, columns, device=device).to(torch.bfloat16) for _ in range(layers)]
-        gain, bias = torch.randn(columns, device=device), torch.randn(rows, device=device).to(torch.bfloat16)
-        for tokens in LINEAR_TOKENS:
-            x = torch.randn(tokens, columns, device=device).to(torch.bfloat16)
-            residual = torch.randn(tokens, rows, device=device).to(torch.bfloat16)
+def check_linear(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator[dict[str, object]]:
+    """The relative error against the reference in float32, beside the reference's in bfloat16."""
+    dtype = TORCH_DTYPES[shapes.dtype]
+    for name, rows, columns in maps(shapes):
+        weight = (torch.randn(rows, columns, device=device) * columns**-0.5).to(dtype)
+        gain, bias = torch.rand(columns, device=device) + 0.5, torch.randn(rows, device=device).to(dtype)
+        for tokens in (1, norm_linear.FEW_TOKENS, 40):
+            x = torch.randn(tokens, columns, device=device).to(dtype)
+            before = torch.randn(tokens, rows, device=device).to(dtype)
+            results = []
+            for module, kind in (
+                (linear_reference, torch.float32), (norm_linear, dtype), (linear_reference, dtype)
+            ):  # fmt: skip
+                to = [tensor.to(kind) for tensor in (x, weight, bias, before)]
+                if name == "out_residual":
+                    results.append(module.linear_add(to[0], to[1], to[2], to[3]))
+                else:
+                    results.append(module.norm_linear(to[0], gain, 1e-5, to[1], to[2]))
+            want, got, plain = results
+            yield {
+                "map": name,
+                "tokens": tokens,
+                "error": relative_error(got, want),
+                "reference_error": relative_error(plain, want),
+            }
+
+
+def measure_linear(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
+    """The kernels, and the references beside them."""
+    dtype = TORCH_DTYPES[shapes.dtype]
+    for name, rows, columns in maps(shapes):
+        layers = max(1, min(16 if device.type == "cuda" else 1, COLD_BYTES // (2 * rows * columns)))
+        weights = [(0.02 * torch.randn(rows, columns, device=device)).to(dtype) for _ in range(layers)]
+        gain, bias = torch.randn(columns, device=device), torch.randn(rows, device=device).to(dtype)
+        for tokens in shapes.linear_tokens:
+            x = torch.randn(tokens, columns, device=device).to(dtype)
+            residual = torch.randn(tokens, rows, device=device).to(dtype)
             floor = speeds.floor(2 * rows * columns, 2 * tokens * rows * columns)
             for kind, module in ("triton", norm_linear), ("reference", linear_reference):
                 if name == "out_residual":
                     calls = [partial(module.linear_add, x, weight, bias, residual) for weight in weights]
                 else:
                     calls = [partial(module.norm_linear, x, gain, 1e-5, weight, bias) for weight in weights]
-                yield {"map": name, "kind": kind, "tokens": tokens} | figures(graph_seconds(calls), floor)
+                shape = {"map": name, "kind": kind, "tokens": tokens}
+                yield shape | figures(seconds_a_call(calls, device), floor)

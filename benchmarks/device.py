@@ -5,11 +5,15 @@ import statistics
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from time import perf_counter
 
 import torch
+from torch import Tensor
 
 REPEATS = 20
+PACKAGES = "torch", "triton", "transformers", "tokenspeed-triton-kernels"
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,17 @@ class Speeds:
         return max(moved / self.bytes, operations / self.operations)
 
 
-def graph_seconds(calls: Sequence[Callable[[], object]]) -> float:
+def seconds_a_call(calls: Sequence[Callable[[], object]], device: torch.device) -> float:
     """The median time of one call, in seconds of the device, with all `calls` in one CUDA graph: nothing of the host's.
 
-    Calls that touch different weights keep them from staying in the device's cache between repeats.
+    Calls that touch different weights keep them from staying in the device's cache between repeats. On a CPU each call
+    is run once: a proof that it runs, not a time of anything.
     """
+    if device.type == "cpu":
+        began = perf_counter()
+        for call in calls:
+            call()
+        return (perf_counter() - began) / len(calls)
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -52,27 +62,43 @@ def graph_seconds(calls: Sequence[Callable[[], object]]) -> float:
 
 
 def measure_speeds(device: torch.device) -> Speeds:
-    source = torch.randn(2**29, device=device).to(torch.bfloat16)
+    """On a CPU, of copies and products too small to mean anything."""
+    scale = 1 if device.type == "cuda" else 2**12
+    side = 2**13 // int(scale**0.5)
+    source = torch.randn(2**29 // scale, device=device).to(torch.bfloat16)
     target = torch.empty_like(source)
-    copied = graph_seconds([lambda: target.copy_(source)])
-    left, right = source[: 2**26].view(2**13, 2**13), source[2**26 : 2**27].view(2**13, 2**13)
-    product = target[: 2**26].view(2**13, 2**13)
-    multiplied = graph_seconds([lambda: torch.mm(left, right, out=product)])
-    return Speeds(2 * source.nbytes / copied, 2 * 2**39 / multiplied)
+    copied = seconds_a_call([lambda: target.copy_(source)], device)
+    left, right = (source[i * side**2 : (i + 1) * side**2].view(side, side) for i in range(2))
+    product = target[: side**2].view(side, side)
+    multiplied = seconds_a_call([lambda: torch.mm(left, right, out=product)], device)
+    return Speeds(2 * source.nbytes / copied, 2 * side**3 / multiplied)
+
+
+def relative_error(got: Tensor, want: Tensor) -> float:
+    """|got − want| / |want|, over all numbers together."""
+    return float((got.float() - want.float()).norm() / want.float().norm())
+
+
+def figures(seconds: float, floor: float) -> dict[str, object]:
+    """A time beside its floor; `share` is floor / time."""
+    return {"microseconds": seconds * 1e6, "floor_microseconds": floor * 1e6, "share": floor / seconds}
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:
     """What a figure is worth nothing without."""
-    import triton
-
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent
     )
     return {
-        "gpu": torch.cuda.get_device_name(device),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else "none: Triton's interpreter",
         "python": platform.python_version(),
-        "torch": torch.__version__,
         "cuda": str(torch.version.cuda),
-        "triton": triton.__version__,
         "commit": commit.stdout.strip() or "unknown",
-    }
+    } | {name: package_version(name) for name in PACKAGES}
+
+
+def package_version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

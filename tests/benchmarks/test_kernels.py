@@ -1,42 +1,80 @@
-"""What of the kernels' benchmark can run without a GPU."""
+"""The script that holds every kernel against its reference on a GPU, at tiny sizes in Triton's interpreter."""
 
-from collections.abc import Callable, Sequence
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from benchmarks import experts_kernels, kernels
-from benchmarks.device import Speeds
+from benchmarks import kernels, peer_experts
+from benchmarks.kernels import SECTIONS, run
+from benchmarks.shapes import PUBLISHED, TINY
+from engine.kernels.triton import paged_attention
+
+ERRORS = "error", "experts_error", "resident_experts_error", "cache_error", "normed_error", "kl_most"
 
 
-def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["kernels", "--only", "experts"])
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Every section, in one call."""
+    output = tmp_path_factory.mktemp("results") / "tiny" / "kernels.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paged_attention, "DECODE_PROGRAMS", 4)
+        assert run(TINY, torch.device("cpu"), list(SECTIONS), 60, output) == 0
+    found: dict[str, Any] = json.loads(output.read_text())
+    return found
+
+
+def test_every_section_says_something_with_its_machine_and_versions(result: dict[str, Any]) -> None:
+    assert all(result[name] for name in SECTIONS)
+    assert {"gpu", "torch", "triton", "commit", "tokenspeed-triton-kernels"} <= set(result["machine"])
+    assert result["smoke"] is True
+    for name in ("experts", "attention", "router", "linear", "model"):
+        for record in result[name]:
+            assert "left_out" in record or record["floor_microseconds"] < record["microseconds"]
+
+
+def test_the_kernels_are_their_references(result: dict[str, Any]) -> None:
+    checked = [name for name in SECTIONS if name.endswith("_error")]
+    values = [
+        record[error]
+        for name in checked
+        for record in result[name]
+        for error in ERRORS
+        if error in record and not (name == "model_error" and "fp8 cache" in record["model"])
+    ]
+    assert len(values) > 20
+    assert max(values) < 1e-5
+    assert [record["same_choice"] for record in result["router_error"]] == [1.0]
+    (rounded,) = (record for record in result["model_error"] if record["model"] == "kernels, fp8 cache")
+    assert rounded["kl_most"] < 1e-3
+
+
+def test_a_peer_that_is_not_there_is_named(result: dict[str, Any]) -> None:
+    for record in result["experts"]:
+        assert (record["kernel"] == "peer_experts") == (record.get("left_out") == peer_experts.MISSING)
+
+
+def test_a_section_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(SECTIONS, "linear_error", "attention_kernels:no_such_section")
+    output = tmp_path / "kernels.json"
+    assert run(TINY, torch.device("cpu"), ["linear_error", "sampling"], 60, output) == 1
+    found = json.loads(output.read_text())
+    assert "no_such_section" in found["linear_error"][0]["failed"]
+    assert len(found["sampling"]) == 3
+    assert run(TINY, torch.device("cpu"), ["sampling"], 0, output) == 0
+    assert "0 minutes are over" in json.loads(output.read_text())["sampling"][1]["left_out"]
+
+
+def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["kernels"])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert kernels.main() == 1
-    assert "needs a CUDA GPU" in capsys.readouterr().err
+    assert "--smoke" in capsys.readouterr().err
 
 
-def test_the_floor_is_the_slower_of_memory_and_arithmetic() -> None:
-    speeds = Speeds(bytes=100.0, operations=1000.0)
-    assert speeds.floor(200, 1000) == 2.0
-    assert speeds.floor(100, 5000) == 5.0
-
-
-def test_the_experts_are_set_up_checked_and_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run_once(calls: Sequence[Callable[[], object]]) -> float:
-        calls[0]()
-        return 2.0
-
-    monkeypatch.setattr(experts_kernels, "graph_seconds", run_once)
-    monkeypatch.setattr(experts_kernels, "SIZE", 64)
-    monkeypatch.setattr(experts_kernels, "BATCHES", (1,))
-    monkeypatch.setattr(experts_kernels, "CHECKED_BATCHES", (2,))
-    device = torch.device("cpu")
-    (checked,) = experts_kernels.check_experts(device)
-    assert checked["error"] < 0.02
-    records = list(
-        experts_kernels.measure_experts(device, Speeds(bytes=4 * experts_kernels.EXPERT_BYTES, operations=1e30))
-    )
-    assert [record["kernel"] for record in records] == ["experts", "gate_up", "down"] * 2
-    assert records[0]["share"] == pytest.approx(0.5)
-    assert records[1]["floor_microseconds"] == pytest.approx(2 / 3 * 1e6)
+def test_the_published_sizes_are_what_the_targets_speak_of() -> None:
+    assert PUBLISHED.expert_tokens == (1, 8, 32, 128, 256, 8192)
+    assert PUBLISHED.decode_batches == (1, 8, 32, 128, 256)
+    assert (PUBLISHED.contexts[0], PUBLISHED.contexts[-1]) == (1024, 131_072)

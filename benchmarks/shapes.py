@@ -1,0 +1,92 @@
+"""What is measured: the published model's sizes, or tiny ones that prove the script itself without a GPU."""
+
+from dataclasses import dataclass, replace
+
+from engine.config import Dtype, ModelConfig, RopeConfig
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The model and the batches of every section.
+
+    `expert_counts` are those of the models measured; `checked_tokens` are held against the reference;
+    `expert_tokens`, `decode_batches` and `linear_tokens` are timed, in tokens or sequences of a step; `contexts` are
+    tokens in the caches of a decoding sequence; `prefills` are (tokens in the caches, new ones); `mixed_step` is a
+    step of such pairs, held against the reference; the whole model is held against it over `prompts`, in tokens, and
+    `decoded` steps after them. `dtype` is float32 where Triton's interpreter runs, which cannot multiply bfloat16.
+    """
+
+    model: ModelConfig
+    expert_counts: tuple[int, ...]
+    checked_tokens: tuple[int, ...]
+    expert_tokens: tuple[int, ...]
+    decode_batches: tuple[int, ...]
+    contexts: tuple[int, ...]
+    prefills: tuple[tuple[int, int], ...]
+    linear_tokens: tuple[int, ...]
+    mixed_step: tuple[tuple[int, int], ...]
+    model_context: int
+    model_prefill: int
+    prompts: tuple[int, ...]
+    decoded: int
+    dtype: Dtype = "bfloat16"
+    page_size: int = 16
+
+
+PUBLISHED = Shapes(
+    model=ModelConfig(
+        vocab_size=201_088,
+        hidden_size=2880,
+        intermediate_size=2880,
+        num_heads=64,
+        num_kv_heads=8,
+        head_dim=64,
+        num_experts=32,
+        experts_per_token=4,
+        window=128,
+        layer_types=("sliding_attention", "full_attention") * 12,
+        max_position=131_072,
+        rope=RopeConfig(theta=150_000.0, factor=32.0),
+    ),
+    expert_counts=(32, 128),
+    checked_tokens=(1, 4, 8, 256, 1000),
+    expert_tokens=(1, 8, 32, 128, 256, 8192),
+    decode_batches=(1, 8, 32, 128, 256),
+    contexts=(1024, 8192, 32_768, 131_072),
+    prefills=((0, 8192), (24_576, 8192)),
+    linear_tokens=(1, 2, 4, 8, 32, 128, 256),
+    mixed_step=((300, 1), (0, 40), (5000, 1), (1000, 100), (17, 1)),
+    model_context=1024,
+    model_prefill=8192,
+    prompts=(200, 1, 56),
+    decoded=6,
+)
+TINY = Shapes(
+    model=replace(
+        PUBLISHED.model,
+        vocab_size=96,
+        hidden_size=64,
+        intermediate_size=32,
+        num_heads=4,
+        num_kv_heads=2,
+        head_dim=16,
+        num_experts=4,
+        experts_per_token=2,
+        window=16,
+        layer_types=("sliding_attention", "full_attention"),
+        max_position=512,
+    ),
+    expert_counts=(4,),
+    checked_tokens=(1, 9),
+    expert_tokens=(1,),
+    decode_batches=(1,),
+    contexts=(20,),
+    prefills=((4, 20),),
+    linear_tokens=(1, 8),
+    mixed_step=((20, 1), (3, 5)),
+    model_context=20,
+    model_prefill=18,
+    prompts=(19, 1),
+    decoded=1,
+    dtype="float32",
+)
