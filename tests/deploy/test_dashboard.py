@@ -29,6 +29,7 @@ Labels = dict[str, set[str]]
 @pytest.fixture
 async def labels(url: str, engine: ScriptedEngine) -> Labels:
     """Every sample's name and labels."""
+    engine.queue_seconds = 0.01
     async with httpx.AsyncClient(base_url=url) as http:
         await http.post("/v1/completions", json={"prompt": "hi"})
         await http.post("/v1/completions", json={"prompt": "hi", "temperature": 9})
