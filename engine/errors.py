@@ -8,6 +8,7 @@ CarouselError
 │   └── ContextLengthError prompt and answer together exceed the context
 ├── QueueFullError         no room to wait; try again later
 ├── EngineNotReadyError    the engine is loading, stopping or dead
+├── SlowReaderError        nobody reads what the engine writes
 └── GenerationError        the engine failed while this request was running
 """
 
@@ -54,6 +55,10 @@ class QueueFullError(CarouselError):
 
 class EngineNotReadyError(CarouselError):
     """The engine is loading, stopping or dead: nothing was taken."""
+
+
+class SlowReaderError(CarouselError):
+    """Nobody reads what the engine writes: the request is ended before it fills the memory."""
 
 
 class GenerationError(CarouselError):

@@ -101,12 +101,17 @@ def at_most(param: str, count: int, limit: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One sequence to generate. `id` is unique while it runs; a lower `priority` is served earlier."""
+    """One sequence to generate. `id` is unique while it runs.
+
+    Clients take turns, whatever they ask for (`client` is a number of the server's choice); of one client's requests
+    those with a lower `priority` are served earlier.
+    """
 
     id: str
     prompt_token_ids: tuple[int, ...]
     sampling: SamplingParams = field(default_factory=SamplingParams)
     priority: int = 0
+    client: int = 0
 
 
 class FinishReason(StrEnum):

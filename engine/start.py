@@ -93,6 +93,7 @@ def start_engine(config: EngineConfig, progress: Callable[[int, int], None] | No
     info = EngineInfo(
         max_model_len=plan.max_model_len,
         max_num_seqs=plan.max_num_seqs,
+        max_waiting=config.max_waiting,
         vocab_size=model_config.vocab_size,
         eos_token_ids=model_config.eos_token_ids,
         device=str(device),

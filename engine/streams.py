@@ -9,8 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self
 
-from engine.errors import GenerationError
+from engine.errors import CarouselError, GenerationError, SlowReaderError
 from engine.request import FinishReason, Request, TokenEvent
+
+MAX_UNREAD = 1024
+"""Events that may wait to be read, for each request of a stream."""
 
 Phase = Literal["loading", "ready", "stopping", "dead"]
 
@@ -34,6 +37,7 @@ class EngineInfo:
 
     max_model_len: int
     max_num_seqs: int
+    max_waiting: int
     vocab_size: int
     eos_token_ids: tuple[int, ...]
     device: str
@@ -70,13 +74,16 @@ class EventStream:
     request early (a stop string was found): no further event of it is seen. `listener`, if set, is called with
     each event when it arrives from the engine.
 
-    Iterating raises GenerationError if the engine fails one of the requests (the others are then aborted).
+    Iterating raises GenerationError if the engine fails one of the requests (the others are then aborted), and what
+    `fail` was given, SlowReaderError if too many events were left unread.
     """
 
     def __init__(self, request_ids: Sequence[str], on_abort: Callable[[str], None]) -> None:
         self._open = set(request_ids)
         self._on_abort = on_abort
-        self._events: asyncio.Queue[TokenEvent] = asyncio.Queue()
+        self._events: asyncio.Queue[TokenEvent | None] = asyncio.Queue()
+        self._limit = MAX_UNREAD * len(request_ids)
+        self._failure: CarouselError | None = None
         self.listener: Callable[[TokenEvent], None] | None = None
 
     def push(self, event: TokenEvent) -> None:
@@ -84,6 +91,20 @@ class EventStream:
         self._events.put_nowait(event)
         if self.listener is not None:
             self.listener(event)
+        if self._events.qsize() > self._limit:
+            self.fail(SlowReaderError("the answer was not read"))
+
+    @property
+    def open(self) -> int:
+        """Requests whose end has not been read."""
+        return len(self._open)
+
+    def fail(self, error: CarouselError) -> None:
+        """Aborts what is running, if anything is; reading then raises `error`, whatever had come before."""
+        if self._open:
+            self._failure = error
+            self.close()
+            self._events.put_nowait(None)
 
     def abort(self, request_id: str) -> None:
         if request_id in self._open:
@@ -98,9 +119,11 @@ class EventStream:
         return self
 
     async def __anext__(self) -> TokenEvent:
-        while self._open:
+        while self._open or self._failure is not None:
+            if self._failure is not None:
+                raise self._failure
             event = await self._events.get()
-            if event.request_id not in self._open:
+            if event is None or event.request_id not in self._open:
                 continue
             if event.finish_reason is not None:
                 self._open.discard(event.request_id)

@@ -5,14 +5,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 import engine as engine_package
 from engine.streams import EngineClient
+from server.admission import Admission
+from server.auth import KeyMiddleware
+from server.body_memory import BodyMemory
 from server.config import ServerConfig
 from server.errors import install_error_handlers
 from server.metering import MeterMiddleware
 from server.metrics import Metrics
 from server.openapi import DocumentedAPI
+from server.origins import HostMiddleware, OriginMiddleware
 from server.request_id import RequestIdMiddleware
 from server.routes import chat, completions, docs, health, models, tokenize
 from server.routes import metrics as metrics_route
@@ -52,6 +57,7 @@ def create_app(
 
     app = DocumentedAPI(
         title="Carousel",
+        secured=bool(settings.keys),
         version=engine_package.__version__,
         lifespan=lifespan,
         description=DESCRIPTION,
@@ -61,7 +67,20 @@ def create_app(
     )
     metrics = Metrics(engine)
     fingerprint = "-".join(filter(None, ("carousel", engine_package.__version__, weights)))
-    app.state.server = ServerState(engine, text, settings, metrics, fingerprint)
+    admission = Admission(engine, request_seconds=settings.request_seconds, keys=len(settings.keys))
+    bodies = BodyMemory(settings.max_bodies_bytes)
+    app.state.server = ServerState(engine, text, settings, metrics, admission, bodies, fingerprint)
+    app.add_middleware(HostMiddleware, names=settings.host_names)  # The innermost comes first.
+    app.add_middleware(KeyMiddleware, keys=settings.keys)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],  # Whichever a preflight asks for.
+            expose_headers=["retry-after", "x-request-id"],
+        )
+    app.add_middleware(OriginMiddleware, allowed=settings.allowed_origins)
     app.add_middleware(MeterMiddleware, metrics=metrics, tracing=tracing)
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)

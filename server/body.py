@@ -1,6 +1,6 @@
 """A request's JSON body, read with a limit and checked against a schema."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TypeVar
 
 from fastapi import Request
@@ -14,17 +14,27 @@ from server.state import State
 Schema = TypeVar("Schema", bound=BaseModel)
 
 
-def json_body(schema: type[Schema]) -> Callable[[Request, State], Awaitable[Schema]]:
-    """A FastAPI dependency: the body as `schema`. Raises RequestError and its kin."""
+def json_body(schema: type[Schema]) -> Callable[[Request, State], AsyncIterator[Schema]]:
+    """A FastAPI dependency: the body as `schema`. Raises RequestError and its kin, QueueFullError."""
 
-    async def read(request: Request, state: State) -> Schema:
-        return parse(schema, await read_body(request, state.settings.max_body_bytes))
+    async def read(request: Request, state: State) -> AsyncIterator[Schema]:
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            state.bodies.take(size)
+            held += size
+
+        try:
+            yield parse(schema, await read_body(request, state.settings.max_body_bytes, hold))
+        finally:
+            state.bodies.give_back(held)
 
     return read
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """At most `limit` bytes; of a longer body no more than that is read."""
+async def read_body(request: Request, limit: int, hold: Callable[[int], None]) -> bytes:
+    """At most `limit` bytes; of a longer body no more than that is read. `hold` is told of each piece's size."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise UnsupportedMediaTypeError(f"content-type must be application/json, got {media_type or 'none'}")
@@ -34,6 +44,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise too_large
     body = bytearray()
     async for chunk in request.stream():
+        hold(len(chunk))
         body += chunk
         if len(body) > limit:
             raise too_large

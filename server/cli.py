@@ -1,5 +1,6 @@
 """The `carousel` command. Flags that vLLM has too go by vLLM's names."""
 
+from pathlib import Path
 from typing import Annotated, cast
 
 import typer
@@ -88,6 +89,26 @@ def serve(
     block_size: BlockSize = 16,
     deterministic: Deterministic = False,
     seed: Annotated[int, typer.Option(help="Of requests that bring none, and of random weights.")] = 0,
+    api_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            hide_input=True,
+            help="A key that requests must show; may be given several times. Flags are seen by all users of a machine.",
+        ),
+    ] = None,
+    api_key_file: Annotated[str | None, typer.Option(help="A file of such keys, one a line.")] = None,
+    allowed_host: Annotated[
+        list[str] | None, typer.Option(help="A name the server goes by, beside addresses, localhost and --host.")
+    ] = None,
+    allowed_origin: Annotated[
+        list[str] | None, typer.Option(help="A site whose pages may ask the server, like https://example.com.")
+    ] = None,
+    request_timeout: Annotated[
+        float, typer.Option(help="Seconds a request has, waiting included; the most it may ask for.")
+    ] = 3600.0,
+    drain_timeout: Annotated[
+        float, typer.Option(help="Seconds that running requests still have when the server is told to stop.")
+    ] = 10.0,
     current_date: Annotated[str | None, typer.Option(help="Pins the date models are told. YYYY-MM-DD")] = None,
     log_format: Annotated[LogFormat, typer.Option(help="text: for people, json: an object a line.")] = "text",
     otlp_traces_endpoint: Annotated[
@@ -96,6 +117,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a model over HTTP."""
+    from server.auth import Keys, read_keys
     from server.commands.serve import bind, open_checkpoint, run
     from server.config import ServerConfig
     from server.tracing import Tracing
@@ -106,6 +128,11 @@ def serve(
             served_model_names=tuple(served_model_name or [model]),
             host=host,
             port=port,
+            keys=Keys.of([*(api_key or ()), *(read_keys(Path(api_key_file)) if api_key_file else ())]),
+            allowed_hosts=tuple(allowed_host or ()),
+            allowed_origins=tuple(allowed_origin or ()),
+            request_seconds=request_timeout,
+            drain_seconds=drain_timeout,
             current_date=current_date,
         )
         checkpoint = open_checkpoint(model, revision, verify=load_format != "dummy")

@@ -1,23 +1,40 @@
 """What the operator chose for the HTTP side."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from datetime import date
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from engine.errors import ConfigError
+from server.auth import Keys
+from server.connection import ConnectionLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
     """`served_model_names` are the names requests may use, the first one is the default.
 
-    `current_date` (YYYY-MM-DD) pins the date in the system message. `max_body_bytes` bounds a request's body.
-    `ping_seconds` is how long a stream may be silent before a comment is sent. Raises ConfigError.
+    `keys` open the server, without any it is open; `allowed_hosts` are names it goes by beside `host`,
+    `allowed_origins` sites whose pages may ask it. `current_date` (YYYY-MM-DD) pins the date in the system message.
+
+    `request_seconds` is what a request has from its arrival to the end of its answer, `drain_seconds` what running ones
+    still have when the server is told to stop. `max_body_bytes` bounds a request's body, `max_bodies_bytes` those of
+    all requests together, `limits` a connection. `ping_seconds` is how long a stream may be silent before a comment
+    is sent. Raises ConfigError.
     """
 
     served_model_names: tuple[str, ...]
     host: str = "127.0.0.1"
     port: int = 8000
+    keys: Keys = field(default_factory=Keys)
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
     current_date: str | None = None
+    request_seconds: float = 3600.0
+    drain_seconds: float = 10.0
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
+    max_bodies_bytes: int = 256 * 2**20
     max_body_bytes: int = 16 * 2**20
     ping_seconds: float = 15.0
 
@@ -26,8 +43,47 @@ class ServerConfig:
             raise ConfigError("--served-model-name must not be empty")
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"--port must be in [0, 65535], got {self.port}")
+        if not (math.isfinite(self.request_seconds) and self.request_seconds > 0):
+            raise ConfigError(f"--request-timeout must be a number of seconds above 0, got {self.request_seconds}")
+        if not (math.isfinite(self.drain_seconds) and self.drain_seconds >= 0):
+            raise ConfigError(f"--drain-timeout must be a number of seconds from 0, got {self.drain_seconds}")
+        for origin in self.allowed_origins:
+            if not is_origin(origin):
+                raise ConfigError(f"--allowed-origin must be like https://example.com, got {origin!r}")
         if self.current_date is not None:
             try:
                 date.fromisoformat(self.current_date)
             except ValueError as error:
                 raise ConfigError(f"--current-date must be YYYY-MM-DD, got {self.current_date!r}") from error
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """Names that a request's Host header may have."""
+        return (self.host, *self.allowed_hosts)
+
+    @property
+    def open_to_others(self) -> bool:
+        """Whether other machines reach it, and need no key."""
+        return not self.keys and not is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address to listen on.
+
+    >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "box")]
+    [True, True, True, False, False]
+    """
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_origin(text: str) -> bool:
+    """Whether this is what browsers send as Origin: a scheme and a host, perhaps a port, nothing more.
+
+    >>> is_origin("https://example.com:8443"), is_origin("*"), is_origin("https://example.com/")
+    (True, False, False)
+    """
+    parts = urlsplit(text)
+    return text == f"{parts.scheme}://{parts.netloc}" and bool(parts.scheme and parts.hostname)

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from engine.errors import (
     CarouselError,
@@ -18,6 +19,7 @@ from engine.errors import (
     GenerationError,
     QueueFullError,
     RequestError,
+    SlowReaderError,
 )
 
 NOT_READY_RETRY_SECONDS = 1
@@ -35,6 +37,38 @@ class UnsupportedMediaTypeError(RequestError):
     """The request's body is not declared as JSON."""
 
 
+class MalformedRequestError(RequestError):
+    """What came is not HTTP."""
+
+
+class HeadersTooLargeError(RequestError):
+    """The request's line and headers exceed the limit."""
+
+
+class SlowRequestError(RequestError):
+    """The request did not arrive in time."""
+
+
+class DeadlineError(CarouselError):
+    """The request's time is up, and its answer is not complete."""
+
+
+class TooManyConnectionsError(CarouselError):
+    """No room for another connection."""
+
+
+class KeyRefusedError(CarouselError):
+    """The request shows no key, or one that is not known here."""
+
+
+class HostRefusedError(CarouselError):
+    """The request's Host header names none of this server's names."""
+
+
+class OriginRefusedError(CarouselError):
+    """The request was made by another site's page in a browser."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """How a class of errors is reported. An error's own `code` goes before this one."""
@@ -48,6 +82,15 @@ KINDS: dict[type[BaseException], Kind] = {
     UnknownModelError: Kind(404, "not_found_error", "model_not_found"),
     BodyTooLargeError: Kind(413, "invalid_request_error", "body_too_large"),
     UnsupportedMediaTypeError: Kind(415, "invalid_request_error", "unsupported_media_type"),
+    MalformedRequestError: Kind(400, "invalid_request_error", "malformed_request"),
+    HeadersTooLargeError: Kind(431, "invalid_request_error", "headers_too_large"),
+    SlowRequestError: Kind(408, "invalid_request_error", "request_too_slow"),
+    SlowReaderError: Kind(408, "invalid_request_error", "reader_too_slow"),
+    DeadlineError: Kind(504, "timeout_error", "deadline_exceeded"),
+    TooManyConnectionsError: Kind(503, "service_unavailable_error", "too_many_connections"),
+    KeyRefusedError: Kind(401, "authentication_error", "invalid_api_key"),
+    HostRefusedError: Kind(403, "permission_error", "host_not_allowed"),
+    OriginRefusedError: Kind(403, "permission_error", "origin_not_allowed"),
     RequestError: Kind(400, "invalid_request_error"),
     QueueFullError: Kind(429, "rate_limit_error", "queue_full"),
     EngineNotReadyError: Kind(503, "service_unavailable_error", "engine_not_ready"),
@@ -93,11 +136,21 @@ def error_response(error: BaseException) -> Response:
     headers: dict[str, str] = {}
     if isinstance(error, QueueFullError):
         headers["retry-after"] = str(error.retry_after)
-    elif isinstance(error, EngineNotReadyError):
+    elif isinstance(error, EngineNotReadyError | TooManyConnectionsError):
         headers["retry-after"] = str(NOT_READY_RETRY_SECONDS)
-    elif isinstance(error, BodyTooLargeError):
+    elif isinstance(error, DeadlineError):
+        headers["x-should-retry"] = "false"  # OpenAI's clients would ask the same again.
+    elif isinstance(error, KeyRefusedError):
+        headers["www-authenticate"] = "Bearer"
+    if isinstance(error, BodyTooLargeError | KeyRefusedError | HostRefusedError | OriginRefusedError):
         headers["connection"] = "close"  # The rest of the body is not read.
     return JSONResponse(error_body(error), kind.status, headers)
+
+
+async def refuse(error: CarouselError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers for a middleware."""
+    scope["state"]["meter"].failed(error)
+    await error_response(error)(scope, receive, send)
 
 
 def http_kind(status: int) -> Kind:

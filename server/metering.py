@@ -45,7 +45,8 @@ class Measured(Protocol):
 class RequestMeter:
     """Measures one HTTP request. Whoever answers it tells what it knows; `finish` counts and logs that.
 
-    `status` is the HTTP status, once there is one; `error` is the kind of error that ended the request.
+    `began` is when it came (perf_counter). `status` is the HTTP status, once there is one; `error` is the kind of error
+    that ended the request.
     """
 
     def __init__(self, metrics: Metrics, tracing: Tracing | None, scope: Scope) -> None:
@@ -54,7 +55,7 @@ class RequestMeter:
         self._metrics = metrics
         self._tracing = tracing
         self._scope = scope
-        self._began, self._began_ns = perf_counter(), time_ns()
+        self.began, self._began_ns = perf_counter(), time_ns()
         self._moments: dict[str, float] = {}
         self._first_token: float | None = None
         self._last_tokens: dict[str, float] = {}
@@ -76,7 +77,7 @@ class RequestMeter:
         self.error = error_kind(error)
 
     def finish(self) -> None:
-        endpoint, seconds = self.endpoint, perf_counter() - self._began
+        endpoint, seconds = self.endpoint, perf_counter() - self.began
         status = 500 if self.status is None else self.status
         self._metrics.requests.labels(endpoint, status).inc()
         self._metrics.request_seconds.labels(endpoint).observe(seconds)
@@ -98,6 +99,7 @@ class RequestMeter:
             completion_tokens=None if usage is None else usage.completion_tokens,
             first_token_seconds=None if self._first_token is None else round(self._first_token, 6),
             seconds=round(seconds, 6),
+            key=self._scope["state"].get("key"),
             client=None if self._scope.get("client") is None else self._scope["client"][0],
         )
         if self._tracing is not None and endpoint not in PROBES:
@@ -131,7 +133,7 @@ class RequestMeter:
 
     def _nanoseconds(self, at: float) -> int:
         """A time of `perf_counter`, since the Unix epoch."""
-        return self._began_ns + round((at - self._began) * 1e9)
+        return self._began_ns + round((at - self.began) * 1e9)
 
     def _count(self, answer: Measured) -> list[str]:
         """Counts what the answer brought, and returns why each of its choices ended."""
@@ -152,8 +154,7 @@ class RequestMeter:
             self._metrics.queue_seconds.labels(self.endpoint).observe(event.queue_seconds)
             self._moments.setdefault("prefill", self._moments["queued"] + event.queue_seconds)
         if self._first_token is None:
-            self._moments["decode"] = now
-            self._first_token = now - self._began
+            self._first_token = now - self.began
             self._metrics.first_token_seconds.labels(self.endpoint).observe(self._first_token)
         before = self._last_tokens.get(event.request_id)
         if before is not None:

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from server.auth import OPEN
 from server.schemas.answer import ErrorBody
 from server.schemas.chat import ChatChunk, ChatCompletion, ChatRequest
 from server.schemas.completions import Completion, CompletionRequest
@@ -28,19 +29,27 @@ SCHEMAS = "#/components/schemas/"
 RETRY_AFTER = {"retry-after": {"description": "Seconds after which to ask again.", "schema": {"type": "string"}}}
 ERRORS = {
     400: "A field's value, or all of it together, cannot be served: `param` says which field.",
+    401: "The server has API keys, and the request shows none of them.",
+    403: "The request came by a name that is not this server's, or from another site's page.",
     404: "No such model.",
     413: "The body is larger than the server takes.",
     415: "The body is not declared as `application/json`.",
     429: "No room to wait for a turn.",
     500: "The engine failed while it was answering.",
     503: "The engine is loading, stopping or dead.",
+    504: "The answer was not complete in the time that the request had.",
 }
-GENERATION_ERRORS = tuple(ERRORS)
+GUARD_ERRORS = (401, 403)
+GENERATION_ERRORS = tuple(status for status in ERRORS if status not in GUARD_ERRORS)
 BODY_ERRORS = (400, 404, 413, 415)
 
 
 class DocumentedAPI(FastAPI):
-    """An application whose document has the schemas of `MODELS`."""
+    """An application whose document has the schemas of `MODELS`; `secured` by keys or not."""
+
+    def __init__(self, *, secured: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self._secured = secured
 
     def openapi(self) -> Description:
         if not self.openapi_schema:
@@ -49,9 +58,15 @@ class DocumentedAPI(FastAPI):
                 [(model, "validation") for model in MODELS], ref_template=SCHEMAS + "{model}"
             )
             document["components"] = {"schemas": schemas["$defs"]}
-            for operations in document["paths"].values():
+            if self._secured:
+                document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            for path, operations in document["paths"].items():
                 for operation in operations.values():
                     operation["responses"].pop("422", None)  # FastAPI's own; refused here with a 400.
+                    if path not in OPEN:
+                        guarded = {str(status): answer for status, answer in errors(*GUARD_ERRORS).items()}
+                        operation["responses"] |= guarded
+                        operation |= {"security": [{"key": []}]} if self._secured else {}
             self.openapi_schema = document
         return self.openapi_schema
 

@@ -8,6 +8,8 @@ from fastapi import Depends, Request
 
 from engine.errors import EngineNotReadyError
 from engine.streams import EngineClient, EngineInfo
+from server.admission import Admission
+from server.body_memory import BodyMemory
 from server.config import ServerConfig
 from server.errors import UnknownModelError
 from server.metrics import Metrics
@@ -16,7 +18,7 @@ from server.text import Text
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """The engine, the text side of its checkpoint, the configuration, the metrics.
+    """The engine and who may use it, the text side of its checkpoint, the configuration, the metrics.
 
     `system_fingerprint` names the weights and the engine's version. `started` is in Unix seconds.
     """
@@ -25,6 +27,8 @@ class ServerState:
     text: Text
     settings: ServerConfig
     metrics: Metrics
+    admission: Admission
+    bodies: BodyMemory
     system_fingerprint: str
     started: int = field(default_factory=lambda: int(time()))
 

@@ -31,6 +31,8 @@ class Scheduler:
         self._sequences: dict[str, Sequence] = {}
         self._released: list[Released] = []
         self._arrivals = 0
+        self._turns: dict[int, int] = {}
+        self._admissions = 0
 
     def __contains__(self, request_id: str) -> bool:
         return request_id in self._sequences
@@ -108,16 +110,26 @@ class Scheduler:
             samples=stop == len(sequence.tokens) and sequence.request.sampling.max_tokens != 0,
         )
 
+    def _next(self) -> Sequence:
+        """The waiting sequence that is admitted next: clients take turns, each with its first one.
+
+        A client's n-th waiting request is overtaken by no more than n of each other client.
+        """
+        return min(self.waiting, key=lambda sequence: (self._turns.get(sequence.request.client, 0), sequence.rank))
+
     def _next_fits(self) -> bool:
-        """Whether the first waiting sequence finds a slot, and pages for all it knows while every running one can
+        """Whether the next waiting sequence finds a slot, and pages for all it knows while every running one can
         still take another: admitting more would only preempt it again."""
         if not self.waiting or not self.free_slots:
             return False
-        wanted = pages_for(len(self.waiting[0].tokens), self.page_size)
+        wanted = pages_for(len(self._next().tokens), self.page_size)
         return wanted + len(self.running) <= self.pool.free
 
     def _admit(self) -> Sequence:
-        sequence = self.waiting.pop(0)
+        sequence = self._next()
+        self.waiting.remove(sequence)
+        self._admissions += 1
+        self._turns[sequence.request.client] = self._admissions
         sequence.slot = self.free_slots.pop()
         insort(self.running, sequence, key=rank)
         return sequence

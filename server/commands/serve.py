@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -26,13 +27,16 @@ from engine.streams import EngineClient, EngineStatus
 from server.app import create_app
 from server.commands.pull import fetch
 from server.config import ServerConfig
+from server.listening import descriptors_for_connections, http_server
 from server.logs import LogFormat, log, logging_as
 from server.text import Text
 from server.tracing import Tracing
 
 POLL_SECONDS = 0.1
-DRAIN_SECONDS = 10
-"""How long running requests may go on when the server is told to stop."""
+OPEN_TO_OTHERS = (
+    "ANYBODY WHO REACHES THIS PORT CAN USE THE MODEL: it listens beyond this machine and asks for no key "
+    "(--api-key-file, CAROUSEL_API_KEY)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,36 +79,27 @@ def run(
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     model = settings.served_model_names[0]
     client = EngineProcess(config, on_ready=lambda plan: log(logging.INFO, "plan", f"what fits:\n{plan}"))
+    limits = replace(settings.limits, connections=descriptors_for_connections())
+    settings = replace(settings, limits=limits)
     app = create_app(client, checkpoint.text, settings, weights=checkpoint.fingerprint, tracing=tracing)
-    uvicorn_config = uvicorn.Config(
-        app,
-        log_level="warning",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-    )
-    server = uvicorn.Server(uvicorn_config)
+    server = http_server(app, on_kill=lambda: kill(client), log_level="warning")
     with (
         logging_as(log_format, sys.stderr),
-        stop_signals_are_no_error(),
-        asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner,
+        asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner,
     ):
+        if settings.open_to_others:
+            log(logging.WARNING, "open", OPEN_TO_OTHERS)
         log(logging.INFO, "start", f"Carousel {engine.__version__} is loading: {model} ({checkpoint.fingerprint})")
         started = runner.run(serve(server, client, listener, f"{model} at {url}"))
     if not started:
         raise typer.Exit(1)
 
 
-@contextmanager
-def stop_signals_are_no_error() -> Iterator[None]:
-    """Uvicorn stops at SIGINT and SIGTERM, and then raises them again for whoever was there before it."""
-    signums = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(signum, lambda *_: None) for signum in signums]
-    try:
-        yield
-    finally:
-        for signum, handler in zip(signums, before, strict=True):
-            signal.signal(signum, handler)
+def kill(client: EngineProcess) -> None:
+    """Ends the engine's process, whatever it is at."""
+    if client.pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(client.pid, signal.SIGKILL)
 
 
 async def serve(server: uvicorn.Server, client: EngineClient, listener: socket.socket, what: str) -> bool:

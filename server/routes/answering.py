@@ -1,7 +1,7 @@
 """How an endpoint that generates answers: submitted once, then streamed or collected."""
 
 from collections.abc import AsyncGenerator, Sequence
-from time import time
+from time import perf_counter, time
 from typing import Protocol
 from uuid import uuid4
 
@@ -37,20 +37,30 @@ def identity(prefix: str, model: str, state: ServerState) -> Identity:
     )
 
 
-async def answer(request: Request, state: ServerState, wanted: Answer, *, stream: bool) -> Response:
-    """Raises what the engine refuses before anything is sent. A client that leaves ends its requests."""
-    events = state.engine.submit(wanted.requests)
+async def answer(
+    request: Request, state: ServerState, wanted: Answer, *, stream: bool, seconds: float | None
+) -> Response:
+    """Raises what is refused before anything is sent. A client that leaves ends its requests.
+
+    `seconds` is the time the request asked for.
+    """
     meter: RequestMeter = request.state.meter
-    meter.follow(wanted, events)
+    admitted = state.admission.submit(
+        wanted.requests,
+        key=getattr(request.state, "key", 0),
+        timeout=seconds,
+        elapsed=perf_counter() - meter.began,
+    )
+    meter.follow(wanted, admitted.events)
     if stream:
         return EventSourceResponse(
-            wanted.stream(events),
+            wanted.stream(admitted.events),
             on_error=meter.failed,
-            on_close=events.close,
+            on_close=admitted.close,
             ping_seconds=state.settings.ping_seconds,
         )
-    async with events:
-        whole = await until_disconnect(request.receive, wanted.collect(events))
+    with admitted:
+        whole = await until_disconnect(request.receive, wanted.collect(admitted.events))
     return json_response(whole)
 
 

@@ -71,7 +71,7 @@ async def create_chat_completion(
     try:
         grammar = None if constraint is None else constraint.grammar
         chat = ChatAnswer(identity("chatcmpl", model, state), body, prompt, state.text.tokenizer, grammar)
-        return await answer(request, state, chat, stream=body.stream)
+        return await answer(request, state, chat, stream=body.stream, seconds=body.timeout)
     except RequestError as error:
         error.param = field_name(error.param, body)
         raise

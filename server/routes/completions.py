@@ -44,4 +44,4 @@ async def create_completion(
         await constraint.check(state.text)
     grammar = None if constraint is None else constraint.grammar
     completion = CompletionAnswer(identity("cmpl", model, state), body, prompts, state.text.tokenizer, grammar)
-    return await answer(request, state, completion, stream=body.stream)
+    return await answer(request, state, completion, stream=body.stream, seconds=body.timeout)

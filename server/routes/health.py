@@ -22,7 +22,7 @@ async def health() -> Health:
     responses={503: {"description": "Not now.", "headers": RETRY_AFTER, "content": content(Readiness)}},
 )
 async def ready(state: State, response: Response) -> Readiness:
-    status = state.engine.status
+    status = state.admission.status
     if status.phase != "ready":
         response.status_code = 503
         response.headers["retry-after"] = str(NOT_READY_RETRY_SECONDS)

@@ -89,8 +89,10 @@ class SamplingFields(RequestModel):
     """Sends the answer as it is made, as server-sent events."""
     stream_options: StreamOptions | None = Field(default=None, examples=[None])
     """What a stream reports beside the answer; needs `stream`."""
+    timeout: float | None = Field(default=None, gt=0, examples=[30.0])
+    """Seconds until the answer must be complete, waiting included; the default is the most the server allows."""
     priority: int = Field(default=0, ge=-MAX_PRIORITY, le=MAX_PRIORITY, examples=[0])
-    """A lower number is served earlier."""
+    """Of the requests of one API key, a lower number is served earlier."""
     structured_outputs: StructuredOutputs | None = Field(default=None, examples=[{"choice": ["yes", "no"]}])
     """What the answer must look like; of a chat's answer the final message."""
 

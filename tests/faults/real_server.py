@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
+from fastapi import FastAPI
 
 from engine.config import EngineConfig
 from engine.process.supervisor import EngineProcess
@@ -33,6 +34,7 @@ class RealServer:
     http: httpx.AsyncClient
     engine: EngineProcess
     log: io.StringIO
+    app: FastAPI
 
 
 def write_tiny_model(directory: Path) -> EngineConfig:
@@ -53,4 +55,4 @@ async def real_server(
     with logging_as("json", log):
         async with serving(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as http:
             await until_ready(http)
-            yield RealServer(url, http, engine, log)
+            yield RealServer(url, http, engine, log, app)

@@ -34,6 +34,7 @@ class ScriptedEngine:
         vocab_size: int,
         max_model_len: int = 4096,
         room: int = 2**20,
+        max_waiting: int = 2**20,
     ) -> None:
         self.play = play
         self.room = room
@@ -47,6 +48,7 @@ class ScriptedEngine:
         self._info = EngineInfo(
             max_model_len=max_model_len,
             max_num_seqs=8,
+            max_waiting=max_waiting,
             vocab_size=vocab_size,
             eos_token_ids=(),
             device="none",

@@ -63,7 +63,7 @@ async def test_leaving_before_the_body_is_whole(app: FastAPI, engine: ScriptedEn
     async def send(message: dict) -> None:
         sent.append(message)
 
-    headers = [(b"content-type", b"application/json")]
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
     await app(
         {
             "type": "http",

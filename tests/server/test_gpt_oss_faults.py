@@ -164,7 +164,7 @@ async def test_fault_8_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> No
     tokens = text.tokenizer.encode_marked(f"{FINAL}Hello.")
     engine = ScriptedEngine(lambda _: Script([tokens]), vocab_size=text.tokenizer.vocab_size)
     app: FastAPI = create_app(engine, text, ServerConfig(served_model_names=("tiny",)))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
         answer = await chat(http, tools=[F], structured_outputs={"choice": ["Hello."]})
     assert answer["choices"][0]["message"]["content"] == "Hello."
 

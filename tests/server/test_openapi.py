@@ -2,6 +2,7 @@
 
 import doctest
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -12,7 +13,12 @@ from jsonschema_rs import validator_for
 from pydantic import BaseModel, TypeAdapter
 
 import server.schemas.request
+from server.app import create_app
+from server.auth import Keys
 from server.openapi import MODELS
+from server.text import Text
+from tests.server.conftest import SETTINGS
+from tests.server.scripted_engine import ScriptedEngine
 
 Document = dict[str, Any]
 UNDOCUMENTED = {"/openapi.json", "/docs", "/docs/assets"}
@@ -114,17 +120,28 @@ def test_what_goes_wrong_is_described(document: Document) -> None:
         assert operation["summary"], name
         responses = operation["responses"]
         assert "422" not in responses, name
-        expected: set[str] = set()
+        is_probe = name in ("GET /health", "GET /ready")
+        expected: set[str] = set() if is_probe else {"401", "403"}
+        assert is_probe <= (not {"401", "403"} & responses.keys())
         if "requestBody" in operation:
             expected |= {"400", "404", "413", "415"}
         if "Generation" in operation["tags"]:
-            expected |= {"429", "500", "503"}
+            expected |= {"429", "500", "503", "504"}
             assert responses["200"]["content"].keys() == {"application/json", "text/event-stream"}
             assert "retry-after" in responses["429"]["headers"]
         assert expected <= responses.keys(), name
         for status in expected:
             schema = responses[status]["content"]["application/json"]["schema"]
             assert schema == {"$ref": "#/components/schemas/ErrorBody"}
+
+
+async def test_keys_are_described_where_there_are_any(engine: ScriptedEngine, text: Text) -> None:
+    settings = replace(SETTINGS, keys=Keys.of(["key"]))
+    document = create_app(engine, text, settings).openapi()
+    assert document["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
+    guarded = {name for name, operation in operations(document) if operation.get("security") == [{"key": []}]}
+    assert guarded == {name for name, _ in operations(document)} - {"GET /health", "GET /ready"}
+    assert "security" not in str(create_app(engine, text, SETTINGS).openapi())
 
 
 def test_references_lead_somewhere(document: Document) -> None:

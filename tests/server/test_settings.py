@@ -29,12 +29,15 @@ def carousel(*arguments: str, **environment: str) -> Result:
 
 
 def shown(*arguments: str, **environment: str) -> dict[str, tuple[object, str]]:
-    """Each setting's value and source, as `carousel config` shows them."""
+    """Each setting's value (of a secret "not shown") and source, as `carousel config` shows them."""
     result = carousel("config", *arguments, **environment)
     assert result.exit_code == 0, result.stderr
     values = yaml.safe_load(result.stdout)
     sources = dict(re.findall(r"^([\w-]+): .*# (.*)$", result.stdout, re.MULTILINE))
-    return {name: (value, sources[name]) for name, value in values.items()}
+    hidden = re.findall(r"^# ([\w-]+): (not shown); from (.*)$", result.stdout, re.MULTILINE)
+    return {name: (value, sources[name]) for name, value in values.items()} | {
+        name: (value, source) for name, value, source in hidden
+    }
 
 
 def sample(parameter: object) -> str:
@@ -113,7 +116,7 @@ def test_commands_agree_on_what_they_share() -> None:
     ("content", "problem"),
     [
         ("prot: 1", "unknown setting 'prot': did you mean port?"),
-        ("xyzzy: 1", "unknown setting 'xyzzy': known are bandwidth, block-size"),
+        ("xyzzy: 1", "unknown setting 'xyzzy': known are allowed-host"),
         ("max_model_len: 1", "unknown setting 'max_model_len': did you mean max-model-len?"),
         ("config: other.yaml", "unknown setting 'config'"),
         ("port: many", "port: "),

@@ -169,7 +169,7 @@ async def test_the_answer_to_tools_too(http: httpx.AsyncClient, engine: Scripted
 async def test_what_is_refused(engine: ScriptedEngine, text: Text, fields: dict, param: str) -> None:
     settings = ServerConfig(served_model_names=("tiny",), max_body_bytes=2**22)
     transport = httpx.ASGITransport(create_app(engine, text, settings), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://server") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         response = await http.post(CHAT, json={"messages": HI} | fields)
     assert response.status_code == 400, response.text
     error = response.json()["error"]

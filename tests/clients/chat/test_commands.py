@@ -24,7 +24,7 @@ Run = Callable[[str], str]
 class Scripted:
     """A client that answers with what stands in `answers`, and keeps what it was asked."""
 
-    url = "http://server"
+    url = "http://localhost"
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)

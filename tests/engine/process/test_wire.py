@@ -28,6 +28,7 @@ from engine.streams import EngineInfo, EngineStats
 
 INFO = EngineInfo(
     max_model_len=1,
+    max_waiting=256,
     max_num_seqs=2,
     vocab_size=3,
     eos_token_ids=(4, 5),

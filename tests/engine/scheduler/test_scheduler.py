@@ -1,5 +1,7 @@
 """The scheduler's decisions, in exact integers."""
 
+from itertools import pairwise
+
 import pytest
 
 from engine.errors import MemoryPlanError
@@ -9,9 +11,9 @@ from engine.scheduler.pages import PagePool
 from engine.scheduler.scheduler import Scheduler
 
 
-def request(name: str, prompt: int, priority: int = 0, max_tokens: int = 100) -> Request:
+def request(name: str, prompt: int, priority: int = 0, max_tokens: int = 100, client: int = 0) -> Request:
     sampling = SamplingParams(max_tokens=max_tokens)
-    return Request(id=name, prompt_token_ids=tuple(range(prompt)), sampling=sampling, priority=priority)
+    return Request(id=name, prompt_token_ids=tuple(range(prompt)), sampling=sampling, priority=priority, client=client)
 
 
 def scheduler(slots: int = 4, pages: int = 16, page_size: int = 4, budget: int = 8) -> Scheduler:
@@ -67,6 +69,41 @@ def test_a_lower_priority_number_goes_first() -> None:
     s.add(request("soon", 2, priority=0))
     s.add(request("last", 2, priority=1))
     assert [sequence.request.id for sequence in s.waiting] == ["soon", "late", "last"]
+
+
+def served(s: Scheduler, count: int) -> list[str]:
+    """Who is served next, one after another; each is over after its first token."""
+    order = []
+    for _ in range(count):
+        ((name, *_),) = step(s)
+        order.append(name)
+        s.remove(name)
+    return order
+
+
+def test_clients_take_turns_whatever_they_ask_for() -> None:
+    s = scheduler(slots=1)
+    for name in ("a1", "a2", "a3"):
+        s.add(request(name, 2, priority=-9, client=1))
+    assert served(s, 1) == ["a1"]
+    for name, priority in (("b1", 0), ("b2", 0), ("b3", -1)):
+        s.add(request(name, 2, priority=priority, client=2))
+    s.add(request("c1", 2, client=3))
+    assert served(s, 6) == ["b3", "c1", "a2", "b1", "a3", "b2"]
+
+
+def test_who_waits_is_overtaken_once_by_each_client_for_each_request_before_it() -> None:
+    """However much the others send meanwhile."""
+    s = scheduler(slots=1)
+    for number in range(4):
+        s.add(request(f"slow {number}", 2, client=1))
+    order: list[str] = []
+    for number in range(30):
+        for client in (2, 3):
+            s.add(request(f"{client} {number}", 2, priority=-number, client=client))
+        order += served(s, 1)
+    places = [order.index(f"slow {number}") for number in range(4)]
+    assert all(later - earlier <= 3 for earlier, later in pairwise([-1, *places]))
 
 
 def test_no_more_run_than_there_are_slots() -> None:

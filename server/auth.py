@@ -1,0 +1,86 @@
+"""API keys: every path but the probes asks for one, if there are any."""
+
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from engine.errors import ConfigError
+from server.errors import KeyRefusedError, refuse
+
+OPEN = frozenset({"/health", "/ready"})
+"""Asked by probes, which have no key."""
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys that open the server, each of one client; with none it is open to everybody. Kept as digests."""
+
+    _digests: tuple[bytes, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, keys: Iterable[str]) -> "Keys":
+        """Raises ConfigError for a key that no client could send."""
+        distinct = list(dict.fromkeys(keys))
+        for number, key in enumerate(distinct, start=1):
+            if not (key.isascii() and key.isprintable() and key.split() == [key]):
+                raise ConfigError(f"API key {number} must be printable ASCII without spaces, and not empty")
+        return cls(tuple(_digest(key.encode()) for key in distinct))
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def number(self, headers: Headers) -> int | None:
+        """Which key, counted from 1, the headers show; None if they show none or a wrong one.
+
+        Takes the same time for every key that is wrong.
+        """
+        shown = [value for name, value in headers if name == b"authorization"]
+        scheme, _, key = (shown[0] if len(shown) == 1 else b"").partition(b" ")
+        digest = _digest(key.strip())
+        matches = [hmac.compare_digest(digest, known) for known in self._digests]
+        return matches.index(True) + 1 if scheme.lower() == b"bearer" and any(matches) else None
+
+    def refusal(self, headers: Headers) -> KeyRefusedError | None:
+        """The error for a request with these headers; None if it may go on."""
+        if not self or self.number(headers) is not None:
+            return None
+        return KeyRefusedError("no API key, or a wrong one: send the header Authorization: Bearer KEY")
+
+
+def read_keys(path: Path) -> list[str]:
+    """A file's keys, one a line; empty lines, and those that begin with #, are skipped. Raises ConfigError."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the API keys in {path}: {error}") from error
+    keys = [line for line in lines if line and not line.startswith("#")]
+    if not keys:
+        raise ConfigError(f"{path} has no API key in it")
+    return keys
+
+
+class KeyMiddleware:
+    """Plain ASGI: refuses everything but `OPEN` paths without a key; `state.key` is the number of the one shown."""
+
+    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+        self._app = app
+        self._keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or not self._keys or scope["path"] in OPEN:
+            await self._app(scope, receive, send)
+        elif (error := self._keys.refusal(scope["headers"])) is not None:
+            await refuse(error, scope, receive, send)
+        else:
+            scope["state"]["key"] = self._keys.number(scope["headers"])
+            await self._app(scope, receive, send)
+
+
+def _digest(key: bytes) -> bytes:
+    return sha256(key).digest()

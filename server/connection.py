@@ -1,0 +1,166 @@
+"""One HTTP connection, bounded: uvicorn's protocol with the limits and the deadlines that it leaves to proxies."""
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from engine.errors import CarouselError
+from server.auth import Keys
+from server.errors import (
+    HeadersTooLargeError,
+    MalformedRequestError,
+    SlowRequestError,
+    TooManyConnectionsError,
+    error_response,
+)
+
+MAX_PIPELINED = 8
+"""Requests that may wait behind another one on their connection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionLimits:
+    """What a client may make the server hold, and wait for.
+
+    `header_bytes` bounds a request's line and headers. A request must have arrived `receive_seconds` after its first
+    byte; a client that takes nothing of an answer for `send_seconds`, with 64 KiB waiting for it beyond the kernel's
+    `send_buffer`, is cut off.
+    """
+
+    header_bytes: int = 64_000
+    receive_seconds: float = 30.0
+    send_seconds: float = 30.0
+    send_buffer: int = 128 * 2**10
+    connections: int = 10_000
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Refuses with the same JSON body as everything else, and then closes."""
+
+    def __init__(self, *args: Any, limits: ConnectionLimits, keys: Keys, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._limits = limits
+        self._keys = keys
+        self._header_bytes = 0
+        self._in_headers = False
+        self._heard = False
+        self._refused = False
+        self._running: RequestResponseCycle | None = None
+        self._receiving: asyncio.TimerHandle | None = None
+        self._sending: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        full = len(self.connections) >= self._limits.connections
+        super().connection_made(transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.send_buffer)
+        if full:
+            self._refuse(TooManyConnectionsError("too many connections are open"))
+        else:
+            self._start_receiving()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_receiving()
+        self.resume_writing()
+        self.pipeline.clear()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True  # Uvicorn tells only the last of pipelined requests.
+            self._running.message_event.set()
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        self._heard = True
+        if self.cycle is None or self.cycle.response_complete:
+            self._start_receiving()
+        if self._in_headers:
+            self._header_bytes += len(data)
+        super().data_received(data)
+        if self._in_headers and self._header_bytes > self._limits.header_bytes:
+            self._refuse(self._headers_too_large())
+
+    def send_400_response(self, msg: str) -> None:
+        """What uvicorn calls when the parser, or a callback of it, has raised."""
+        too_large = self._header_bytes > self._limits.header_bytes
+        self._refuse(self._headers_too_large() if too_large else MalformedRequestError("this is not HTTP"))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_headers, self._header_bytes = True, 0
+        self._start_receiving()
+
+    def on_headers_complete(self) -> None:
+        """Raises, which the parser turns into its error, for headers beyond the limit."""
+        self._in_headers = False
+        self._header_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if self._header_bytes > self._limits.header_bytes or len(self.pipeline) >= MAX_PIPELINED:
+            raise ValueError("too much")
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._stop_receiving()
+        super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._cut_off_later()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._cut_off_later()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._sending = self.loop.call_later(self._limits.send_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
+
+    def _start_receiving(self) -> None:
+        if self._receiving is None:
+            self._receiving = self.loop.call_later(self._limits.receive_seconds, self._too_slow)
+
+    def _stop_receiving(self) -> None:
+        if self._receiving is not None:
+            self._receiving.cancel()
+            self._receiving = None
+
+    def _too_slow(self) -> None:
+        self._receiving = None
+        if self.pipeline:  # Not read on while another request of the connection is answered.
+            self._start_receiving()
+        elif self._heard and not (self._running is not None and self._running.response_started):
+            self._refuse(SlowRequestError(f"the request took longer than {self._limits.receive_seconds:g} seconds"))
+        else:
+            self.transport.abort()
+
+    def _headers_too_large(self) -> CarouselError:
+        """As ever, whoever shows no key is told of nothing else."""
+        return self._keys.refusal(self.headers) or HeadersTooLargeError(
+            f"the headers are larger than {self._limits.header_bytes} bytes"
+        )
+
+    def _refuse(self, error: CarouselError) -> None:
+        self._refused = True
+        self._stop_receiving()
+        response = error_response(error)
+        headers = {**dict(response.raw_headers), b"connection": b"close"}
+        lines = b"".join(b"%s: %s\r\n" % header for header in headers.items())
+        self.transport.write(STATUS_LINE[response.status_code] + lines + b"\r\n" + bytes(response.body))
+        self.transport.close()
+        self._cut_off_later()
+
+    def _cut_off_later(self) -> None:
+        """A connection that is closed still waits for its client to take what was sent."""
+        self.loop.call_later(self._limits.send_seconds, self.transport.abort)
