@@ -1,0 +1,1 @@
+"""The documentation, and in `make` what makes parts of it."""

@@ -1,0 +1,21 @@
+"""`python -m docs.make` writes what it makes into docs/; a test holds that nothing there is out of date."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from docs.make.commands import commands_page
+from docs.make.ring import ring_picture
+from docs.make.way import way_picture
+
+DOCS = Path(__file__).parent.parent
+
+MADE: dict[str, Callable[[], str]] = {
+    "commands.md": commands_page,
+    "pictures/ring.svg": ring_picture,
+    "pictures/way.svg": way_picture,
+}
+"""What is made, by its place in docs/."""
+
+if __name__ == "__main__":
+    for name, make in MADE.items():
+        (DOCS / name).write_text(make(), encoding="utf-8")

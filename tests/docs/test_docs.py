@@ -1,0 +1,124 @@
+"""The documentation: its examples run, its links lead somewhere, and what is made of the program is up to date."""
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import docs.make.ring
+from docs.make.__main__ import DOCS, MADE
+from docs.make.terminal import PICTURE
+
+ROOT = DOCS.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+URL = "http://127.0.0.1:8000"
+PROGRAM = f'{sys.executable} -c "from server.cli import main; main()"'
+PRELUDE = f'carousel() {{ {PROGRAM} "$@"; }}\ncurl() {{ {sys.executable} {ROOT}/tests/docs/curl.py "$@"; }}\n'
+
+
+def examples() -> Iterator[pytest.ParameterSet]:
+    """The blocks marked `run`, as (page, language, code)."""
+    for page in PAGES:
+        blocks = re.findall(r"^```(\w+) run\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+        for number, (language, code) in enumerate(blocks, start=1):
+            yield pytest.param(language, code, id=f"{page.name}-{number}")
+
+
+EXAMPLES = list(examples())
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A server as the quickstart starts it, but for the port."""
+    command = [sys.executable, "-c", "from server.cli import main; main()", "serve", "--port", "0", "--device", "cpu"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if ready := re.search(r"is ready: embedded at (http://127\.0\.0\.1:\d+)", line):
+                break
+        else:
+            raise AssertionError("".join(lines))
+        yield ready[1]
+        process.terminate()
+
+
+@pytest.mark.parametrize(("language", "code"), EXAMPLES)
+def test_examples(url: str, tmp_path: Path, language: str, code: str) -> None:
+    code = code.replace(URL, url)
+    if language == "python":
+        command = [sys.executable, "-c", code]
+    else:
+        assert language == "sh"
+        command = ["bash", "-eo", "pipefail", "-c", PRELUDE + code]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "CAROUSEL_URL": url},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip()
+    if "carousel config" in code:
+        assert re.search(r"^max-num-seqs: 4 +# CAROUSEL_MAX_NUM_SEQS$", done.stdout, re.MULTILINE)
+        assert re.search(r"^port: 9000 +# --port$", done.stdout, re.MULTILINE)
+        assert re.search(r"^max-model-len: 2048 +# carousel.yaml$", done.stdout, re.MULTILINE)
+    if "json_schema" in code:
+        assert done.stdout == "['age', 'name']\n"
+    if '"choice"' in code:
+        assert re.search(r'"text":"(yes|no)"', done.stdout)
+    if "except BadRequestError" in code:
+        assert done.stdout.startswith("temperature - ")
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 15
+    assert {page.name for page in PAGES} > {"quickstart.md", "api.md", "operations.md", "gpu.md", "architecture.md"}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_is_made_is_up_to_date(name: str) -> None:
+    assert (DOCS / name).read_text(encoding="utf-8") == MADE[name](), "run `python -m docs.make`"
+
+
+def test_the_terminal_was_recorded() -> None:
+    shown = re.sub(r"<[^>]+>|&#160;", " ", PICTURE.read_text())
+    assert "small model that ships with Carousel" in re.sub(r"\s+", " ", shown)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            file, _, heading = target.partition("#")
+            linked = page.parent / file if file else page
+            assert linked.exists(), target
+            headings = [line.lstrip("# ").lower().replace(" ", "-") for line in linked.read_text().splitlines()]
+            assert not heading or heading in headings, target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_settings_that_are_named_exist(page: Path) -> None:
+    """Flags and CAROUSEL_… variables in the text are those of some command."""
+    known = set(NAMES.findall((DOCS / "commands.md").read_text()))
+    named = {name for name in NAMES.findall(page.read_text()) if page.name not in OTHERS or name[0] != "-"}
+    assert named <= known | {"--help", "--profile"}
+
+
+NAMES = re.compile(r"(?<=[ `])--[a-z][a-z-]+|\bCAROUSEL_[A-Z_]+\b")
+OTHERS = {"docker.md", "kubernetes.md"}
+"""Pages with flags of other programs."""
+
+
+def test_the_rings_example() -> None:
+    result = doctest.testmod(docs.make.ring)
+    assert (result.attempted > 0, result.failed) == (True, 0)
