@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL ?= embedded
 ARGS ?=
+TIER ?= 90s
 
-.PHONY: install serve test check image-check clean
+.PHONY: install serve test check soak image-check clean
 
 install: $(VENV)/.serve
 
@@ -24,6 +25,9 @@ check: $(VENV)/.test
 image-check:
 	tests/deploy/image/build.sh $(ARGS)
 	$(PYTHON) -m tests.deploy.image.check carousel:cpu
+
+soak: $(VENV)/.test
+	$(BIN)/python -m tests.soak $(TIER) $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -1,0 +1,34 @@
+"""What the server and its engine take of the memory: RssAnon + VmSwap, and how much it grows."""
+
+import re
+from pathlib import Path
+
+import psutil
+
+LIMIT_MB = 20.0
+"""What it may grow in the second half of a soak."""
+
+
+def anonymous_mb(pid: int) -> float:
+    """Of a process and its children, in MB (1e6 bytes)."""
+    kib = 0
+    for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # It has just ended.
+        kib += sum(int(value) for value in re.findall(r"^(?:RssAnon|VmSwap):\s+(\d+) kB", status, re.MULTILINE))
+    return kib * 1024 / 1e6
+
+
+def growth(samples: list[float]) -> float:
+    """How much equally spaced samples grow over their second half: the slope of a straight line, times its length.
+
+    >>> growth([9.0, 9.0, 9.0, 9.0, 1.0, 2.0, 3.0, 4.0])
+    3.0
+    """
+    half = samples[len(samples) // 2 :]
+    middle = (len(half) - 1) / 2
+    spread = sum((i - middle) ** 2 for i in range(len(half)))
+    slope = sum((i - middle) * value for i, value in enumerate(half)) / spread if spread else 0.0
+    return slope * (len(half) - 1)
