@@ -154,6 +154,7 @@ class RequestMeter:
             self._metrics.queue_seconds.labels(self.endpoint).observe(event.queue_seconds)
             self._moments.setdefault("prefill", self._moments["queued"] + event.queue_seconds)
         if self._first_token is None:
+            self._moments["decode"] = now
             self._first_token = now - self.began
             self._metrics.first_token_seconds.labels(self.endpoint).observe(self._first_token)
         before = self._last_tokens.get(event.request_id)
