@@ -1,18 +1,22 @@
 """`carousel pull` and `carousel serve ORG/NAME`, with a hub of one's own."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from engine.checkpoint.hub import EMBEDDED
 from tests.engine.checkpoint.hub_server import Hub, running
 
-CAROUSEL = [sys.executable, "-c", "from server.cli import main; main()"]
+PROGRAM = "from server.cli import main; main()"
+CAROUSEL = [sys.executable, "-c", PROGRAM]
 
 
 @pytest.fixture
@@ -40,6 +44,35 @@ def test_pull(hub: Hub, tmp_path: Path) -> None:
     assert not hub.asked
     again = carousel(hub, tmp_path, "pull", "org/embedded")
     assert again.stdout == done.stdout
+
+
+def test_a_pull_that_is_killed_and_a_server_that_goes_on_from_it(hub: Hub, tmp_path: Path) -> None:
+    """A chat with a hub model whose download was broken off in the middle of its weights."""
+    size = len(hub.repositories["org/embedded"]["model.safetensors"])
+    hub.stalls["model.safetensors"] = size // 2
+    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)}
+    small_chunks = "import huggingface_hub.constants as constants; constants.DOWNLOAD_CHUNK_SIZE = 2**16\n"
+    pulling = [sys.executable, "-c", small_chunks + PROGRAM, "pull", "org/embedded"]
+    with subprocess.Popen(pulling, env=environment, stderr=subprocess.DEVNULL) as process:
+        while not (there := sum(path.stat().st_size for path in tmp_path.rglob("*.incomplete"))) > size // 4:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+    hub.stalls.clear()
+    serving = [*CAROUSEL, "serve", "org/embedded", "--port", "0", "--device", "cpu", "--max-num-seqs", "1"]
+    with subprocess.Popen(serving, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if ready := re.search(r"is ready: org/embedded at (http://127\.0\.0\.1:\d+)", line):
+                break
+        else:
+            raise AssertionError("".join(lines))
+        body = {"messages": [{"role": "user", "content": "Who are you?"}], "max_tokens": 20}
+        answer = httpx.post(f"{ready[1]}/v1/chat/completions", json=body, timeout=120).json()
+        process.terminate()
+    assert answer["model"] == "org/embedded"
+    assert hub.sent["model.safetensors"] <= size - there
 
 
 def test_a_model_that_cannot_be_served_is_refused_before_its_weights(hub: Hub, tmp_path: Path) -> None:
