@@ -27,7 +27,8 @@ with two threads than with one as soon as another program wants a core."""
 
 def main(descriptor: int) -> int:
     """Serves until the pipe ends. Returns the exit status: 0 if the server hung up, 1 if the engine failed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the server decides.
+    for stop in (signal.SIGINT, signal.SIGTERM):  # They may reach every process of a group; the server decides.
+        signal.signal(stop, signal.SIG_IGN)
     pipe = EnginePipe(socket.socket(fileno=descriptor))
     try:
         start, *early = pipe.receive(wait=True)

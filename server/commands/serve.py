@@ -89,7 +89,8 @@ def run(
     ):
         if settings.open_to_others:
             log(logging.WARNING, "open", OPEN_TO_OTHERS)
-        log(logging.INFO, "start", f"Carousel {engine.__version__} is loading: {model} ({checkpoint.fingerprint})")
+        loading = f"{model} ({checkpoint.fingerprint}) at {url}"
+        log(logging.INFO, "start", f"Carousel {engine.__version__} is loading: {loading}")
         started = runner.run(serve(server, client, listener, f"{model} at {url}"))
     if not started:
         raise typer.Exit(1)
