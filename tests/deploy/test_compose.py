@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from server.auth import read_keys
 from tests.deploy.serve_command import serve_settings
 
 ROOT = Path(__file__).parents[2]
@@ -65,8 +66,14 @@ def test_what_is_served() -> None:
     assert services["carousel"]["command"] is None, "the image's: the embedded model"
     settings = serve_settings(["serve"], services["carousel-gpu"]["environment"])
     assert settings["model"] == "openai/gpt-oss-20b"
-    other = resolved("gpu", MODEL="openai/gpt-oss-120b")["services"]["carousel-gpu"]["environment"]
-    assert serve_settings(["serve"], other)["model"] == "openai/gpt-oss-120b"
+    assert settings["api_key_file"] is None
+    for name in ("carousel", "carousel-gpu"):
+        assert services[name]["stop_grace_period"] == "30s"
+    assert settings["drain_timeout"] < 30
+    other = resolved("gpu", MODEL="openai/gpt-oss-120b", ALLOWED_HOST="box box.example")["services"]["carousel-gpu"]
+    settings = serve_settings(["serve"], other["environment"])
+    assert settings["model"] == "openai/gpt-oss-120b"
+    assert settings["allowed_host"] == ["carousel-gpu", "box", "box.example"]
 
 
 def test_what_is_mounted_is_there() -> None:
@@ -87,7 +94,7 @@ def test_the_hubs_token_is_read_from_a_file(tmp_path: Path, token: str | None) -
     configuration = resolved("gpu", **variables)
     service = configuration["services"]["carousel-gpu"]
     assert service["environment"]["HF_TOKEN_PATH"] == "/run/secrets/hf_token"
-    assert [secret["source"] for secret in service["secrets"]] == ["hf_token"]
+    assert {"source": "hf_token", "target": "/run/secrets/hf_token"} in service["secrets"]
     file = configuration["secrets"]["hf_token"]["file"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     read = subprocess.run(
@@ -99,9 +106,20 @@ def test_the_hubs_token_is_read_from_a_file(tmp_path: Path, token: str | None) -
     assert read.stdout == f"{token}\n"
 
 
+def test_the_servers_key_is_read_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("xyzzy-plugh\n")
+    configuration = resolved("*", API_KEY_FILE=str(tmp_path / "key"))
+    services, secret = configuration["services"], configuration["secrets"]["api_key"]["file"]
+    assert serve_settings(["serve"], services["carousel-gpu"]["environment"])["api_key_file"] == "/run/secrets/api_key"
+    assert read_keys(Path(secret)) == ["xyzzy-plugh"]
+    for name in ("carousel-gpu", "prometheus"):
+        assert {"source": "api_key", "target": "/run/secrets/api_key"} in services[name]["secrets"]
+
+
 def test_prometheus_asks_every_server() -> None:
     services = resolved("*")["services"]
     (job,) = yaml.safe_load((ROOT / "docs/deploy/prometheus.yml").read_text())["scrape_configs"]
+    assert job["authorization"] == {"credentials_file": "/run/secrets/api_key"}
     (discovery,) = job["dns_sd_configs"]
     assert set(discovery["names"]) == {name for name, service in services.items() if "build" in service}
     for name in discovery["names"]:

@@ -31,9 +31,20 @@ def test_probes_ask_routes(app: FastAPI) -> None:
 
 
 def test_the_server_takes_what_it_is_told() -> None:
-    environment = {variable["name"]: variable["value"] for variable in CONTAINER["env"]}
+    environment = {variable["name"]: variable["value"] for variable in CONTAINER["env"] if "value" in variable}
+    environment = {name: value.replace("$(NAMESPACE)", "here") for name, value in environment.items()}
     settings = serve_settings(CONTAINER["args"], environment)
     assert (settings["model"], settings["port"]) == ("openai/gpt-oss-20b", CONTAINER["ports"][0]["containerPort"])
+    (service,) = (manifest["metadata"]["name"] for manifest in MANIFESTS if manifest["kind"] == "Service")
+    suffixes = ("", ".here", ".here.svc", ".here.svc.cluster.local")
+    assert settings["allowed_host"] == [service + suffix for suffix in suffixes]
+    (secrets,) = (mount["mountPath"] for mount in CONTAINER["volumeMounts"] if mount["name"] == "secrets")
+    assert Path(settings["api_key_file"]).parent == Path(environment["HF_TOKEN_PATH"]).parent == Path(secrets)
+
+
+def test_there_is_time_to_drain() -> None:
+    pause = CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert POD["terminationGracePeriodSeconds"] > pause + serve_settings(CONTAINER["args"], {})["drain_timeout"]
 
 
 def test_variables_that_kubernetes_makes_of_services_stay_out() -> None:

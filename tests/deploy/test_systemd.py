@@ -21,6 +21,8 @@ def test_the_server_takes_what_it_is_told() -> None:
 def test_the_engine_is_not_told_to_stop_beside_the_server() -> None:
     assert SETTINGS["KillMode"] == "mixed"
     assert "KillSignal" not in SETTINGS
+    _, *command = shlex.split(SETTINGS["ExecStart"])
+    assert int(SETTINGS["TimeoutStopSec"]) > serve_settings(command, {})["drain_timeout"]
 
 
 def test_gpus_stay_in_reach() -> None:
