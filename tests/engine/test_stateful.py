@@ -1,6 +1,7 @@
 """Whatever is submitted, stepped, aborted, stalled, spoiled and drained, in whatever order: the books balance, the
 caches hold what they should, and every token is the one that the hash model writes by definition."""
 
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -80,6 +81,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.player = Player()
         self.events: dict[str, list[TokenEvent]] = {}
         self.requests: dict[str, Request] = {}
+        self.overtaken: dict[int, Counter[int]] = {}
 
     @property
     def engine(self) -> Engine:
@@ -97,22 +99,29 @@ class EngineMachine(RuleBasedStateMachine):
             self.events[event.request_id].append(event)
         return brought
 
-    @rule(prompt=prompts, sampling=styles, priority=st.sampled_from([0, 0, 0, 1]))
-    def submit(self, prompt: tuple[int, ...], sampling: SamplingParams, priority: int) -> None:
+    @rule(prompt=prompts, sampling=styles, priority=st.sampled_from([0, 0, 0, 1]), client=st.integers(0, 2))
+    def submit(self, prompt: tuple[int, ...], sampling: SamplingParams, priority: int, client: int) -> None:
         name = f"r{len(self.requests)}"
-        self.requests[name] = Request(id=name, prompt_token_ids=prompt, sampling=sampling, priority=priority)
+        self.requests[name] = Request(
+            id=name, prompt_token_ids=prompt, sampling=sampling, priority=priority, client=client
+        )
         self.events[name] = []
         self.play("submit", self.requests[name])
 
     @rule()
     def step(self) -> None:
-        """Nobody is overtaken: who begins, or begins again, comes before all that still wait."""
+        """A client's requests do not overtake each other, and while a client waits no other one begins twice."""
         scheduler = self.engine.scheduler
-        queued = {s.request.id: s.rank for s in scheduler.waiting}
+        queued = list(scheduler.waiting)
         self.play("step")
-        waiting = [s.rank for s in scheduler.waiting if s.request.id in queued]
-        started = [s.rank for s in scheduler.running if s.request.id in queued]
-        assert not waiting or not started or max(started) < min(waiting)
+        waiting = [s for s in queued if s in scheduler.waiting]
+        started = [s for s in queued if s not in scheduler.waiting]
+        begins = Counter(s.request.client for s in started)
+        for client in {s.request.client for s in waiting}:
+            first = min(s.rank for s in waiting if s.request.client == client)
+            assert all(s.rank < first for s in started if s.request.client == client)
+            self.overtaken[client] = Counter() if begins[client] else self.overtaken.get(client, Counter()) + begins
+            assert max(self.overtaken[client].values(), default=0) <= 1
 
     @rule(count=st.integers(2, 12))
     def steps(self, count: int) -> None:
@@ -132,7 +141,7 @@ class EngineMachine(RuleBasedStateMachine):
     def stall(self, data: st.DataObject, coming: int) -> None:
         """The engine stands still while requests come and go."""
         for _ in range(coming):
-            self.submit(data.draw(prompts), data.draw(styles), 0)
+            self.submit(data.draw(prompts), data.draw(styles), 0, data.draw(st.integers(0, 2)))
             if data.draw(st.booleans()):
                 self.abort(data)
 
@@ -152,6 +161,11 @@ class EngineMachine(RuleBasedStateMachine):
             self.step()
         assert not self.open
         assert_nothing_held(self.engine)
+
+    @invariant()
+    def who_no_longer_waits_is_not_overtaken(self) -> None:
+        waiting = {s.request.client for s in self.engine.scheduler.waiting}
+        self.overtaken = {client: counts for client, counts in self.overtaken.items() if client in waiting}
 
     @invariant()
     def every_place_has_one_owner(self) -> None:
