@@ -89,6 +89,22 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FaultPlan:
+    """Faults on purpose, for tests: no flag leads here. Each is a token id, and strikes the step that runs this token.
+
+    `raises`: the forward raises. `exhausts`: an allocation in it fails. `hangs`: it never returns. `delays`: it takes
+    `delay_seconds` longer. `spoils`: what is computed of this token is NaN.
+    """
+
+    raises: int | None = None
+    exhausts: int | None = None
+    hangs: int | None = None
+    delays: int | None = None
+    delay_seconds: float = 0.0
+    spoils: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """What the operator chose. None means: decided by the memory plan when the engine starts.
 
@@ -97,7 +113,7 @@ class EngineConfig:
     keys and values are kept in: "auto" is `dtype`, "fp8" is float8_e4m3fn. `resident_experts` keeps a
     bfloat16 copy of MXFP4 experts on the GPU, which steps of many tokens multiply faster. `deterministic` makes
     log-probabilities independent, to the last bit, of batch, chunks and preemption. `poison_freed` fills freed
-    cache slots with NaN, so that reading one shows at once (tests).
+    cache slots with NaN, so that reading one shows at once, and `faults` makes steps fail (tests).
     """
 
     model: Path
@@ -116,6 +132,7 @@ class EngineConfig:
     seed: int = 0
     deterministic: bool = False
     poison_freed: bool = False
+    faults: FaultPlan | None = None
 
     @property
     def kv_element_bytes(self) -> int:

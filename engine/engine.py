@@ -1,5 +1,7 @@
 """The engine: add requests, abort them, step. A step is a sentence: plan, run, settle."""
 
+import logging
+import math
 import random
 from dataclasses import replace
 from time import monotonic
@@ -14,6 +16,10 @@ from engine.sampling.rows import SamplingRow
 from engine.sampling.sampler import Sampled
 from engine.scheduler.scheduler import Scheduler
 from engine.scheduler.sequence import Sequence
+
+NOT_FINITE = "the model's numbers are not finite"
+
+logger = logging.getLogger("carousel.engine")
 
 
 class Engine:
@@ -71,19 +77,51 @@ class Engine:
         return TokenEvent(request_id=request_id, finish_reason=FinishReason.ABORT)
 
     def step(self) -> list[TokenEvent]:
-        """Runs one step of everything queued; empty if nothing is."""
+        """Runs one step of everything queued; empty if nothing is.
+
+        What fails ends the requests it concerns, with an event. Raises only if the device can compute nothing more.
+        """
         chunks = self.scheduler.plan()
         self.step_tokens = sum(len(chunk.token_ids) for chunk in chunks)
-        self._poison()
+        self._clear()
         if not chunks:
             return []
         for chunk in chunks:
             if chunk.request_id in self._added:
                 self._waited[chunk.request_id] = monotonic() - self._added.pop(chunk.request_id)
         tasks = [self._task(chunk) for chunk in chunks]
-        outcomes = self.runner.run(tasks)
+        outcomes = self._run(tasks)
         events = [self._settle(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True)]
         return [event for event in events if event is not None]
+
+    def _run(self, tasks: list[Task]) -> list[Outcome | Exception]:
+        """What each task brought. If a step fails, its tasks run again one by one: who fails alone has failed."""
+        outcomes = self._try(tasks)
+        if isinstance(outcomes, Exception):
+            return [outcomes] if len(tasks) == 1 else [self._run_alone(task) for task in tasks]
+        return [*outcomes]
+
+    def _run_alone(self, task: Task) -> Outcome | Exception:
+        """Runs a task of a step that failed half way; first, if its rings may have lost something, all before it."""
+        chunk, most = task.chunk, self.scheduler.max_batched_tokens
+        tokens = self.scheduler[chunk.request_id].tokens
+        for start in range(0, 0 if chunk.repeatable else chunk.start, most):
+            token_ids = tuple(tokens[start : min(start + most, chunk.start)])
+            earlier = replace(chunk, token_ids=token_ids, start=start, samples=False)
+            if isinstance(failure := self._try([Task(earlier)]), Exception):
+                return failure
+        outcomes = self._try([task])
+        return outcomes if isinstance(outcomes, Exception) else outcomes[0]
+
+    def _try(self, tasks: list[Task]) -> list[Outcome] | Exception:
+        """Raises what the device raises if it can compute nothing more."""
+        try:
+            return self.runner.run(tasks)
+        except Exception as error:
+            logger.error("a step of %d sequences failed", len(tasks), exc_info=error)
+            failure = error.with_traceback(None)  # Whose frames hold the step's tensors.
+        self.runner.check()
+        return failure
 
     def _task(self, chunk: Chunk) -> Task:
         sequence = self.scheduler[chunk.request_id]
@@ -103,9 +141,13 @@ class Engine:
         grammar = self._grammar_states.get(sequence.request.id)
         return SamplingRow(sampling, sequence.request.prompt_token_ids, generated, banned, grammar)
 
-    def _settle(self, task: Task, outcome: Outcome) -> TokenEvent | None:
+    def _settle(self, task: Task, outcome: Outcome | Exception) -> TokenEvent | None:
         """Takes in what a chunk brought; an event if its request has something to say."""
         request_id = task.chunk.request_id
+        if isinstance(outcome, Exception):
+            return self._fail(request_id, f"the engine failed to run this request ({type(outcome).__name__})")
+        if not is_finite(outcome):
+            return self._fail(request_id, NOT_FINITE)
         sequence = self.scheduler[request_id]
         self.scheduler.advance(task.chunk)
         if task.targets:
@@ -127,11 +169,15 @@ class Engine:
             self._forget(request_id)
         return event
 
+    def _fail(self, request_id: str, error: str) -> TokenEvent:
+        """Ends a request that went wrong. Its places are overwritten: what it left there may be no numbers."""
+        self._forget(request_id, overwrite=True)
+        return TokenEvent(request_id=request_id, finish_reason=FinishReason.ERROR, error=error)
+
     def _take_token(self, event: TokenEvent, sequence: Sequence, sampled: Sampled) -> TokenEvent:
         """The event with a sampled token, and with the end if that was the last one."""
         request_id, sampling, token = event.request_id, sequence.request.sampling, sampled.token_id
-        if token is None:
-            return replace(event, finish_reason=FinishReason.ERROR, error="the model's numbers are not finite")
+        assert token is not None
         self.scheduler.append(request_id, token)
         grammar = self._grammar_states.get(request_id)
         if grammar is not None:
@@ -163,16 +209,23 @@ class Engine:
         scored = self._prompt_logprobs.pop(request_id, None)
         return None if scored is None else (None, *scored)
 
-    def _forget(self, request_id: str) -> None:
+    def _forget(self, request_id: str, *, overwrite: bool = False) -> None:
         self.scheduler.remove(request_id)
         self._prompt_logprobs.pop(request_id, None)
         self._grammar_states.pop(request_id, None)
         self._added.pop(request_id, None)
         self._waited.pop(request_id, None)
-        self._poison()
+        self._clear(overwrite=overwrite)
 
-    def _poison(self) -> None:
+    def _clear(self, *, overwrite: bool = False) -> None:
+        """Overwrites the places given back: with zeros, or in tests, always, with NaN."""
         released = self.scheduler.take_released()
-        if self.poison_freed:
+        if self.poison_freed or overwrite:
             for places in released:
-                self.runner.poison(places)
+                self.runner.fill(places, math.nan if self.poison_freed else 0.0)
+
+
+def is_finite(outcome: Outcome) -> bool:
+    """Whether what the model said of a chunk are numbers."""
+    sampled = outcome.sampled is None or outcome.sampled.token_id is not None
+    return sampled and all(math.isfinite(scored.logprob) for scored in outcome.target_logprobs)

@@ -26,6 +26,19 @@ class Chunk:
     def stop(self) -> int:
         return self.start + self.count
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be run again after a step that failed half way.
+
+        In a ring of 4 the chunk 6, 7 takes the places of positions 2 and 3; position 6 still has to see 3, but the
+        layers that ran have lost it. A token alone only takes the place of what it no longer sees, and the beginning
+        of a sequence has nothing before it:
+
+        >>> [Chunk("a", (1,) * n, start, 0, (), False).repeatable for start, n in ((6, 2), (6, 1), (0, 7))]
+        [False, True, True]
+        """
+        return self.start == 0 or self.count == 1
+
 
 @dataclass(frozen=True, slots=True)
 class Released:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -15,6 +16,7 @@ from engine.config import EngineConfig
 from engine.device import free_bytes, free_unused, pick_device
 from engine.engine import Engine
 from engine.errors import ConfigError
+from engine.faults import FaultyModel
 from engine.grammar import GrammarCompiler
 from engine.kernels.table import select_ops
 from engine.memory_plan import MemoryPlan, describe, plan_memory
@@ -70,7 +72,8 @@ def start_engine(config: EngineConfig, progress: Callable[[int, int], None] | No
         fill_random(weights, config.seed)
     else:
         load_weights(manifest, weights, progress or (lambda done, total: None))
-    model = GptOss(model_config, weights, ops.with_resident_experts() if config.resident_experts else ops)
+    build = GptOss if config.faults is None else partial(FaultyModel, plan=config.faults)
+    model = build(model_config, weights, ops.with_resident_experts() if config.resident_experts else ops)
     free_unused(device)
     engine = Engine(
         Runner(

@@ -159,6 +159,10 @@ class EngineClient(Protocol):
         """Calls `listener` with new statistics, in the event loop's thread: after each step, and when one is idle."""
         ...
 
+    def on_restart(self, listener: Callable[[], None]) -> None:
+        """Calls `listener`, in the event loop's thread, whenever the engine ended and another one is to start."""
+        ...
+
     def submit(self, requests: Sequence[Request]) -> EventStream:
         """Takes all of them or none; returns at once.
 

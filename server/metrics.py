@@ -67,7 +67,9 @@ class Metrics:
         self._step_seconds = self._histogram("step_duration_seconds", "How long the engine's steps took.", STEP_SECONDS)
         self._step_tokens = self._histogram("step_tokens", "Tokens a step ran, of prompts and answers.", STEP_TOKENS)
         self._preemptions = self._counter("preemptions", "Requests that gave up their cache to be recomputed later.")
+        self._restarts = self._counter("engine_restarts", "Engines started in the place of one that ended.")
         engine.on_step(self._note_step)
+        engine.on_restart(self._restarts.inc)
 
         self._gauge("requests_running", "Requests in the engine's batch.", lambda: engine.stats.running)
         self._gauge("requests_waiting", "Requests waiting for a place in the batch.", lambda: engine.stats.waiting)

@@ -57,17 +57,19 @@ class EventSourceResponse(Response):
     async def _stream(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         pinging = asyncio.create_task(self._ping(send))
+        unforeseen: Exception | None = None
         try:
             last = await self._send_payloads(send)
         except CarouselError as error:
             self._on_error(error)
             last = data(json.dumps(error_body(error)))
         except Exception as error:
-            await self._send(send, data(json.dumps(error_body(error))))
-            raise
+            unforeseen, last = error, data(json.dumps(error_body(error)))
         finally:
             pinging.cancel()
         await send({"type": "http.response.body", "body": last, "more_body": False})
+        if unforeseen is not None:
+            raise unforeseen
 
     async def _send_payloads(self, send: Send) -> bytes:
         async with aclosing(self._payloads) as payloads:

@@ -40,12 +40,12 @@ class PagedCache:
         index = self._index[layer]
         return self.keys[index], self.values[index]
 
-    def poison(self, pages: Sequence[int]) -> None:
-        """Fills freed pages with NaN, so that reading them shows."""
+    def fill(self, pages: Sequence[int], value: float) -> None:
+        """Overwrites freed pages."""
         for page in pages:
             slots = slice(page * self.page_size, (page + 1) * self.page_size)
-            self.keys[:, slots] = torch.nan
-            self.values[:, slots] = torch.nan
+            self.keys[:, slots] = value
+            self.values[:, slots] = value
 
     @property
     def bytes(self) -> int:

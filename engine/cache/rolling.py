@@ -54,11 +54,11 @@ class RollingCache:
         index = self._index[layer]
         return self.keys[index], self.values[index]
 
-    def poison(self, slot: int) -> None:
-        """Fills a freed request's rings with NaN, so that reading them shows."""
+    def fill(self, slot: int, value: float) -> None:
+        """Overwrites a freed request's rings."""
         ring = slice(slot * self.window, (slot + 1) * self.window)
-        self.keys[:, ring] = torch.nan
-        self.values[:, ring] = torch.nan
+        self.keys[:, ring] = value
+        self.values[:, ring] = value
 
     @property
     def bytes(self) -> int:

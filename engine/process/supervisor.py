@@ -1,53 +1,53 @@
-"""The server's end of the engine process: starts it, feeds it, hands its events to their streams, sees it die."""
+"""The server's end of the engine process: feeds it, hands its events to their streams, replaces it when it ends."""
 
 import asyncio
 import contextlib
-import socket
-import sys
-from asyncio.subprocess import Process
+import logging
 from collections.abc import Callable, Sequence
 
 from engine.admission import admit
 from engine.config import EngineConfig
 from engine.errors import EngineNotReadyError, QueueFullError
-from engine.process.wire import (
-    LENGTH,
-    Abort,
-    Events,
-    Failed,
-    FromEngine,
-    Loading,
-    Ready,
-    Start,
-    Submit,
-    ToEngine,
-    decode_from_engine,
-    frame,
-)
+from engine.process.child import Child
+from engine.process.supervision import Supervision
+from engine.process.wire import Abort, Events, Failed, FromEngine, Loading, Ready, Submit
 from engine.request import FinishReason, Request, TokenEvent
 from engine.streams import EngineInfo, EngineStats, EngineStatus, EventStream
 
+logger = logging.getLogger("carousel.engine")
+
 STOP_SECONDS = 5.0
+GONE_SECONDS = 1.0
+"""For a process whose pipe is closed."""
 
 
 class EngineProcess:
     """An `EngineClient` whose engine runs in a process of its own. Use it from one event loop.
 
-    `on_ready` is called with the memory plan in words.
+    An engine that is killed, fails or hangs ends every stream with an error, and another one takes its place; what
+    `supervision` says of that is explained there. Only if the first one says why it cannot start, none follows.
+    `on_ready` is called with the memory plan in words, whenever an engine is ready.
     """
 
-    def __init__(self, config: EngineConfig, on_ready: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        on_ready: Callable[[str], None] | None = None,
+        supervision: Supervision | None = None,
+    ) -> None:
         self.config = config
+        self.supervision = supervision or Supervision()
         self._on_ready = on_ready
         self._status = EngineStatus("loading", 0.0, "starting")
         self._info: EngineInfo | None = None
         self._stats = EngineStats()
         self._step_listeners: list[Callable[[EngineStats], None]] = []
-        self._failure = "the engine process ended"
+        self._restart_listeners: list[Callable[[], None]] = []
         self._streams: dict[str, EventStream] = {}
-        self._process: Process | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._child: Child | None = None
+        self._stall: asyncio.Timeout | None = None
+        self._ready_since: float | None = None
+        self._supervising: asyncio.Task[None] | None = None
 
     @property
     def status(self) -> EngineStatus:
@@ -66,10 +66,13 @@ class EngineProcess:
     def on_step(self, listener: Callable[[EngineStats], None]) -> None:
         self._step_listeners.append(listener)
 
+    def on_restart(self, listener: Callable[[], None]) -> None:
+        self._restart_listeners.append(listener)
+
     @property
     def pid(self) -> int | None:
-        """The engine's process id, once it is started."""
-        return None if self._process is None else self._process.pid
+        """The engine's process id, while there is one."""
+        return None if self._child is None else self._child.pid
 
     @property
     def in_flight(self) -> int:
@@ -77,7 +80,7 @@ class EngineProcess:
         return len(self._streams)
 
     def submit(self, requests: Sequence[Request]) -> EventStream:
-        if self._status.phase != "ready":
+        if self._status.phase != "ready" or self._child is None:
             raise EngineNotReadyError(f"the engine is {self._status.phase}: {self._status.message}")
         room = self.info.max_num_seqs + self.config.max_waiting
         if self.in_flight + len(requests) > room:
@@ -85,58 +88,88 @@ class EngineProcess:
         admitted = [admit(request, self.info.vocab_size, self.info.max_model_len) for request in requests]
         stream = EventStream([request.id for request in admitted], self._abort)
         self._streams |= {request.id: stream for request in admitted}
-        self._send(Submit(admitted))
+        self._child.send(Submit(admitted))
+        self._expect_progress()
         return stream
 
     async def start(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "engine.process.worker",
-                str(theirs.fileno()),
-                pass_fds=[theirs.fileno()],
-            )
-        reader, self._writer = await asyncio.open_unix_connection(sock=ours)
-        self._send(Start(self.config))
-        self._reading = asyncio.create_task(self._read(reader))
+        self._supervising = asyncio.create_task(self._supervise())
 
     async def stop(self) -> None:
-        if self._process is None or self._writer is None or self._reading is None:
+        if self._supervising is None:
             return
         if self._status.phase != "dead":
-            self._failure = "the engine was stopped"
             self._status = EngineStatus("stopping", message="shutting down")
-        self._writer.close()
-        try:
-            await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-        self._reading.cancel()
+        self._supervising.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await self._reading
-        self._end_streams(self._failure)
+            await self._supervising
+        self._end_streams("the engine was stopped")
+        if self._child is not None:
+            await self._child.end(STOP_SECONDS)
+
+    async def _supervise(self) -> None:
+        """Runs one engine after another."""
+        restarts = 0
+        while True:
+            failure, final = await self._live()
+            if self._ready_since is not None:
+                served = asyncio.get_running_loop().time() - self._ready_since
+                restarts = 0 if served >= self.supervision.stable_seconds else restarts
+            restarts += 1
+            if final or restarts > self.supervision.max_restarts:
+                again = "" if final else f"; given up after {self.supervision.max_restarts} restarts"
+                self._status = EngineStatus("dead", message=failure + again)
+                return
+            pause = self.supervision.pause(restarts)
+            self._status = EngineStatus("loading", message=f"{failure}; restart {restarts} in {pause:g} s")
+            logger.error(self._status.message)
+            for listener in self._restart_listeners:
+                listener()
+            await asyncio.sleep(pause)
+
+    async def _live(self) -> tuple[str, bool]:
+        """One engine's life. Returns why it ended, and whether it is no use to start another one."""
+        self._ready_since = None
+        try:
+            self._child = child = await Child.launch(self.config)
+        except OSError as error:
+            return f"the engine process cannot be started: {error.strerror or error}", False
+        try:
+            async with asyncio.timeout(self.supervision.silence_seconds) as self._stall:
+                while not isinstance(message := await child.receive(), Failed | None):
+                    self._receive(message)
+                    self._note_progress()
+            failure = "the engine process ended" if message is None else message.message
+        except TimeoutError:
+            message, failure = None, f"the engine made no progress for {self._patience:g} s"
+            child.kill()
+        self._stall, self._stats = None, EngineStats()
+        self._status = EngineStatus("loading", message=failure)
+        self._end_streams(failure)
+        ending = await child.end(GONE_SECONDS)
+        self._child = None
+        return f"{failure} ({ending})", message is not None and self._info is None
 
     def _abort(self, request_id: str) -> None:
-        if self._streams.pop(request_id, None) is not None:
-            self._send(Abort(request_id))
+        if self._streams.pop(request_id, None) is not None and self._child is not None:
+            self._child.send(Abort(request_id))
 
-    def _send(self, message: ToEngine) -> None:
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(frame(message))
+    @property
+    def _patience(self) -> float:
+        """How long the engine may be silent, in seconds, if it is not idle."""
+        ready = self._status.phase == "ready"
+        return self.supervision.stall_seconds if ready else self.supervision.silence_seconds
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
-        """Takes messages until the engine's end of the pipe closes, which means that it is dead."""
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
-                self._receive(decode_from_engine(await reader.readexactly(length)))
-        self._stats = EngineStats()
-        if self._status.phase != "stopping":
-            self._status = EngineStatus("dead", message=self._failure)
-        self._end_streams(self._failure)
+    def _expect_progress(self) -> None:
+        """An engine that has had nothing to do is given its time from now."""
+        if self._stall is not None and self._stall.when() is None:
+            self._note_progress()
+
+    def _note_progress(self) -> None:
+        """Whoever loads or has requests is given its time anew."""
+        assert self._stall is not None
+        idle = self._status.phase == "ready" and not (self._streams or self._stats.running or self._stats.waiting)
+        self._stall.reschedule(None if idle else asyncio.get_running_loop().time() + self._patience)
 
     def _receive(self, message: FromEngine) -> None:
         match message:
@@ -145,10 +178,9 @@ class EngineProcess:
             case Ready(info, plan):
                 self._info = info
                 self._status = EngineStatus("ready", 1.0, "ready")
+                self._ready_since = asyncio.get_running_loop().time()
                 if self._on_ready is not None:
                     self._on_ready(plan)
-            case Failed(failure):
-                self._failure = failure
             case Events(events, stats):
                 self._stats = stats
                 for event in events:

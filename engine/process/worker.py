@@ -4,10 +4,10 @@ Started as `python -m engine.process.worker FD` by the supervisor, with its end 
 FD. It ends when the server does: the pipe's end of file is the signal.
 """
 
+import logging
 import signal
 import socket
 import sys
-import traceback
 from dataclasses import replace
 from time import perf_counter
 
@@ -23,6 +23,8 @@ from engine.streams import EngineStats
 SMALL_MODEL_BYTES = 64 * 2**20
 """Below this a second thread costs more in waiting than it brings: the embedded model's steps are ten times slower
 with two threads than with one as soon as another program wants a core."""
+
+logger = logging.getLogger("carousel.engine")
 
 
 def main(descriptor: int) -> int:
@@ -41,7 +43,7 @@ def main(descriptor: int) -> int:
         pipe.send(Failed(str(error)))
         return 1
     except Exception as error:
-        traceback.print_exc()
+        logger.error("the engine failed", exc_info=error)
         pipe.send(Failed(f"{type(error).__name__}: {error}"))
         return 1
     return 0
@@ -118,8 +120,11 @@ def add(engine: Engine, pipe: EnginePipe, request: Request) -> None:
     """Queues a request; one that the engine refuses after all ends there, and nothing else does."""
     try:
         engine.add(request)
-    except CarouselError as error:
-        refused = TokenEvent(request_id=request.id, finish_reason=FinishReason.ERROR, error=str(error))
+    except Exception as error:
+        if not isinstance(error, CarouselError):
+            logger.error("a request could not be taken", exc_info=error)
+        why = str(error) if isinstance(error, CarouselError) else f"it could not be taken ({type(error).__name__})"
+        refused = TokenEvent(request_id=request.id, finish_reason=FinishReason.ERROR, error=why)
         pipe.send(Events([refused], standing(engine)))
 
 

@@ -63,10 +63,14 @@ class Runner:
         sampled = self._sample(hidden, tasks, batch.starts)
         return [Outcome(sampled.get(i), self._score(hidden[batch.starts[i] :], task)) for i, task in enumerate(tasks)]
 
-    def poison(self, released: Released) -> None:
-        """Fills freed cache places with NaN (tests)."""
-        self.rings.poison(released.slot)
-        self.pages.poison(released.pages)
+    def check(self) -> None:
+        """Raises what the device raises if it can compute nothing more, as a GPU does after some errors."""
+        torch.zeros(1, device=self.device).sum().item()
+
+    def fill(self, released: Released, value: float) -> None:
+        """Overwrites freed cache places."""
+        self.rings.fill(released.slot, value)
+        self.pages.fill(released.pages, value)
 
     def _sample(self, hidden: Tensor, tasks: Sequence[Task], starts: Sequence[int]) -> dict[int, Sampled]:
         rows = {i: task.row for i, task in enumerate(tasks) if task.row is not None}

@@ -23,7 +23,7 @@ from engine.checkpoint.verify import verify_checkpoint
 from engine.config import EngineConfig
 from engine.errors import ConfigError
 from engine.process.supervisor import EngineProcess
-from engine.streams import EngineClient, EngineStatus
+from engine.streams import EngineClient, EngineStatus, Phase
 from server.app import create_app
 from server.commands.pull import fetch
 from server.config import ServerConfig
@@ -113,7 +113,7 @@ async def serve(server: uvicorn.Server, client: EngineClient, listener: socket.s
 
 
 async def watch(server: uvicorn.Server, client: EngineClient, what: str) -> bool:
-    """Shows the engine loading, says when it is ready, and when it dies.
+    """Shows the engine loading, says whenever it is ready, and when it is given up.
 
     Returns False, and stops the server, if it never was ready.
     """
@@ -132,11 +132,14 @@ async def watch(server: uvicorn.Server, client: EngineClient, what: str) -> bool
         log(logging.ERROR, "failed", f"cannot start: {status.message}")
         server.should_exit = True
         return False
-    log(logging.INFO, "ready", f"Carousel {engine.__version__} is ready: {what}")
+    said: Phase = "loading"
     async for status in statuses(client):
+        if status.phase != said and status.phase == "ready":
+            log(logging.INFO, "ready", f"Carousel {engine.__version__} is ready: {what}")
         if status.phase == "dead":
-            log(logging.ERROR, "died", f"the engine died: {status.message}")
+            log(logging.ERROR, "dead", f"the engine is given up: {status.message}")
             break
+        said = status.phase
     return True
 
 

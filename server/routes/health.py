@@ -26,7 +26,7 @@ async def ready(state: State, response: Response) -> Readiness:
     if status.phase != "ready":
         response.status_code = 503
         response.headers["retry-after"] = str(NOT_READY_RETRY_SECONDS)
-    return Readiness(status=status.phase, progress=status.progress)
+    return Readiness(status=status.phase, progress=status.progress, message=status.message)
 
 
 @router.get("/version", summary="Which Carousel this is")

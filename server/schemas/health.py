@@ -22,6 +22,8 @@ class Readiness(AnswerModel):
     """It generates while this is ready."""
     progress: float = Field(examples=[1.0])
     """How much of the weights is in place, in [0, 1]."""
+    message: str = Field(examples=["ready"])
+    """What it is at, or why it does not generate, in one line."""
 
 
 class Version(AnswerModel):

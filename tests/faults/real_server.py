@@ -8,14 +8,16 @@ from pathlib import Path
 
 import httpx
 from fastapi import FastAPI
+from safetensors.torch import save_file
 
-from engine.config import EngineConfig
+from engine.config import EngineConfig, FaultPlan
+from engine.process.supervision import Supervision
 from engine.process.supervisor import EngineProcess
 from server.app import create_app
 from server.config import ServerConfig
 from server.logs import logging_as
 from server.text import Text
-from tests.checkpoints import small_config, write_checkpoint
+from tests.checkpoints import read_tensors, small_config, write_checkpoint
 from tests.engines import TEST_CONFIG
 from tests.faults.aftermath import until_ready
 from tests.server.byte_text import SPECIALS, byte_text
@@ -24,6 +26,10 @@ from tests.server.serving import serving
 SETTINGS = ServerConfig(served_model_names=("tiny",), current_date="2025-01-31")
 VOCAB_SIZE = 256 + len(SPECIALS)
 RETURN = 256 + SPECIALS.index("<|return|>")
+RAISES, EXHAUSTS, SPOILS, DELAYS, HANGS = "\x01", "\x02", "\x03", "\x04", "\x05"
+"""With `FAULTS`, each makes the step fail that runs it."""
+FAULT_TOKENS = range(1, 6)
+FAULTS = FaultPlan(raises=1, exhausts=2, spoils=3, delays=4, delay_seconds=0.4, hangs=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +47,23 @@ def write_tiny_model(directory: Path) -> EngineConfig:
     """A checkpoint of random weights with a vocabulary of bytes, and how to serve it."""
     write_checkpoint(directory, small_config(vocab_size=VOCAB_SIZE, eos_token_ids=(RETURN,)))
     byte_text(directory)
+    tensors = read_tensors(directory)
+    tensors["lm_head.weight"][list(FAULT_TOKENS)] = 0  # Not what greedy decoding comes upon.
+    save_file(tensors, directory / "model.safetensors")
     return replace(TEST_CONFIG, model=directory)
 
 
 @asynccontextmanager
 async def real_server(
-    config: EngineConfig, settings: ServerConfig = SETTINGS, text: Text | None = None
+    config: EngineConfig,
+    settings: ServerConfig = SETTINGS,
+    *,
+    supervision: Supervision | None = None,
+    text: Text | None = None,
 ) -> AsyncIterator[RealServer]:
     """Yields once it is ready."""
     log = io.StringIO()
-    engine = EngineProcess(config)
+    engine = EngineProcess(config, supervision=supervision)
     app = create_app(engine, text or Text.load(config.model), settings)
     with logging_as("json", log):
         async with serving(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as http:

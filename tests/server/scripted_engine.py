@@ -45,6 +45,7 @@ class ScriptedEngine:
         self.phase = EngineStatus("ready", 1.0)
         self.stats = EngineStats()
         self._step_listeners: list[Callable[[EngineStats], None]] = []
+        self._restart_listeners: list[Callable[[], None]] = []
         self._info = EngineInfo(
             max_model_len=max_model_len,
             max_num_seqs=8,
@@ -72,6 +73,14 @@ class ScriptedEngine:
 
     def on_step(self, listener: Callable[[EngineStats], None]) -> None:
         self._step_listeners.append(listener)
+
+    def on_restart(self, listener: Callable[[], None]) -> None:
+        self._restart_listeners.append(listener)
+
+    def restarted(self) -> None:
+        """Tells everybody that the engine is started again."""
+        for listener in self._restart_listeners:
+            listener()
 
     def stepped(self, stats: EngineStats) -> None:
         """Tells everybody of a step that a test makes up."""

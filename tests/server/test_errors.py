@@ -304,7 +304,7 @@ async def test_not_ready(http: httpx.AsyncClient, engine: ScriptedEngine, phase:
         await refused(response, 503, None, "engine_not_ready")
         assert "retry-after" in response.headers
     ready = await http.get("/ready")
-    assert (ready.status_code, ready.json()) == (503, {"status": phase, "progress": 0.25})
+    assert (ready.status_code, ready.json()) == (503, {"status": phase, "progress": 0.25, "message": "loading weights"})
     assert (await http.get("/health")).status_code == 200
 
 

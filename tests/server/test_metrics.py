@@ -143,7 +143,9 @@ async def test_the_engine(http: httpx.AsyncClient, engine: ScriptedEngine) -> No
     assert samples["carousel_requests_running",] == 0
     assert samples["carousel_cache_pages_limit",] == 10
     engine.stepped(busy)
+    engine.restarted()
     samples = await scrape(http)
+    assert samples["carousel_engine_restarts_total",] == 1
     assert [samples[f"carousel_{name}",] for name in ("requests_running", "requests_waiting")] == [3, 2]
     assert [samples[f"carousel_{name}",] for name in ("cache_pages_held", "ring_slots_held")] == [7, 3]
     assert samples["carousel_ring_slots_limit",] == 4

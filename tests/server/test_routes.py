@@ -51,7 +51,7 @@ async def test_detokenize(http: httpx.AsyncClient, text: Text) -> None:
 
 async def test_health_ready_version(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:
     assert (await http.get("/health")).json() == {"status": "ok"}
-    assert (await http.get("/ready")).json() == {"status": "ready", "progress": 1.0}
+    assert (await http.get("/ready")).json() == {"status": "ready", "progress": 1.0, "message": ""}
     assert (await http.get("/version")).json() == {"version": engine_package.__version__}
     engine.phase = EngineStatus("loading", 0.5)
     assert (await http.get("/ready")).status_code == 503

@@ -43,7 +43,7 @@ def test_the_worked_examples(module: object) -> None:
 def test_after_t_tokens_the_ring_holds_exactly_the_last_window(window: int, chunks: list[int], slot: int) -> None:
     cache = RollingCache(model(window), slots=3, dtype=torch.float32, device=torch.device("cpu"))
     for each in range(3):
-        cache.poison(each)
+        cache.fill(each, torch.nan)
     keys, _ = cache.layer(2)
     context = 0
     for count in chunks:
@@ -86,11 +86,11 @@ def test_each_layer_has_its_own_slots() -> None:
 def test_poison_covers_one_request_and_no_other() -> None:
     rings = RollingCache(model(4), slots=2, dtype=torch.float32, device=torch.device("cpu"))
     rings.keys.zero_()
-    rings.poison(1)
+    rings.fill(1, torch.nan)
     assert rings.keys[:, :4].eq(0).all()
     assert rings.keys[:, 4:].isnan().all()
     pages = PagedCache(model(4), 3, 2, torch.float32, torch.device("cpu"))
     pages.values.zero_()
-    pages.poison((0, 2))
+    pages.fill((0, 2), torch.nan)
     assert pages.values[:, 2:4].eq(0).all()
     assert pages.values[:, [0, 1, 4, 5]].isnan().all()

@@ -1,20 +1,24 @@
 """The engine in its own process: the same tokens through the pipe, and its death is noticed."""
 
 import asyncio
+import doctest
 import math
 import os
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from engine.config import EngineConfig, ModelConfig, RopeConfig
-from engine.errors import EngineNotReadyError, GenerationError, QueueFullError, RequestError
+from engine.errors import ConfigError, EngineNotReadyError, GenerationError, QueueFullError, RequestError
+from engine.process import child, supervision
+from engine.process.supervision import Supervision
 from engine.process.supervisor import EngineProcess
 from engine.request import Request, SamplingParams, TokenEvent
-from engine.streams import EngineStats, EventStream
+from engine.streams import EngineStats, EngineStatus, EventStream
 from tests.checkpoints import write_checkpoint
 from tests.engines import TEST_CONFIG, build_engine, run, tokens
 
@@ -161,9 +165,82 @@ async def test_a_killed_engine_is_noticed(engine: EngineProcess) -> None:
         async with asyncio.timeout(5):
             async for _ in stream:
                 pass
-    assert engine.status.phase == "dead"
-    with pytest.raises(EngineNotReadyError, match="dead"):
+    with pytest.raises(EngineNotReadyError, match="the engine process ended"):
         engine.submit([request("b")])
+    before = engine.pid
+    await ready(engine)
+    assert engine.pid != before
+    assert len(tokens((await collect(engine.submit([request("next")])))["next"])) == 20
+
+
+async def test_only_the_server_tells_it_to_stop(engine: EngineProcess) -> None:
+    """Signals for the whole group of processes reach it too."""
+    assert engine.pid is not None
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        os.kill(engine.pid, signum)
+    assert len(tokens((await collect(engine.submit([request("a")])))["a"])) == 20
+    assert engine.status.phase == "ready"
+
+
+async def test_an_engine_that_cannot_live_is_given_up(
+    config: EngineConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("engine.process.child.sys.executable", "/bin/false")
+    restarts: list[EngineStatus] = []
+    process = EngineProcess(config, supervision=Supervision(max_restarts=3, longest_pause=0.01))
+    process.on_restart(lambda: restarts.append(process.status))
+    await process.start()
+    async with asyncio.timeout(60):
+        while process.status.phase == "loading":
+            await asyncio.sleep(0.01)
+    assert process.status == EngineStatus(
+        "dead", message="the engine process ended (exit status 1); given up after 3 restarts"
+    )
+    assert [(status.phase, status.message.rpartition("; ")[2]) for status in restarts] == [
+        ("loading", "restart 1 in 0 s"), ("loading", "restart 2 in 0.01 s"), ("loading", "restart 3 in 0.01 s"),
+    ]  # fmt: skip
+    assert sum("restart" in record.message for record in caplog.records) == 3
+    assert process.pid is None
+    await process.stop()
+    assert process.status.phase == "dead"
+
+
+async def test_an_engine_that_loads_in_silence_is_replaced(
+    config: EngineConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is killed: no one waits for it to say why."""
+    process = EngineProcess(config, supervision=Supervision(silence_seconds=0.01, max_restarts=1))
+    await process.start()
+    async with asyncio.timeout(60):
+        while process.status.phase == "loading":
+            await asyncio.sleep(0.01)
+    assert process.status.message.startswith("the engine made no progress for 0.01 s (killed by SIGKILL); given up")
+    await process.stop()
+
+
+async def test_an_engine_that_is_idle_is_left_alone(config: EngineConfig) -> None:
+    process = EngineProcess(config, supervision=Supervision(stall_seconds=0.5))
+    await process.start()
+    await ready(process)
+    before = process.pid
+    for name in ("a", "b"):
+        await asyncio.sleep(0.75)
+        assert len(tokens((await collect(process.submit([request(name)])))[name])) == 20
+    assert process.pid == before
+    await process.stop()
+
+
+@pytest.mark.parametrize("module", [child, supervision])
+def test_the_worked_examples(module: ModuleType) -> None:
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize(("name", "value"), [("stall_seconds", 0.0), ("silence_seconds", -1.0), ("max_restarts", -1)])
+def test_supervision_is_checked(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=name.replace("_", "-")):
+        Supervision(**{name: value})
 
 
 async def test_a_stopped_engine_ends_its_streams(config: EngineConfig) -> None:

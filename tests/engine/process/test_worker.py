@@ -1,6 +1,7 @@
 """The loop of the engine's process: messages are heard between any two steps."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -62,3 +63,22 @@ def test_a_refusal_says_why(tmp_path: Path) -> None:
     assert isinstance(message, Events)
     assert message.events[0].finish_reason is FinishReason.ERROR
     assert "9999" in (message.events[0].error or "")
+
+
+def test_a_request_that_breaks_the_engine_as_it_is_added_ends_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the error says stays inside: it might quote the request."""
+    engine = build_engine(write_checkpoint(tmp_path, small_config()))
+
+    def fail(grammar: str) -> NoReturn:
+        raise ZeroDivisionError(grammar)
+
+    monkeypatch.setattr(engine.grammars, "compile", fail)
+    pipe = ScriptedPipe([[Submit([request("bad", grammar="secret"), request("good", max_tokens=1)])]])
+    with pytest.raises(EOFError):
+        serve(engine, pipe)  # type: ignore[arg-type]
+    (refused, ended) = [message.events for message in pipe.sent if isinstance(message, Events) and message.events]
+    assert (refused[0].request_id, refused[0].error) == ("bad", "it could not be taken (ZeroDivisionError)")
+    assert (ended[0].request_id, ended[0].finish_reason) == ("good", FinishReason.LENGTH)
+    assert_nothing_held(engine)

@@ -1,0 +1,49 @@
+"""A model that fails on purpose, for tests: at the tokens of its `FaultPlan`."""
+
+from dataclasses import replace
+from threading import Event
+from time import sleep
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+from engine.cache.paged import PagedCache
+from engine.cache.rolling import RollingCache
+from engine.config import FaultPlan, ModelConfig
+from engine.kernels.ragged import RaggedBatch
+from engine.kernels.table import Ops
+from engine.model.gpt_oss import GptOss
+from engine.model.weights import Weights
+
+MORE_THAN_THERE_IS = 2**60
+
+
+class FaultyModel(GptOss):
+    """The true model, but for steps that run a token of the plan."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, ops: Ops, plan: FaultPlan) -> None:
+        super().__init__(config, weights, ops)
+        self.plan = plan
+
+    def forward(self, batch: RaggedBatch, rings: RollingCache, pages: PagedCache) -> Tensor:
+        step = set(batch.token_ids.tolist())
+        if self.plan.delays in step:
+            sleep(self.plan.delay_seconds)
+        if self.plan.hangs in step:
+            hang()
+        if self.plan.raises in step:
+            raise RuntimeError("a fault on purpose")
+        if self.plan.exhausts in step:
+            torch.empty(MORE_THAN_THERE_IS, dtype=torch.uint8, device=batch.token_ids.device)
+        if self.plan.spoils is not None:
+            # Its rotation is not a number, so neither is its key in any cache, nor what attends to that.
+            cos = batch.cos.masked_fill((batch.token_ids == self.plan.spoils)[:, None], torch.nan)
+            batch = replace(batch, cos=cos)
+        return super().forward(batch, rings, pages)
+
+
+def hang() -> NoReturn:
+    """Until the process is killed."""
+    Event().wait()
+    raise AssertionError

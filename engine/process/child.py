@@ -1,0 +1,100 @@
+"""One engine process, from its launch to its end, and the pipe to it."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+
+import msgspec
+
+from engine.config import EngineConfig
+from engine.process.wire import LENGTH, FromEngine, Start, ToEngine, decode_from_engine, frame
+
+MAX_LINE_BYTES = 2**20
+
+logger = logging.getLogger("carousel.engine")
+
+
+class Child:
+    """`launch` makes one. What it writes to its stderr is logged, line by line."""
+
+    def __init__(self, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._logging = asyncio.create_task(self._log())
+
+    @classmethod
+    async def launch(cls, config: EngineConfig) -> "Child":
+        """Starts the process and tells it what to load. Raises OSError if the system refuses."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "engine.process.worker",
+                str(theirs.fileno()),
+                pass_fds=[theirs.fileno()],
+                stderr=PIPE,
+                limit=MAX_LINE_BYTES,
+            )
+        child = cls(process, *await asyncio.open_unix_connection(sock=ours))
+        child.send(Start(config))
+        return child
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, message: ToEngine) -> None:
+        """Does nothing once the pipe is closed."""
+        if not self._writer.is_closing():
+            self._writer.write(frame(message))
+
+    async def receive(self) -> FromEngine | None:
+        """The next message; None if there will be none: the process is ending or has ended, or talks nonsense."""
+        try:
+            (length,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
+            return decode_from_engine(await self._reader.readexactly(length))
+        except (asyncio.IncompleteReadError, ConnectionError, msgspec.MsgspecError):
+            return None
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def end(self, seconds: float) -> str:
+        """Hangs up, waits, and kills it if it is still there then. Returns how it ended, in words."""
+        self._writer.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), seconds)
+        except TimeoutError:
+            self.kill()
+            await self._process.wait()
+        await self._logging
+        return ending(self._process.returncode or 0)
+
+    async def _log(self) -> None:
+        assert self._process.stderr is not None
+        while not self._process.stderr.at_eof():
+            with contextlib.suppress(ValueError):  # A line beyond the limit is dropped.
+                line = await self._process.stderr.readline()
+                if text := line.decode(errors="replace").rstrip():
+                    logger.error(text)
+
+
+def ending(status: int) -> str:
+    """An exit status in words.
+
+    >>> ending(1), ending(-9)
+    ('exit status 1', 'killed by SIGKILL')
+    """
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"

@@ -1,0 +1,37 @@
+"""When an engine is given up, and when the next one starts: numbers and arithmetic."""
+
+from dataclasses import dataclass
+
+from engine.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervision:
+    """An engine that has work hangs if it finishes no step in `stall_seconds`: steps are bounded in tokens, so a long
+    prompt is many of them. One that loads reports each percent, and hangs if it is silent for `silence_seconds`.
+
+    The first restart comes at once, each further one after a pause that doubles up to `longest_pause` seconds;
+    after `max_restarts` the engine is given up. An engine that was ready for `stable_seconds` clears the count.
+    Raises ConfigError.
+    """
+
+    stall_seconds: float = 120.0
+    silence_seconds: float = 600.0
+    max_restarts: int = 20
+    longest_pause: float = 5.0
+    stable_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in ("stall_seconds", "silence_seconds"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"--{name.replace('_', '-')} must be positive, got {getattr(self, name):g}")
+        if self.max_restarts < 0:
+            raise ConfigError(f"--max-restarts must not be negative, got {self.max_restarts}")
+
+    def pause(self, restart: int) -> float:
+        """Seconds before the n-th restart in a row, counted from 1.
+
+        >>> [Supervision().pause(restart) for restart in (1, 2, 3, 4, 5, 1000)]
+        [0.0, 1.0, 2.0, 4.0, 5.0, 5.0]
+        """
+        return 0.0 if restart == 1 else min(self.longest_pause, 2.0 ** min(restart - 2, 30))

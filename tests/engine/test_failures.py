@@ -1,0 +1,115 @@
+"""A step that fails, inside the engine: who failed ends, who did not writes on, and nothing bad stays in the caches."""
+
+import doctest
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+import torch
+
+import engine.plan
+from engine.config import FaultPlan
+from engine.engine import Engine
+from engine.request import FinishReason, Request, SamplingParams, TokenEvent
+from tests.checkpoints import small_config, write_checkpoint
+from tests.engines import assert_nothing_held, build_engine, run, tokens
+
+RAISES, EXHAUSTS, SPOILS = 150, 151, 152
+FAULTS = FaultPlan(raises=RAISES, exhausts=EXHAUSTS, spoils=SPOILS)
+LENGTH = 12
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"), small_config())
+
+
+def request(name: str, prompt: list[int], **params: object) -> Request:
+    never = dict.fromkeys((RAISES, EXHAUSTS, SPOILS), -100.0)
+    sampling = {"max_tokens": LENGTH, "temperature": 0.0, "ignore_eos": True, "logit_bias": never} | params
+    return Request(id=name, prompt_token_ids=tuple(prompt), sampling=SamplingParams(**sampling))  # type: ignore[arg-type]
+
+
+GOOD = [
+    request("short", [1, 2, 3]),
+    request("long", [*range(1, 90)]),
+    request("scored", [*range(40, 80)], prompt_logprobs=0),
+]
+
+
+def ending(events: list[TokenEvent]) -> tuple[FinishReason | None, str]:
+    return events[-1].finish_reason, events[-1].error or ""
+
+
+def test_the_worked_examples() -> None:
+    result = doctest.testmod(engine.plan)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("fault", [RAISES, EXHAUSTS, SPOILS])
+@pytest.mark.parametrize("before", [0, 5, 60])
+@pytest.mark.parametrize("budget", [256, 24])
+def test_who_shares_the_step_writes_what_it_writes_alone(directory: Path, fault: int, before: int, budget: int) -> None:
+    """Also prompts under way, whose rings the failed step has already turned."""
+    engine = build_engine(directory, max_num_batched_tokens=budget, faults=FAULTS)
+    alone = {good.id: run(engine, [good])[good.id] for good in GOOD}
+    bad = request("bad", [*range(10, 10 + before), fault, 7])
+    together = run(engine, [bad, *GOOD])
+    reason, error = ending(together["bad"])
+    assert reason is FinishReason.ERROR
+    assert ("not finite" if fault == SPOILS else "RuntimeError") in error
+    for good in GOOD:
+        assert tokens(together[good.id]) == tokens(alone[good.id])
+        assert len(tokens(alone[good.id])) == LENGTH
+        assert ending(together[good.id]) == (FinishReason.LENGTH, "")
+    scores = [[entry and entry.token_id for entry in one["scored"][0].prompt_logprobs] for one in (alone, together)]
+    assert scores[0] == scores[1] == [None, *GOOD[2].prompt_token_ids[1:]]
+
+
+def test_a_scored_prompt_that_is_no_numbers_is_an_error(directory: Path) -> None:
+    engine = build_engine(directory, faults=FAULTS)
+    scored = request("scored", [1, SPOILS, 2, 3], max_tokens=0, prompt_logprobs=1)
+    assert ending(run(engine, [scored])["scored"])[0] is FinishReason.ERROR
+
+
+@pytest.mark.parametrize("fault", [SPOILS, RAISES])
+def test_what_it_leaves_in_the_caches_is_overwritten(directory: Path, fault: int) -> None:
+    engine = build_engine(directory, faults=FAULTS, poison_freed=False)
+    caches = (engine.runner.rings, engine.runner.pages)
+    for cache in caches:
+        cache.keys.zero_()
+        cache.values.zero_()
+    assert ending(run(engine, [request("bad", [*range(30), fault, 7])])["bad"])[0] is FinishReason.ERROR
+    assert not any(place.any() for cache in caches for place in (cache.keys, cache.values))
+    run(engine, [GOOD[0]])
+    assert all(cache.keys.any() for cache in caches), "what ends well is left where it is"
+
+
+def test_a_device_that_is_lost_ends_the_engine(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can be run again there; the process ends, and is replaced."""
+    engine = build_engine(directory, faults=FAULTS)
+
+    def lost() -> NoReturn:
+        raise RuntimeError("the device is lost")
+
+    monkeypatch.setattr(engine.runner, "check", lost)
+    engine.add(request("bad", [RAISES]))
+    with pytest.raises(RuntimeError, match="lost"):
+        engine.step()
+
+
+def test_without_a_plan_the_tokens_are_like_any_other(directory: Path) -> None:
+    engine = build_engine(directory)
+    events = run(engine, [request("plain", [RAISES, EXHAUSTS, SPOILS])])["plain"]
+    assert ending(events) == (FinishReason.LENGTH, "")
+
+
+def test_the_caches_are_free_after_every_failure(directory: Path) -> None:
+    engine: Engine = build_engine(directory, faults=FAULTS, max_num_seqs=2, max_num_batched_tokens=8)
+    bad = [request(f"bad-{i}", [1, 2, fault, 3] * 3) for i, fault in enumerate((RAISES, EXHAUSTS, SPOILS) * 2)]
+    with torch.inference_mode():
+        ends = run(engine, [replace(one, priority=i % 2) for i, one in enumerate(bad)])
+    assert {ending(events)[0] for events in ends.values()} == {FinishReason.ERROR}
+    assert_nothing_held(engine)
