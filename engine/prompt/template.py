@@ -5,34 +5,20 @@ The settings are those the `transformers` library gives templates, for which the
 """
 
 import json
-import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 import jinja2
-import jinja2.exceptions
-import jinja2.ext
-import jinja2.nodes
-import jinja2.parser
-import jinja2.sandbox
 
 from engine.errors import CheckpointError, RequestError
 from engine.prompt.conversation import Conversation, Message
-from engine.prompt.mask import STAND_INS, Mask, strings
+from engine.prompt.mask import Mask, strings
+from engine.prompt.sandbox import DEADLINE, MAX_CHARACTERS, sandbox
 from engine.prompt.tokenizer import Tokenizer
 
-MAX_CHARACTERS = 8_000_000
-"""Of a conversation, and of a rendered prompt: far beyond what fits a context of 131,072 tokens."""
-
-NOT_ASCII = re.compile(f"[^\x00-\x7f{chr(STAND_INS.start)}-{chr(STAND_INS.stop)}]")
-"""What JSON may escape; never a character that may stand in for a hidden one."""
-
 MAX_SECONDS = 10.0
-
-MAX_REPEATED = 1_000_000
-"""Length of a product of a text or list and a number: jinja bounds `range`, but not `"a" * 10000000000`."""
 
 
 class ChatTemplate:
@@ -47,7 +33,7 @@ class ChatTemplate:
         self._tokenizer = tokenizer
         self._variables = dict(variables or {})
         try:
-            self._template = _environment().from_string(source)
+            self._template = sandbox().from_string(source)
         except (jinja2.TemplateError, RecursionError) as error:
             raise CheckpointError(f"chat template: {error}") from error
 
@@ -71,10 +57,10 @@ class ChatTemplate:
     def _run(self, **variables: Any) -> str:
         chunks, length, deadline = [], 0, time.monotonic() + MAX_SECONDS
         try:
-            for chunk in self._template.generate(self._variables | variables):
+            for chunk in self._template.generate(self._variables | variables | {DEADLINE: deadline}):
                 chunks.append(chunk)
                 length += len(chunk)
-                if length > MAX_CHARACTERS or time.monotonic() > deadline:
+                if length > MAX_CHARACTERS:
                     raise _refused("the chat template makes too much of the messages")
         except RequestError:
             raise
@@ -120,48 +106,3 @@ def _refused(message: str) -> RequestError:
 def _clock(conversation: Conversation) -> Callable[[str], str]:
     now = datetime.combine(conversation.day(), datetime.now().time())
     return now.strftime
-
-
-class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, which cannot be made to build huge values by multiplication."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
-        sizes = [len(value) if isinstance(value, str | list | tuple) else value for value in (left, right)]
-        if operator == "**" or (sizes != [left, right] and sizes[0] * sizes[1] > MAX_REPEATED):
-            raise jinja2.exceptions.SecurityError(f"{operator} would make too large a value")
-        return super().call_binop(context, operator, left, right)
-
-
-class _Generation(jinja2.ext.Extension):
-    """`{% generation %} … {% endgeneration %}` marks text for training on it: here it is just text."""
-
-    tags = {"generation"}  # noqa: RUF012 (the base class declares it an instance variable)
-
-    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-def _environment() -> jinja2.Environment:
-    environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols, _Generation])
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _raise_exception
-    return environment
-
-
-def _raise_exception(message: str) -> NoReturn:
-    raise jinja2.TemplateError(message)
-
-
-def _to_json(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    """`json.dumps`, which must not escape what stands in for hidden characters."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators, sort_keys=sort_keys)
-    return NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], text) if ensure_ascii else text

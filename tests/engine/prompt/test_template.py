@@ -144,10 +144,52 @@ def test_a_template_that_fails_is_a_refusal(tokenizer, source):
     assert caught.value.param == "messages"
 
 
-def test_a_template_that_takes_too_long(tokenizer, monkeypatch):
-    monkeypatch.setattr(template, "MAX_SECONDS", 0.0)
-    with pytest.raises(RequestError, match="too much"):
-        rendered(tokenizer, MESSAGES)
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{% set x %}{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}{% endset %}",
+        "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(200) }}",
+        "{% for m in [1] recursive %}{{ loop([1]) }}{{ loop([1]) }}{% endfor %}",
+    ],
+)
+def test_a_template_that_takes_too_long(tokenizer, monkeypatch, source):
+    """Also one that writes nothing meanwhile."""
+    monkeypatch.setattr(template, "MAX_SECONDS", 0.1)
+    with pytest.raises(RequestError, match=r"too long|recursion"):
+        rendered(tokenizer, source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '{% set ns = namespace(s="aa") %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}',
+        '{% set ns = namespace(s="aa") %}{% for i in range(99) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}',
+        "{% set ns = namespace(s=[1]) %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
+        '{{ "a" * 1000000000 }}', '{{ "a".ljust(1000000000) }}', '{{ "a".zfill(width=1000000000) }}',
+        "{{ 9 ** 999999 }}",
+        '{{ "%1000000000d" % 1 }}', '{{ "%*d" % (1000000000, 1) }}', '{{ "{:1000000000}".format(1) }}',
+        '{{ "{:{w}}".format(1, w=1000000000) }}', '{{ "%1000000000d" | format(1) }}',
+        '{{ "%*d" | format(1000000000, 1) }}',
+        '{{ "a" | center(1000000000) }}', '{{ "a" | indent(1000000000, true) }}',
+    ],
+)  # fmt: skip
+def test_a_template_that_makes_large_values(tokenizer, source):
+    with pytest.raises(RequestError, match="too large"):
+        rendered(tokenizer, source)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ('{{ 7 % 4 }}{{ 1 + 1 }}{{ "a" ~ 1 ~ none }}{{ ("a" ~ "b") ~ ("c" ~ "d") }}', "32a1Noneabcd"),
+        ('{{ [1] + [2] }}{{ "a" + "b" }}{{ "-" * 3 }}{{ "%s-%d" % ("a", 1) }}', "[1, 2]ab---a-1"),
+        ('{{ "a" | center(5) }}{{ "%02d" | format(3) }}{{ "{:>3}".format(1) }}{{ "a".ljust(3) }}', "  a  03  1a  "),
+        ("{% macro f(x) %}{{ x ~ 1 }}{% endmacro %}{{ f(2) }}{% for i in [1] %}{{ i }}{% else %}0{% endfor %}", "211"),
+    ],
+)  # fmt: skip
+def test_what_stays_within_bounds_is_jinja_s_own(tokenizer, source, text):
+    assert rendered(tokenizer, source) == text
 
 
 def test_messages_that_are_too_long(tokenizer, monkeypatch):
