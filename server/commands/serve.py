@@ -91,7 +91,7 @@ def run(
             log(logging.WARNING, "open", OPEN_TO_OTHERS)
         loading = f"{model} ({checkpoint.fingerprint}) at {url}"
         log(logging.INFO, "start", f"Carousel {engine.__version__} is loading: {loading}")
-        started = runner.run(serve(server, client, listener, f"{model} at {url}"))
+        started = runner.run(serve(server, client, listener, f"{model} at {url} (documented at {url}/docs)"))
     if not started:
         raise typer.Exit(1)
 
