@@ -16,16 +16,18 @@ from tests.soak.models import ModelName
 from tests.soak.phase import Settings, soak
 from tests.soak.planted import PLANTED
 
-TIERS = {"90s": 90.0, "30m": 1800.0, "2h": 7200.0}
+TIERS = {"90s": (90.0, 1), "30m": (1800.0, 8), "2h": (7200.0, 30)}
+"""Seconds of both models together, and how often each one's engine is killed."""
 
 
 async def main(arguments: argparse.Namespace) -> int:
     models: list[ModelName] = [arguments.model] if arguments.model else list(get_args(ModelName))
+    seconds, kills = TIERS[arguments.tier]
     settings = Settings(
-        seconds=(arguments.seconds or TIERS[arguments.tier]) / len(models),
+        seconds=(arguments.seconds or seconds) / len(models),
         bug=arguments.plant,
         until_caught=arguments.until_caught,
-        kills=arguments.kills,
+        kills=kills if arguments.kills is None else arguments.kills,
         seed=arguments.seed,
     )
     held = True
@@ -40,9 +42,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("tier", nargs="?", choices=TIERS, default="90s")
     parser.add_argument("--seconds", type=float, help="instead of a tier's time")
     parser.add_argument("--model", choices=get_args(ModelName), help="this one alone")
-    parser.add_argument(
-        "--kills", type=int, default=0, help="SIGKILLs of the engine, in the first half of each model's time"
-    )
+    parser.add_argument("--kills", type=int, help="SIGKILLs of each model's engine, instead of a tier's")
     parser.add_argument("--plant", choices=["none", *PLANTED], default="none", help="a bug that must be found")
     parser.add_argument("--until-caught", action="store_true", help="end with the first thing that goes wrong")
     parser.add_argument("--seed", type=int, default=0)

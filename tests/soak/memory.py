@@ -22,13 +22,12 @@ def anonymous_mb(pid: int) -> float:
 
 
 def growth(samples: list[float]) -> float:
-    """How much equally spaced samples grow over their second half: the slope of a straight line, times its length.
+    """How much equally spaced samples grow: the slope of a straight line through them, times its length.
 
-    >>> growth([9.0, 9.0, 9.0, 9.0, 1.0, 2.0, 3.0, 4.0])
-    3.0
+    >>> growth([1.0, 2.0, 3.0, 4.0]), growth([4.0, 4.0]), growth([])
+    (3.0, 0.0, 0.0)
     """
-    half = samples[len(samples) // 2 :]
-    middle = (len(half) - 1) / 2
-    spread = sum((i - middle) ** 2 for i in range(len(half)))
-    slope = sum((i - middle) * value for i, value in enumerate(half)) / spread if spread else 0.0
-    return slope * (len(half) - 1)
+    middle = (len(samples) - 1) / 2
+    spread = sum((i - middle) ** 2 for i in range(len(samples)))
+    slope = sum((i - middle) * value for i, value in enumerate(samples)) / spread if spread else 0.0
+    return slope * max(0, len(samples) - 1)

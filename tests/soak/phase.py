@@ -24,8 +24,6 @@ from tests.soak.tally import Tally
 READY_SECONDS = 120
 FREE_SECONDS = 30
 WATCH_SECONDS = 1.0
-SHORTEST_SLOPE = 20
-"""Samples of memory below which a slope says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +46,13 @@ class Watch:
     http: httpx.AsyncClient
     audit: Path
     tally: Tally
-    memory: list[float] = field(default_factory=list)
+    memory: list[tuple[float, float]] = field(default_factory=list)
+    """Times and MB."""
 
     async def watch(self) -> None:
         """Measures the memory and reads the audit until it is cancelled."""
         while True:
-            self.memory.append(anonymous_mb(self.pid))
+            self.memory.append((self.tally.now(), anonymous_mb(self.pid)))
             if self.leaks and self.tally.until_caught:
                 self.tally.stopped = True
             await asyncio.sleep(WATCH_SECONDS)
@@ -62,10 +61,18 @@ class Watch:
     def leaks(self) -> list[str]:
         return self.audit.read_text().splitlines() if self.audit.exists() else []
 
+    @property
+    def settled_memory(self) -> list[float]:
+        """What was measured in the second half, and with the last engine."""
+        if not self.memory:
+            return []
+        half = (self.memory[0][0] + self.memory[-1][0]) / 2
+        return [mb for time, mb in self.memory if time >= max(half, self.tally.last_kill_over)]
+
     async def kill_now_and_then(self, seconds: float, kills: int) -> None:
-        """SIGKILLs the engine `kills` times in the first half of `seconds`; each time another one must follow."""
+        """SIGKILLs the engine `kills` times in the first third of `seconds`; each time another one must follow."""
         for _ in range(kills):
-            await asyncio.sleep(seconds / 2 / (kills + 1))
+            await asyncio.sleep(seconds / 3 / kills)
             (worker,) = psutil.Process(self.pid).children()
             self.tally.kill_under_way = True
             os.kill(worker.pid, signal.SIGKILL)
@@ -127,7 +134,7 @@ async def serving(model: ModelName, bug: str, directory: Path) -> AsyncIterator[
 
 def report(model: ModelName, settings: Settings, watch: Watch) -> bool:
     tally, counts = watch.tally, watch.tally.counts
-    grown = growth(watch.memory) if len(watch.memory) >= SHORTEST_SLOPE else 0.0
+    grown = growth(watch.settled_memory)
     gates = {
         "sent = completed + aborted + rejected + errored": counts["sent"] == tally.ended,
         "leaks 0": not watch.leaks and not counts["left behind"],
@@ -143,7 +150,7 @@ def report(model: ModelName, settings: Settings, watch: Watch) -> bool:
         f"{counts['completed']} completed + {counts['aborted']} aborted + {counts['rejected']} rejected + "
         f"{counts['errored']} errored; leaks {len(watch.leaks) + counts['left behind']}, token mismatches "
         f"{counts['token mismatches']}, unforgiven errors {counts['unforgiven errors']}; memory "
-        f"{max(watch.memory, default=0):.0f} MB at most, {grown:+.1f} MB in the second half"
+        f"{max((mb for _, mb in watch.memory), default=0):.0f} MB at most, {grown:+.1f} MB in the second half"
     )
     for line in (*watch.leaks, *tally.notes):
         print(f"  {line[:500]}")

@@ -36,7 +36,7 @@ def test_the_90_seconds_tier() -> None:
     ],
 )
 def test_a_planted_bug_is_found(bug: str, gate: str) -> None:
-    result = soak("--model", "hash", "--seconds", "120", "--plant", bug, "--until-caught")
+    result = soak("--model", "hash", "--seconds", "120", "--kills", "0", "--plant", bug, "--until-caught")
     assert result.returncode == 1, result.stdout + result.stderr
     assert f"FAILED: {gate}" in result.stdout
 
@@ -52,7 +52,7 @@ def watched(tmp_path: Path, **counts: int) -> Watch:
     """What a run of a few requests leaves, of which `counts` differ."""
     tally = Tally()
     tally.counts.update({"sent": 4, "completed": 2, "aborted": 1, "rejected": 1} | counts)
-    return Watch("", 0, None, tmp_path / "audit", tally, memory=[100.0] * 40)  # type: ignore[arg-type]
+    return Watch("", 0, None, tmp_path / "audit", tally, memory=[(float(second), 100.0) for second in range(40)])  # type: ignore[arg-type]
 
 
 def test_all_gates_hold_for_a_run_without_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,10 +69,12 @@ def test_each_gate_fails_by_itself(tmp_path: Path, counts: dict[str, int]) -> No
 
 def test_growing_memory_fails_in_the_second_half_only(tmp_path: Path) -> None:
     watch = watched(tmp_path)
-    watch.memory[:] = [float(5 * i) for i in range(20)] + [100.0] * 20
+    watch.memory[:20] = [(float(second), 5.0 * second) for second in range(20)]
     assert report("hash", Settings(seconds=1), watch)
-    watch.memory[20:] = [100.0 + 2 * i for i in range(20)]
+    watch.memory[20:] = [(float(second), 2.0 * second) for second in range(20, 40)]
     assert not report("hash", Settings(seconds=1), watch)
+    watch.tally.last_kill_over = 35.0
+    assert report("hash", Settings(seconds=1), watch)
 
 
 def test_an_error_is_forgiven_only_around_a_kill() -> None:
