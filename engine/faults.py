@@ -32,15 +32,16 @@ class FaultyModel(GptOss):
             sleep(self.plan.delay_seconds)
         if self.plan.hangs in step:
             hang()
-        if self.plan.raises in step:
-            raise RuntimeError("a fault on purpose")
-        if self.plan.exhausts in step:
-            torch.empty(MORE_THAN_THERE_IS, dtype=torch.uint8, device=batch.token_ids.device)
         if self.plan.spoils is not None:
             # Its rotation is not a number, so neither is its key in any cache, nor what attends to that.
             cos = batch.cos.masked_fill((batch.token_ids == self.plan.spoils)[:, None], torch.nan)
             batch = replace(batch, cos=cos)
-        return super().forward(batch, rings, pages)
+        hidden = super().forward(batch, rings, pages)
+        if self.plan.raises in step:  # The caches are turned already: the worst moment.
+            raise RuntimeError("a fault on purpose")
+        if self.plan.exhausts in step:
+            torch.empty(MORE_THAN_THERE_IS, dtype=torch.uint8, device=batch.token_ids.device)
+        return hidden
 
 
 def hang() -> NoReturn:

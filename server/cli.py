@@ -109,6 +109,12 @@ def serve(
     drain_timeout: Annotated[
         float, typer.Option(help="Seconds that running requests still have when the server is told to stop.")
     ] = 10.0,
+    stall_timeout: Annotated[
+        float, typer.Option(help="Seconds a step of the engine may take before it counts as hung and is replaced.")
+    ] = 120.0,
+    max_engine_restarts: Annotated[
+        int, typer.Option(help="Restarts in a row after which the engine is given up.")
+    ] = 20,
     current_date: Annotated[str | None, typer.Option(help="Pins the date models are told. YYYY-MM-DD")] = None,
     log_format: Annotated[LogFormat, typer.Option(help="text: for people, json: an object a line.")] = "text",
     otlp_traces_endpoint: Annotated[
@@ -117,6 +123,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a model over HTTP."""
+    from engine.process.supervision import Supervision
     from server.auth import Keys, read_keys
     from server.commands.serve import bind, open_checkpoint, run
     from server.config import ServerConfig
@@ -135,6 +142,7 @@ def serve(
             drain_seconds=drain_timeout,
             current_date=current_date,
         )
+        supervision = Supervision(stall_seconds=stall_timeout, max_restarts=max_engine_restarts)
         checkpoint = open_checkpoint(model, revision, verify=load_format != "dummy")
         engine_config = EngineConfig(
             model=checkpoint.directory,
@@ -154,7 +162,7 @@ def serve(
             seed=seed,
         )
         listener = bind(host, port)
-    run(checkpoint, settings, engine_config, listener, log_format, tracing)
+    run(checkpoint, settings, engine_config, supervision, listener, log_format, tracing)
 
 
 @app.command(cls=SettingsCommand)

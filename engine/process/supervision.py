@@ -1,5 +1,6 @@
 """When an engine is given up, and when the next one starts: numbers and arithmetic."""
 
+import math
 from dataclasses import dataclass
 
 from engine.errors import ConfigError
@@ -22,11 +23,10 @@ class Supervision:
     stable_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        for name in ("stall_seconds", "silence_seconds"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"--{name.replace('_', '-')} must be positive, got {getattr(self, name):g}")
+        if not 0 < self.stall_seconds < math.inf:
+            raise ConfigError(f"--stall-timeout must be positive, got {self.stall_seconds:g}")
         if self.max_restarts < 0:
-            raise ConfigError(f"--max-restarts must not be negative, got {self.max_restarts}")
+            raise ConfigError(f"--max-engine-restarts must not be negative, got {self.max_restarts}")
 
     def pause(self, restart: int) -> float:
         """Seconds before the n-th restart in a row, counted from 1.

@@ -22,6 +22,7 @@ from engine.checkpoint.fingerprint import fingerprint
 from engine.checkpoint.verify import verify_checkpoint
 from engine.config import EngineConfig
 from engine.errors import ConfigError
+from engine.process.supervision import Supervision
 from engine.process.supervisor import EngineProcess
 from engine.streams import EngineClient, EngineStatus, Phase
 from server.app import create_app
@@ -70,6 +71,7 @@ def run(
     checkpoint: Checkpoint,
     settings: ServerConfig,
     config: EngineConfig,
+    supervision: Supervision,
     listener: socket.socket,
     log_format: LogFormat,
     tracing: Tracing | None,
@@ -78,7 +80,9 @@ def run(
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     model = settings.served_model_names[0]
-    client = EngineProcess(config, on_ready=lambda plan: log(logging.INFO, "plan", f"what fits:\n{plan}"))
+    client = EngineProcess(
+        config, on_ready=lambda plan: log(logging.INFO, "plan", f"what fits:\n{plan}"), supervision=supervision
+    )
     limits = replace(settings.limits, connections=descriptors_for_connections())
     settings = replace(settings, limits=limits)
     app = create_app(client, checkpoint.text, settings, weights=checkpoint.fingerprint, tracing=tracing)

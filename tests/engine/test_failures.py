@@ -27,7 +27,13 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def request(name: str, prompt: list[int], **params: object) -> Request:
     never = dict.fromkeys((RAISES, EXHAUSTS, SPOILS), -100.0)
-    sampling = {"max_tokens": LENGTH, "temperature": 0.0, "ignore_eos": True, "logit_bias": never} | params
+    sampling = {
+        "max_tokens": LENGTH,
+        "temperature": 0.0,
+        "ignore_eos": True,
+        "logit_bias": never,
+        "logprobs": 0,
+    } | params
     return Request(id=name, prompt_token_ids=tuple(prompt), sampling=SamplingParams(**sampling))  # type: ignore[arg-type]
 
 
@@ -42,6 +48,10 @@ def ending(events: list[TokenEvent]) -> tuple[FinishReason | None, str]:
     return events[-1].finish_reason, events[-1].error or ""
 
 
+def logprobs(events: list[TokenEvent]) -> list[float]:
+    return [entry.logprob for event in events for entry in event.logprobs]
+
+
 def test_the_worked_examples() -> None:
     result = doctest.testmod(engine.plan)
     assert result.attempted > 0
@@ -49,13 +59,18 @@ def test_the_worked_examples() -> None:
 
 
 @pytest.mark.parametrize("fault", [RAISES, EXHAUSTS, SPOILS])
-@pytest.mark.parametrize("before", [0, 5, 60])
+@pytest.mark.parametrize("before", [0, 60, None], ids=["begins", "ends", "writes"])
 @pytest.mark.parametrize("budget", [256, 24])
-def test_who_shares_the_step_writes_what_it_writes_alone(directory: Path, fault: int, before: int, budget: int) -> None:
-    """Also prompts under way, whose rings the failed step has already turned."""
+def test_who_shares_the_step_writes_what_it_writes_alone(
+    directory: Path, fault: int, before: int | None, budget: int
+) -> None:
+    """Also prompts under way, whose rings the failed step has turned: what is wrong comes `before` tokens into the
+    prompt, or is the first token of the answer, which runs when the long prompt has been begun."""
     engine = build_engine(directory, max_num_batched_tokens=budget, faults=FAULTS)
     alone = {good.id: run(engine, [good])[good.id] for good in GOOD}
-    bad = request("bad", [*range(10, 10 + before), fault, 7])
+    bad = request("bad", [9], logit_bias={fault: 100.0})
+    if before is not None:
+        bad = request("bad", [*range(10, 10 + before), fault, 7])
     together = run(engine, [bad, *GOOD])
     reason, error = ending(together["bad"])
     assert reason is FinishReason.ERROR
@@ -63,6 +78,7 @@ def test_who_shares_the_step_writes_what_it_writes_alone(directory: Path, fault:
     for good in GOOD:
         assert tokens(together[good.id]) == tokens(alone[good.id])
         assert len(tokens(alone[good.id])) == LENGTH
+        assert logprobs(together[good.id]) == pytest.approx(logprobs(alone[good.id]), abs=1e-4)
         assert ending(together[good.id]) == (FinishReason.LENGTH, "")
     scores = [[entry and entry.token_id for entry in one["scored"][0].prompt_logprobs] for one in (alone, together)]
     assert scores[0] == scores[1] == [None, *GOOD[2].prompt_token_ids[1:]]

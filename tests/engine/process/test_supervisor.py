@@ -237,10 +237,17 @@ def test_the_worked_examples(module: ModuleType) -> None:
     assert result.failed == 0
 
 
-@pytest.mark.parametrize(("name", "value"), [("stall_seconds", 0.0), ("silence_seconds", -1.0), ("max_restarts", -1)])
-def test_supervision_is_checked(name: str, value: float) -> None:
-    with pytest.raises(ConfigError, match=name.replace("_", "-")):
-        Supervision(**{name: value})
+@pytest.mark.parametrize(
+    ("flag", "values"),
+    [
+        ("--stall-timeout", {"stall_seconds": 0.0}),
+        ("--stall-timeout", {"stall_seconds": math.nan}),
+        ("--max-engine-restarts", {"max_restarts": -1}),
+    ],
+)
+def test_supervision_is_checked(flag: str, values: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=flag):
+        Supervision(**values)  # type: ignore[arg-type]
 
 
 async def test_a_stopped_engine_ends_its_streams(config: EngineConfig) -> None:
