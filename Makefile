@@ -20,6 +20,8 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/bandit -q --severity-level medium -r engine server clients
+	$(BIN)/python .ci/audit.py
 
 # Builds the container image without a Docker engine and runs it; ARGS go to `buildah build`. See docs/docker.md.
 image-check:

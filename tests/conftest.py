@@ -4,13 +4,26 @@ Triton's kernels run in its interpreter here; it decides when it is imported, so
 """
 
 import os
+from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["TRITON_INTERPRET"] = "1"
 
+import pytest
 import torch
 from hypothesis import settings
+
+from tests.reliability import ReliabilityTable
 
 torch.set_num_threads(1)
 settings.register_profile("carousel", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("carousel")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--reliability-table", type=Path, help="Writes the faults' tests and results into this file.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (path := config.getoption("--reliability-table")) is not None:
+        config.pluginmanager.register(ReliabilityTable(path))
