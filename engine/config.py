@@ -112,8 +112,9 @@ class EngineConfig:
     step; `max_waiting` bounds the requests that wait for a slot; `page_size` is in tokens. `kv_cache_dtype` is what
     keys and values are kept in: "auto" is `dtype`, "fp8" is float8_e4m3fn. `resident_experts` keeps a
     bfloat16 copy of MXFP4 experts on the GPU, which steps of many tokens multiply faster. `deterministic` makes
-    log-probabilities independent, to the last bit, of batch, chunks and preemption. `poison_freed` fills freed
-    cache slots with NaN, so that reading one shows at once, and `faults` makes steps fail (tests).
+    log-probabilities independent, to the last bit, of batch, chunks and preemption. `enforce_eager` launches every
+    kernel of a step on its own instead of capturing CUDA graphs. `poison_freed` fills freed cache slots with NaN, so
+    that reading one shows at once, and `faults` makes steps fail (tests).
     """
 
     model: Path
@@ -131,6 +132,7 @@ class EngineConfig:
     kv_cache_memory_bytes: int | None = None
     seed: int = 0
     deterministic: bool = False
+    enforce_eager: bool = False
     poison_freed: bool = False
     faults: FaultPlan | None = None
 

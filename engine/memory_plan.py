@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from engine.config import EngineConfig, ModelConfig
 from engine.errors import ConfigError, MemoryPlanError
-from engine.memory_sizes import KvSizes, kv_sizes, workspace_bytes
+from engine.memory_sizes import KvSizes, graphs_bytes, kv_sizes, workspace_bytes
 
 GPU_MAX_NUM_SEQS = 256
 CPU_MAX_NUM_SEQS = 16
@@ -26,6 +26,7 @@ class MemoryPlan:
 
     weights_bytes: int
     workspace_bytes: int
+    graphs_bytes: int
     kv_budget_bytes: int
     kv: KvSizes
     page_size: int
@@ -66,7 +67,7 @@ def plan_memory(
     """Shares out `device_bytes`, the memory that is free before the weights are loaded.
 
     The caches get --kv-cache-memory-bytes if that is given; else, on a GPU, --gpu-memory-utilization of the
-    memory less weights and workspace; on a CPU a quarter of what these leave; and never more than all
+    memory less weights, workspace and CUDA graphs; on a CPU a quarter of what these leave; and never more than all
     requests at full length need. Automatic numbers are lowered to what fits: max_num_seqs by halves, then
     max_model_len.
 
@@ -111,7 +112,9 @@ def share_out(
     such request does not fit."""
     kv = kv_sizes(model, engine.kv_element_bytes)
     workspace = workspace_bytes(model, engine.dtype, engine.max_num_batched_tokens, seqs)
-    budget = kv_budget(engine, device_bytes, weights_bytes + workspace, on_gpu)
+    captures = on_gpu and not engine.enforce_eager
+    graphs = graphs_bytes(model, engine.dtype, seqs, -(-length // engine.page_size)) if captures else 0
+    budget = kv_budget(engine, device_bytes, weights_bytes + workspace + graphs, on_gpu)
     left = budget - seqs * kv.rings
     wanted_pages = seqs * -(-length // engine.page_size)
     page_bytes = kv.token * engine.page_size
@@ -119,6 +122,7 @@ def share_out(
     return MemoryPlan(
         weights_bytes=weights_bytes,
         workspace_bytes=workspace,
+        graphs_bytes=graphs,
         kv_budget_bytes=budget,
         kv=kv,
         page_size=engine.page_size,
@@ -129,7 +133,7 @@ def share_out(
 
 
 def kv_budget(engine: EngineConfig, device_bytes: int, fixed: int, on_gpu: bool) -> int:
-    """Bytes for the caches beside `fixed` bytes of weights and workspace; 0 if there is no room for them."""
+    """Bytes for the caches beside `fixed` bytes of weights, workspace and graphs; 0 if there is no room for them."""
     wanted = engine.kv_cache_memory_bytes
     if wanted is not None:
         return wanted if fixed + wanted <= device_bytes else 0
@@ -157,8 +161,9 @@ def shortage(plan: MemoryPlan, engine: EngineConfig, length: int, device_bytes: 
     if plan.kv_budget_bytes == 0:
         caches = f" and --kv-cache-memory-bytes of {size(asked)}" if asked is not None else ""
         too_large = plan.weights_bytes >= device_bytes
+        graphs = f", CUDA graphs of {size(plan.graphs_bytes)} (--enforce-eager: none)" if plan.graphs_bytes else ""
         return (
-            f"weights of {size(plan.weights_bytes)} and workspace of {size(plan.workspace_bytes)}{caches} do "
+            f"weights of {size(plan.weights_bytes)} and workspace of {size(plan.workspace_bytes)}{graphs}{caches} do "
             f"not fit in {size(device_bytes)} of free memory{share}: "
             f"{'more memory is needed, see' if too_large else 'lower --max-num-batched-tokens saves workspace; see'} "
             f"`carousel plan`"
@@ -175,8 +180,9 @@ def shortage(plan: MemoryPlan, engine: EngineConfig, length: int, device_bytes: 
 def describe(plan: MemoryPlan) -> str:
     """The plan in a few lines, for the start of a server."""
     slots, longest = plan.max_num_seqs, plan.max_model_len
+    graphs = f", CUDA graphs {size(plan.graphs_bytes)}" if plan.graphs_bytes else ""
     lines = [
-        f"weights   {size(plan.weights_bytes)}, workspace {size(plan.workspace_bytes)}",
+        f"weights   {size(plan.weights_bytes)}, workspace {size(plan.workspace_bytes)}{graphs}",
         f"KV cache  {size(plan.kv_cache_bytes)}: {slots} slots with {size(plan.kv.rings)} of rings, "
         f"{plan.num_pages:,} pages of {plan.page_size} tokens at {size(plan.kv.token)} a token",
         f"context   {longest:,} tokens, for {plan.requests_at(longest)} at once",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from engine.buckets import decode_buckets
 from engine.config import DTYPE_BYTES, Dtype, ExpertFormat, ModelConfig
 from engine.errors import ConfigError
 
@@ -9,6 +10,8 @@ SCORES_LIMIT = 2**26
 """Attention scores, or logits of a scored prompt, held at once (`kernels.attention`, `runner.runner`)."""
 SCORE_BYTES = 16
 """A score as computed, scaled, masked and as a weight, at most 4 bytes each."""
+GRAPH_BYTES = 8 * 2**20
+"""What a captured graph may keep for its launches, beside the tensors of its step: an allowance, not a measurement."""
 SAMPLED_LOGIT_BYTES = 48
 """A logit through the sampler: float32 as computed, adjusted, filtered; sorted, with its index; and top_p's
 cumulated probabilities in float64."""
@@ -94,11 +97,29 @@ def workspace_bytes(model: ModelConfig, dtype: Dtype, batched_tokens: int, rows:
     prompt.
     """
     hidden, inner = model.hidden_size, model.intermediate_size
-    qkv = (model.num_heads + 2 * model.num_kv_heads) * model.head_dim
-    pairs = DTYPE_BYTES[dtype] * model.experts_per_token * (hidden + inner)
-    states = batched_tokens * (4 * (6 * hidden + 3 * qkv) + max(4 * 6 * inner, pairs))
+    states = states_bytes(model, dtype, batched_tokens)
     scores = SCORE_BYTES * min(SCORES_LIMIT, batched_tokens * model.num_heads * model.max_position)
     expert = 2 * inner * hidden * (2 + 2 * DTYPE_BYTES[dtype])
     sampled = SAMPLED_LOGIT_BYTES * rows * model.vocab_size
     scored = SCORE_BYTES * min(SCORES_LIMIT, batched_tokens * model.vocab_size)
     return max(states + max(scores, expert), sampled, scored)
+
+
+def states_bytes(model: ModelConfig, dtype: Dtype, tokens: int) -> int:
+    """Hidden states of so many tokens, and what a layer makes of them."""
+    hidden, inner = model.hidden_size, model.intermediate_size
+    qkv = (model.num_heads + 2 * model.num_kv_heads) * model.head_dim
+    pairs = DTYPE_BYTES[dtype] * model.experts_per_token * (hidden + inner)
+    return tokens * (4 * (6 * hidden + 3 * qkv) + max(4 * 6 * inner, pairs))
+
+
+def graphs_bytes(model: ModelConfig, dtype: Dtype, seqs: int, longest_pages: int) -> int:
+    """An estimate, from above, of the CUDA graphs of decoding up to `seqs` sequences of `longest_pages` pages.
+
+    They share one pool, which holds the largest one's step: its states, attention's splits (at least four a sequence)
+    and logits; beside it stand the logits in float32 and the block tables that all of them read.
+    """
+    splits = 4 * 4 * model.num_heads * (model.head_dim + 1)
+    logits = (4 + DTYPE_BYTES[dtype]) * model.vocab_size
+    tensors = states_bytes(model, dtype, seqs) + seqs * (splits + logits + 4 * longest_pages)
+    return tensors + GRAPH_BYTES * len(decode_buckets(seqs))

@@ -1,7 +1,7 @@
 """From a configuration to a running engine: read the config, plan the memory, load the weights, make the caches."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -23,6 +23,7 @@ from engine.memory_plan import MemoryPlan, describe, plan_memory
 from engine.memory_sizes import weights_bytes
 from engine.model.gpt_oss import GptOss
 from engine.model.weights import TORCH_DTYPES, empty_weights
+from engine.runner.graphs import CudaCapture
 from engine.runner.runner import Runner
 from engine.scheduler.scheduler import Scheduler
 from engine.streams import EngineInfo
@@ -42,8 +43,12 @@ class Started:
         return f"device    {self.info.device}\n{describe(self.plan)}"
 
 
-def start_engine(config: EngineConfig, progress: Callable[[int, int], None] | None = None) -> Started:
-    """Loads the checkpoint and builds the engine; `progress(done, total)` is in bytes of weights.
+Progress = Callable[[str, int, int], None]
+"""Told what the engine is at, how much of it is done, and how much there is."""
+
+
+def start_engine(config: EngineConfig, progress: Progress = lambda what, done, total: None) -> Started:
+    """Loads the checkpoint and builds the engine.
 
     Raises CheckpointError, ConfigError or MemoryPlanError before any weight is read.
     """
@@ -53,6 +58,8 @@ def start_engine(config: EngineConfig, progress: Callable[[int, int], None] | No
     experts = read_expert_format(config.model) if manifest is None else manifest.experts
     kv_dtype = torch.float8_e4m3fn if config.kv_cache_dtype == "fp8" else dtype
     ops = select_ops(device, dtype, kv_dtype, deterministic=config.deterministic)
+    if not ops.capturable or config.faults is not None:
+        config = replace(config, enforce_eager=True)
     plan = plan_memory(
         model_config,
         config,
@@ -71,17 +78,22 @@ def start_engine(config: EngineConfig, progress: Callable[[int, int], None] | No
     if manifest is None:
         fill_random(weights, config.seed)
     else:
-        load_weights(manifest, weights, progress or (lambda done, total: None))
+        load_weights(manifest, weights, partial(progress, "loading weights"))
     build = GptOss if config.faults is None else partial(FaultyModel, plan=config.faults)
     model = build(model_config, weights, ops.with_resident_experts() if config.resident_experts else ops)
     free_unused(device)
+    runner = Runner(
+        model,
+        RollingCache(model_config, plan.max_num_seqs, kv_dtype, device),
+        PagedCache(model_config, plan.num_pages, plan.page_size, kv_dtype, device),
+        device,
+    )
+    if not config.enforce_eager:
+        longest_pages = plan.pages_for(plan.max_model_len)
+        capturing = partial(progress, "capturing CUDA graphs")
+        runner.capture(CudaCapture(device), plan.max_num_seqs, longest_pages, capturing)
     engine = Engine(
-        Runner(
-            model,
-            RollingCache(model_config, plan.max_num_seqs, kv_dtype, device),
-            PagedCache(model_config, plan.num_pages, plan.page_size, kv_dtype, device),
-            device,
-        ),
+        runner,
         Scheduler(
             slots=plan.max_num_seqs,
             pages=plan.num_pages,

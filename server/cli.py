@@ -47,6 +47,10 @@ Deterministic = Annotated[
     bool,
     typer.Option("--deterministic", help="Log-probabilities that no batch changes, to the last bit. Slower."),
 ]
+EnforceEager = Annotated[
+    bool,
+    typer.Option("--enforce-eager", help="Capture no CUDA graphs on a GPU: less memory, an earlier start, slower."),
+]
 BlockSize = Annotated[int, typer.Option(help="Tokens of one cache page.")]
 
 
@@ -88,6 +92,7 @@ def serve(
     resident_experts: ResidentExperts = False,
     block_size: BlockSize = 16,
     deterministic: Deterministic = False,
+    enforce_eager: EnforceEager = False,
     seed: Annotated[int, typer.Option(help="Of requests that bring none, and of random weights.")] = 0,
     api_key: Annotated[
         list[str] | None,
@@ -159,6 +164,7 @@ def serve(
             kv_cache_dtype=kv_cache_dtype,
             resident_experts=resident_experts,
             deterministic=deterministic,
+            enforce_eager=enforce_eager,
             seed=seed,
         )
         listener = bind(host, port)
@@ -189,6 +195,7 @@ def plan(
     kv_cache_memory_bytes: KvCacheMemoryBytes = None,
     kv_cache_dtype: KvCacheDtypeOption = "auto",
     resident_experts: ResidentExperts = False,
+    enforce_eager: EnforceEager = False,
     block_size: BlockSize = 16,
 ) -> None:
     """Show what fits in memory and how fast it can be at best; no weights are needed."""
@@ -208,6 +215,7 @@ def plan(
             kv_cache_memory_bytes=kv_cache_memory_bytes,
             kv_cache_dtype=kv_cache_dtype,
             resident_experts=resident_experts,
+            enforce_eager=enforce_eager,
         )
         there = planning.choose_device(card, memory, bandwidth, device)
         typer.echo(planning.plan_text(engine_config, there))

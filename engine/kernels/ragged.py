@@ -41,8 +41,9 @@ class RaggedBatch:
     For kernels, on the device as int32: `start_rows` and `context_lengths` are `starts` and `contexts`;
     `ring_slots[s]` is a sequence's ring, whose first cache slot is ring · window; `block_tables` [sequences, most
     pages] holds each sequence's pages, zeros after them. `decode_sequences` are the sequences of one row (a negative
-    one, that of a captured graph's unused place, is passed over: its rows stay as they are); every other sequence is
-    cut into `prefill_tiles` [tiles, 2], pairs of a sequence and the tile's first row in its chunk.
+    one, that of a captured graph's unused place, is passed over: its rows stay as they are, and of what
+    stands on the host a graph's batch has nothing); every other sequence is cut into `prefill_tiles` [tiles, 2], pairs
+    of a sequence and the tile's first row in its chunk.
     """
 
     token_ids: Tensor

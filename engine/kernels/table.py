@@ -44,6 +44,15 @@ class Ops:
         """Whether prepared MXFP4 matrices are padded to tiles (`engine.kernels.triton.repack`)."""
         return self.prepare_experts is not keep_experts
 
+    @property
+    def capturable(self) -> bool:
+        """Whether a step of decoding goes from launch to launch without the host, so that a CUDA graph can hold it."""
+        return (
+            self.tiles_experts
+            and self.ring_attention is not REFERENCE.ring_attention
+            and self.paged_attention is not REFERENCE.paged_attention
+        )
+
     def with_resident_experts(self) -> "Ops":
         """The same ops where prepared MXFP4 matrices have a bfloat16 copy beside them for steps of many tokens."""
         from engine.kernels.triton.experts import prepare_resident_experts

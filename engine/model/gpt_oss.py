@@ -93,10 +93,10 @@ class GptOss:
             normed, experts, weights, layer.gate_up, layer.down, config.swiglu_alpha, config.swiglu_limit, x
         )
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """[rows, hidden] → float32 [rows, vocab]."""
+    def logits(self, hidden: Tensor, out: Tensor | None = None) -> Tensor:
+        """[rows, hidden] → float32 [rows, vocab], in `out` if that is given."""
         logits = self.ops.norm_linear(hidden, self.norm, self.config.rms_norm_eps, self.unembedding, None)
-        return logits.to(torch.float32)
+        return logits.to(torch.float32) if out is None else out.copy_(logits)
 
 
 def layer_weights(weights: Weights, layer: int, ops: Ops) -> LayerWeights:

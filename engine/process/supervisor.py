@@ -173,8 +173,8 @@ class EngineProcess:
 
     def _receive(self, message: FromEngine) -> None:
         match message:
-            case Loading(done, total):
-                self._status = EngineStatus("loading", done / max(1, total), "loading weights")
+            case Loading(what, done, total):
+                self._status = EngineStatus("loading", done / max(1, total), what)
             case Ready(info, plan):
                 self._info = info
                 self._status = EngineStatus("ready", 1.0, "ready")

@@ -36,8 +36,9 @@ class Abort(msgspec.Struct, frozen=True, tag="abort"):
 
 
 class Loading(msgspec.Struct, frozen=True, tag="loading"):
-    """From the engine: bytes of weights in place."""
+    """From the engine: what it is at, and how far."""
 
+    what: str
     done: int
     total: int
 

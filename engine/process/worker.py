@@ -53,13 +53,13 @@ def load(pipe: EnginePipe, start: ToEngine) -> Engine:
     """Builds the engine the first message asks for, reporting each percent."""
     if not isinstance(start, Start):
         raise TypeError(f"the first message must be Start, not {type(start).__name__}")
-    percent = -1
+    told: tuple[str, int] | None = None
 
-    def progress(done: int, total: int) -> None:
-        nonlocal percent
-        if (now := 100 * done // max(1, total)) > percent:
-            percent = now
-            pipe.send(Loading(done, total))
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal told
+        if (now := (what, 100 * done // max(1, total))) != told:
+            told = now
+            pipe.send(Loading(what, done, total))
 
     started = start_engine(start.config, progress)
     started.engine.grammars.load()

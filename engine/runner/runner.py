@@ -3,7 +3,7 @@
 The only place that holds weights and caches together; everything above it speaks in integers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from engine.model.rope import RotaryTable
 from engine.plan import Chunk, Released
 from engine.request import TokenLogprob
 from engine.runner.batch import build_batch
+from engine.runner.graphs import Capture, DecodeGraphs
 from engine.sampling.logprobs import token_logprobs
 from engine.sampling.rows import SamplingRow
 from engine.sampling.sampler import Sampled, sample
@@ -53,14 +54,27 @@ class Runner:
         self.pages = pages
         self.device = device
         self.rotary = RotaryTable(model.config.rope, model.config.head_dim, device, model.ops.cos_sin)
+        self.graphs: DecodeGraphs | None = None
+
+    @torch.inference_mode()
+    def capture(self, capture: Capture, most: int, longest_pages: int, progress: Callable[[int, int], None]) -> None:
+        """From now on decoding up to `most` sequences runs as CUDA graphs; `progress` counts them."""
+        self.graphs = DecodeGraphs(self.model, self.rings, self.pages, self.rotary, most, longest_pages)
+        self.graphs.capture(capture, progress)
 
     @torch.inference_mode()
     def run(self, tasks: Sequence[Task]) -> list[Outcome]:
         """One step. The outcomes are in the order of the tasks."""
         chunks = [task.chunk for task in tasks]
+        rows = {i: task.row for i, task in enumerate(tasks) if task.row is not None}
+        if self.graphs is not None and all(task.chunk.count == 1 and not task.targets for task in tasks):
+            logits = self.graphs.logits(chunks)
+            sampled = sample_rows(logits if len(rows) == len(tasks) else logits[list(rows)], rows)
+            return [Outcome(sampled.get(i), []) for i in range(len(tasks))]
         batch = build_batch(chunks, self.rings.window, self.pages.page_size, self.rotary, self.device)
         hidden = self.model.forward(batch, self.rings, self.pages)
-        sampled = self._sample(hidden, tasks, batch.starts)
+        last = torch.tensor([batch.starts[i + 1] - 1 for i in rows], dtype=torch.int64, device=self.device)
+        sampled = sample_rows(self.model.logits(hidden[last]), rows)
         return [Outcome(sampled.get(i), self._score(hidden[batch.starts[i] :], task)) for i, task in enumerate(tasks)]
 
     def check(self) -> None:
@@ -72,13 +86,6 @@ class Runner:
         self.rings.fill(released.slot, value)
         self.pages.fill(released.pages, value)
 
-    def _sample(self, hidden: Tensor, tasks: Sequence[Task], starts: Sequence[int]) -> dict[int, Sampled]:
-        rows = {i: task.row for i, task in enumerate(tasks) if task.row is not None}
-        if not rows:
-            return {}
-        last = torch.tensor([starts[i + 1] - 1 for i in rows], device=self.device)
-        return dict(zip(rows, sample(self.model.logits(hidden[last]), list(rows.values())), strict=True))
-
     def _score(self, hidden: Tensor, task: Task) -> list[TokenLogprob]:
         scored: list[TokenLogprob] = []
         block = max(1, SCORED_LIMIT // self.model.config.vocab_size)
@@ -88,3 +95,8 @@ class Runner:
             logits = self.model.logits(hidden[first : first + len(targets)])
             scored += token_logprobs(logits, targets, [task.top] * len(targets))
         return scored
+
+
+def sample_rows(logits: Tensor, rows: dict[int, SamplingRow]) -> dict[int, Sampled]:
+    """Samples from logits [rows, vocab]; the answers have the rows' keys."""
+    return dict(zip(rows, sample(logits, list(rows.values())), strict=True)) if rows else {}

@@ -17,7 +17,7 @@ from engine.kernels import attention
 from engine.kernels.mxfp4 import Mxfp4
 from engine.kernels.triton.repack import repack, unpack_experts
 from engine.memory_plan import MemoryPlan, describe, plan_memory, size
-from engine.memory_sizes import SCORES_LIMIT, kv_sizes, weights_bytes, workspace_bytes
+from engine.memory_sizes import GRAPH_BYTES, SCORES_LIMIT, graphs_bytes, kv_sizes, weights_bytes, workspace_bytes
 from engine.model.weights import empty_weights
 from engine.runner import runner
 from tests.checkpoints import small_config
@@ -121,6 +121,19 @@ def test_resident_experts_that_nothing_would_use_are_refused(dtype: Dtype, exper
         weights_bytes(GPT_OSS_20B, dtype, experts, tiled=tiled, resident=True)
 
 
+def test_cuda_graphs_are_planned_and_can_be_left_out() -> None:
+    """What the graphs of 256 sequences hold is at least their logits in both dtypes and their block tables."""
+    planned, eager = plan(), plan(enforce_eager=True)
+    logits, tables = 256 * 201088 * 6, 256 * 131072 // 16 * 4
+    assert logits + tables + 17 * GRAPH_BYTES < planned.graphs_bytes < GIB
+    assert eager.graphs_bytes == plan(gpu=False).graphs_bytes == 0
+    assert eager.kv_budget_bytes - planned.kv_budget_bytes == planned.graphs_bytes
+    assert "CUDA graphs" in describe(planned)
+    assert "CUDA graphs" not in describe(eager)
+    with pytest.raises(MemoryPlanError, match=r"CUDA graphs of .* \(--enforce-eager"):
+        plan(memory=14 * GIB)
+
+
 def test_20b_weights_fit_a_16_gb_device() -> None:
     assert weights_bytes(GPT_OSS_20B, "bfloat16", "mxfp4") == pytest.approx(13.76e9, rel=0.01)
 
@@ -159,7 +172,7 @@ def test_workspace_grows_with_tokens_and_rows() -> None:
 class TestGpu:
     def test_gets_its_share_less_weights_and_workspace(self) -> None:
         planned = plan()
-        assert planned.kv_budget_bytes == 72 * GIB - 13 * GIB - planned.workspace_bytes
+        assert planned.kv_budget_bytes == 72 * GIB - 13 * GIB - planned.workspace_bytes - planned.graphs_bytes
         assert planned.kv_budget_bytes - planned.kv_cache_bytes < 16 * 24 * KIB
         assert (planned.max_num_seqs, planned.max_model_len, planned.notes) == (256, 131072, ())
         assert planned.requests_at(131072) == planned.num_pages // 8192
@@ -186,6 +199,7 @@ class TestGpu:
 
     def test_an_explicit_length_costs_requests_down_to_one(self) -> None:
         needed = 13 * GIB + workspace_bytes(GPT_OSS_20B, "bfloat16", 2048, 1) + 3075 * MIB
+        needed += graphs_bytes(GPT_OSS_20B, "bfloat16", 1, 131072 // 16)
         planned = plan(memory=needed, gpu_memory_utilization=1.0, max_model_len=131072)
         assert (planned.max_num_seqs, planned.requests_at(131072)) == (1, 1)
         with pytest.raises(MemoryPlanError, match=r"a request of 131,072 tokens needs 3,072\.0 MiB of pages"):
@@ -263,7 +277,7 @@ def test_every_plan_fits_and_lets_one_full_request_run(
         )
     except MemoryPlanError:
         return
-    assert planned.weights_bytes + planned.workspace_bytes + planned.kv_cache_bytes <= memory
+    assert planned.weights_bytes + planned.workspace_bytes + planned.graphs_bytes + planned.kv_cache_bytes <= memory
     assert planned.kv_cache_bytes <= planned.kv_budget_bytes
     assert 1 <= planned.max_model_len <= 131072
     assert planned.requests_at(planned.max_model_len) >= 1

@@ -47,7 +47,7 @@ TO_ENGINE: list[ToEngine] = [
 ]
 SCORED = (None, TokenLogprob(4, -0.1, ((4, -0.1), (5, -2.3))))
 FROM_ENGINE: list[FromEngine] = [
-    Loading(1, 2**40),
+    Loading("loading weights", 1, 2**40),
     Ready(INFO, "plan\nlines"),
     Events(
         [

@@ -1,0 +1,21 @@
+"""The batch sizes that decoding is captured for: a CUDA graph is of one shape, and a smaller batch is padded to it."""
+
+
+def decode_buckets(most: int) -> tuple[int, ...]:
+    """Sizes up to `most` sequences: near each other, for a row of padding costs what any row costs, but few, for each
+    takes time to capture and memory to keep.
+
+    >>> decode_buckets(5), decode_buckets(100)
+    ((1, 2, 4, 5), (1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 96, 100))
+    """
+    sizes = (1, 2, 4, *range(8, 64, 8), *range(64, most, 32))
+    return (*(size for size in sizes if size < most), most)
+
+
+def bucket_for(sequences: int, buckets: tuple[int, ...]) -> int:
+    """The smallest of ascending `buckets` that holds so many sequences.
+
+    >>> bucket_for(3, (1, 2, 4, 8)), bucket_for(8, (1, 2, 4, 8))
+    (4, 8)
+    """
+    return next(bucket for bucket in buckets if bucket >= sequences)

@@ -1,0 +1,153 @@
+"""Decoding as CUDA graphs, one for each size of batch: the host launches a step of 160 kernels by one call.
+
+A graph runs on the tensors that it was captured with. A step's numbers are copied into these, and a batch smaller than
+its graph is padded with sequences that the attention passes over: their rows hold anything, and nothing of them enters
+a ring or a page. Three sequences at positions 5, 9 and 30 in a graph of four:
+
+    token_ids          71 12 40  0
+    positions           5  9 30  0        tokens in the caches, too: a decoding sequence brings one row
+    ring_slots          2  0  7  0
+    decode_sequences    0  1  2 -1
+    block_tables        3 rows, as wide as the longest; what stands beside and below is not read
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.buckets import bucket_for, decode_buckets
+from engine.cache.paged import PagedCache
+from engine.cache.rolling import RollingCache
+from engine.kernels.ragged import RaggedBatch
+from engine.model.gpt_oss import GptOss
+from engine.model.rope import RotaryTable
+from engine.plan import Chunk
+from engine.runner.batch import ALIGNMENT
+from engine.transfer import to_device
+
+
+class Capture(Protocol):
+    """What makes a graph. Tests put a recording one in its place."""
+
+    def __call__(self, step: Callable[[], None]) -> Callable[[], None]:
+        """Runs `step` until it is warm and records it. What it returns runs it again, on the same tensors."""
+        ...
+
+
+class CudaCapture:
+    """CUDA graphs that share one pool of memory: they never run at the same time."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, step: Callable[[], None]) -> Callable[[], None]:
+        with torch.cuda.device(self._device):
+            warming, current = torch.cuda.Stream(), torch.cuda.current_stream()
+            warming.wait_stream(current)
+            with torch.cuda.stream(warming):
+                step()
+            current.wait_stream(warming)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=self._pool):
+                step()
+        replay: Callable[[], None] = graph.replay
+        return replay
+
+
+class DecodeInputs:
+    """The tensors that every graph reads: those of a small bucket are the first rows of the large one's.
+
+    int32 on the device; `longest` is the pages of the longest sequence.
+    """
+
+    def __init__(self, most: int, longest: int, page_size: int, device: torch.device) -> None:
+        width = -(-most // ALIGNMENT) * ALIGNMENT
+        self._device = device
+        self._page_size = page_size
+        self._numbers = torch.zeros(4, width, dtype=torch.int32, device=device)
+        self._numbers[3] = -1
+        self._starts = torch.arange(width + 1, dtype=torch.int32, device=device)
+        self._tables = torch.zeros(most, longest, dtype=torch.int32, device=device)
+        self._nothing = torch.empty(0, dtype=torch.int32, device=device)
+
+    def fill(self, chunks: Sequence[Chunk]) -> None:
+        """Copies what a step of decoding sequences needs; the host does not wait."""
+        count, most_pages = len(chunks), max(len(chunk.pages) for chunk in chunks)
+        numbers = np.zeros(self._numbers.shape, np.int32)
+        numbers[3] = -1
+        numbers[0, :count] = [chunk.token_ids[0] for chunk in chunks]
+        numbers[1, :count] = [chunk.start for chunk in chunks]
+        numbers[2, :count] = [chunk.slot for chunk in chunks]
+        numbers[3, :count] = range(count)
+        tables = np.zeros((count, most_pages), np.int32)
+        for table, chunk in zip(tables, chunks, strict=True):
+            table[: len(chunk.pages)] = chunk.pages
+        self._numbers.copy_(to_device(torch.from_numpy(numbers), self._device))
+        self._tables[:count, :most_pages].copy_(to_device(torch.from_numpy(tables), self._device))
+
+    def batch(self, bucket: int, rotary: RotaryTable) -> RaggedBatch:
+        """The batch of `bucket` sequences, in views of these tensors. What only the references ask for is not there."""
+        token_ids, positions, ring_slots, sequences = self._numbers[:, :bucket]
+        cos, sin = rotary(positions)
+        return RaggedBatch(
+            token_ids=token_ids,
+            positions=positions,
+            cos=cos,
+            sin=sin,
+            starts=(),
+            contexts=(),
+            page_size=self._page_size,
+            start_rows=self._starts[: bucket + 1],
+            context_lengths=positions,
+            ring_slots=ring_slots,
+            block_tables=self._tables[:bucket],
+            decode_sequences=sequences,
+            prefill_tiles=self._nothing.view(0, 2),
+            ring_reads=not_on_the_host,
+            ring_write_rows=self._nothing,
+            ring_write_slots=self._nothing,
+            page_reads=not_on_the_host,
+            page_write_slots=self._nothing,
+        )
+
+
+class DecodeGraphs:
+    """A graph for each bucket up to `most` sequences: the model and its logits, on the caches as they are then."""
+
+    def __init__(
+        self, model: GptOss, rings: RollingCache, pages: PagedCache, rotary: RotaryTable, most: int, longest: int
+    ) -> None:
+        """`longest` is in pages. Nothing can run before `capture`."""
+        device = rings.keys.device
+        self._model, self._rings, self._pages, self._rotary = model, rings, pages, rotary
+        self._buckets = decode_buckets(most)
+        self._inputs = DecodeInputs(most, longest, pages.page_size, device)
+        self._logits = torch.empty(most, model.config.vocab_size, dtype=torch.float32, device=device)
+        self._replays: dict[int, Callable[[], None]] = {}
+
+    def capture(self, capture: Capture, progress: Callable[[int, int], None]) -> None:
+        """Captures every bucket, the largest first, so that the others find its memory; `progress` counts them."""
+        for done, bucket in enumerate(reversed(self._buckets)):
+            progress(done, len(self._buckets))
+            self._replays[bucket] = capture(partial(self._step, bucket))
+        progress(len(self._buckets), len(self._buckets))
+
+    def logits(self, chunks: Sequence[Chunk]) -> Tensor:
+        """Runs a step of chunks of one token each → float32 [chunks, vocab], valid until the next step."""
+        self._inputs.fill(chunks)
+        self._replays[bucket_for(len(chunks), self._buckets)]()
+        return self._logits[: len(chunks)]
+
+    def _step(self, bucket: int) -> None:
+        batch = self._inputs.batch(bucket, self._rotary)
+        hidden = self._model.forward(batch, self._rings, self._pages)
+        self._model.logits(hidden, out=self._logits[:bucket])
+
+
+def not_on_the_host(sequence: int) -> Tensor:
+    raise RuntimeError(f"a captured step has no numbers on the host: sequence {sequence} was asked for")
