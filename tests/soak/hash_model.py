@@ -60,12 +60,16 @@ def write_hash_config(directory: Path, config: ModelConfig) -> Path:
 class HashModel:
     """Keys hold positions and values hold tokens, in float32, which is exact up to 2²⁴.
 
-    `spoiled`, if set, counts through the sequences of the next step: that one's numbers come out as NaN.
+    `spoiled`, if set, counts through the sequences of the next step: that one's numbers come out as NaN. `broken`, if
+    set, is the layer after which the next step raises, its caches written up to there; `broke` is then how many
+    sequences it carried.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
         self.spoiled: int | None = None
+        self.broken: int | None = None
+        self.broke = 0
         likely = torch.zeros(config.vocab_size, dtype=torch.bool)
         likely[[*PRINTABLE, *config.eos_token_ids]] = True
         self._floor = torch.where(likely, 0.0, -SPREAD)
@@ -87,6 +91,9 @@ class HashModel:
             slots = batch.ring_write_slots if sliding else batch.page_write_slots
             keys[slots] = batch.positions[written].float()[:, None, None].expand(-1, 1, keys.shape[-1])
             values[slots] = batch.token_ids[written].float()[:, None, None].expand(-1, 1, keys.shape[-1])
+            if number == self.broken:
+                self.broken, self.broke = None, len(batch.contexts)
+                raise RuntimeError("broken on purpose")
         if self.spoiled is not None:
             s = self.spoiled % len(batch.contexts)
             seen[batch.starts[s] : batch.starts[s + 1], 1] += 1
