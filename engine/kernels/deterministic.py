@@ -41,8 +41,8 @@ def in_tiles(op: Op) -> Op:
 
 
 def tiles(x: Tensor) -> tuple[Tensor, ...]:
-    """[rows, …] → tiles of [TILE, …], zeros at the end of the last one."""
-    filled: Tensor = functional.pad(x, (0, 0) * (x.dim() - 1) + (0, -len(x) % TILE))
+    """[rows, …] → tiles of [TILE, …], zeros at the end of the last one; there is at least one."""
+    filled: Tensor = functional.pad(x, (0, 0) * (x.dim() - 1) + (0, -len(x) % TILE if len(x) else TILE))
     return filled.contiguous().view(-1, TILE, *x.shape[1:]).unbind()
 
 

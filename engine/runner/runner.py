@@ -74,7 +74,7 @@ class Runner:
         batch = build_batch(chunks, self.rings.window, self.pages.page_size, self.rotary, self.device)
         hidden = self.model.forward(batch, self.rings, self.pages)
         last = torch.tensor([batch.starts[i + 1] - 1 for i in rows], dtype=torch.int64, device=self.device)
-        sampled = sample_rows(self.model.logits(hidden[last]), rows)
+        sampled = sample_rows(self.model.logits(hidden[last]), rows) if rows else {}
         return [Outcome(sampled.get(i), self._score(hidden[batch.starts[i] :], task)) for i, task in enumerate(tasks)]
 
     def check(self) -> None:

@@ -7,7 +7,7 @@ import torch
 
 import engine.kernels.deterministic
 from engine.kernels.attention import attend
-from engine.kernels.deterministic import KEY_BLOCK, TILE, attend_in_blocks
+from engine.kernels.deterministic import KEY_BLOCK, TILE, attend_in_blocks, in_tiles
 from engine.kernels.experts import ExpertProduct
 from engine.kernels.table import DETERMINISTIC, REFERENCE
 
@@ -16,6 +16,11 @@ def test_the_worked_example() -> None:
     result = doctest.testmod(engine.kernels.deterministic, extraglobs={"torch": torch})
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_no_rows_have_no_results() -> None:
+    one, two = in_tiles(lambda x: (2 * x, x[:, :1]))(torch.zeros(0, 3))
+    assert (one.shape, two.shape) == ((0, 3), (0, 1))
 
 
 @pytest.mark.parametrize("window", [None, 1, 5, KEY_BLOCK, KEY_BLOCK + 3])
