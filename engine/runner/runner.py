@@ -20,6 +20,7 @@ from engine.runner.graphs import Capture, DecodeGraphs
 from engine.sampling.logprobs import token_logprobs
 from engine.sampling.rows import SamplingRow
 from engine.sampling.sampler import Sampled, sample
+from engine.transfer import numbers_to_device
 
 SCORED_LIMIT = 2**26
 """Logits held at once while a prompt is scored: 256 MiB in float32."""
@@ -69,11 +70,11 @@ class Runner:
         rows = {i: task.row for i, task in enumerate(tasks) if task.row is not None}
         if self.graphs is not None and all(task.chunk.count == 1 and not task.targets for task in tasks):
             logits = self.graphs.logits(chunks)
-            sampled = sample_rows(logits if len(rows) == len(tasks) else logits[list(rows)], rows)
+            sampled = sample_rows(logits if len(rows) == len(tasks) else logits[self._index(list(rows))], rows)
             return [Outcome(sampled.get(i), []) for i in range(len(tasks))]
         batch = build_batch(chunks, self.rings.window, self.pages.page_size, self.rotary, self.device)
         hidden = self.model.forward(batch, self.rings, self.pages)
-        last = torch.tensor([batch.starts[i + 1] - 1 for i in rows], dtype=torch.int64, device=self.device)
+        last = self._index([batch.starts[i + 1] - 1 for i in rows])
         sampled = sample_rows(self.model.logits(hidden[last]), rows) if rows else {}
         return [Outcome(sampled.get(i), self._score(hidden[batch.starts[i] :], task)) for i, task in enumerate(tasks)]
 
@@ -86,6 +87,9 @@ class Runner:
         self.rings.fill(released.slot, value)
         self.pages.fill(released.pages, value)
 
+    def _index(self, numbers: Sequence[int]) -> Tensor:
+        return numbers_to_device(numbers, torch.int64, self.device)
+
     def _score(self, hidden: Tensor, task: Task) -> list[TokenLogprob]:
         scored: list[TokenLogprob] = []
         block = max(1, SCORED_LIMIT // self.model.config.vocab_size)
@@ -93,7 +97,7 @@ class Runner:
             targets = task.targets[start : start + block]
             first = task.target_offset + start
             logits = self.model.logits(hidden[first : first + len(targets)])
-            scored += token_logprobs(logits, targets, [task.top] * len(targets))
+            scored += token_logprobs(logits, self._index(targets), [task.top] * len(targets))
         return scored
 
 

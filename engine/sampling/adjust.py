@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engine.grammar import GrammarState
 from engine.sampling.rows import SamplingRow
+from engine.transfer import numbers_to_device, to_device
 
 BANNED = -1e30
 """The logit of a banned token: finite, so that a row whose grammar allows nothing else still has a choice."""
@@ -86,14 +87,14 @@ def allowed_tokens(states: Sequence[GrammarState], vocab_size: int, device: torc
     words = np.zeros((len(states), -(-vocab_size // MASK_BITS)), dtype=np.int32)
     for state, row in zip(states, words, strict=True):
         state.fill(row)
-    packed = torch.from_numpy(words).to(device, non_blocking=True)
+    packed = to_device(torch.from_numpy(words), device)
     bits = packed[:, :, None] >> torch.arange(MASK_BITS, dtype=torch.int32, device=device) & 1
     return bits.flatten(1)[:, :vocab_size].bool()
 
 
 def index(numbers: Sequence[int], like: Tensor) -> Tensor:
-    return torch.tensor(numbers, dtype=torch.int64, device=like.device)
+    return numbers_to_device(numbers, torch.int64, like.device)
 
 
 def values(numbers: Sequence[float], like: Tensor) -> Tensor:
-    return torch.tensor(numbers, dtype=like.dtype, device=like.device)
+    return numbers_to_device(numbers, like.dtype, like.device)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.request import SamplingParams
+from engine.transfer import numbers_to_device
 
 
 def filter_logits(logits: Tensor, rows: Sequence[SamplingParams]) -> Tensor:
@@ -20,7 +21,7 @@ def filter_logits(logits: Tensor, rows: Sequence[SamplingParams]) -> Tensor:
     ):
         chosen = [r for r, on in enumerate(active) if on]
         if chosen:
-            at = torch.tensor(chosen, device=logits.device)
+            at = numbers_to_device(chosen, torch.int64, logits.device)
             part = logits[at]
             logits = logits.index_copy(0, at, part.masked_fill(mask(part, [rows[r] for r in chosen]), -torch.inf))
     return logits
@@ -28,14 +29,14 @@ def filter_logits(logits: Tensor, rows: Sequence[SamplingParams]) -> Tensor:
 
 def min_p_mask(logits: Tensor, rows: Sequence[SamplingParams]) -> Tensor:
     """Out is what is less likely than min_p times the most likely token."""
-    floor = torch.tensor([row.min_p for row in rows], device=logits.device).log()
+    floor = numbers_to_device([row.min_p for row in rows], torch.float32, logits.device).log()
     return logits < logits.amax(dim=-1, keepdim=True) + floor[:, None]
 
 
 def top_k_mask(logits: Tensor, rows: Sequence[SamplingParams]) -> Tensor:
     """Out is what is less likely than the k-th; tokens equal to the k-th stay."""
     best = logits.topk(max(row.top_k for row in rows), dim=-1).values
-    kth = torch.tensor([row.top_k - 1 for row in rows], device=logits.device)
+    kth = numbers_to_device([row.top_k - 1 for row in rows], torch.int64, logits.device)
     return logits < best.gather(1, kth[:, None])
 
 
@@ -44,6 +45,6 @@ def top_p_mask(logits: Tensor, rows: Sequence[SamplingParams]) -> Tensor:
     ordered = logits.sort(dim=-1, descending=True).values
     before = ordered.softmax(dim=-1, dtype=torch.float64).cumsum(dim=-1).roll(1, dims=-1)
     before[:, 0] = 0
-    top_p = torch.tensor([row.top_p for row in rows], dtype=torch.float64, device=logits.device)
+    top_p = numbers_to_device([row.top_p for row in rows], torch.float64, logits.device)
     kept = (before < top_p[:, None]).sum(dim=-1)
     return logits < ordered.gather(1, kept[:, None] - 1)

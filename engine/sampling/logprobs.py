@@ -8,16 +8,16 @@ from torch import Tensor
 from engine.request import TokenLogprob
 
 
-def token_logprobs(logits: Tensor, token_ids: Sequence[int], tops: Sequence[int]) -> list[TokenLogprob]:
-    """Float32 [rows, vocab], one token and one count of alternatives a row. Both are read from one log-softmax, so a
+def token_logprobs(logits: Tensor, token_ids: Tensor, tops: Sequence[int]) -> list[TokenLogprob]:
+    """Float32 [rows, vocab], int64 [rows] and one count of alternatives a row. Both are read from one log-softmax, so a
     token's value and its entry among the best are the same float."""
     logprobs = logits.log_softmax(dim=-1)
-    chosen = logprobs.gather(1, torch.tensor(token_ids, device=logits.device)[:, None])[:, 0].tolist()
+    chosen = logprobs.gather(1, token_ids[:, None])[:, 0]
     best = likeliest(logprobs, min(max(tops), logits.shape[1]))
-    best_ids, best_values = best.tolist(), logprobs.gather(1, best).tolist()
+    found = token_ids, chosen, best, logprobs.gather(1, best)
     return [
         TokenLogprob(token, value, tuple(zip(ids[:top], values[:top], strict=True)))
-        for token, value, top, ids, values in zip(token_ids, chosen, tops, best_ids, best_values, strict=True)
+        for token, value, ids, values, top in zip(*(tensor.tolist() for tensor in found), tops, strict=True)
     ]
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from engine.request import TokenLogprob
-from engine.sampling.adjust import adjust
+from engine.sampling.adjust import adjust, index, values
 from engine.sampling.filters import filter_logits
 from engine.sampling.logprobs import token_logprobs
 from engine.sampling.noise import uniform
@@ -29,35 +29,34 @@ class Sampled:
 
 
 def sample(logits: Tensor, rows: Sequence[SamplingRow]) -> list[Sampled]:
-    """Float32 [rows, vocab] → one token a row."""
+    """Float32 [rows, vocab] → one token a row. The host waits for the device once, when all is launched."""
     adjusted = adjust(logits, rows)
     best = adjusted.max(dim=-1)
     tokens = best.indices
     drawn = [r for r, row in enumerate(rows) if row.sampling.temperature >= GREEDY_BELOW]
     if drawn:
-        at = torch.tensor(drawn, device=logits.device)
+        at = index(drawn, logits)
         tokens = tokens.index_copy(0, at, draw(adjusted[at], [rows[r] for r in drawn]))
-    token_ids = tokens.where(best.values.isfinite(), NO_TOKEN).tolist()
+    tokens = tokens.where(best.values.isfinite(), NO_TOKEN)
 
-    scored: dict[int, int] = {
-        r: row.sampling.logprobs
-        for r, row in enumerate(rows)
-        if row.sampling.logprobs is not None and token_ids[r] != NO_TOKEN
-    }
+    scored = {r: row.sampling.logprobs for r, row in enumerate(rows) if row.sampling.logprobs is not None}
     logprobs: dict[int, TokenLogprob] = {}
     if scored:
-        at_rows = list(scored)
-        values = token_logprobs(logits[at_rows], [token_ids[r] for r in at_rows], list(scored.values()))
-        logprobs = dict(zip(at_rows, values, strict=True))
-    return [Sampled(None if token == NO_TOKEN else token, logprobs.get(r)) for r, token in enumerate(token_ids)]
+        at = index(list(scored), logits)
+        entries = token_logprobs(logits[at], tokens[at].clamp(min=0), list(scored.values()))
+        logprobs = dict(zip(scored, entries, strict=True))
+    return [
+        Sampled(None, None) if token == NO_TOKEN else Sampled(token, logprobs.get(r))
+        for r, token in enumerate(tokens.tolist())
+    ]
 
 
 def draw(logits: Tensor, rows: Sequence[SamplingRow]) -> Tensor:
     """Float32 [rows, vocab] → int64 [rows]: temperature, filters, then the first token at which the cumulated
     probability, in vocabulary order, exceeds the row's own uniform number."""
-    temperature = torch.tensor([row.sampling.temperature for row in rows], device=logits.device)
+    temperature = values([row.sampling.temperature for row in rows], logits)
     filtered = filter_logits(logits / temperature[:, None], [row.sampling for row in rows])
     cumulated = filtered.softmax(dim=-1, dtype=torch.float64).cumsum(dim=-1)
     numbers = [uniform(row.sampling.seed or 0, len(row.generated)) for row in rows]
-    target = torch.tensor(numbers, dtype=torch.float64, device=logits.device) * cumulated[:, -1]
+    target = values(numbers, cumulated) * cumulated[:, -1]
     return torch.searchsorted(cumulated, target[:, None], right=True)[:, 0]
