@@ -11,17 +11,17 @@ class Shape:
     positions by `rope_factor` over `original_max_position`.
     """
 
-    vocab_size: int = 2048
-    hidden_size: int = 192
-    intermediate_size: int = 192
+    vocab_size: int = 1856
+    hidden_size: int = 160
+    intermediate_size: int = 96
     num_layers: int = 4
-    num_heads: int = 6
+    num_heads: int = 4
     num_kv_heads: int = 2
     head_dim: int = 32
     num_experts: int = 8
     experts_per_token: int = 2
     window: int = 128
-    rope_theta: float = 150_000.0
+    rope_theta: float = 50_000.0
     rope_factor: float = 8.0
     original_max_position: int = 512
     beta_fast: float = 32.0
@@ -44,23 +44,25 @@ class Shape:
 class TrainingConfig:
     """One training run. The corpus, the order of its batches and the first weights follow from `seed` alone.
 
-    `documents` are generated, of which every `held_out_every`-th is never trained on. A step reads
-    `batch_size` sequences of `sequence_length` tokens. The learning rate rises for `warmup_steps`, then falls
-    along a cosine to `final_lr_fraction` of its peak.
+    `documents` are generated, and `held_out` more from what is kept out of training. A step reads about
+    `batch_tokens` tokens. The rates of Muon (matrices) and AdamW (the rest) rise for `warmup_steps` and fall to
+    zero over the last `decay_share` of the steps.
     """
 
     shape: Shape = field(default_factory=Shape)
     seed: int = 0
-    documents: int = 25_000
-    held_out_every: int = 100
-    steps: int = 1_500
-    batch_size: int = 5
-    sequence_length: int = 320
-    learning_rate: float = 3e-3
-    final_lr_fraction: float = 0.05
+    documents: int = 230_000
+    held_out: int = 200
+    steps: int = 7_200
+    batch_tokens: int = 3_072
+    matrix_rate: float = 6e-4
+    learning_rate: float = 4e-3
+    decay_share: float = 0.4
     warmup_steps: int = 50
-    weight_decay: float = 0.1
+    momentum: float = 0.95
+    weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
     gradient_clip: float = 1.0
     router_balance: float = 0.01
-    checkpoint_every: int = 100
+    bfloat16: bool = True
+    checkpoint_every: int = 200

@@ -1,17 +1,22 @@
-"""The training loop: AdamW, warm-up and cosine, batches in a seeded order, resumable checkpoints."""
+"""The training loop: warm-up, a constant rate and a linear end, batches in a seeded order, resumable checkpoints."""
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from training.config import TrainingConfig
+from training.first_weights import initialise
 from training.model import GptOss
-from training.packing import Sequences
+from training.optimizer import Muon
+from training.packing import Batch, Encoded, gather
+
+COUNT_FLOOR = 1 / 8
+"""What is added to a step's count of learnt tokens, as a share of its tokens: few tokens must not weigh like many."""
 
 
 @dataclass(slots=True)
@@ -19,7 +24,7 @@ class TrainingState:
     """Everything a step changes. `step` counts the steps taken."""
 
     model: GptOss
-    optimizer: torch.optim.AdamW
+    optimizers: tuple[torch.optim.Optimizer, ...]
     step: int = 0
 
 
@@ -28,105 +33,129 @@ class StepReport:
     step: int
     loss: float
     imbalance: float
+    tokens: int
 
 
-def learning_rate(config: TrainingConfig, step: int) -> float:
-    """Linear warm-up to the peak, then half a cosine down to the final fraction of it at the last step."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    low = config.final_lr_fraction
-    return config.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * progress)))
+def rate(config: TrainingConfig, step: int) -> float:
+    """A step's share of the peak rate: up over the warm-up, then 1, then down to 0 over the last part."""
+    rising = (step + 1) / config.warmup_steps
+    falling = (config.steps - step) / max(1.0, config.steps * config.decay_share)
+    return min(1.0, rising, falling)
 
 
 def new_state(config: TrainingConfig) -> TrainingState:
-    """The first weights. Biases, norms and sinks do not decay."""
-    model = GptOss(config.shape, seed=config.seed)
-    decaying = [p for name, p in model.named_parameters() if p.dim() > 1 and not name.endswith("bias")]
-    others = [p for name, p in model.named_parameters() if p.dim() <= 1 or name.endswith("bias")]
-    groups = [
-        {"params": decaying, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return TrainingState(model, torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True))
+    """The first weights. Muon moves the matrices inside of the layers; biases, norms and sinks do not decay."""
+    model = GptOss(config.shape, dtype=torch.bfloat16 if config.bfloat16 else torch.float32)
+    initialise(model, config.seed)
+    matrices, tables, others = [], [], []
+    for name, parameter in model.named_parameters():
+        if parameter.dim() < 2 or name.endswith("bias"):
+            others.append(parameter)
+        elif "layers" in name and "router" not in name:
+            matrices.append(parameter)
+        else:
+            tables.append(parameter)
+    muon = Muon(matrices, lr=config.matrix_rate, momentum=config.momentum, weight_decay=config.weight_decay)
+    adam = torch.optim.AdamW(
+        [{"params": tables, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        lr=config.learning_rate,
+        betas=config.betas,
+        fused=True,
+    )
+    for optimizer in (muon, adam):
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return TrainingState(model, (muon, adam))
 
 
-def prediction_loss(model: nn.Module, batch: Sequences) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy (nats) over the learnt tokens, 0 without any, and the router's load-balance term."""
-    logits, imbalance = model(batch.tokens[:, :-1])
-    targets = batch.tokens[:, 1:].masked_fill(~batch.learnt[:, 1:], -100)
-    total = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
-    return total / batch.learnt[:, 1:].sum().clamp(min=1), imbalance
+def prediction_loss(model: GptOss, batch: Batch) -> tuple[Tensor, int, Tensor]:
+    """Summed cross-entropy (nats) over the learnt tokens, their count, and the router's load-balance term."""
+    wanted = batch.learnt[:, 1:]
+    logits, imbalance = model(batch.tokens[:, :-1], wanted)
+    targets = batch.tokens[:, 1:][wanted]
+    return functional.cross_entropy(logits, targets, reduction="sum"), len(targets), imbalance
 
 
-def batch_of(sequences: Sequences, config: TrainingConfig, step: int) -> Sequences:
-    """The rows of one step. The seed decides each epoch's order; an incomplete last batch is left out."""
-    batches = max(1, len(sequences) // config.batch_size)
-    epoch, place = divmod(step, batches)
+def plan(documents: Encoded, config: TrainingConfig, epoch: int) -> list[list[int]]:
+    """The documents of each step of an epoch. The seed decides their order."""
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
-    order = torch.randperm(len(sequences), generator=generator)
-    return sequences.rows(order[place * config.batch_size : (place + 1) * config.batch_size])
+    order = torch.randperm(len(documents), generator=generator).tolist()
+    batches = gather(documents.lengths().tolist(), order, config.batch_tokens)
+    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
 
-def train_step(state: TrainingState, batch: Sequences, config: TrainingConfig) -> StepReport:
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(config, state.step)
-    loss, imbalance = prediction_loss(state.model, batch)
-    state.optimizer.zero_grad(set_to_none=True)
+def train_step(state: TrainingState, batch: Batch, config: TrainingConfig) -> StepReport:
+    for optimizer in state.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * rate(config, state.step)
+    total, count, imbalance = prediction_loss(state.model, batch)
+    loss = total / (count + COUNT_FLOOR * config.batch_tokens)
+    state.model.zero_grad(set_to_none=True)
     (loss + config.router_balance * imbalance).backward()
     nn.utils.clip_grad_norm_(state.model.parameters(), config.gradient_clip)
-    state.optimizer.step()
+    for optimizer in state.optimizers:
+        optimizer.step()
     state.step += 1
-    return StepReport(state.step, loss.item(), imbalance.item())
+    return StepReport(state.step, total.item() / max(count, 1), imbalance.item(), batch.tokens.numel())
 
 
 @torch.no_grad()
-def held_out_loss(model: nn.Module, sequences: Sequences, batch_size: int) -> float:
-    """Mean cross-entropy (nats) per learnt token, over all sequences."""
+def held_out_loss(model: GptOss, documents: Encoded, batch_tokens: int) -> float:
+    """Mean cross-entropy (nats) per learnt token, over all documents."""
     total, count = 0.0, 0
-    for start in range(0, len(sequences), batch_size):
-        batch = sequences.rows(slice(start, start + batch_size))
-        learnt = int(batch.learnt[:, 1:].sum())
-        total += prediction_loss(model, batch)[0].item() * learnt
-        count += learnt
+    for batch in gather(documents.lengths().tolist(), range(len(documents)), batch_tokens):
+        its_total, its_count, _ = prediction_loss(model, documents.batch(batch))
+        total += its_total.item()
+        count += its_count
     return total / count
+
+
+def comparable(config: TrainingConfig) -> dict[str, Any]:
+    """What a run cannot change when it goes on: all but its length."""
+    return {name: value for name, value in asdict(config).items() if name not in ("steps", "decay_share")}
 
 
 def save_state(state: TrainingState, config: TrainingConfig, path: Path) -> None:
     """Writes beside the old checkpoint and then replaces it, so that one whole checkpoint always exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    torch.save(
-        {
-            "config": asdict(config),
-            "step": state.step,
-            "model": state.model.state_dict(),
-            "optimizer": state.optimizer.state_dict(),
-        },
-        partial,
-    )
+    saved = {
+        "config": comparable(config),
+        "step": state.step,
+        "model": state.model.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
+    }
+    torch.save(saved, partial)
     partial.replace(path)
 
 
 def load_state(config: TrainingConfig, path: Path) -> TrainingState:
     """Raises ValueError if the checkpoint was written by a run with other numbers."""
     saved = torch.load(path, weights_only=True)
-    if saved["config"] != asdict(config):
+    if saved["config"] != comparable(config):
         raise ValueError(f"{path} belongs to a run with another configuration; remove it or choose another --run")
     state = new_state(config)
     state.model.load_state_dict(saved["model"])
-    state.optimizer.load_state_dict(saved["optimizer"])
+    for optimizer, its_state in zip(state.optimizers, saved["optimizers"], strict=True):
+        optimizer.load_state_dict(its_state)
     state.step = saved["step"]
     return state
 
 
 def train(
-    config: TrainingConfig, sequences: Sequences, checkpoint: Path, report: Callable[[StepReport], None]
+    config: TrainingConfig,
+    documents: Encoded,
+    checkpoint: Path,
+    report: Callable[[StepReport, GptOss], None],
 ) -> TrainingState:
     """Trains up to `config.steps`, from `checkpoint` if it exists, and saves there along the way."""
     state = load_state(config, checkpoint) if checkpoint.exists() else new_state(config)
+    epoch, batches, before = 0, plan(documents, config, 0), 0
     while state.step < config.steps:
-        report(train_step(state, batch_of(sequences, config, state.step), config))
+        while state.step - before >= len(batches):
+            before, epoch = before + len(batches), epoch + 1
+            batches = plan(documents, config, epoch)
+        report(train_step(state, documents.batch(batches[state.step - before]), config), state.model)
         if state.step % config.checkpoint_every == 0 or state.step == config.steps:
             save_state(state, config, checkpoint)
     return state

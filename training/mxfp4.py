@@ -35,9 +35,8 @@ def round_to_fp4(x: Tensor) -> Tensor:
 def round_to_mxfp4(weight: Tensor) -> Tensor:
     """`weight` as it will be read back: same shape and dtype. The last dimension is a multiple of 32."""
     blocks = weight.unflatten(-1, (-1, BLOCK))
-    exponents = block_exponents(blocks)
-    scaled = torch.ldexp(blocks, -exponents)
-    return torch.ldexp(round_to_fp4(scaled), exponents).flatten(-2)
+    scales = torch.exp2(block_exponents(blocks).to(weight.dtype))
+    return (round_to_fp4(blocks / scales) * scales).flatten(-2)
 
 
 def pack(weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,14 +1,12 @@
-"""Documents packed into sequences of one length.
+"""Documents gathered into batches of about equal length, padded at the end.
 
-Every sequence begins with a document's first token, because that is what a served model reads at position 0.
-Documents follow one another until the sequence is full; what the last one has too much is cut off.
+Every document begins at position 0 and sees nothing of another, as a served conversation does. Documents whose
+lengths round up to the same one make a batch of that length, so that there are few different sizes of batches:
 
-    length 4, documents ABC, DE, FGHIJ, K  →  ABCD | FGHI | K...    (. is padding, never learnt)
-
-A sequence holds `length` + 1 tokens, since each position predicts the next one.
+    at most 96 tokens; documents of 30, 70, 31, 66 and 40  →  70 (as 80) | 66 (as 80) | 30 31 (as 32) | 40 (as 48)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,45 +15,81 @@ from torch import Tensor
 
 from training.corpus import Document
 
+SHORTEST = 16
+
+
+def rounded(length: int) -> int:
+    """Up to a multiple of 16, above 128 of an eighth to a quarter of itself.
+
+    >>> [rounded(length) for length in (5, 100, 129, 300, 1025)]
+    [16, 112, 160, 320, 1280]
+    """
+    step = max(SHORTEST, 1 << max(0, length.bit_length() - 3))
+    return -(-length // step) * step
+
 
 @dataclass(frozen=True, slots=True)
-class Sequences:
-    """`tokens` int64 [S, length + 1]; `learnt` bool of the same shape: is this token to be predicted?"""
+class Batch:
+    """`tokens` int64 [B, T]; `learnt` bool of the same shape: is this token to be predicted?"""
 
     tokens: Tensor
     learnt: Tensor
 
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Documents end to end: document i is `tokens[starts[i] : starts[i + 1]]`, `learnt` likewise."""
+
+    tokens: Tensor
+    learnt: Tensor
+    starts: Tensor
+
     def __len__(self) -> int:
-        return len(self.tokens)
+        return len(self.starts) - 1
 
-    def rows(self, index: Tensor | slice) -> "Sequences":
-        return Sequences(self.tokens[index], self.learnt[index])
+    def lengths(self) -> Tensor:
+        return self.starts.diff()
+
+    def batch(self, documents: Sequence[int]) -> Batch:
+        """One token longer than the rounded length: the last token is only predicted."""
+        lengths = [int(self.starts[i + 1] - self.starts[i]) for i in documents]
+        width = rounded(max(lengths) - 1) + 1
+        tokens = torch.zeros(len(documents), width, dtype=torch.int64)
+        learnt = torch.zeros(len(documents), width, dtype=torch.bool)
+        for row, (i, length) in enumerate(zip(documents, lengths, strict=True)):
+            tokens[row, :length] = self.tokens[self.starts[i] : self.starts[i + 1]]
+            learnt[row, :length] = self.learnt[self.starts[i] : self.starts[i + 1]]
+        return Batch(tokens, learnt)
 
 
-def encode(documents: Iterable[Document], tokenizer: Tokenizer) -> list[tuple[list[int], list[bool]]]:
-    """Each document's token ids, and for each token whether it belongs to the completion."""
-    texts = list(documents)
-    prompts = tokenizer.encode_batch_fast([document.prompt for document in texts])
-    completions = tokenizer.encode_batch_fast([document.completion for document in texts])
-    return [
-        (prompt.ids + completion.ids, [False] * len(prompt.ids) + [True] * len(completion.ids))
-        for prompt, completion in zip(prompts, completions, strict=True)
-    ]
-
-
-def pack(encoded: Iterable[tuple[list[int], list[bool]]], length: int) -> Sequences:
-    """See the module's example: with `length` 3, ABCD | FGHI | K... is exactly what comes out."""
-    width = length + 1
-    rows: list[tuple[list[int], list[bool]]] = []
+def encode(documents: Iterable[Document], tokenizer: Tokenizer, longest: int) -> Encoded:
+    """Documents beyond `longest` tokens are left out."""
     tokens: list[int] = []
     learnt: list[bool] = []
-    for ids, is_learnt in encoded:
-        tokens = tokens + ids
-        learnt = learnt + is_learnt
-        if len(tokens) >= width:
-            rows.append((tokens[:width], learnt[:width]))
-            tokens, learnt = [], []
-    if tokens:
-        missing = width - len(tokens)
-        rows.append((tokens + [0] * missing, learnt + [False] * missing))
-    return Sequences(torch.tensor([row[0] for row in rows]), torch.tensor([row[1] for row in rows]))
+    starts = [0]
+    for document in documents:
+        parts = tokenizer.encode_batch_fast([text for text, _ in document.parts])
+        if sum(len(part.ids) for part in parts) > longest:
+            continue
+        for part, (_, is_learnt) in zip(parts, document.parts, strict=True):
+            tokens += part.ids
+            learnt += [is_learnt] * len(part.ids)
+        starts.append(len(tokens))
+    return Encoded(torch.tensor(tokens, dtype=torch.int32), torch.tensor(learnt), torch.tensor(starts))
+
+
+def gather(lengths: Sequence[int], order: Iterable[int], batch_tokens: int) -> list[list[int]]:
+    """The documents of each batch. A document longer than `batch_tokens` is a batch by itself.
+
+    >>> gather([31, 71, 32, 67, 41], range(5), batch_tokens=96)
+    [[1], [3], [0, 2], [4]]
+    """
+    batches: list[list[int]] = []
+    open_batches: dict[int, list[int]] = {}
+    for document in order:
+        width = rounded(lengths[document] - 1)
+        batch = open_batches.setdefault(width, [])
+        batch.append(document)
+        if (len(batch) + 1) * width > batch_tokens:
+            batches.append(open_batches.pop(width))
+    return batches + list(open_batches.values())

@@ -1,13 +1,17 @@
-"""A byte-level BPE tokenizer in the manner of o200k_harmony, trained on our corpus.
+"""A byte-level tokenizer: frequent words and the chat template's fixed texts are tokens, all else is spelt.
 
-Any text round-trips: the 256 bytes are in the vocabulary, so what no merge covers (emoji, other scripts) is
-spelt out in bytes. The special tokens come last and fill the vocabulary to its exact size.
+There are no merges: a word is one token or as many as it has bytes. So a word that the corpus does not know is
+seen letter by letter, which makes copying, reversing and counting it possible for a small model; and any text
+round-trips. The special tokens come last and fill the vocabulary to its exact size.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+
+from training.words import NAMES, NOUNS
 
 SPECIAL_TOKENS = (
     "<|startoftext|>",
@@ -21,41 +25,85 @@ SPECIAL_TOKENS = (
     "<|call|>",
 )
 
-# Words with a leading space and an English contraction's tail, up to three digits, punctuation, white space.
-WORDS = "|".join(
+# What the chat template writes in every conversation: one token each instead of dozens.
+FIXED_TEXTS = (
+    "You are Carousel, a small language model.\nKnowledge cutoff: 2024-06\nCurrent date: ",
+    "\n\nReasoning: ",
+    "\n\n# Valid channels: analysis, commentary, final. Channel must be included for every message.",
+    "\nCalls to these tools must go to the commentary channel: 'functions'.",
+    "# Instructions\n\n",
+    "# Response Formats\n\n## ",
+    "# Tools\n\n## functions\n\nnamespace functions {\n\n",
+    "} // namespace functions",
+    ") => any;\n\n",
+)
+
+# Fixed texts, words with a leading space, digits one by one, punctuation with a leading space, white space.
+PIECES = "|".join(
     (
-        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
-        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
-        r"\p{N}{1,3}",
-        r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+        *map(re.escape, FIXED_TEXTS),
+        r" ?\p{L}+",
+        r"\p{N}",
+        r" ?[^\s\p{L}\p{N}]+",
         r"\s*[\r\n]+",
         r"\s+(?!\S)",
         r"\s+",
     )
 )
+SPELT = frozenset((*NAMES, *NOUNS)) - {"Will"}
+"""Words that tasks on letters are about stay spelt however frequent they are."""
+
+HOLDERS = 6
+"""Texts that a word must be in to be a token: an invented one is in one or two."""
+
+
+def splitter() -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+
+
+def is_whole(piece: str) -> bool:
+    """Whether a piece may be a token. Letters stay alone, so that a spelt word is spelt the same everywhere."""
+    word = piece.removeprefix("Ġ")
+    if piece in ("Ġa", "ĠI"):
+        return True
+    return len(piece) > 1 and not (len(word) == 1 and word.isalpha()) and word not in SPELT
+
+
+def frequent_pieces(texts: Iterable[str], count: int) -> list[str]:
+    """The pieces of more than one byte that save the most tokens, among those in several texts."""
+    split = splitter()
+    marks = re.compile("|".join(re.escape(token) for token in SPECIAL_TOKENS))
+    counts: Counter[str] = Counter()
+    holders: Counter[str] = Counter()
+    for text in texts:
+        pieces = [piece for part in marks.split(text) for piece, _ in split.pre_tokenize_str(part)]
+        counts.update(pieces)
+        holders.update(set(pieces))
+    saved = {
+        piece: counts[piece] * (len(piece) - 1)
+        for piece, texts_with_it in holders.items()
+        if texts_with_it >= HOLDERS and is_whole(piece)
+    }
+    return sorted(saved, key=lambda piece: (-saved[piece], piece))[:count]
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     """A tokenizer of exactly `vocab_size` tokens. Marks of special tokens in the texts are left out.
 
-    Raises ValueError if the texts are too poor for so many merges.
+    Raises ValueError if the texts have too few words.
     """
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(WORDS), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pieces = frequent_pieces(texts, vocab_size - len(alphabet) - len(SPECIAL_TOKENS))
+    vocabulary = {piece: number for number, piece in enumerate((*alphabet, *pieces))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], ignore_merges=True))
+    tokenizer.pre_tokenizer = splitter()
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - len(SPECIAL_TOKENS),
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    marks = re.compile("|".join(re.escape(token) for token in SPECIAL_TOKENS))
-    tokenizer.train_from_iterator((piece for text in texts for piece in marks.split(text)), trainer)
     tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in SPECIAL_TOKENS])
     if tokenizer.get_vocab_size() != vocab_size:
         raise ValueError(f"the texts give {tokenizer.get_vocab_size()} tokens, {vocab_size} are wanted")

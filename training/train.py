@@ -3,8 +3,8 @@
 The run leaves its state under --run every so often; started again with the same numbers, it goes on.
 """
 
+import csv
 import time
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -15,73 +15,91 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tokenizers import Tokenizer
 
 from training.config import TrainingConfig
-from training.corpus import Document, documents
+from training.corpus import documents
 from training.export import export, load_exported
 from training.loop import StepReport, held_out_loss, train
-from training.model_card import write_model_card
-from training.packing import Sequences, encode, pack
-from training.sample import show_samples
+from training.model import GptOss
+from training.packing import Encoded, encode
 from training.tokenizer import train_tokenizer
 
-TOKENIZER_DOCUMENTS = 8_000
+TOKENIZER_DOCUMENTS = 12_000
 DEFAULTS = TrainingConfig()
+LOG_COLUMNS = ("step", "tokens", "seconds", "training loss", "held-out loss")
 
 
-def prepare(config: TrainingConfig) -> tuple[Tokenizer, Sequences, Sequences]:
-    """The tokenizer, the sequences to train on, and those held out."""
-    corpus = list(documents(config.documents, config.seed))
-    trained = [text for index, text in enumerate(corpus) if index % config.held_out_every]
-    texts = (document.prompt + document.completion for document in islice(trained, TOKENIZER_DOCUMENTS))
+def prepare(config: TrainingConfig) -> tuple[Tokenizer, Encoded, Encoded]:
+    """The tokenizer, the documents to train on, and those held out."""
+    texts = (document.text for document in documents(TOKENIZER_DOCUMENTS, config.seed))
     tokenizer = train_tokenizer(texts, config.shape.vocab_size)
+    longest = config.shape.max_position
+    trained = encode(documents(config.documents, config.seed), tokenizer, longest)
+    return tokenizer, trained, encode(documents(config.held_out, config.seed, held_out=True), tokenizer, longest)
 
-    def sequences(part: list[Document]) -> Sequences:
-        return pack(encode(part, tokenizer), config.sequence_length)
 
-    return tokenizer, sequences(trained), sequences(corpus[:: config.held_out_every])
+class Log:
+    """Appends to losses.csv, and measures the held-out loss at every checkpoint."""
+
+    def __init__(self, path: Path, held_out: Encoded, config: TrainingConfig) -> None:
+        self._path, self._held_out, self._config = path, held_out, config
+        self._tokens = 0
+        self._seconds = 0.0
+        self._losses: list[float] = []
+        if path.exists():
+            with path.open() as lines:
+                last = list(csv.DictReader(lines))[-1]
+            self._tokens, self._seconds = int(last["tokens"]), float(last["seconds"])
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(",".join(LOG_COLUMNS) + "\n")
+        self._started = time.monotonic() - self._seconds
+
+    def add(self, step: StepReport, model: GptOss) -> str | None:
+        """At a checkpoint, the line that was written."""
+        self._tokens += step.tokens
+        self._losses.append(step.loss)
+        if step.step % self._config.checkpoint_every and step.step != self._config.steps:
+            return None
+        mean = sum(self._losses) / len(self._losses)
+        self._losses = []
+        held_out = held_out_loss(model, self._held_out, self._config.batch_tokens)
+        line = f"{step.step},{self._tokens},{time.monotonic() - self._started:.0f},{mean:.4f},{held_out:.4f}"
+        with self._path.open("a") as log:
+            log.write(line + "\n")
+        return line
 
 
 def main(
     output: Annotated[Path, typer.Option(help="Where the checkpoint is written.")] = Path("engine/embedded"),
-    run: Annotated[Path, typer.Option(help="Where the run keeps its state.")] = Path("runs/embedded"),
+    run: Annotated[Path, typer.Option(help="Where the run keeps its state and losses.csv.")] = Path("runs/embedded"),
     steps: Annotated[int, typer.Option(help="Optimizer steps in all.")] = DEFAULTS.steps,
-    batch_size: Annotated[int, typer.Option(help="Sequences per step.")] = DEFAULTS.batch_size,
-    sequence_length: Annotated[int, typer.Option(help="Tokens per sequence.")] = DEFAULTS.sequence_length,
+    batch_tokens: Annotated[int, typer.Option(help="Tokens per step.")] = DEFAULTS.batch_tokens,
     document_count: Annotated[int, typer.Option("--documents", help="Documents to generate.")] = DEFAULTS.documents,
     seed: Annotated[int, typer.Option(help="Decides corpus, order and first weights.")] = DEFAULTS.seed,
     threads: Annotated[int, typer.Option(help="CPU threads; more only pay on an idle machine.")] = 1,
 ) -> None:
     """Trains the embedded model and exports it."""
     torch.set_num_threads(threads)
-    config = TrainingConfig(
-        steps=steps,
-        batch_size=batch_size,
-        sequence_length=sequence_length,
-        documents=document_count,
-        seed=seed,
-    )
+    config = TrainingConfig(steps=steps, batch_tokens=batch_tokens, documents=document_count, seed=seed)
     console = Console()
     tokenizer, trained, held_out = prepare(config)
     learnt = int(trained.learnt.sum())
-    console.print(f"{len(trained):,} sequences with {learnt:,} tokens to learn; {len(held_out):,} sequences held out")
+    console.print(f"{len(trained):,} documents, {len(trained.tokens):,} tokens, {learnt:,} of them to learn")
 
-    started = time.monotonic()
+    log = Log(run / "losses.csv", held_out, config)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("training", total=config.steps)
 
-        def report(step: StepReport) -> None:
+        def report(step: StepReport, model: GptOss) -> None:
             progress.update(task, completed=step.step, description=f"loss {step.loss:.3f}")
-            if step.step % config.checkpoint_every == 0:
-                progress.console.print(f"step {step.step:,}: loss {step.loss:.3f}, router {step.imbalance:.2f}")
+            if line := log.add(step, model):
+                progress.console.print(line)
 
         state = train(config, trained, run / "checkpoint.pt", report)
-    console.print(f"trained in {time.monotonic() - started:,.0f} s")
 
     export(state.model, tokenizer, output)
-    loss = held_out_loss(load_exported(output), held_out, config.batch_size)
-    write_model_card(output, config, loss)
+    loss = held_out_loss(load_exported(output), held_out, config.batch_tokens)
     console.print(f"held-out loss of the exported model: {loss:.3f} nats per token")
-    show_samples(output)
 
 
 if __name__ == "__main__":

@@ -100,3 +100,35 @@ def with_article(noun: str) -> str:
 def sentence_case(text: str) -> str:
     """The first letter made a capital; the rest untouched."""
     return text[:1].upper() + text[1:]
+
+
+NAMES = (
+    *GIRLS, *BOYS,
+    "Abel", "Agnes", "Alan", "Alma", "Amir", "Anton", "Arlo", "Astrid", "Basil", "Beth", "Boris", "Bruno", "Carmen",
+    "Cecil", "Cleo", "Cora", "Dario", "Diana", "Edgar", "Edith", "Elena", "Emil", "Esther", "Fatima", "Fiona",
+    "Frank", "Freya", "Georg", "Gloria", "Gustav", "Hannes", "Hazel", "Helga", "Henry", "Hilda", "Igor", "Ines",
+    "Iris", "Ivan", "Jasmin", "Joel", "Jonas", "Karim", "Karl", "Kira", "Lara", "Lars", "Leila", "Lena", "Linus",
+    "Louis", "Luna", "Mara", "Marco", "Marta", "Mateo", "Mila", "Milo", "Mona", "Nadia", "Naomi", "Nils", "Nora",
+    "Olga", "Omar", "Pablo", "Pia", "Quinn", "Rafael", "Ralf", "Rita", "Robin", "Roman", "Ronja", "Samir", "Selma",
+    "Sven", "Tara", "Tessa", "Thea", "Tilda", "Tobias", "Ursula", "Vera", "Victor", "Viola", "Walter", "Wanda",
+    "Yara", "Yusuf", "Zara", "Zeno",
+)  # fmt: skip
+NOUNS = (
+    "acorn", "anchor", "ankle", "apron", "arrow", "badge", "bamboo", "banana", "barrel", "beetle", "bench", "biscuit",
+    "blanket", "bottle", "branch", "brick", "bridge", "bucket", "butter", "cabin", "cactus", "camel", "candle",
+    "canoe", "carpet", "castle", "cellar", "chain", "chalk", "cherry", "chimney", "circle", "clay", "cliff", "cloud",
+    "coffee", "comet", "copper", "coral", "cotton", "cousin", "crane", "crown", "curtain", "dagger", "desert",
+    "diamond", "dragon", "eagle", "elbow", "engine", "falcon", "feast", "fence", "ferry", "finger", "flame", "flag",
+    "forge", "fossil", "garlic", "ginger", "glacier", "globe", "glove", "goblet", "grape", "guitar", "hammock",
+    "harbor", "harp", "helmet", "herring", "honey", "hotel", "igloo", "iron", "island", "ivory", "jacket", "jelly",
+    "jewel", "jungle", "kettle", "kitchen", "ladder", "lantern", "lemon", "lettuce", "lizard", "locket", "magnet",
+    "mango", "marble", "market", "melon", "mirror", "mountain", "muffin", "museum", "napkin", "needle", "nickel",
+    "nutmeg", "oasis", "ocean", "olive", "onion", "orbit", "orchard", "oyster", "paddle", "palace", "paper", "parrot",
+    "pebble", "pencil", "pepper", "petal", "piano", "pillow", "pirate", "planet", "plum", "pocket", "potato", "powder",
+    "prism", "pumpkin", "puzzle", "quilt", "rabbit", "radio", "raft", "raisin", "ribbon", "river", "rocket", "rope",
+    "saddle", "salad", "sandal", "satin", "saucer", "school", "shadow", "shelf", "shovel", "silver", "sofa", "spark",
+    "spice", "sponge", "stable", "stamp", "statue", "straw", "sugar", "summit", "sunset", "table", "tailor", "temple",
+    "tent", "thread", "thunder", "ticket", "timber", "tomato", "torch", "towel", "tower", "trumpet", "tulip", "tunnel",
+    "turnip", "umbrella", "valley", "vase", "velvet", "village", "violin", "volcano", "waffle", "wagon", "walnut",
+    "whale", "wheel", "whistle", "window", "winter", "wizard", "wool", "yogurt", "zebra", "zipper",
+)  # fmt: skip

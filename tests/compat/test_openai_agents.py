@@ -1,4 +1,4 @@
-"""The OpenAI Agents SDK: an agent that must call its tool, gets the result and answers."""
+"""The OpenAI Agents SDK: an agent that calls its tool, gets the result and answers."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -32,26 +32,24 @@ def settings(**choices: Any) -> ModelSettings:
 
 
 async def test_an_agent_calls_its_tool_and_answers(model: OpenAIChatCompletionsModel) -> None:
-    asked: list[tuple[str, int]] = []
+    asked: list[str] = []
 
     @function_tool
-    def forecast(city: Name, days: Annotated[int, Field(ge=1, le=14)]) -> str:
-        """The weather of the next days."""
-        asked.append((city, days))
-        return "Sunny."
+    def get_weather(city: Name) -> str:
+        """Returns the weather of a city."""
+        asked.append(city)
+        return '{"result": "sunny, 21 degrees"}'
 
     agent: Agent[None] = Agent(
         name="Weather",
-        instructions="Answer questions about the weather.",
+        instructions="You are a helpful assistant.",
         model=model,
-        tools=[forecast],
-        model_settings=settings(tool_choice="required"),
+        tools=[get_weather],
+        model_settings=settings(),
     )
     result = await Runner.run(agent, "What is the weather in Paris?", max_turns=4)
-    assert len(asked) == 1
-    assert isinstance(asked[0][0], str)
-    assert isinstance(asked[0][1], int)
-    assert isinstance(result.final_output, str)
+    assert set(asked) == {"Paris"}, "a small model may look twice"
+    assert "sunny" in result.final_output
 
 
 async def test_a_streamed_run_ends_in_the_same_answer(model: OpenAIChatCompletionsModel) -> None:

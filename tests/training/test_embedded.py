@@ -18,17 +18,17 @@ def test_it_has_the_default_shape_and_the_template_it_was_trained_with() -> None
 
 
 def test_it_is_small() -> None:
-    assert sum(path.stat().st_size for path in EMBEDDED.iterdir()) < 6_000_000
+    assert sum(path.stat().st_size for path in EMBEDDED.iterdir()) < 16_000_000
 
 
 @pytest.mark.parametrize(
     ("question", "expected"),
-    [("Hello!", ""), ("Who are you?", "Carousel"), ("What is the capital of France?", "")],
+    [("Hello!", ""), ("Who are you?", "Carousel"), ("What is the capital of France?", "Paris"), ("48 + 17", "65")],
 )
 def test_it_thinks_and_then_answers(question: str, expected: str) -> None:
     model, tokenizer = load_exported(EMBEDDED), Tokenizer.from_file(str(EMBEDDED / "tokenizer.json"))
     prompt = ChatFormat().render([{"role": "user", "content": question}], date="2026-01-31", add_generation_prompt=True)
-    written = complete(model, tokenizer, prompt, max_tokens=80)
+    written = complete(model, tokenizer, prompt, max_tokens=120)
     match = re.fullmatch(
         r"<\|channel\|>analysis<\|message\|>[^<]+<\|end\|>"
         r"<\|start\|>assistant<\|channel\|>final<\|message\|>([^<]+)<\|return\|>",

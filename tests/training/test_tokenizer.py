@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from training.config import TrainingConfig
-from training.tokenizer import SPECIAL_TOKENS, train_tokenizer
+from training.tokenizer import FIXED_TEXTS, SPECIAL_TOKENS, train_tokenizer
 
 SHIPPED = Tokenizer.from_file(str(Path("engine/embedded/tokenizer.json")))
 
@@ -21,7 +21,7 @@ def test_any_text_round_trips(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["🎠 héllo  wörld\n\n\t x", "a\r\nb", "日本語", "it's 12345.678", "\x00\ufffd", " " * 50]
+    "text", ["🎠 héllo  wörld\n\n\t x", "a\r\nb", "日本語", "it's 12345.678", "\x00\ufffd", " " * 50, *FIXED_TEXTS]
 )
 def test_awkward_texts_round_trip(text: str, tiny_tokenizer: Tokenizer) -> None:
     for tokenizer in (tiny_tokenizer, SHIPPED):
@@ -36,21 +36,32 @@ def test_special_tokens_are_single_ids_at_the_end(tiny_tokenizer: Tokenizer, tin
     assert tiny_tokenizer.decode([ids[0][0]], skip_special_tokens=False) == SPECIAL_TOKENS[0]
 
 
-def test_the_vocabulary_is_full_and_no_part_of_a_mark_was_learnt(tiny_tokenizer: Tokenizer) -> None:
+def test_the_vocabulary_is_full(tiny_tokenizer: Tokenizer) -> None:
     assert sorted(tiny_tokenizer.get_vocab().values()) == list(range(400))
-    assert {token for token in tiny_tokenizer.get_vocab() if "|" in token} == {"|", *SPECIAL_TOKENS}
 
 
-def test_numbers_are_cut_after_three_digits(tiny_tokenizer: Tokenizer) -> None:
-    pieces = [piece for piece, _ in tiny_tokenizer.pre_tokenizer.pre_tokenize_str("12345 it's")]
-    assert pieces == ["123", "45", "Ġit's"]
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("the cat", ["the", " cat"]),
+        ("487 + 3", ["4", "8", "7", " +", " ", "3"]),
+        (" qbzat", [" ", "q", "b", "z", "a", "t"]),
+        (" acorn", [" ", "a", "c", "o", "r", "n"]),
+        (" is a", [" is", " a"]),
+        ("\n\nReasoning: medium", ["\n\nReasoning: ", "medium"]),
+    ],
+)
+def test_words_are_whole_or_spelt(text: str, pieces: list[str]) -> None:
+    texts = ["the cat is a cat 1 + 2\n\nReasoning: medium acorn"] * 20
+    tokenizer = train_tokenizer(texts, 256 + 9 + 7)
+    assert [tokenizer.decode([i]) for i in tokenizer.encode(text).ids] == pieces
+
+
+def test_a_rare_word_is_no_token() -> None:
+    with pytest.raises(ValueError, match="266 are wanted"):
+        train_tokenizer(["rare rare rare rare"], 266)
 
 
 def test_training_is_deterministic() -> None:
-    texts = ["the cat and the dog and the hen and the cow", "once upon a time there was a time"] * 3
+    texts = ["the cat and the dog and the hen and the cow", "once upon a time there was a time"] * 6
     assert train_tokenizer(texts, 275).to_str() == train_tokenizer(texts, 275).to_str()
-
-
-def test_texts_too_poor_for_the_vocabulary_are_refused() -> None:
-    with pytest.raises(ValueError, match="1000 are wanted"):
-        train_tokenizer(["aa"], 1000)

@@ -1,0 +1,54 @@
+import pytest
+
+from training import words
+from training.draw import Draw, is_kept_out
+
+
+def drawn(kind: str, held_out: bool) -> set[object]:
+    draws = [Draw(f"{seed}", held_out=held_out) for seed in range(400)]
+    match kind:
+        case "phrase":
+            return {draw.phrase("abcdefghijkl") for draw in draws}
+        case "value":
+            return {draw.value(words.NOUNS) for draw in draws}
+        case "invented":
+            return {draw.invented() for draw in draws}
+        case "number":
+            return {draw.number(0, 99) for draw in draws}
+        case "name":
+            return {draw.name() for draw in draws}
+        case _:
+            return {word for draw in draws for word in draw.different_words(3)}
+
+
+@pytest.mark.parametrize("kind", ["phrase", "value", "invented", "number", "name", "different_words"])
+def test_what_is_held_out_is_never_drawn_for_training(kind: str) -> None:
+    trained, held_out = drawn(kind, False), drawn(kind, True)
+    assert trained
+    assert held_out
+    assert not trained & held_out
+
+
+def test_every_fifth_phrasing_is_held_out() -> None:
+    assert drawn("phrase", True) == set("ej")
+    assert drawn("phrase", False) == set("abcdfghikl")
+
+
+def test_about_one_value_in_eight_is_held_out() -> None:
+    assert 0.1 < sum(map(is_kept_out, range(10_000))) / 10_000 < 0.15
+
+
+def test_the_seed_alone_decides() -> None:
+    assert [Draw("7").word() for _ in range(3)] == [Draw("7").word() for _ in range(3)]
+    assert len({Draw(str(seed)).invented() for seed in range(50)}) > 40
+
+
+def test_different_words_differ() -> None:
+    found = Draw("1").different_words(20)
+    assert len(set(found)) == 20
+
+
+def test_a_phrasing_that_stands_twice_is_kept_out_only_where_it_is_never_trained_on() -> None:
+    options = ("a", "b", "c", "d", "a", "f", "g", "h", "i", "j")
+    assert {Draw(f"{seed}", held_out=True).phrase(options) for seed in range(50)} == {"j"}
+    assert "j" not in {Draw(f"{seed}").phrase(options) for seed in range(50)}

@@ -1,0 +1,52 @@
+import re
+
+import pytest
+
+from training import arithmetic, chats, facts, json_tasks, memory, text_tasks, tool_tasks
+from training.draw import Draw
+from training.wording import AFTER, BEFORE, NOUN_FRAMES, VERB_FRAMES, in_conversation, phrasings
+
+LISTS = [
+    *arithmetic.QUESTIONS.values(), *facts.QUESTIONS.values(), text_tasks.REVERSE, text_tasks.UPPERCASE,
+    text_tasks.LETTERS, text_tasks.WORDS, text_tasks.SORT, text_tasks.REPEAT, json_tasks.ASKED, chats.WHO,
+    chats.UNKNOWN, *(thing.asked for thing in memory.THINGS), *(f.questions for f in tool_tasks.FUNCTIONS),
+]  # fmt: skip
+
+
+def test_the_worked_example_of_phrasings() -> None:
+    assert phrasings("How late is it?", noun=("the time",))[:3] == (
+        "How late is it?", "What is the time?", "Tell me the time.",
+    )  # fmt: skip
+    assert phrasings(verb=("open {w}",))[0] == "Open {w}."
+    assert phrasings(noun=("{a} + {b}",))[0] == "What is {a} + {b}?"
+
+
+@pytest.mark.parametrize("frames", [NOUN_FRAMES, VERB_FRAMES])
+def test_no_frame_is_always_kept_out(frames: tuple[str, ...]) -> None:
+    """Every fifth phrasing is kept out: with a multiple of five frames it would always be the same ones."""
+    assert len(frames) % 5
+
+
+@pytest.mark.parametrize("phrases", LISTS, ids=lambda phrases: phrases[0])
+def test_all_phrasings_ask_for_the_same_slots(phrases: tuple[str, ...]) -> None:
+    assert len({frozenset(re.findall(r"{\w*}", phrase)) for phrase in phrases}) == 1
+
+
+@pytest.mark.parametrize("phrases", LISTS, ids=lambda phrases: phrases[0])
+def test_what_is_kept_out_is_made_of_words_that_are_read_in_training(phrases: tuple[str, ...]) -> None:
+    """A small model cannot know a word that it has never read; what is asked with known words is new to it."""
+    read = {word.lower() for each in LISTS for i, phrase in enumerate(each) if i % 5 != 4 for word in words_of(phrase)}
+    read |= {word.lower() for each in BEFORE + AFTER for word in words_of(each)}
+    kept_out = {word.lower() for i, phrase in enumerate(phrases) if i % 5 == 4 for word in words_of(phrase)}
+    assert kept_out - read == set()
+
+
+def words_of(phrase: str) -> list[str]:
+    return re.findall(r"[A-Za-z']+", re.sub(r"{\w*}", "", phrase))
+
+
+def test_a_conversation_keeps_the_question() -> None:
+    asked = [in_conversation(Draw(f"{seed}"), "What is it?") for seed in range(300)]
+    assert all("What is it" in question for question in asked)
+    assert 0.6 < sum(question == "What is it?" for question in asked) / len(asked) < 0.9
+    assert len(set(asked)) > 20

@@ -1,0 +1,88 @@
+"""Drawing from what may be trained on, or from what is kept out of training to be asked later."""
+
+from collections.abc import Sequence
+from random import Random
+from typing import TypeVar
+from zlib import crc32
+
+from training import words
+
+T = TypeVar("T")
+
+PHRASE_KEPT_OUT = 5
+VALUE_KEPT_OUT = 8
+CONSONANTS, VOWELS = "bcdfghjklmnprstvwz", "aeiou"
+
+
+def is_kept_out(value: object) -> bool:
+    """One value in eight, by its text: the same ones on every machine.
+
+    >>> [number for number in range(20) if is_kept_out(number)]
+    [4, 12, 18]
+    """
+    return crc32(str(value).encode()) % VALUE_KEPT_OUT == 0
+
+
+class Draw:
+    """A source of choices. One with `held_out` takes only phrasings and values that the others never take.
+
+    Of a list of phrasings every fifth is kept out; of names, words and pairs of numbers those `is_kept_out` says.
+    """
+
+    def __init__(self, seed: str, *, held_out: bool = False) -> None:
+        self.rng = Random(f"{seed}/{held_out}")
+        self.held_out = held_out
+
+    def any(self, options: Sequence[T]) -> T:
+        return self.rng.choice(options)
+
+    def chance(self, probability: float) -> bool:
+        return self.rng.random() < probability
+
+    def phrase(self, options: Sequence[T]) -> T:
+        """From at least five phrasings, of which the fifth, tenth, … are kept out if they are not among the others."""
+        trained = [option for i, option in enumerate(options) if i % PHRASE_KEPT_OUT != PHRASE_KEPT_OUT - 1]
+        if not self.held_out:
+            return self.rng.choice(trained)
+        return self.rng.choice([option for option in options if option not in trained])
+
+    def value(self, options: Sequence[T]) -> T:
+        mine = [option for option in options if is_kept_out(option) == self.held_out]
+        return self.rng.choice(mine)
+
+    def values(self, options: Sequence[T], count: int) -> list[T]:
+        """Different ones."""
+        mine = [option for option in options if is_kept_out(option) == self.held_out]
+        return self.rng.sample(mine, count)
+
+    def invented(self, shortest: int = 3, longest: int = 8) -> str:
+        """A pronounceable word that nobody knows."""
+        length = self.rng.randint(shortest, longest)
+        while True:
+            start = self.rng.random() < 0.75
+            letters = [self.rng.choice(CONSONANTS if (i % 2 == 0) == start else VOWELS) for i in range(length)]
+            if length > 4 and self.rng.random() < 0.4:
+                place = self.rng.randrange(1, length - 1)
+                letters[place] = letters[place - 1]
+            if is_kept_out(word := "".join(letters)) == self.held_out:
+                return word
+
+    def word(self, longest: int = 8) -> str:
+        """A noun, or an invented word."""
+        return self.invented(longest=longest) if self.chance(0.6) else self.value(words.NOUNS)
+
+    def different_words(self, count: int) -> list[str]:
+        found: list[str] = []
+        while len(found) < count:
+            if (word := self.word(7)) not in found:
+                found.append(word)
+        return found
+
+    def name(self) -> str:
+        return self.invented(3, 7).capitalize() if self.chance(0.5) else self.value(words.NAMES)
+
+    def number(self, smallest: int, largest: int) -> int:
+        """Kept out or not by itself."""
+        while is_kept_out(number := self.rng.randint(smallest, largest)) != self.held_out:
+            pass
+        return number

@@ -1,0 +1,94 @@
+"""Answers as the JSON object that a schema asks for, with the values that the question gives."""
+
+import json
+from typing import Any
+
+from training.draw import Draw
+from training.exchange import EFFORTS, Exchange
+from training.wording import phrasings
+
+FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
+    "name": (("name", "person", "user", "customer", "employee"), "string"),
+    "city": (("city", "town", "place", "home", "location"), "string"),
+    "item": (("item", "product", "thing", "article", "object"), "string"),
+    "colour": (("color", "colour", "paint", "shade", "tone"), "enum"),
+    "age": (("age", "years", "year_count", "old", "age_in_years"), "integer"),
+    "count": (("count", "amount", "number", "quantity", "total"), "integer"),
+    "member": (("member", "active", "paid", "open", "ready"), "boolean"),
+    "words": (("tags", "words", "labels", "keywords", "list"), "array"),
+}
+COLOURS = ("red", "blue", "green", "black", "white")
+ASKED = phrasings(
+    "{}.", "{}", "I have this: {}.", "Extract: {}.", "JSON please: {}.", "Here is the data: {}.", "As an object: {}.",
+    "JSON: {}.", "Here is what I know: {}. Write the JSON.", "The data: {}.", "This is the data: {}.",
+    "I have this: {}. Give me the object.", "{}. Now write the object.", "Fill this in: {}.", "An object, please: {}.",
+    noun=("this as JSON: {}", "a JSON object: {}", "the object for this: {}", "the JSON of this: {}"),
+    verb=("write this as JSON: {}", "make a JSON object: {}", "fill in the object: {}", "answer in JSON: {}",
+          "put this into JSON: {}", "return a JSON object with {}", "turn this into JSON: {}",
+          "fill in the schema: {}"),
+)  # fmt: skip
+SAID = (
+    "the {} is {}", "{}: {}", "{} is {}", "{} = {}", "its {} is {}", "{} {}", "{} {} please", "the {}: {}",
+    "my {} is {}", "{} should be {}", "the {} is: {}", "{} must be {}", "the {} = {}", "your {} is {}", "its {}: {}",
+)  # fmt: skip
+SCHEMA_NAMES = ("person", "order", "answer", "record", "entry", "data", "object", "card", "result", "form")
+
+
+def draw_value(draw: Draw, field: str, kind: str) -> Any:
+    match kind:
+        case "integer":
+            return draw.rng.randint(0, draw.any((9, 99, 999)))
+        case "boolean":
+            return draw.chance(0.5)
+        case "enum":
+            return draw.any(COLOURS)
+        case "array":
+            return draw.different_words(draw.rng.randint(1, 3))
+        case _:
+            return draw.word() if field == "item" else draw.name()
+
+
+def spoken(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return " and ".join(value) if isinstance(value, list) else str(value)
+
+
+def described(kind: str) -> dict[str, Any]:
+    match kind:
+        case "enum":
+            return {"type": "string", "enum": list(COLOURS)}
+        case "array":
+            return {"type": "array", "items": {"type": "string"}}
+        case _:
+            return {"type": kind}
+
+
+def field_names(draw: Draw, fields: list[str]) -> list[str]:
+    """One of a field's names, or any word: names are to be read from the schema, not known by heart."""
+    while True:
+        names = [draw.word(6) if draw.chance(0.4) else draw.phrase(FIELDS[field][0]) for field in fields]
+        if len(set(names)) == len(names):
+            return names
+
+
+def json_task(draw: Draw) -> Exchange:
+    """The question names the values in another order than the schema does."""
+    effort = draw.any(EFFORTS)
+    fields = draw.rng.sample(sorted(FIELDS), draw.rng.randint(1, 4))
+    names = dict(zip(fields, field_names(draw, fields), strict=True))
+    values = {names[field]: draw_value(draw, field, FIELDS[field][1]) for field in fields}
+    properties = {names[field]: described(FIELDS[field][1]) for field in fields}
+    schema: dict[str, Any] = {"type": "object", "properties": properties, "required": list(properties)}
+    if draw.chance(0.5):
+        schema["additionalProperties"] = False
+    pattern = draw.phrase(SAID)
+    said = [pattern.format(name, spoken(value)) for name, value in values.items()]
+    draw.rng.shuffle(said)
+    question = draw.phrase(ASKED).format(", ".join(said))
+    answer = json.dumps(values, ensure_ascii=False)
+    listed = f"The fields are {', '.join(values)}."
+    thought = {"low": "", "medium": listed, "high": f"The user wants a JSON object. {listed} I fill them in."}[effort]
+    return Exchange(
+        question, thought, answer, answer, effort, schema={"name": draw.phrase(SCHEMA_NAMES), "schema": schema}
+    )

@@ -1,0 +1,253 @@
+"""Functions to call: which one, with which arguments, or none, and what to say about their results."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from training.countries import COUNTRIES
+from training.draw import Draw
+from training.exchange import EFFORTS, Call, Effort, Exchange
+from training.wording import phrasings
+
+VERBS = ("get", "find", "fetch", "read", "look_up", "show", "check", "query", "load", "search")
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """What a function is about, in all the ways it may be named, described, asked for and answered.
+
+    `parameters` maps a slot of the questions to its possible names and its kind of value. Slots may stand in the
+    questions and in the result, where {r} is what comes back.
+    """
+
+    nouns: tuple[str, ...]
+    purpose: str
+    parameters: dict[str, tuple[tuple[str, ...], str]]
+    questions: tuple[str, ...]
+    result: str
+    results: str
+
+
+FUNCTIONS = (
+    Function(
+        ("weather", "forecast", "weather_report", "climate", "weather_now"), "the weather of a city",
+        {"a": (("city", "place", "location", "town", "where"), "city")},
+        phrasings(
+            "How is the weather in {a}?", "What is the weather like in {a}?", "Is the weather good in {a}?",
+            "weather in {a}", "How will the weather be in {a}?", "Is it cold in {a}?",
+            noun=("the weather in {a}", "how the weather is in {a}"), verb=("look up the weather in {a}",),
+        ),
+        "The weather in {a} is {r}.", "weather",
+    ),
+    Function(
+        ("time", "clock", "local_time", "hour", "time_now"), "the time in a city",
+        {"a": (("city", "place", "location", "town", "where"), "city")},
+        phrasings(
+            "What time is it in {a}?", "How late is it in {a}?", "time in {a}", "{a}: what time is it?",
+            "What time is it now in {a}?",
+            noun=("the time in {a}", "what time it is in {a}"), verb=("look up the time in {a}",),
+        ),
+        "The time in {a} is {r}.", "time",
+    ),
+    Function(
+        ("price", "cost", "product_price", "item_price", "value"), "the price of a product",
+        {"a": (("product", "item", "article", "name", "goods"), "word")},
+        phrasings(
+            "What does the {a} cost?", "How much is the {a}?", "How much does the {a} cost?", "price of the {a}",
+            "How much do I pay for the {a}?",
+            noun=("the price of the {a}", "what the {a} costs"), verb=("look up the price of the {a}",),
+        ),
+        "The price of the {a} is {r}.", "number",
+    ),
+    Function(
+        ("stock", "inventory", "amount", "supply", "storage"), "how many of a product are in stock",
+        {"a": (("product", "item", "article", "name", "goods"), "word")},
+        phrasings(
+            "How many {a} do we have in stock?", "How many {a} are in stock?", "Do we have {a} in stock?",
+            "stock of {a}", "How many are there in stock of {a}?",
+            noun=("the stock of {a}", "how many {a} are in stock"), verb=("look up how many {a} are in stock",),
+        ),
+        "We have {r} of {a} in stock.", "number",
+    ),
+    Function(
+        ("phone", "phone_number", "contact", "telephone", "number"), "the phone number of a person",
+        {"a": (("person", "name", "who", "contact", "user"), "name")},
+        phrasings(
+            "How can I call {a}?", "phone number of {a}", "{a}: what is the phone number?",
+            "Which phone number has {a}?",
+            "What number do I call for {a}?",
+            noun=("the phone number of {a}", "{a}'s phone number"), verb=("look up the phone number of {a}",),
+        ),
+        "The phone number of {a} is {r}.", "number",
+    ),
+    Function(
+        ("age", "person_age", "years", "user_age", "how_old"), "the age of a person",
+        {"a": (("person", "name", "who", "contact", "user"), "name")},
+        phrasings(
+            "How old is {a}?", "age of {a}", "{a}: how old?", "Which age has {a}?", "Do you know how old {a} is now?",
+            noun=("the age of {a}", "how old {a} is"), verb=("find out how old {a} is",),
+        ),
+        "{a} is {r} years old.", "number",
+    ),
+    Function(
+        ("meaning", "definition", "dictionary", "word_meaning", "lexicon"), "the meaning of a word",
+        {"a": (("word", "term", "text", "entry", "expression"), "word")},
+        phrasings(
+            "What does {a} mean?", "meaning of {a}", "{a}: what does it mean?", "Which meaning has {a}?",
+            "What do people mean by {a}?",
+            noun=("the meaning of {a}", "what {a} means"), verb=("define {a}", "look up the meaning of {a}"),
+        ),
+        "{a} means {r}.", "word",
+    ),
+    Function(
+        ("distance", "route_length", "way", "path", "kilometers"), "the distance between two cities",
+        {"a": (("start", "origin", "source", "from_city", "first"), "city"),
+         "b": (("end", "target", "destination", "to_city", "second"), "city")},
+        phrasings(
+            "How far is it from {a} to {b}?", "distance from {a} to {b}", "How long is the way from {a} to {b}?",
+            "How many kilometers are there from {a} to {b}?", "How far is {a} from {b}?",
+            noun=("the distance from {a} to {b}", "how far it is from {a} to {b}"),
+            verb=("look up the distance from {a} to {b}",),
+        ),
+        "It is {r} kilometers from {a} to {b}.", "number",
+    ),
+    Function(
+        ("table", "booking", "reservation", "seats", "dinner"), "book a table for a number of people",
+        {"a": (("name", "guest", "person", "who", "customer"), "name"),
+         "b": (("people", "seats", "count", "size", "guests"), "count")},
+        phrasings(
+            "{a} wants a table for {b} people.", "table for {b} people for {a}", "{a} needs a table for {b} people.",
+            "A table for {b} people for {a}.", "Is there a table for {b} people for {a}?",
+            verb=("book a table for {b} people for {a}", "reserve a table for {b} people for {a}"),
+        ),
+        "The table for {a} has number {r}.", "number",
+    ),
+    Function(
+        ("message", "note", "mail", "text_message", "letter"), "send a message to a person",
+        {"a": (("person", "receiver", "to", "name", "contact"), "name"),
+         "b": (("text", "message", "content", "body", "words"), "word")},
+        phrasings(
+            "message {b} to {a}", "Tell {a} the word {b}.", "{a} should get the message {b}.",
+            "Let {a} have the message {b}.",
+            "I have a message for {a}: {b}.",
+            verb=("send the message {b} to {a}", "write {b} to {a}", "send {b} to {a}"),
+        ),
+        "The message to {a} has number {r}.", "number",
+    ),
+)  # fmt: skip
+WEATHERS = ("sunny", "rainy", "cloudy", "windy", "snowy", "foggy", "stormy", "clear")
+NO_TOOL = phrasings(
+    "Who will clean my room?", "I want some music.", "The window is open. Close it.", "The light is on. Switch it off.",
+    "My car is dirty. Wash it.",
+    verb=("sing a song", "draw a picture of a cat", "open the door", "play some music", "drive the car home",
+          "switch the light on", "paint the house", "cook a soup", "take a photo", "clean my room", "order a pizza",
+          "close the window", "wash the car", "print this page", "feed the cat", "start the engine", "call a taxi",
+          "water the flowers", "delete all files", "walk the dog", "bake a cake", "fix my bike", "move the table"),
+)  # fmt: skip
+NONE_FITS = "I am sorry, but none of my tools can do that."
+TYPES = {"city": "string", "word": "string", "name": "string", "count": "integer"}
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A function under the names of one conversation."""
+
+    function: Function
+    name: str
+    names: dict[str, str]
+
+    def tool(self, draw: Draw) -> dict[str, Any]:
+        """Its definition, as OpenAI's chat API has it."""
+        properties: dict[str, Any] = {}
+        for slot, name in self.names.items():
+            properties[name] = {"type": TYPES[self.function.parameters[slot][1]]}
+            if draw.chance(0.3):
+                properties[name]["description"] = f"The {name.replace('_', ' ')}."
+        schema = {"type": "object", "properties": properties, "required": list(properties)}
+        description = draw.any(("Returns {}.", "Gives {}.", "Tells {}.")).format(self.function.purpose)
+        if self.function.purpose.startswith(("book", "send")):
+            description = f"Can {self.function.purpose}."
+        return {
+            "type": "function",
+            "function": {"name": self.name, "description": description, "parameters": schema},
+        }
+
+    def call(self, values: dict[str, Any], result: str, effort: Effort) -> Call:
+        arguments = {name: values[slot] for slot, name in self.names.items()}
+        thought = f"I call {self.name}."
+        if effort == "high":
+            thought = f"The user needs a tool. It is {self.name}. {thought}"
+        return Call("" if effort == "low" else thought, self.name, arguments, result)
+
+
+def offer(draw: Draw, function: Function) -> Offered:
+    """A name like get_weather. Nouns and parameters have phrasings, or any word: names are to be read."""
+    noun = draw.word(6) if draw.chance(0.25) else draw.phrase(function.nouns)
+    name = draw.any((noun, f"{draw.any(VERBS)}_{noun}", f"{draw.any(VERBS)}_{noun}"))
+    while True:
+        names = {
+            slot: draw.word(6) if draw.chance(0.3) else draw.phrase(known)
+            for slot, (known, _) in function.parameters.items()
+        }
+        if len(set(names.values())) == len(names):
+            return Offered(function, name, names)
+
+
+def value(draw: Draw, kind: str) -> str | int:
+    match kind:
+        case "city":
+            return draw.any(COUNTRIES).capital if draw.chance(0.4) else draw.invented(4, 8).capitalize()
+        case "name":
+            return draw.name()
+        case "count":
+            return draw.rng.randint(2, 12)
+        case _:
+            return draw.word()
+
+
+def result(draw: Draw, kind: str) -> str:
+    match kind:
+        case "weather":
+            return f"{draw.any(WEATHERS)}, {draw.rng.randint(0, 35)} degrees"
+        case "time":
+            return f"{draw.rng.randint(0, 23)}:{draw.rng.randint(10, 59)}"
+        case "number":
+            return str(draw.rng.randint(1, 9999))
+        case _:
+            return draw.word()
+
+
+def bare(answer: str) -> str:
+    """What a function returns: JSON."""
+    return f'{{"result": "{answer}"}}'
+
+
+def tool_task(draw: Draw) -> Exchange:
+    """One to four functions are offered; one call, two in a row, or none."""
+    effort = draw.any(EFFORTS)
+    offered = [offer(draw, function) for function in draw.rng.sample(FUNCTIONS, draw.any((1, 2, 2, 3, 4)))]
+    tools = tuple(each.tool(draw) for each in offered)
+    instructions = "You are a helpful assistant." if draw.chance(0.2) else ""
+    way = draw.rng.random()
+    if way < 0.15:
+        question = draw.phrase(NO_TOOL)
+        thought = "" if effort == "low" else "None of my tools fits."
+        return Exchange(question, thought, NONE_FITS, "none", effort, instructions, tools)
+    chosen = [draw.any(offered)]
+    values = [{slot: value(draw, kind) for slot, (_, kind) in chosen[0].function.parameters.items()}]
+    question = draw.phrase(chosen[0].function.questions).format_map(values[0])
+    if way > 0.7:
+        if len(offered) > 1 and draw.chance(0.5):
+            chosen.append(draw.any([each for each in offered if each is not chosen[0]]))
+        else:
+            chosen.append(chosen[0])
+        values.append({slot: value(draw, kind) for slot, (_, kind) in chosen[1].function.parameters.items()})
+        second = draw.phrase(chosen[1].function.questions).format_map(values[1])
+        question = draw.any(("{} {}", "{} And then: {}", "{} Also: {}")).format(question, second)
+    results = [result(draw, each.function.results) for each in chosen]
+    calls = tuple(each.call(its, bare(got), effort) for each, its, got in zip(chosen, values, results, strict=True))
+    said = " ".join(
+        each.function.result.format_map(its | {"r": got})
+        for each, its, got in zip(chosen, values, results, strict=True)
+    )
+    thought = "" if effort == "low" else "I have what I need."
+    return Exchange(question, thought, said, "|".join(results), effort, instructions, tools, calls=calls)

@@ -1,0 +1,50 @@
+"""Many ways to ask for one thing: what is wanted is put into common frames, and a question into a conversation.
+
+A small model takes a sentence that it has not seen for whatever it has seen most of its words in. So every frame is met
+with every kind of task, and what tells the tasks apart is what is asked for, not how.
+"""
+
+from training.draw import Draw
+
+NOUN_FRAMES = (
+    "What is {}?", "Tell me {}.", "Can you tell me {}?", "Do you know {}?", "Please tell me {}.", "What's {}?",
+    "I want to know {}.", "Give me {}.", "{}", "Please give me {}.", "I need {}.", "Could you tell me {}?",
+    "I would like to know {}.", "{}?", "Can you give me {}?", "Name {}.", "Show me {}.", "What would be {}?",
+    "I am looking for {}.", "Could you give me {}, please?", "Say {}.", "Find {}.", "May I ask for {}?",
+)  # fmt: skip
+VERB_FRAMES = (
+    "{}.", "Please {}.", "Can you {}?", "{}", "Could you {}?", "I want you to {}.", "{}, please.", "Now {}.",
+    "Would you {}?", "I need you to {}.", "Please {} for me.", "Can you {} for me?", "Your task is to {}.",
+    "Will you please {}?", "Try to {}.", "I would like you to {}.", "Let us see you {}.", "Help me {}.",
+)  # fmt: skip
+BEFORE = (
+    "Hi! ", "Hello! ", "Hey, ", "Quick question: ", "I have a question. ", "One more thing. ", "Next question: ",
+    "OK. ", "So, ", "Carousel, ", "Good morning. ", "Thank you. ", "Now this: ", "Hello there. ", "Here is a task. ",
+    "I need your help. ", "Listen: ", "Well, ", "My question is this. ", "Dear Carousel, ",
+)  # fmt: skip
+AFTER = (
+    " Thank you.", " Thanks!", " Please.", " I need it now.", " Thank you very much.", " Be quick, please.",
+    " I want to know.", " Please help me.", " It is for my homework.", " Thanks a lot.",
+)  # fmt: skip
+
+
+def phrasings(*direct: str, noun: tuple[str, ...] = (), verb: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Whole questions as they are, then every noun phrase and every verb phrase in all of their frames.
+
+    >>> phrasings("How late is it?", noun=("the time",))[:3]
+    ('How late is it?', 'What is the time?', 'Tell me the time.')
+    """
+    nouns = [frame.format(phrase) for phrase in noun for frame in NOUN_FRAMES]
+    verbs = [frame.format(phrase) for phrase in verb for frame in VERB_FRAMES]
+    return (*direct, *(text[0].upper() + text[1:] if text[0] != "{" else text for text in (*nouns, *verbs)))
+
+
+def in_conversation(draw: Draw, question: str) -> str:
+    """Now and then with words before or after it, or without its mark."""
+    if draw.chance(0.12):
+        question = draw.phrase(BEFORE) + question
+    if draw.chance(0.08) and question[-1] in ".?!":
+        question += draw.phrase(AFTER)
+    elif draw.chance(0.08):
+        question = question.removesuffix(".").removesuffix("?")
+    return question
