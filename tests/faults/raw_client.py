@@ -38,13 +38,17 @@ class RawClient:
 
     async def refusal(self) -> tuple[int, dict[str, Any]]:
         """The status, and the error, of the answer after which the server hangs up."""
-        answer = await self.read_to_end()
-        head, _, body = answer.partition(b"\r\n\r\n")
-        status = re.match(rb"HTTP/1\.1 (\d+) ", head)
-        assert status is not None, answer[:200]
-        content = json.loads(body)
-        assert content["error"].keys() == {"message", "type", "param", "code"}
-        return int(status[1]), content["error"]
+        return refusal_in(await self.read_to_end())
+
+
+def refusal_in(answer: bytes) -> tuple[int, dict[str, Any]]:
+    """The status, and the error, of an HTTP answer."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status = re.match(rb"HTTP/1\.1 (\d+) ", head)
+    assert status is not None, answer[:200]
+    content = json.loads(body)
+    assert content["error"].keys() == {"message", "type", "param", "code"}
+    return int(status[1]), content["error"]
 
 
 @asynccontextmanager
