@@ -1,5 +1,6 @@
 """The four bugs that the soak must find: each is planted in a running engine."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from engine.request import TokenEvent
 from engine.runner import batch
 
 EVERY = 10
-"""The planted bug strikes each tenth time."""
+"""A planted bug strikes the tenth time, or each tenth."""
 
 
 def leak_a_page_per_abort(engine: Engine) -> None:
@@ -26,12 +27,13 @@ def leak_a_page_per_abort(engine: Engine) -> None:
 
 
 def skip_a_free(engine: Engine) -> None:
+    """Once: without slots the clients would wait until they are lost."""
     scheduler = engine.scheduler
-    release, times = scheduler._release, now_and_then()
+    release, releases = scheduler._release, itertools.count(1)
 
     def skipping(sequence: Any) -> None:
         release(sequence)
-        if times():
+        if next(releases) == EVERY:
             scheduler.free_slots.pop()
 
     scheduler._release = skipping  # type: ignore[method-assign]
