@@ -1,14 +1,15 @@
-"""What `--deterministic` costs: tokens a second of the embedded model with it and without.
+"""`--deterministic` on this device: are the bits the same in any company, and what does it cost?
 
-python -m benchmarks.determinism
+python -m benchmarks.determinism [--device cuda]
 """
 
+import argparse
 from time import perf_counter
 
 from engine.checkpoint.hub import EMBEDDED
 from engine.config import EngineConfig
 from engine.engine import Engine
-from engine.request import Request, SamplingParams
+from engine.request import Request, SamplingParams, TokenEvent
 from engine.start import start_engine
 
 WRITTEN = 32
@@ -16,6 +17,48 @@ WRITTEN = 32
 READ = 256
 """Tokens of a prompt that is timed."""
 RUNS = 7
+
+
+PROMPTS = (3, 150, 17, 64, 300, 129)
+"""Tokens of the prompts whose answers are compared."""
+
+
+def start(device: str, *, deterministic: bool, max_num_batched_tokens: int = 2048) -> Engine:
+    """The embedded model."""
+    config = EngineConfig(
+        model=EMBEDDED,
+        device=device,
+        max_num_seqs=16,
+        max_model_len=1024,
+        max_num_batched_tokens=max_num_batched_tokens,
+        deterministic=deterministic,
+    )
+    return start_engine(config).engine
+
+
+def answers(engine: Engine, requests: list[Request]) -> dict[str, list[TokenEvent]]:
+    """Every event of each request, run together."""
+    got: dict[str, list[TokenEvent]] = {request.id: [] for request in requests}
+    for request in requests:
+        engine.add(request)
+    while not engine.idle:
+        for event in engine.step():
+            got[event.request_id].append(event)
+    return got
+
+
+def bits_agree(device: str) -> bool:
+    """Whether requests get the same tokens and log-probabilities, to the last bit, alone and in chunks together."""
+    sampling = SamplingParams(temperature=1.0, seed=1, logprobs=5, max_tokens=WRITTEN, ignore_eos=True)
+    requests = [
+        Request(
+            id=str(length), prompt_token_ids=tuple((7 * i + length) % 200 for i in range(length)), sampling=sampling
+        )
+        for length in PROMPTS
+    ]
+    whole, chunked = start(device, deterministic=True), start(device, deterministic=True, max_num_batched_tokens=37)
+    alone = {request.id: answers(whole, [request])[request.id] for request in requests}
+    return answers(whole, requests) == alone == answers(chunked, requests)
 
 
 def seconds(engine: Engine, count: int, prompt: int, max_tokens: int) -> float:
@@ -30,12 +73,11 @@ def seconds(engine: Engine, count: int, prompt: int, max_tokens: int) -> float:
 
 
 def main() -> None:
-    engines = [
-        start_engine(
-            EngineConfig(model=EMBEDDED, device="cpu", max_num_seqs=16, max_model_len=1024, deterministic=deterministic)
-        ).engine
-        for deterministic in (False, True)
-    ]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    device = parser.parse_args().device
+    print(f"bits on {device}: {'the same' if bits_agree(device) else 'NOT THE SAME'} alone, together, in chunks")
+    engines = [start(device, deterministic=deterministic) for deterministic in (False, True)]
     print("tokens a second     default  deterministic  ratio")
     for count, prompt, max_tokens in ((1, 1, WRITTEN), (8, 1, WRITTEN), (16, 1, WRITTEN), (1, READ, 1), (8, READ, 1)):
         tokens = count * max(prompt, max_tokens)
