@@ -13,6 +13,7 @@ import pytest
 import docs.make.ring
 from docs.make.__main__ import DOCS, MADE
 from docs.make.terminal import PICTURE
+from tests.server.started import read_until_ready
 
 ROOT = DOCS.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
@@ -37,14 +38,8 @@ def url() -> Iterator[str]:
     """A server as the quickstart starts it, but for the port."""
     command = [sys.executable, "-c", "from server.cli import main; main()", "serve", "--port", "0", "--device", "cpu"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if ready := re.search(r"is ready: embedded at (http://127\.0\.0\.1:\d+)", line):
-                break
-        else:
-            raise AssertionError("".join(lines))
-        yield ready[1]
+        address, _ = read_until_ready(process)
+        yield address
         process.terminate()
 
 

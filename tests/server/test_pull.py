@@ -1,7 +1,6 @@
 """`carousel pull` and `carousel serve ORG/NAME`, with a hub of one's own."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 
 from engine.checkpoint.hub import EMBEDDED
 from tests.engine.checkpoint.hub_server import Hub, running
+from tests.server.started import read_until_ready
 
 PROGRAM = "from server.cli import main; main()"
 CAROUSEL = [sys.executable, "-c", PROGRAM]
@@ -63,15 +63,9 @@ def test_a_pull_that_is_killed_and_a_server_that_goes_on_from_it(hub: Hub, tmp_p
     hub.stalls.clear()
     serving = [*CAROUSEL, "serve", "org/embedded", "--port", "0", "--device", "cpu", "--max-num-seqs", "1"]
     with subprocess.Popen(serving, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if ready := re.search(r"is ready: org/embedded at (http://127\.0\.0\.1:\d+)", line):
-                break
-        else:
-            raise AssertionError("".join(lines))
+        url, _ = read_until_ready(process, "org/embedded")
         body = {"messages": [{"role": "user", "content": "Who are you?"}], "max_tokens": 20}
-        answer = httpx.post(f"{ready[1]}/v1/chat/completions", json=body, timeout=120).json()
+        answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=120).json()
         process.terminate()
     assert answer["model"] == "org/embedded"
     assert hub.sent["model.safetensors"] <= size - there

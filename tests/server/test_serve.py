@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from server.cli import app
+from tests.server.started import read_until_ready
 
 SERVE = [sys.executable, "-c", "from server.cli import main; main()", "serve", "--port", "0"]
 SMALL = ["--dtype", "float32", "--device", "cpu", "--max-model-len", "256", "--max-num-seqs", "2"]
@@ -20,15 +21,9 @@ SECRET = "xyzzy-plugh"
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_serve_until_told_to_stop(log_format: str) -> None:
     with subprocess.Popen([*SERVE, *SMALL, "--log-format", log_format], stderr=subprocess.PIPE, text=True) as process:
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if ready := re.search(r"is ready: embedded at (http://127\.0\.0\.1:\d+)\b", line):
-                break
-        else:
-            raise AssertionError("".join(lines))
+        url, lines = read_until_ready(process)
         assert any("2 slots" in line for line in lines), "the memory plan is shown"
-        with httpx.Client(base_url=ready[1], headers={"authorization": f"Bearer {SECRET}"}) as client:
+        with httpx.Client(base_url=url, headers={"authorization": f"Bearer {SECRET}"}) as client:
             body = {"prompt": f"Once upon a time {SECRET}", "max_tokens": 8, "echo": True}
             answer = client.post("/v1/completions", json=body).json()
             assert answer["usage"]["completion_tokens"] <= 8
