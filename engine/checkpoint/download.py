@@ -61,9 +61,9 @@ class Repository:
         return self.folder / "blobs" / f"{file.blob}.incomplete"
 
     def bytes_of(self, file: RemoteFile) -> int:
-        """How much of `file` is there."""
-        for path in (self.place(file), self.partial(file)):
-            if path.exists():
+        """How much of `file` is there. The part is looked for first: it may take its place between the two looks."""
+        for path in (self.partial(file), self.place(file)):
+            with suppress(FileNotFoundError):
                 return path.stat().st_size
         return 0
 

@@ -1,6 +1,7 @@
 """Models from a hub: a real client, a real server that speaks the hub's protocol, and everything that can go wrong."""
 
 import hashlib
+import itertools
 import os
 import shutil
 import socket
@@ -241,6 +242,27 @@ def test_a_cache_that_cannot_be_written(hub: Hub, tmp_path: Path) -> None:
     message = refusal()
     assert "download failed" in message
     assert "HF_HOME names another place" in message
+
+
+@pytest.mark.parametrize("looks", range(3))
+def test_a_file_that_takes_its_place_while_its_bytes_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    """Another thread renames it before the first look at the disk, the second, and so on: its bytes never go away."""
+    file = download.RemoteFile("model.safetensors", size=5, blob="0" * 64)
+    repository = download.Repository(MODEL, "c0ffee", (file,), tmp_path)
+    partial, place = repository.partial(file), repository.place(file)
+    partial.parent.mkdir()
+    partial.write_bytes(b"bytes")
+    look, until = Path.stat, itertools.count(looks, -1)
+
+    def rename_and_look(path: Path, **options: bool) -> os.stat_result:
+        if next(until) == 0:
+            partial.rename(place)
+        return look(path, **options)
+
+    monkeypatch.setattr(Path, "stat", rename_and_look)
+    assert repository.bytes_of(file) == 5
 
 
 def test_two_programs_at_once(hub: Hub) -> None:
