@@ -15,6 +15,7 @@ Dtype = Literal["bfloat16", "float32"]
 LoadFormat = Literal["auto", "dummy"]
 ExpertFormat = Literal["mxfp4", "dense"]
 KvCacheDtype = Literal["auto", "fp8"]
+Quantization = Literal["none", "fp8"]
 
 DTYPE_BYTES: dict[Dtype, int] = {"bfloat16": 2, "float32": 4}
 FP8_BYTES = 1
@@ -110,7 +111,8 @@ class EngineConfig:
 
     `model` is a local directory (a hub id is resolved before). `max_num_batched_tokens` bounds the tokens of one
     step; `max_waiting` bounds the requests that wait for a slot; `page_size` is in tokens. `kv_cache_dtype` is what
-    keys and values are kept in: "auto" is `dtype`, "fp8" is float8_e4m3fn. `resident_experts` keeps a
+    keys and values are kept in: "auto" is `dtype`, "fp8" is float8_e4m3fn. `quantization` is what attention's matrices
+    and the unembedding are rounded to as they are loaded: "none" leaves them in `dtype`. `resident_experts` keeps a
     bfloat16 copy of MXFP4 experts on the GPU, which steps of many tokens multiply faster. `deterministic` makes
     log-probabilities independent, to the last bit, of batch, chunks and preemption. `enforce_eager` launches every
     kernel of a step on its own instead of capturing CUDA graphs. `poison_freed` fills freed cache slots with NaN, so
@@ -121,6 +123,7 @@ class EngineConfig:
     load_format: LoadFormat = "auto"
     dtype: Dtype = "bfloat16"
     kv_cache_dtype: KvCacheDtype = "auto"
+    quantization: Quantization = "none"
     resident_experts: bool = False
     device: str = "auto"
     max_model_len: int | None = None

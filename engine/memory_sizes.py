@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from engine.buckets import decode_buckets
-from engine.config import DTYPE_BYTES, Dtype, ExpertFormat, ModelConfig
+from engine.config import DTYPE_BYTES, FP8_BYTES, Dtype, ExpertFormat, ModelConfig, Quantization
 from engine.errors import ConfigError
 
 SCORES_LIMIT = 2**26
@@ -43,7 +43,8 @@ def kv_sizes(model: ModelConfig, element_bytes: int) -> KvSizes:
 @dataclass(frozen=True, slots=True)
 class WeightSizes:
     """Bytes of weights: `layer` is what every token needs of a layer, `expert` one of its experts, `unembedding` the
-    last product; `rest` are the last norm, and the embedding where it is not the unembedding as well."""
+    last product; `rest` are the last norm, and the embedding where it is not the unembedding as well (in fp8, the
+    unembedding has memory of its own, tied or not)."""
 
     layer: int
     expert: int
@@ -52,15 +53,27 @@ class WeightSizes:
 
 
 def weight_sizes(
-    model: ModelConfig, dtype: Dtype, experts: ExpertFormat, *, tiled: bool = False, resident: bool = False
+    model: ModelConfig,
+    dtype: Dtype,
+    experts: ExpertFormat,
+    quantization: Quantization = "none",
+    *,
+    tiled: bool = False,
+    resident: bool = False,
 ) -> WeightSizes:
-    """As `engine.model.weights.empty_weights` allocates; `tiled`: and as packed experts are once padded to tiles of 64
-    rows and 128 columns for the GPU (`engine.kernels.triton.repack`); `resident`: with their bfloat16 copy."""
+    """As `engine.model.weights.empty_weights` allocates, and a tied unembedding in fp8. `tiled`: and as packed experts
+    are once padded to tiles of 64 rows and 128 columns for the GPU (`engine.kernels.triton.repack`); `resident`: with
+    their bfloat16 copy."""
     narrow, wide = DTYPE_BYTES[dtype], 4
     hidden, inner = model.hidden_size, model.intermediate_size
     q = model.num_heads * model.head_dim
     qkv = q + 2 * model.num_kv_heads * model.head_dim
-    attention = narrow * (qkv * (hidden + 1) + hidden * (q + 1)) + wide * (hidden + model.num_heads)
+
+    def matrix_bytes(rows: int, columns: int) -> int:
+        return rows * columns * narrow if quantization == "none" else rows * (columns * FP8_BYTES + wide)
+
+    matrices = matrix_bytes(qkv, hidden) + matrix_bytes(hidden, q)
+    attention = matrices + narrow * (qkv + hidden) + wide * (hidden + model.num_heads)
     router = narrow * model.num_experts * (hidden + 1) + wide * hidden
     expert = 0
     for rows, columns in ((2 * inner, hidden), (hidden, inner)):
@@ -71,20 +84,26 @@ def weight_sizes(
         else:
             matrix = rows * columns // 32 * 17
         expert += matrix + rows * narrow
-    unembedding = narrow * model.vocab_size * hidden
-    rest = wide * hidden + (0 if model.tie_word_embeddings else unembedding)
-    return WeightSizes(attention + router, expert, unembedding, rest)
+    shared = model.tie_word_embeddings and quantization == "none"
+    rest = wide * hidden + (0 if shared else narrow * model.vocab_size * hidden)
+    return WeightSizes(attention + router, expert, matrix_bytes(model.vocab_size, hidden), rest)
 
 
 def weights_bytes(
-    model: ModelConfig, dtype: Dtype, experts: ExpertFormat, *, tiled: bool = False, resident: bool = False
+    model: ModelConfig,
+    dtype: Dtype,
+    experts: ExpertFormat,
+    quantization: Quantization = "none",
+    *,
+    tiled: bool = False,
+    resident: bool = False,
 ) -> int:
     """All of the above. Raises ConfigError where the experts' bfloat16 copy would not be used."""
     if resident and not (tiled and experts == "mxfp4" and dtype == "bfloat16"):
         raise ConfigError(
             "--resident-experts is for MXFP4 experts on a GPU, with --dtype bfloat16 and without --deterministic"
         )
-    sizes = weight_sizes(model, dtype, experts, tiled=tiled, resident=resident)
+    sizes = weight_sizes(model, dtype, experts, quantization, tiled=tiled, resident=resident)
     return model.num_layers * (sizes.layer + model.num_experts * sizes.expert) + sizes.unembedding + sizes.rest
 
 

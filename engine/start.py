@@ -64,7 +64,12 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
         model_config,
         config,
         weights_bytes=weights_bytes(
-            model_config, config.dtype, experts, tiled=ops.tiles_experts, resident=config.resident_experts
+            model_config,
+            config.dtype,
+            experts,
+            config.quantization,
+            tiled=ops.tiles_experts,
+            resident=config.resident_experts,
         ),
         device_bytes=free_bytes(device),
         on_gpu=device.type == "cuda",
@@ -74,7 +79,7 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
             f"--max-num-batched-tokens {config.max_num_batched_tokens} must be at least --max-num-seqs "
             f"{plan.max_num_seqs}: every running request may decode in one step"
         )
-    weights = empty_weights(model_config, experts, config.dtype, device)
+    weights = empty_weights(model_config, experts, config.dtype, device, config.quantization)
     if manifest is None:
         fill_random(weights, config.seed)
     else:

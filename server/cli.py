@@ -7,7 +7,7 @@ import typer
 
 import engine
 from clients.cli import app as clients
-from engine.config import Dtype, EngineConfig, KvCacheDtype, LoadFormat
+from engine.config import Dtype, EngineConfig, KvCacheDtype, LoadFormat, Quantization
 from server.commands.exits import clear_exit
 from server.commands.plan import parse_card
 from server.commands.sizes import parse_size
@@ -26,6 +26,10 @@ Revision = Annotated[str | None, typer.Option(help="The hub model's branch, tag 
 DtypeOption = Annotated[Dtype, typer.Option(help="What is computed in.")]
 KvCacheDtypeOption = Annotated[
     KvCacheDtype, typer.Option(help="What keys and values are kept in: as computed, or fp8 (e4m3), in half the memory.")
+]
+QuantizationOption = Annotated[
+    Quantization,
+    typer.Option(help="fp8: round attention's matrices and the unembedding to e4m3, half their bytes a token."),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N, or auto: the first GPU if there is one.")]
 MaxModelLen = Annotated[int | None, typer.Option(help="Longest context, in tokens; what fits, if not given.")]
@@ -89,6 +93,7 @@ def serve(
     gpu_memory_utilization: GpuMemoryUtilization = 0.9,
     kv_cache_memory_bytes: KvCacheMemoryBytes = None,
     kv_cache_dtype: KvCacheDtypeOption = "auto",
+    quantization: QuantizationOption = "none",
     resident_experts: ResidentExperts = False,
     block_size: BlockSize = 16,
     deterministic: Deterministic = False,
@@ -162,6 +167,7 @@ def serve(
             gpu_memory_utilization=gpu_memory_utilization,
             kv_cache_memory_bytes=kv_cache_memory_bytes,
             kv_cache_dtype=kv_cache_dtype,
+            quantization=quantization,
             resident_experts=resident_experts,
             deterministic=deterministic,
             enforce_eager=enforce_eager,
@@ -194,6 +200,7 @@ def plan(
     gpu_memory_utilization: GpuMemoryUtilization = 0.9,
     kv_cache_memory_bytes: KvCacheMemoryBytes = None,
     kv_cache_dtype: KvCacheDtypeOption = "auto",
+    quantization: QuantizationOption = "none",
     resident_experts: ResidentExperts = False,
     enforce_eager: EnforceEager = False,
     block_size: BlockSize = 16,
@@ -214,6 +221,7 @@ def plan(
             gpu_memory_utilization=gpu_memory_utilization,
             kv_cache_memory_bytes=kv_cache_memory_bytes,
             kv_cache_dtype=kv_cache_dtype,
+            quantization=quantization,
             resident_experts=resident_experts,
             enforce_eager=enforce_eager,
         )

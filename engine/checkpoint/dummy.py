@@ -13,13 +13,16 @@ rows of a matrix differ."""
 FP4_SPREAD = 2.93
 """Standard deviation of a random nibble's value: sqrt((0 + 0.25 + 1 + 2.25 + 4 + 9 + 16 + 36) / 8)."""
 
+FP8_SPREAD = 80.0
+"""Of the numbers of an fp8 matrix: the largest that is drawn stays below e4m3's 448."""
+
 
 def fill_random(weights: Weights, seed: int) -> None:
     """Fills `weights` in place, on their device; one seed gives the same numbers every time on one kind of
     device.
 
     Norms are 1, embeddings and sinks have spread 1, biases 0.02, and a product's columns keep the spread of
-    what goes through it: 1 / sqrt(columns), packed or dense.
+    what goes through it: 1 / sqrt(columns), packed, in fp8 or dense.
     """
     for index, name in enumerate(sorted(weights)):
         tensor = weights[name]
@@ -32,13 +35,18 @@ def fill_random(weights: Weights, seed: int) -> None:
             columns = tensor.shape[-1] * MXFP4_BLOCK
             exponent = round(-math.log2(FP4_SPREAD * math.sqrt(columns)))
             tensor.fill_(127 + exponent)
+        elif kind == "row_scales":
+            columns = weights[name.removesuffix(kind) + "values"].shape[-1]
+            tensor.fill_(columns**-0.5 / FP8_SPREAD)
         elif kind == "blocks":
             fill_repeating(
                 tensor,
                 torch.randint(256, (count,), generator=generator, device=tensor.device, dtype=torch.uint8),
             )
         else:
-            spread = {"embedding": 1.0, "sinks": 1.0, "bias": 0.02}.get(kind, tensor.shape[-1] ** -0.5)
+            spread = {"embedding": 1.0, "sinks": 1.0, "bias": 0.02, "values": FP8_SPREAD}.get(
+                kind, tensor.shape[-1] ** -0.5
+            )
             numbers = torch.randn(count, generator=generator, device=tensor.device) * spread
             fill_repeating(tensor, numbers)
 

@@ -2,7 +2,8 @@
 
 The files are read and not mapped: touching a mapped page costs a fault for every few of them, which makes loading
 from warm memory half as long again as reading, and each touched page counts as the process' own memory. What has
-another dtype, orientation or device in memory than on disk goes through one small buffer.
+another dtype, orientation or device in memory than on disk goes through one small buffer; so does what becomes fp8,
+whose rows have scales of their own, and no bfloat16 matrix ever stands whole beside it.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from torch import Tensor
 from engine.checkpoint.headers import TensorHeader
 from engine.checkpoint.verify import Manifest, ManifestEntry
 from engine.errors import CheckpointError
-from engine.model.weights import Weights
+from engine.model.weights import Matrix, Weights, weight_matrix
 
 PIECE_BYTES = 32 * 2**20
 """Large enough to read at full speed, small beside any checkpoint worth measuring."""
@@ -41,10 +42,11 @@ def load_weights(manifest: Manifest, weights: Weights, progress: Callable[[int, 
 
 def check_coverage(manifest: Manifest, weights: Weights) -> None:
     """Holds that the manifest's tensors fill every tensor of `weights` once, with the right shape."""
-    filled: dict[str, list[tuple[int, int]]] = {name: [] for name in weights}
+    names = [name.removesuffix(".values") for name in weights if not name.endswith(".row_scales")]
+    filled: dict[str, list[tuple[int, int]]] = {name: [] for name in names}
     for entry in manifest.entries:
         name, where = entry.source.destination, f"{entry.tensor.file}: {entry.tensor.name}"
-        if name not in weights:
+        if name not in filled:
             raise CheckpointError(f"{where}: the model has no {name}")
         shape = entry.source.shape
         if entry.source.transpose:
@@ -52,7 +54,7 @@ def check_coverage(manifest: Manifest, weights: Weights) -> None:
         target = destination(entry, weights)
         if target.shape != shape:
             raise CheckpointError(f"{where}: {name} is {list(target.shape)}, not {list(shape)}")
-        filled[name].append(entry.source.rows or (0, len(weights[name])))
+        filled[name].append(entry.source.rows or (0, len(target)))
     for name, ranges in filled.items():
         end = 0
         for first, stop in sorted(ranges):
@@ -61,32 +63,37 @@ def check_coverage(manifest: Manifest, weights: Weights) -> None:
             if first > end:
                 break
             end = stop
-        if end != len(weights[name]):
+        if end != len(weight_matrix(weights, name)):
             raise CheckpointError(f"{name}: rows from {end} are not filled")
 
 
-def destination(entry: ManifestEntry, weights: Weights) -> Tensor:
+def destination(entry: ManifestEntry, weights: Weights) -> Matrix:
     """The part of the weights that a tensor on disk fills."""
-    target = weights[entry.source.destination]
+    target = weight_matrix(weights, entry.source.destination)
     return target if entry.source.rows is None else target[slice(*entry.source.rows)]
 
 
-def load_tensor(entry: ManifestEntry, target: Tensor, buffer: Tensor) -> Iterator[int]:
+def load_tensor(entry: ManifestEntry, target: Matrix, buffer: Tensor) -> Iterator[int]:
     """Fills `target` by ranges of its first dimension; yields the bytes read for each. `buffer` is uint8."""
     tensor, transpose = entry.tensor, entry.source.transpose
     dtype = TORCH_DTYPES[tensor.dtype]
-    straight = target.device.type == "cpu" and target.dtype == dtype and not transpose
+    straight = None
+    if isinstance(target, Tensor) and target.device.type == "cpu" and target.dtype == dtype and not transpose:
+        straight = target
     rows, step = tensor.shape[0], rows_at_once(tensor)
     try:
         with tensor.file.open("rb", buffering=0) as file:
             file.seek(tensor.offset)
             for start in range(0, rows, step):
                 part = target[start : start + step]
-                shape = (len(part), *tensor.shape[1:])
-                piece = part if straight else buffer[: len(part) * row_bytes(tensor)].view(dtype).view(shape)
+                if straight is not None:
+                    piece = straight[start : start + step]
+                else:
+                    shape = (len(part), *tensor.shape[1:])
+                    piece = buffer[: len(part) * row_bytes(tensor)].view(dtype).view(shape)
                 if not read_into(file, piece):
                     raise CheckpointError(f"{tensor.file}: {tensor.name}: truncated while it was read")
-                if not straight:
+                if straight is None:
                     part.copy_(piece.transpose(-1, -2) if transpose else piece)
                 yield piece.nbytes
     except OSError as error:

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from engine.kernels.fp8_matrix import Fp8Matrix, linear
+from engine.kernels.norm_linear import rms_norm
+
 Op = TypeVar("Op", bound=Callable[..., Any])
 
 TILE = 8
@@ -46,9 +49,16 @@ def tiles(x: Tensor) -> tuple[Tensor, ...]:
     return filled.contiguous().view(-1, TILE, *x.shape[1:]).unbind()
 
 
-def linear_add_in_tiles(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor) -> Tensor:
+def norm_linear_in_tiles(
+    x: Tensor, norm: Tensor, eps: float, weight: Tensor | Fp8Matrix, bias: Tensor | None
+) -> Tensor:
+    """`norm_linear`: a matrix in fp8 is widened once, not for every tile."""
+    return linear(in_tiles(rms_norm)(x, norm, eps), weight, bias, in_tiles(functional.linear))
+
+
+def linear_add_in_tiles(x: Tensor, weight: Tensor | Fp8Matrix, bias: Tensor, residual: Tensor) -> Tensor:
     """`linear_add`: the sum needs no tiles, a sum of two numbers has no order."""
-    return residual + in_tiles(functional.linear)(x, weight, bias)
+    return residual + linear(x, weight, bias, in_tiles(functional.linear))
 
 
 def attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None, start: int) -> Tensor:

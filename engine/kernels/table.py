@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.kernels.deterministic import attend_in_blocks, in_tiles, linear_add_in_tiles
+from engine.kernels.deterministic import attend_in_blocks, in_tiles, linear_add_in_tiles, norm_linear_in_tiles
 from engine.kernels.experts import ExpertProduct, keep_experts, mix_experts, through_expert
 from engine.kernels.norm_linear import linear_add, norm_linear
 from engine.kernels.paged_attention import paged_attention
@@ -73,7 +73,7 @@ REFERENCE = Ops(
 )
 DETERMINISTIC = replace(
     REFERENCE,
-    norm_linear=in_tiles(norm_linear),
+    norm_linear=norm_linear_in_tiles,
     linear_add=linear_add_in_tiles,
     ring_attention=partial(ring_attention, attend=attend_in_blocks),
     paged_attention=partial(paged_attention, attend=attend_in_blocks),

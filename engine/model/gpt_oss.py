@@ -14,11 +14,12 @@ from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
 from engine.config import ModelConfig
 from engine.kernels.experts import ExpertProduct
+from engine.kernels.fp8_matrix import Fp8Matrix, quantize
 from engine.kernels.mxfp4 import Mxfp4
 from engine.kernels.ragged import RaggedBatch
 from engine.kernels.table import Ops
 from engine.kernels.triton.repack import KernelProduct
-from engine.model.weights import Weights
+from engine.model.weights import Matrix, Weights, weight_matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,10 @@ class LayerWeights:
     """One layer's tensors; shapes in `engine.model.weights`."""
 
     attention_norm: Tensor
-    qkv_weight: Tensor
+    qkv_weight: Matrix
     qkv_bias: Tensor
     sinks: Tensor
-    out_weight: Tensor
+    out_weight: Matrix
     out_bias: Tensor
     mlp_norm: Tensor
     router_weight: Tensor
@@ -49,8 +50,14 @@ class GptOss:
         self.ops = ops
         self.embedding = weights["embedding"]
         self.norm = weights["norm"]
-        self.unembedding = weights["embedding" if config.tie_word_embeddings else "unembedding"]
         self.layers = [layer_weights(weights, layer, ops) for layer in range(config.num_layers)]
+        self.unembedding: Matrix
+        if not config.tie_word_embeddings:
+            self.unembedding = weight_matrix(weights, "unembedding")
+        elif isinstance(self.layers[0].out_weight, Fp8Matrix):
+            self.unembedding = quantize(self.embedding)
+        else:
+            self.unembedding = self.embedding
 
     def forward(self, batch: RaggedBatch, rings: RollingCache, pages: PagedCache) -> Tensor:
         """One step: reads and turns the caches, returns the last hidden states [tokens, hidden]."""
@@ -113,10 +120,10 @@ def layer_weights(weights: Weights, layer: int, ops: Ops) -> LayerWeights:
 
     return LayerWeights(
         attention_norm=weights[prefix + "attention_norm"],
-        qkv_weight=weights[prefix + "qkv.weight"],
+        qkv_weight=weight_matrix(weights, prefix + "qkv.weight"),
         qkv_bias=weights[prefix + "qkv.bias"],
         sinks=weights[prefix + "sinks"],
-        out_weight=weights[prefix + "attention_out.weight"],
+        out_weight=weight_matrix(weights, prefix + "attention_out.weight"),
         out_bias=weights[prefix + "attention_out.bias"],
         mlp_norm=weights[prefix + "mlp_norm"],
         router_weight=weights[prefix + "router.weight"],

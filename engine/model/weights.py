@@ -18,20 +18,32 @@ and an expert product (`gate_up` with rows 2·I and columns hidden, `down` with 
 
     .blocks / .scales                  uint8 [experts, rows, columns/32, 16] / [experts, rows, columns/32]
     .dense                             [experts, rows, columns]
+
+With --quantization fp8, `qkv.weight`, `attention_out.weight` and `unembedding` are each two tensors (`Fp8Matrix`):
+
+    .values / .row_scales              float8_e4m3fn [rows, columns] / float32 [rows]
 """
 
 import torch
 from torch import Tensor
 
-from engine.config import Dtype, ExpertFormat, ModelConfig
+from engine.config import Dtype, ExpertFormat, ModelConfig, Quantization
+from engine.kernels.fp8_matrix import Fp8Matrix
 
 Weights = dict[str, Tensor]
+Matrix = Tensor | Fp8Matrix
 
 TORCH_DTYPES: dict[Dtype, torch.dtype] = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 MXFP4_BLOCK = 32
 
 
-def empty_weights(config: ModelConfig, experts: ExpertFormat, dtype: Dtype, device: torch.device | str) -> Weights:
+def empty_weights(
+    config: ModelConfig,
+    experts: ExpertFormat,
+    dtype: Dtype,
+    device: torch.device | str,
+    quantization: Quantization = "none",
+) -> Weights:
     """Uninitialised tensors for every weight of the model, on `device`."""
     wide = torch.float32
     narrow = TORCH_DTYPES[dtype]
@@ -42,17 +54,23 @@ def empty_weights(config: ModelConfig, experts: ExpertFormat, dtype: Dtype, devi
     def empty(*shape: int, dtype: torch.dtype = narrow) -> Tensor:
         return torch.empty(shape, dtype=dtype, device=device)
 
+    def empty_matrix(name: str, rows: int, columns: int) -> Weights:
+        if quantization == "none":
+            return {name: empty(rows, columns)}
+        values = empty(rows, columns, dtype=torch.float8_e4m3fn)
+        return {f"{name}.values": values, f"{name}.row_scales": empty(rows, dtype=wide)}
+
     weights = {"embedding": empty(config.vocab_size, hidden), "norm": empty(hidden, dtype=wide)}
     if not config.tie_word_embeddings:
-        weights["unembedding"] = empty(config.vocab_size, hidden)
+        weights |= empty_matrix("unembedding", config.vocab_size, hidden)
     for layer in range(config.num_layers):
         prefix = f"layers.{layer}."
         weights |= {
             prefix + "attention_norm": empty(hidden, dtype=wide),
-            prefix + "qkv.weight": empty(qkv_rows, hidden),
+            **empty_matrix(prefix + "qkv.weight", qkv_rows, hidden),
             prefix + "qkv.bias": empty(qkv_rows),
             prefix + "sinks": empty(heads, dtype=wide),
-            prefix + "attention_out.weight": empty(hidden, q_rows),
+            **empty_matrix(prefix + "attention_out.weight", hidden, q_rows),
             prefix + "attention_out.bias": empty(hidden),
             prefix + "mlp_norm": empty(hidden, dtype=wide),
             prefix + "router.weight": empty(experts_count, hidden),
@@ -71,3 +89,10 @@ def empty_weights(config: ModelConfig, experts: ExpertFormat, dtype: Dtype, devi
                 weights[f"{prefix}{name}.blocks"] = empty(*packed, MXFP4_BLOCK // 2, dtype=torch.uint8)
                 weights[f"{prefix}{name}.scales"] = empty(*packed, dtype=torch.uint8)
     return weights
+
+
+def weight_matrix(weights: Weights, name: str) -> Matrix:
+    """A matrix that may be in fp8, or any other tensor."""
+    if name in weights:
+        return weights[name]
+    return Fp8Matrix(weights[f"{name}.values"], weights[f"{name}.row_scales"])

@@ -75,7 +75,9 @@ def plan_text(config: EngineConfig, device: Device) -> str:
     plan = plan_memory(
         model,
         config,
-        weights_bytes=weights_bytes(model, config.dtype, experts, tiled=tiled, resident=config.resident_experts),
+        weights_bytes=weights_bytes(
+            model, config.dtype, experts, config.quantization, tiled=tiled, resident=config.resident_experts
+        ),
         device_bytes=device.memory_bytes,
         on_gpu=device.is_gpu,
     )

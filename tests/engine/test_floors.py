@@ -11,6 +11,7 @@ from tests.checkpoints import small_config
 from tests.engine.test_memory_plan import GPT_OSS_20B, GPT_OSS_120B
 
 BFLOAT16 = EngineConfig(model=Path())
+FP8_WEIGHTS = EngineConfig(model=Path(), quantization="fp8")
 FP8_CACHE = EngineConfig(model=Path(), kv_cache_dtype="fp8")
 
 
@@ -20,6 +21,7 @@ def test_the_docstrings_example() -> None:
     assert sizes.expert == pytest.approx(13.24e6, rel=1e-3)
     assert sizes.unembedding == pytest.approx(1158e6, rel=1e-3)
     assert DecodeFloor(GPT_OSS_20B, BFLOAT16, "mxfp4").step_bytes(1, 1024) == pytest.approx(3.74e9, rel=1e-3)
+    assert DecodeFloor(GPT_OSS_20B, FP8_WEIGHTS, "mxfp4").step_bytes(1, 1024) == pytest.approx(2.52e9, rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
-from engine.config import Dtype, EngineConfig, ExpertFormat, KvCacheDtype, ModelConfig, RopeConfig
+from engine.config import Dtype, EngineConfig, ExpertFormat, KvCacheDtype, ModelConfig, Quantization, RopeConfig
 from engine.errors import ConfigError, MemoryPlanError
 from engine.kernels import attention
+from engine.kernels.fp8_matrix import quantize
 from engine.kernels.mxfp4 import Mxfp4
 from engine.kernels.triton.repack import repack, unpack_experts
 from engine.memory_plan import MemoryPlan, describe, plan_memory, size
@@ -71,6 +72,7 @@ def test_a_full_context_takes_half_of_what_it_would_without_rings() -> None:
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("experts", ["mxfp4", "dense"])
+@pytest.mark.parametrize("quantization", ["none", "fp8"])
 @pytest.mark.parametrize(
     "model",
     [
@@ -82,9 +84,21 @@ def test_a_full_context_takes_half_of_what_it_would_without_rings() -> None:
     ],
     ids=["20b", "120b", "small", "tied", "one expert"],
 )
-def test_weights_bytes_is_what_is_allocated(model: ModelConfig, experts: ExpertFormat, dtype: Dtype) -> None:
-    weights = empty_weights(model, experts, dtype, "meta")
-    assert weights_bytes(model, dtype, experts) == sum(tensor.nbytes for tensor in weights.values())
+def test_weights_bytes_is_what_is_allocated(
+    model: ModelConfig, experts: ExpertFormat, dtype: Dtype, quantization: Quantization
+) -> None:
+    """Before the model is made, and, in fp8, with the copy of a tied embedding that it makes."""
+    weights = empty_weights(model, experts, dtype, "meta", quantization)
+    allocated = sum(tensor.nbytes for tensor in weights.values())
+    if quantization == "fp8" and model.tie_word_embeddings:
+        copy = quantize(torch.zeros(model.vocab_size, model.hidden_size))
+        allocated += copy.values.nbytes + copy.scales.nbytes
+    assert weights_bytes(model, dtype, experts, quantization) == allocated
+
+
+def test_fp8_weights_of_20b_save_1_2_gigabytes() -> None:
+    saved = weights_bytes(GPT_OSS_20B, "bfloat16", "mxfp4") - weights_bytes(GPT_OSS_20B, "bfloat16", "mxfp4", "fp8")
+    assert saved == pytest.approx(1.21e9, rel=0.01)
 
 
 @pytest.mark.parametrize("model", [GPT_OSS_20B, small_config(hidden_size=96, intermediate_size=160)])

@@ -106,6 +106,16 @@ def test_plan_with_fp8_keys_and_values_takes_half() -> None:
     assert ring_kib("--kv-cache-dtype", "fp8") == ring_kib() / 2
 
 
+def test_plan_with_fp8_weights_has_a_higher_floor() -> None:
+    def speed(*options: str) -> float:
+        result = carousel("plan", "embedded", "--memory", "80GiB", "--bandwidth", "1GB", *options)
+        assert result.exit_code == 0, result.stderr
+        (row,) = re.findall(r"^ *1,024 .*", result.stdout, re.MULTILINE)
+        return float(row.split()[-2].replace(",", ""))
+
+    assert speed("--quantization", "fp8") > 1.2 * speed()
+
+
 def test_plan_needs_no_weights(tmp_path: Path) -> None:
     config = json.loads((EMBEDDED / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config))

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from engine.checkpoint.dummy import FP4_SPREAD, PATTERN, fill_random, fill_repeating
+from engine.kernels.fp8_matrix import Fp8Matrix
 from engine.kernels.mxfp4 import unpack
-from engine.model.weights import Weights, empty_weights
+from engine.model.weights import Weights, empty_weights, weight_matrix
 from tests.checkpoints import small_config
 
 CONFIG = small_config(vocab_size=3000, hidden_size=256, intermediate_size=128)
@@ -46,6 +47,16 @@ def test_products_keep_the_spread_of_what_goes_through(experts: Any) -> None:
     assert weights["embedding"].std().item() == pytest.approx(1, rel=0.05)
     assert weights["norm"].eq(1).all()
     assert weights["layers.0.router.bias"].abs().max() < 0.2
+
+
+def test_fp8_matrices_keep_it_too() -> None:
+    weights = empty_weights(CONFIG, "mxfp4", "float32", "cpu", "fp8")
+    fill_random(weights, 1)
+    for name in ("layers.1.qkv.weight", "layers.1.attention_out.weight", "unembedding"):
+        matrix = weight_matrix(weights, name)
+        assert isinstance(matrix, Fp8Matrix)
+        dense = matrix.dense(torch.float32)
+        assert (dense.std() * dense.shape[1] ** 0.5).item() == pytest.approx(1, rel=0.05)
 
 
 def test_fp4_spread() -> None:

@@ -13,8 +13,9 @@ from engine.checkpoint import load
 from engine.checkpoint.load import load_weights
 from engine.checkpoint.names import expected_tensors
 from engine.checkpoint.verify import Manifest, verify_checkpoint
-from engine.config import Dtype, ModelConfig
+from engine.config import Dtype, ModelConfig, Quantization
 from engine.errors import CheckpointError
+from engine.kernels.fp8_matrix import quantize
 from engine.kernels.mxfp4 import unpack
 from engine.model.weights import Weights, empty_weights
 from tests.checkpoints import hf_state_dict, read_tensors, small_config, write_checkpoint
@@ -23,9 +24,11 @@ from tests.engine.checkpoint.raw_safetensors import write_sparse
 CONFIG = small_config()
 
 
-def loaded(directory: Path, config: ModelConfig = CONFIG, dtype: Dtype = "float32") -> Weights:
+def loaded(
+    directory: Path, config: ModelConfig = CONFIG, dtype: Dtype = "float32", quantization: Quantization = "none"
+) -> Weights:
     manifest = verify_checkpoint(directory, config)
-    weights = empty_weights(config, manifest.experts, dtype, "cpu")
+    weights = empty_weights(config, manifest.experts, dtype, "cpu", quantization)
     for tensor in weights.values():
         tensor.fill_(77)
     load_weights(manifest, weights, lambda done, total: None)
@@ -98,6 +101,26 @@ def test_any_size_of_piece_gives_the_same(
     assert_equal(loaded(tmp_path, config), whole)
 
 
+@pytest.mark.parametrize("piece", [1, 5000, load.PIECE_BYTES])
+@pytest.mark.parametrize("stored", ["bfloat16", "float32"])
+def test_fp8_matrices_are_those_on_disk_rounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: Any, piece: int
+) -> None:
+    write_checkpoint(tmp_path, CONFIG, dtype=stored)
+    exact = loaded(tmp_path)
+    monkeypatch.setattr(load, "PIECE_BYTES", piece)
+    weights = loaded(tmp_path, quantization="fp8")
+    matrices = {f"layers.{n}.{kind}.weight" for n in range(CONFIG.num_layers) for kind in ("qkv", "attention_out")}
+    for name, tensor in exact.items():
+        if name not in matrices | {"unembedding"}:
+            assert torch.equal(weights.pop(name), tensor), name
+            continue
+        want = quantize(tensor)
+        assert torch.equal(weights.pop(f"{name}.values").float(), want.values.float()), name
+        assert torch.equal(weights.pop(f"{name}.row_scales"), want.scales), name
+    assert not weights
+
+
 def test_a_tied_unembedding(tmp_path: Path) -> None:
     config = small_config(tie_word_embeddings=True)
     weights = loaded(write_checkpoint(tmp_path, config), config)
@@ -132,7 +155,8 @@ def test_a_file_that_shrinks_meanwhile(tmp_path: Path) -> None:
 def test_on_meta_nothing_is_read(tmp_path: Path) -> None:
     manifest = verify_checkpoint(write_checkpoint(tmp_path, CONFIG), CONFIG)
     (tmp_path / "model.safetensors").unlink()
-    load_weights(manifest, empty_weights(CONFIG, "mxfp4", "bfloat16", "meta"), lambda done, total: None)
+    for kind in ("none", "fp8"):
+        load_weights(manifest, empty_weights(CONFIG, "mxfp4", "bfloat16", "meta", kind), lambda done, total: None)
 
 
 class TestCoverage:
@@ -143,10 +167,15 @@ class TestCoverage:
         return verify_checkpoint(write_checkpoint(tmp_path, CONFIG), CONFIG)
 
     def refused(self, manifest: Manifest, config: ModelConfig = CONFIG) -> str:
-        weights = empty_weights(config, "mxfp4", "bfloat16", "meta")
-        with pytest.raises(CheckpointError) as caught:
-            load_weights(manifest, weights, lambda done, total: None)
-        return str(caught.value)
+        """The message, which is the same for weights that are to be quantized."""
+        messages = set()
+        for kind in ("none", "fp8"):
+            weights = empty_weights(config, "mxfp4", "bfloat16", "meta", kind)
+            with pytest.raises(CheckpointError) as caught:
+                load_weights(manifest, weights, lambda done, total: None)
+            messages.add(str(caught.value))
+        (message,) = messages
+        return message
 
     def without(self, manifest: Manifest, name: str) -> Manifest:
         return replace(manifest, entries=tuple(e for e in manifest.entries if not e.tensor.name.endswith(name)))

@@ -9,6 +9,7 @@ import engine.kernels.deterministic
 from engine.kernels.attention import attend
 from engine.kernels.deterministic import KEY_BLOCK, TILE, attend_in_blocks, in_tiles
 from engine.kernels.experts import ExpertProduct
+from engine.kernels.fp8_matrix import quantize
 from engine.kernels.table import DETERMINISTIC, REFERENCE
 
 
@@ -53,20 +54,22 @@ def test_a_query_has_the_same_bits_in_every_chunk(window: int | None, dtype: tor
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("hidden", "rows"), [(64, 160), (96, 33), (2880, 128)])
-def test_a_row_has_the_same_bits_in_every_place(dtype: torch.dtype, hidden: int, rows: int) -> None:
+@pytest.mark.parametrize("fp8", [False, True])
+def test_a_row_has_the_same_bits_in_every_place(dtype: torch.dtype, hidden: int, rows: int, fp8: bool) -> None:
     torch.manual_seed(hidden)
     norm, weight, bias = torch.randn(hidden), torch.randn(rows, hidden).to(dtype), torch.randn(rows).to(dtype)
     down, down_bias = torch.randn(hidden, hidden // 2).to(dtype), torch.randn(hidden).to(dtype)
     gate_up = ExpertProduct(torch.randn(1, hidden, hidden).to(dtype), torch.randn(1, hidden).to(dtype))
     back = ExpertProduct(down[None], down_bias[None])
+    matrices = (quantize(weight), quantize(down)) if fp8 else (weight, down)
     row = torch.randn(1, hidden).to(dtype)
 
     def every_op(x: torch.Tensor) -> list[torch.Tensor]:
         ops, one = DETERMINISTIC, torch.ones(len(x), 1)
         _, experts, weights = ops.route(x, norm, 1e-5, weight[:8], bias[:8], 3)
         return [
-            ops.norm_linear(x, norm, 1e-5, weight, bias),
-            ops.linear_add(x[:, : hidden // 2], down, down_bias, x),
+            ops.norm_linear(x, norm, 1e-5, matrices[0], bias),
+            ops.linear_add(x[:, : hidden // 2], matrices[1], down_bias, x),
             experts,
             weights,
             ops.mix_experts(x, one.long() * 0, one.to(dtype), gate_up, back, 1.702, 7.0, x),
