@@ -5,7 +5,8 @@ once and takes norm, bias and residual along. The norm's factor is one number a 
 there: linear(rms_norm(x)) = rsqrt(mean(x²) + eps) · W·(gain · x) + bias. Arithmetic is float32 on the ordinary cores,
 one conversion and one multiply-add for each token a weight; an H200 has time for about 13 instructions a bf16 weight.
 
-More tokens are the vendor library's matrix product, after a norm in one launch.
+More tokens are the vendor library's matrix product, after a norm in one launch. Matrices in fp8 have a product of their
+own for any number of tokens (`engine.kernels.triton.fp8_linear`).
 """
 
 import torch
@@ -14,7 +15,9 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn import functional
 
+from engine.kernels.fp8_matrix import Fp8Matrix
 from engine.kernels.norm_linear import linear_add as linear_add_reference
+from engine.kernels.triton.fp8_linear import fp8_linear
 
 FEW_TOKENS = 4
 BLOCK_COLUMNS = 256
@@ -116,15 +119,19 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return out
 
 
-def norm_linear(x: Tensor, norm: Tensor, eps: float, weight: Tensor, bias: Tensor | None) -> Tensor:
+def norm_linear(x: Tensor, norm: Tensor, eps: float, weight: Tensor | Fp8Matrix, bias: Tensor | None) -> Tensor:
     """Takes and gives what the reference does."""
+    if isinstance(weight, Fp8Matrix):
+        return fp8_linear(rms_norm(x, norm, eps), weight, bias, None)
     if len(x) <= FEW_TOKENS:
         return few_tokens(x, norm, eps, weight, bias, None)
     return functional.linear(rms_norm(x, norm, eps), weight, bias)
 
 
-def linear_add(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor) -> Tensor:
+def linear_add(x: Tensor, weight: Tensor | Fp8Matrix, bias: Tensor, residual: Tensor) -> Tensor:
     """Takes and gives what the reference does."""
+    if isinstance(weight, Fp8Matrix):
+        return fp8_linear(x, weight, bias, residual)
     if len(x) <= FEW_TOKENS:
         return few_tokens(x, None, 0.0, weight, bias, residual)
     return linear_add_reference(x, weight, bias, residual)
