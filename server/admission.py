@@ -56,6 +56,11 @@ class Admission:
         """The engine's, but for a server that takes nothing more."""
         return EngineStatus("stopping", message="shutting down") if self._draining else self._engine.status
 
+    @property
+    def running(self) -> int:
+        """HTTP requests whose answers are not over."""
+        return len(self._admitted)
+
     def submit(self, requests: Sequence[Request], *, key: int, timeout: float | None, elapsed: float) -> Admitted:
         """Takes all of them or none. `timeout` is what the request asked for, `elapsed` how long ago it came (seconds).
 

@@ -1,5 +1,6 @@
 """The `carousel` command. Flags that vLLM has too go by vLLM's names."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -123,7 +124,7 @@ def serve(
         float, typer.Option(help="Seconds a step of the engine may take before it counts as hung and is replaced.")
     ] = 120.0,
     max_engine_restarts: Annotated[
-        int, typer.Option(help="Restarts in a row after which the engine is given up.")
+        int, typer.Option(help="Restarts in a row after which the engine is given up, and the server ends.")
     ] = 20,
     current_date: Annotated[str | None, typer.Option(help="Pins the date models are told. YYYY-MM-DD")] = None,
     log_format: Annotated[LogFormat, typer.Option(help="text: for people, json: an object a line.")] = "text",
@@ -153,9 +154,8 @@ def serve(
             current_date=current_date,
         )
         supervision = Supervision(stall_seconds=stall_timeout, max_restarts=max_engine_restarts)
-        checkpoint = open_checkpoint(model, revision, verify=load_format != "dummy")
         engine_config = EngineConfig(
-            model=checkpoint.directory,
+            model=Path(model),
             load_format=load_format,
             dtype=dtype,
             device=device,
@@ -173,6 +173,9 @@ def serve(
             enforce_eager=enforce_eager,
             seed=seed,
         )
+        bind(host, port).close()  # Not only after a download of hours.
+        checkpoint = open_checkpoint(model, revision, verify=load_format != "dummy")
+        engine_config = replace(engine_config, model=checkpoint.directory)
         listener = bind(host, port)
     run(checkpoint, settings, engine_config, supervision, listener, log_format, tracing)
 

@@ -1,6 +1,7 @@
 """The server on a port: uvicorn, with bounded connections, and an end in two steps."""
 
 import asyncio
+import logging
 import os
 import resource
 import signal
@@ -13,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from server.connection import BoundedProtocol
+from server.logs import log
 from server.state import ServerState
 
 MAX_DESCRIPTORS = 65_536
@@ -56,7 +58,14 @@ class Server(uvicorn.Server):
         self._draining = asyncio.create_task(self._end())
 
     async def _end(self) -> None:
-        await self._state.admission.drain(self._state.settings.drain_seconds)
+        admission, seconds = self._state.admission, self._state.settings.drain_seconds
+        log(
+            logging.INFO,
+            "stopping",
+            f"told to stop: no more requests are taken, and those that run ({admission.running}) have {seconds:g} s; "
+            "told again, it ends at once",
+        )
+        await admission.drain(seconds)
         self.should_exit = True
 
 

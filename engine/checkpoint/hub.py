@@ -28,10 +28,10 @@ def resolve_model(
 
     Raises CheckpointError, which says what to do, if there is no such directory or hub model, or it cannot be had.
     """
-    if model == "embedded":
-        return EMBEDDED
-    directory = Path(model).expanduser()
+    directory = EMBEDDED if model == "embedded" else Path(model).expanduser()
     if directory.is_dir():
+        if revision is not None:
+            raise CheckpointError(f"{model}: --revision {revision} is for models from the hub: leave it out")
         return directory
     if directory.exists():
         raise CheckpointError(f"{model}: a file, but a model is a directory: give the one that it lies in")

@@ -76,7 +76,7 @@ def run(
     log_format: LogFormat,
     tracing: Tracing | None,
 ) -> None:
-    """Serves until told to stop. Exits with status 1 if the engine cannot be started."""
+    """Serves until told to stop. Exits with status 1 if the engine cannot be started, or not any more."""
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     model = settings.served_model_names[0]
@@ -95,8 +95,10 @@ def run(
             log(logging.WARNING, "open", OPEN_TO_OTHERS)
         loading = f"{model} ({checkpoint.fingerprint}) at {url}"
         log(logging.INFO, "start", f"Carousel {engine.__version__} is loading: {loading}")
-        started = runner.run(serve(server, client, listener, f"{model} at {url} (documented at {url}/docs)"))
-    if not started:
+        served = runner.run(serve(server, client, listener, f"{model} at {url} (documented at {url}/docs)"))
+        if served:
+            log(logging.INFO, "stopped", f"Carousel {engine.__version__} has stopped")
+    if not served:
         raise typer.Exit(1)
 
 
@@ -108,7 +110,7 @@ def kill(client: EngineProcess) -> None:
 
 
 async def serve(server: uvicorn.Server, client: EngineClient, listener: socket.socket, what: str) -> bool:
-    """Returns False if the server or its engine could not be started."""
+    """Returns False if the server or its engine could not be started, or not any more."""
     watching = asyncio.create_task(watch(server, client, what))
     await server.serve(sockets=[listener])
     watching.cancel()
@@ -117,9 +119,9 @@ async def serve(server: uvicorn.Server, client: EngineClient, listener: socket.s
 
 
 async def watch(server: uvicorn.Server, client: EngineClient, what: str) -> bool:
-    """Shows the engine loading, says whenever it is ready, and when it is given up.
+    """Shows the engine loading, and says whenever it is ready.
 
-    Returns False, and stops the server, if it never was ready.
+    Returns False, and stops the server, if there will be no engine: whoever started the server can start it again.
     """
     console = Console(stderr=True)
     bar = Progress(
@@ -132,7 +134,9 @@ async def watch(server: uvicorn.Server, client: EngineClient, what: str) -> bool
             if status.phase != "loading":
                 break
             bar.update(task, completed=status.progress, description=status.message)
-    if status.phase != "ready":
+    if status.phase == "stopping":  # Told to, before it was ready.
+        return True
+    if status.phase == "dead":
         log(logging.ERROR, "failed", f"cannot start: {status.message}")
         server.should_exit = True
         return False
@@ -141,10 +145,11 @@ async def watch(server: uvicorn.Server, client: EngineClient, what: str) -> bool
         if status.phase != said and status.phase == "ready":
             log(logging.INFO, "ready", f"Carousel {engine.__version__} is ready: {what}")
         if status.phase == "dead":
-            log(logging.ERROR, "dead", f"the engine is given up: {status.message}")
             break
         said = status.phase
-    return True
+    log(logging.ERROR, "dead", f"Carousel ends: {status.message}")
+    server.should_exit = True
+    return False
 
 
 async def statuses(client: EngineClient) -> AsyncIterator[EngineStatus]:

@@ -139,14 +139,15 @@ async def test_draining(engine: ScriptedEngine, text: Text, eventually: Eventual
     admission = app.state.server.admission
     async with client(app) as http:
         (running,) = await held(http, engine, eventually, 1)
-        draining = asyncio.create_task(admission.drain(0.1))
+        draining = asyncio.create_task(admission.drain(1e6))
         await asyncio.sleep(0)
         ready = await http.get("/ready")
         assert (ready.status_code, ready.json()["status"]) == (503, "stopping")
         assert error(await ask(http)) == (503, "engine_not_ready", None)
         assert (await http.get("/health")).status_code == 200
         assert not running.done()
-        await draining
+        draining.cancel()
+        await admission.drain(0)
         assert error(await running) == (503, "engine_not_ready", None)
         assert engine.running == 0
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -79,6 +80,15 @@ def test_a_model_that_cannot_be_served_is_refused_before_its_weights(hub: Hub, t
     assert done.stderr.startswith("carousel: ")
     assert 'model_type must be "gpt_oss", got "llama"' in done.stderr
     assert "model.safetensors" not in hub.sent
+
+
+def test_what_the_server_cannot_do_is_refused_before_anything_is_fetched(hub: Hub, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        for flag, value in (("--max-num-seqs", "0"), ("--port", str(other.getsockname()[1]))):
+            done = carousel(hub, tmp_path, "serve", "org/embedded", flag, value)
+            assert done.returncode == 1
+            assert value in done.stderr
+    assert not hub.asked
 
 
 def test_errors_are_one_line(hub: Hub, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import httpx
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -34,14 +36,45 @@ def test_serve_until_told_to_stop(log_format: str) -> None:
             )
             assert pages > 0
         process.send_signal(signal.SIGTERM)
-        (request,) = process.stderr.read().splitlines()
+        request, *ending = process.stderr.read().splitlines()
         assert process.wait(timeout=60) == 0
     assert "/v1/completions" in request
-    assert SECRET not in "".join([*lines, request])
+    assert SECRET not in "".join([*lines, request, *ending])
     if log_format == "json":
-        events = [json.loads(line) for line in (*lines, request)]
-        assert [event["event"] for event in events] == ["start", "plan", "ready", "request"]
-        assert events[-1]["completion_tokens"] == answer["usage"]["completion_tokens"]
+        events = [json.loads(line) for line in (*lines, request, *ending)]
+        assert [event["event"] for event in events] == ["start", "plan", "ready", "request", "stopping", "stopped"]
+        assert events[3]["completion_tokens"] == answer["usage"]["completion_tokens"]
+
+
+def test_told_to_stop_while_it_loads() -> None:
+    with subprocess.Popen([*SERVE, *SMALL, "--log-format", "json"], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        start = json.loads(process.stderr.readline())
+        with httpx.Client(base_url=re.search(r"http://\S+", start["message"])[0]) as client:
+            while not answers(client):  # Until then the signal ends it as it ends any program.
+                assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        events = [json.loads(line)["event"] for line in process.stderr]
+        assert process.wait(timeout=60) == 0
+    assert events[-2:] == ["stopping", "stopped"]
+
+
+def answers(client: httpx.Client) -> bool:
+    with suppress(httpx.TransportError):
+        return client.get("/health").status_code == 200
+    return False
+
+
+def test_an_engine_that_is_given_up_ends_the_server() -> None:
+    """Its exit status tells whatever started it to start it again."""
+    command = [*SERVE, *SMALL, "--max-engine-restarts", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        read_until_ready(process)
+        (engine,) = psutil.Process(process.pid).children()
+        engine.kill()
+        (last,) = process.stderr.read().splitlines()
+        assert process.wait(timeout=60) == 1
+    assert "Carousel ends: the engine process ended (killed by SIGKILL); given up after 0 restarts" in last
 
 
 def test_an_engine_that_cannot_start_ends_the_server() -> None:

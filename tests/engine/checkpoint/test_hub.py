@@ -34,6 +34,12 @@ def test_neither_directory_nor_hub_id(model: str, tmp_path: Path, monkeypatch: p
         resolve_model(model)
 
 
+def test_a_revision_is_the_hub_s(tmp_path: Path) -> None:
+    for model in ("embedded", str(tmp_path)):
+        with pytest.raises(CheckpointError, match="--revision v2 is for models from the hub"):
+            resolve_model(model, revision="v2")
+
+
 def test_a_file(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(CheckpointError, match="a file, but a model is a directory"):
