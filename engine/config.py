@@ -115,7 +115,8 @@ class EngineConfig:
     and the unembedding are rounded to as they are loaded: "none" leaves them in `dtype`. `resident_experts` keeps a
     bfloat16 copy of MXFP4 experts on the GPU, which steps of many tokens multiply faster. `deterministic` makes
     log-probabilities independent, to the last bit, of batch, chunks and preemption. `enforce_eager` launches every
-    kernel of a step on its own instead of capturing CUDA graphs. `poison_freed` fills freed cache slots with NaN, so
+    kernel of a step on its own instead of capturing CUDA graphs. `run_ahead` launches each step before the last one's
+    tokens are read: None means on a GPU, where it gains something. `poison_freed` fills freed cache slots with NaN, so
     that reading one shows at once, and `faults` makes steps fail (tests).
     """
 
@@ -136,6 +137,7 @@ class EngineConfig:
     seed: int = 0
     deterministic: bool = False
     enforce_eager: bool = False
+    run_ahead: bool | None = None
     poison_freed: bool = False
     faults: FaultPlan | None = None
 

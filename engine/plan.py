@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 
+COMING = -1
+"""Stands for a token that the step before samples: the host has not read it yet, the runner has it on the device."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Tokens of one sequence to run: positions start … stop − 1, with the cache places they need.
 
     `slot` is the request's place in the rings; `pages` is its block table, long enough for `stop` positions.
-    `samples` says that the chunk ends with the last token known, so that its last row decides the next one.
+    `samples` says that the chunk ends with the sequence's last token, so that its last row decides the next one. That
+    last token may be `COMING`.
     """
 
     request_id: str
@@ -25,6 +29,11 @@ class Chunk:
     @property
     def stop(self) -> int:
         return self.start + self.count
+
+    @property
+    def coming(self) -> bool:
+        """Whether its last token is still to come."""
+        return self.token_ids[-1] == COMING
 
     @property
     def repeatable(self) -> bool:

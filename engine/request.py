@@ -48,6 +48,11 @@ class SamplingParams:
     prompt_logprobs: int | None = None
     grammar: str | None = None
 
+    @property
+    def penalised(self) -> bool:
+        """Whether a token's chance depends on the tokens before it."""
+        return self.presence_penalty != 0 or self.frequency_penalty != 0 or self.repetition_penalty != 1
+
     def __post_init__(self) -> None:
         in_range("max_tokens", self.max_tokens, 0, 2**31 - 1)
         in_range("min_tokens", self.min_tokens, 0, 2**31 - 1)

@@ -108,6 +108,7 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
         max_model_len=plan.max_model_len,
         grammars=GrammarCompiler(config.model / "tokenizer.json", model_config.vocab_size, model_config.eos_token_ids),
         seed=config.seed,
+        runs_ahead=device.type == "cuda" if config.run_ahead is None else config.run_ahead,
         poison_freed=config.poison_freed,
     )
     info = EngineInfo(

@@ -1,6 +1,7 @@
 """Between host and device, without either waiting for the other."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,27 @@ def to_device(host: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda":
         host = host.pin_memory()
     return host.to(device, non_blocking=True)
+
+
+class Arriving:
+    """Copies of tensors on their way to the host. A GPU's go to pinned memory, in the order of its stream, and an event
+    tells when they are there; what is launched later is not waited for. The CPU's are the tensors themselves."""
+
+    def __init__(self, *tensors: Tensor) -> None:
+        self._event: torch.cuda.Event | None = None
+        self._host = tensors
+        if (device := tensors[0].device).type == "cuda":
+            self._host = tuple(torch.empty_like(tensor, device="cpu", pin_memory=True) for tensor in tensors)
+            for host, tensor in zip(self._host, tensors, strict=True):
+                host.copy_(tensor, non_blocking=True)
+            self._event = torch.cuda.Event()
+            self._event.record(torch.cuda.current_stream(device))
+
+    def read(self) -> list[list[Any]]:
+        """The tensors as nested lists. Waits until they are there."""
+        if self._event is not None:
+            self._event.synchronize()
+        return [tensor.tolist() for tensor in self._host]
 
 
 def numbers_to_device(numbers: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:

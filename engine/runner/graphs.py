@@ -75,8 +75,9 @@ class DecodeInputs:
         self._tables = torch.zeros(most, longest, dtype=torch.int32, device=device)
         self._nothing = torch.empty(0, dtype=torch.int32, device=device)
 
-    def fill(self, chunks: Sequence[Chunk]) -> None:
-        """Copies what a step of decoding sequences needs; the host does not wait."""
+    def fill(self, chunks: Sequence[Chunk], arrivals: tuple[Tensor, Tensor] | None) -> None:
+        """Copies what a step of decoding sequences needs; the host does not wait. `arrivals` are rows and tokens that
+        only the device knows."""
         count, most_pages = len(chunks), max(len(chunk.pages) for chunk in chunks)
         numbers = np.zeros(self._numbers.shape, np.int32)
         numbers[3] = -1
@@ -89,6 +90,8 @@ class DecodeInputs:
             table[: len(chunk.pages)] = chunk.pages
         self._numbers.copy_(to_device(torch.from_numpy(numbers), self._device))
         self._tables[:count, :most_pages].copy_(to_device(torch.from_numpy(tables), self._device))
+        if arrivals is not None:
+            self._numbers[0].index_copy_(0, *arrivals)
 
     def batch(self, bucket: int, rotary: RotaryTable) -> RaggedBatch:
         """The batch of `bucket` sequences, in views of these tensors. What only the references ask for is not there."""
@@ -137,9 +140,9 @@ class DecodeGraphs:
             self._replays[bucket] = capture(partial(self._step, bucket))
         progress(len(self._buckets), len(self._buckets))
 
-    def logits(self, chunks: Sequence[Chunk]) -> Tensor:
+    def logits(self, chunks: Sequence[Chunk], arrivals: tuple[Tensor, Tensor] | None) -> Tensor:
         """Runs a step of chunks of one token each → float32 [chunks, vocab], valid until the next step."""
-        self._inputs.fill(chunks)
+        self._inputs.fill(chunks, arrivals)
         self._replays[bucket_for(len(chunks), self._buckets)]()
         return self._logits[: len(chunks)]
 

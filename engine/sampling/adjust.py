@@ -20,43 +20,45 @@ MASK_BITS = 32
 """Tokens a word of a grammar's mask."""
 
 
-def adjust(logits: Tensor, rows: Sequence[SamplingRow]) -> Tensor:
-    """Float32 [rows, vocab] → the same, adjusted; the argument is left as it was.
+def adjust(logits: Tensor, rows: Sequence[SamplingRow], before: Tensor | None = None) -> Tensor:
+    """Float32 [rows, vocab] → the same, adjusted; the argument is left as it was. `before`, int64 [rows], is the token
+    before each row where that is `coming`, else −1; it is asked for if such a row has penalties.
 
     repetition_penalty r (arXiv 1909.05858): a seen token's logit is divided by r if positive, else multiplied;
     frequency_penalty f and presence_penalty p (OpenAI): minus f · count + p for a generated token.
     """
     logits = logits.clone()
-    penalise(logits, rows)
+    penalise(logits, rows, before)
     add_bias(logits, rows)
     ban(logits, rows)
     follow_grammars(logits, rows)
     return logits
 
 
-def penalise(logits: Tensor, rows: Sequence[SamplingRow]) -> None:
-    entries = [
-        (
-            r,
-            token,
-            count,
-            row.sampling.repetition_penalty,
-            row.sampling.frequency_penalty,
-            row.sampling.presence_penalty,
-        )
-        for r, row in enumerate(rows)
-        if row.penalised
-        for token, count in row.counts().items()
-    ]
-    if not entries:
+def penalise(logits: Tensor, rows: Sequence[SamplingRow], before: Tensor | None) -> None:
+    penalised = {r: row.occurrences for r, row in enumerate(rows) if row.occurrences is not None}
+    if not penalised:
         return
-    row_ids, tokens, counts, repetition, frequency, presence = zip(*entries, strict=True)
-    at = (index(row_ids, logits), index(tokens, logits))
-    count = values(counts, logits)
-    factor = values(repetition, logits)
-    seen = logits[at]
-    seen = torch.where(seen > 0, seen / factor, seen * factor)
-    logits[at] = seen - values(frequency, logits) * count - values(presence, logits) * (count > 0)
+    seen = list(penalised.values())
+    of = np.repeat(np.array(list(penalised)), [len(each.tokens) for each in seen])
+    row_ids = to_device(torch.from_numpy(of), logits.device)
+    tokens = to_device(torch.from_numpy(np.concatenate([each.tokens for each in seen])), logits.device)
+    count = to_device(torch.from_numpy(np.concatenate([each.counts for each in seen])), logits.device)
+    if coming := [r for r in penalised if rows[r].coming]:
+        assert before is not None
+        at = index(coming, logits)
+        again = tokens == before[row_ids]
+        count = count + again
+        known = count.new_zeros(len(rows)).index_add_(0, row_ids, count * again)
+        row_ids, tokens = torch.cat((row_ids, at)), torch.cat((tokens, before[at]))
+        count = torch.cat((count, known[at].clamp(min=1)))
+    repetition, frequency, presence = (
+        values([getattr(row.sampling, name) for row in rows], logits)[row_ids]
+        for name in ("repetition_penalty", "frequency_penalty", "presence_penalty")
+    )
+    said = logits[row_ids, tokens]
+    said = torch.where(said > 0, said / repetition, said * repetition)
+    logits[row_ids, tokens] = said - frequency * count - presence * (count > 0)
 
 
 def add_bias(logits: Tensor, rows: Sequence[SamplingRow]) -> None:

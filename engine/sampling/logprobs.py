@@ -1,24 +1,37 @@
 """Log-probabilities of given tokens and of the best ones, under the model's own distribution."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from engine.request import TokenLogprob
+from engine.transfer import Arriving
 
 
-def token_logprobs(logits: Tensor, token_ids: Tensor, tops: Sequence[int]) -> list[TokenLogprob]:
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Log-probabilities on their way to the host: tokens, their values, the best ones' ids and values."""
+
+    found: Arriving
+    tops: Sequence[int]
+
+    def read(self) -> list[TokenLogprob]:
+        """Waits until they are there."""
+        return [
+            TokenLogprob(token, value, tuple(zip(ids[:top], values[:top], strict=True)))
+            for token, value, ids, values, top in zip(*self.found.read(), self.tops, strict=True)
+        ]
+
+
+def token_logprobs(logits: Tensor, token_ids: Tensor, tops: Sequence[int]) -> Scored:
     """Float32 [rows, vocab], int64 [rows] and one count of alternatives a row. Both are read from one log-softmax, so a
     token's value and its entry among the best are the same float."""
     logprobs = logits.log_softmax(dim=-1)
     chosen = logprobs.gather(1, token_ids[:, None])[:, 0]
     best = likeliest(logprobs, min(max(tops), logits.shape[1]))
-    found = token_ids, chosen, best, logprobs.gather(1, best)
-    return [
-        TokenLogprob(token, value, tuple(zip(ids[:top], values[:top], strict=True)))
-        for token, value, ids, values, top in zip(*(tensor.tolist() for tensor in found), tops, strict=True)
-    ]
+    return Scored(Arriving(token_ids, chosen, best, logprobs.gather(1, best)), tops)
 
 
 def likeliest(logprobs: Tensor, count: int) -> Tensor:

@@ -7,7 +7,7 @@ sequence that comes last is preempted: it gives everything back and is recompute
 
 from bisect import insort
 
-from engine.plan import Chunk, Released
+from engine.plan import COMING, Chunk, Released
 from engine.request import Request
 from engine.scheduler.pages import PagePool, pages_for
 from engine.scheduler.sequence import Sequence
@@ -66,7 +66,8 @@ class Scheduler:
         return released
 
     def plan(self) -> list[Chunk]:
-        """Decides the next step; empty only if nothing is queued. Call `advance` with each chunk once it has run.
+        """Decides the next step; empty if nothing is queued, or only what ends with a token to come. Call `launch` with
+        each chunk before the next plan.
 
         Every decoding sequence has its token reserved; prompts share the rest of the budget. Places are handed out
         in the order of rank, so whoever is preempted has not been planned yet.
@@ -90,13 +91,20 @@ class Scheduler:
             chunks.append(self._chunk(sequence, count))
         return chunks
 
-    def advance(self, chunk: Chunk) -> None:
-        """Notes that a chunk has run: its tokens are in the caches."""
-        self._sequences[chunk.request_id].computed = chunk.stop
+    def launch(self, chunk: Chunk) -> None:
+        """Notes that a chunk is on its way: its tokens are in the caches for whatever runs after it, and the token that
+        it samples is the next one to run, known or not."""
+        sequence = self._sequences[chunk.request_id]
+        sequence.computed = chunk.stop
+        if chunk.samples:
+            sequence.tokens.append(COMING)
+            sequence.coming += 1
 
-    def append(self, request_id: str, token_id: int) -> None:
-        """Notes a generated token; it is the next one to run."""
-        self._sequences[request_id].tokens.append(token_id)
+    def arrive(self, request_id: str, token_id: int) -> None:
+        """Notes which token the earliest of those to come is."""
+        sequence = self._sequences[request_id]
+        sequence.tokens[-sequence.coming] = token_id
+        sequence.coming -= 1
 
     def _chunk(self, sequence: Sequence, count: int) -> Chunk:
         assert sequence.slot is not None

@@ -7,15 +7,19 @@ from engine.request import Request
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """`tokens` are the prompt and what was generated; the first `computed` of them are in the caches.
+    """`tokens` are the prompt and what was generated; the first `computed` of them are in the caches once all that was
+    launched has run. The last `coming` tokens are sampled by steps whose results were not read yet: `plan.COMING`.
 
-    `arrival` orders sequences of equal priority. `slot` is None while it waits.
+    `request` is admitted: its `max_tokens` is settled. `arrival` orders sequences of equal priority. `slot` is None
+    while it waits. `scored` counts the prompt's positions whose log-probabilities were asked for.
     """
 
     request: Request
     arrival: int
     tokens: list[int] = field(default_factory=list)
     computed: int = 0
+    coming: int = 0
+    scored: int = 0
     slot: int | None = None
     pages: list[int] = field(default_factory=list)
 
@@ -28,12 +32,20 @@ class Sequence:
 
     @property
     def generated(self) -> int:
+        """Tokens of the answer, those to come among them."""
         return len(self.tokens) - self.prompt_length
 
     @property
+    def written(self) -> int:
+        """Tokens of the answer that are known."""
+        return self.generated - self.coming
+
+    @property
     def remaining(self) -> int:
-        """Known tokens that are not in the caches yet: 1 while decoding."""
-        return len(self.tokens) - self.computed
+        """Tokens that have to run and are not in the caches yet: 1 while decoding. An answer's last one never runs."""
+        most = self.request.sampling.max_tokens
+        assert most is not None
+        return min(len(self.tokens), self.prompt_length + max(0, most - 1)) - self.computed
 
     @property
     def rank(self) -> tuple[int, int]:

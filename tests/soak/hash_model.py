@@ -19,6 +19,7 @@ from engine.config import ModelConfig, RopeConfig
 from engine.engine import Engine
 from engine.kernels.ragged import RaggedBatch
 from engine.request import FinishReason, SamplingParams
+from engine.sampling.occurrences import Occurrences
 from engine.sampling.rows import SamplingRow
 from engine.sampling.sampler import Sampled, sample
 from tests.checkpoints import config_json
@@ -144,8 +145,8 @@ def write_alone(config: ModelConfig, prompt: Sequence[int], sampling: SamplingPa
             look(positions, history, layer, config.window if kind == "sliding_attention" else None)[-1:]
             for layer, kind in enumerate(config.layer_types)
         )
-        row = SamplingRow(sampling, prompt, tokens[len(prompt) :])
-        written += sample(model.logits(hidden), [row])
+        seen = Occurrences(prompt, tokens[len(prompt) :]) if sampling.penalised else None
+        written += sample(model.logits(hidden), [SamplingRow(sampling, len(written), seen)]).read()
         token = written[-1].token_id
         assert token is not None
         tokens.append(token)

@@ -102,9 +102,10 @@ def capturing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Engine, Re
 Build = Callable[..., tuple[Engine, Recorder]]
 
 
+@pytest.mark.parametrize("ahead", [False, True], ids=["in step", "ahead"])
 @pytest.mark.parametrize(("slots", "budget"), [(16, 16), (16, 2048), (5, 40), (1, 9)])
-def test_captured_is_eager(capturing: Build, slots: int, budget: int) -> None:
-    engine, recorder = capturing(max_num_seqs=slots, max_num_batched_tokens=budget)
+def test_captured_is_eager(capturing: Build, slots: int, budget: int, ahead: bool) -> None:
+    engine, recorder = capturing(max_num_seqs=slots, max_num_batched_tokens=budget, run_ahead=ahead)
     assert_same(run(engine, requests()))
     assert recorder.captured == {16: 5, 5: 4, 1: 1}[slots]
     assert len(set(recorder.replayed)) >= min(recorder.captured, 4)
@@ -112,8 +113,11 @@ def test_captured_is_eager(capturing: Build, slots: int, budget: int) -> None:
     assert all_poison(engine)
 
 
-def test_captured_and_preempted_is_undisturbed(capturing: Build) -> None:
-    engine, recorder = capturing(max_num_seqs=16, max_num_batched_tokens=40, page_size=4, max_model_len=96)
+@pytest.mark.parametrize("ahead", [False, True], ids=["in step", "ahead"])
+def test_captured_and_preempted_is_undisturbed(capturing: Build, ahead: bool) -> None:
+    engine, recorder = capturing(
+        max_num_seqs=16, max_num_batched_tokens=40, page_size=4, max_model_len=96, run_ahead=ahead
+    )
     shrink(engine, 24)
     assert_same(run(engine, requests()))
     assert engine.scheduler.preemptions >= 5
@@ -121,8 +125,9 @@ def test_captured_and_preempted_is_undisturbed(capturing: Build) -> None:
     assert all_poison(engine)
 
 
-def test_captured_among_requests_that_come_and_go(capturing: Build) -> None:
-    engine, recorder = capturing(max_num_seqs=7, max_num_batched_tokens=20, page_size=3)
+@pytest.mark.parametrize("ahead", [False, True], ids=["in step", "ahead"])
+def test_captured_among_requests_that_come_and_go(capturing: Build, ahead: bool) -> None:
+    engine, recorder = capturing(max_num_seqs=7, max_num_batched_tokens=20, page_size=3, run_ahead=ahead)
     generator = torch.Generator().manual_seed(9)
     queue, events = requests(), {request.id: [] for request in requests()}
     ghosts: list[str] = []

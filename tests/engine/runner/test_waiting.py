@@ -1,4 +1,5 @@
-"""A steady step of captured decoding waits for the device once: at its end, when everything is launched.
+"""A steady step of captured decoding waits for the device once: at its end, when everything is launched. Run ahead, it
+waits for the step before it, when its own is launched.
 
 Every call of torch is recorded. Reading a number waits, and so do `torch.tensor` with a device and an index that is a
 list, which both copy from memory that is not pinned.
@@ -55,12 +56,12 @@ def has_list(index: Any) -> bool:
     return any(isinstance(part, list) for part in (index if isinstance(index, tuple) else (index,)))
 
 
-@pytest.fixture
-def decoding(monkeypatch: pytest.MonkeyPatch) -> Engine:
+@pytest.fixture(params=[False, True], ids=["in step", "ahead"])
+def decoding(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Engine:
     """An engine whose eight requests, one in each style, have begun to answer."""
     monkeypatch.setattr("engine.start.select_ops", lambda *args, **kwargs: CAPTURABLE)
     monkeypatch.setattr("engine.start.CudaCapture", lambda device: unrecorded(Recorder(warms=False)))
-    engine = build_engine(checkpoint(), max_num_seqs=8)
+    engine = build_engine(checkpoint(), max_num_seqs=8, run_ahead=request.param)
     for number, style in enumerate(STYLES):
         engine.add(Request(id=f"{number}", prompt_token_ids=(5 + number,) * 4, sampling=style))
     for _ in range(3):
@@ -98,6 +99,7 @@ def test_greedy_decoding_reads_its_tokens_and_nothing_else(decoding: Engine) -> 
     for number, style in enumerate(STYLES):
         if style.temperature or style.logprobs is not None:
             decoding.abort(f"{number}")
+    decoding.step()
     assert [name for name in record(decoding) if name in READS] == ["tolist"]
 
 

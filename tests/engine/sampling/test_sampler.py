@@ -3,6 +3,7 @@
 import doctest
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,11 +13,14 @@ from torch import Tensor
 
 import engine.sampling.logprobs
 from engine.request import SamplingParams
+from engine.sampling import occurrences as occurrences_module
+from engine.sampling import sampler
 from engine.sampling.adjust import BANNED, adjust
 from engine.sampling.filters import filter_logits
 from engine.sampling.noise import uniform
+from engine.sampling.occurrences import Occurrences
 from engine.sampling.rows import SamplingRow
-from engine.sampling.sampler import sample
+from engine.sampling.sampler import Sampled
 
 
 def row(
@@ -25,7 +29,13 @@ def row(
     banned: tuple[int, ...] = (),
     **params: object,
 ) -> SamplingRow:
-    return SamplingRow(SamplingParams(**params), prompt, generated, banned)  # type: ignore[arg-type]
+    sampling = SamplingParams(**params)  # type: ignore[arg-type]
+    occurrences = Occurrences(prompt, generated) if sampling.penalised else None
+    return SamplingRow(sampling, len(generated), occurrences, banned=banned)
+
+
+def sample(logits: Tensor, rows: list[SamplingRow]) -> list[Sampled]:
+    return sampler.sample(logits, rows).read()
 
 
 def logits_of(*probabilities: float) -> Tensor:
@@ -115,6 +125,17 @@ def test_penalties_by_their_formulas() -> None:
     assert logits.tolist() == [[1.0, 1.0, 1.0, -1.0]]
 
 
+@pytest.mark.parametrize("last", [0, 1, 2, 3])
+def test_a_token_to_come_is_penalised_as_a_known_one(last: int) -> None:
+    """Also beside a row whose last token is known; in the prompt alone, in the answer, or nowhere before."""
+    params = {"presence_penalty": 0.5, "frequency_penalty": 0.25, "repetition_penalty": 2.0}
+    logits = torch.tensor([[1.0, -1.0, 3.0, -2.0, 5.0]] * 3)
+    known = [row((0, 3), (1, 1, last), **params), row((0,), (4,), **params), row()]
+    before = torch.tensor([last, -1, -1])
+    coming = [replace(row((0, 3), (1, 1), **params), written=3, coming=True), *known[1:]]
+    assert adjust(logits, coming, before).equal(adjust(logits, known))
+
+
 def test_bias_and_bans_touch_their_row_alone() -> None:
     adjusted = adjust(torch.zeros(3, 3), [row(), row(logit_bias={2: 5.0, 0: -1.0}), row(banned=(1,))])
     assert adjusted.tolist() == [[0, 0, 0], [-1, 0, 5], [0, torch.tensor(BANNED).item(), 0]]
@@ -128,6 +149,17 @@ def test_of_equally_likely_tokens_the_lower_ids_are_listed_whatever_the_neighbou
         assert [token for token, _ in sampled.logprob.top] == [1, 3, 2, 4]
     result = doctest.testmod(engine.sampling.logprobs)
     assert (result.attempted, result.failed) == (1, 0)
+
+
+def test_occurrences_grow_as_they_are_counted_anew() -> None:
+    result = doctest.testmod(occurrences_module)
+    assert (result.attempted, result.failed) == (3, 0)
+    prompt, answer = [3, 1, 3, 2], [5, 1, 5, 5, 7]
+    grown, anew = Occurrences(prompt), Occurrences(prompt, answer)
+    for token in answer:
+        grown.add(token)
+    assert grown.tokens.tolist() == anew.tokens.tolist()
+    assert grown.counts.tolist() == anew.counts.tolist()
 
 
 def test_logprobs_are_the_models_own_and_agree_with_the_best() -> None:
