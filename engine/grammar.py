@@ -66,7 +66,7 @@ class GrammarCompiler:
             _ = self._vocabulary
 
     def compile(self, grammar: str) -> GrammarState:
-        """A Lark grammar in llguidance's dialect → its beginning. Takes milliseconds, for a monster some seconds.
+        """A Lark grammar in llguidance's dialect → its beginning. Takes milliseconds, for a monster some seconds; remembered.
 
         Raises RequestError(param="grammar") for one that is malformed or too large. Other threads run meanwhile.
         """

@@ -8,6 +8,8 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from time import perf_counter
 
@@ -15,6 +17,8 @@ import torch
 
 from engine.engine import Engine
 from engine.errors import CarouselError
+from engine.grammar import GrammarState
+from engine.process.compiling import Compiling
 from engine.process.wire import Abort, EnginePipe, Events, Failed, Loading, Ready, Start, Submit, ToEngine
 from engine.request import FinishReason, Request, TokenEvent
 from engine.start import start_engine
@@ -34,9 +38,7 @@ def main(descriptor: int) -> int:
     pipe = EnginePipe(socket.socket(fileno=descriptor))
     try:
         start, *early = pipe.receive(wait=True)
-        engine = load(pipe, start)
-        handle(engine, pipe, early)
-        serve(engine, pipe)
+        serve(load(pipe, start), pipe, early)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return 0
     except CarouselError as error:
@@ -70,20 +72,27 @@ def load(pipe: EnginePipe, start: ToEngine) -> Engine:
     return started.engine
 
 
-def serve(engine: Engine, pipe: EnginePipe) -> None:
-    """Steps while there is work, waits for messages while there is none. Raises EOFError when the server is gone."""
-    while True:
-        handle(engine, pipe, pipe.receive(wait=engine.idle))
-        pipe.send(step(engine))
+def serve(engine: Engine, pipe: EnginePipe, early: Sequence[ToEngine] = ()) -> None:
+    """Steps while there is work, waits for messages while there is none; `early` are those that have come already.
+
+    Raises EOFError when the server is gone.
+    """
+    with Compiling(engine.grammars) as compiling:
+        handle(engine, compiling, pipe, early)
+        while True:
+            handle(engine, compiling, pipe, pipe.receive(wait=engine.idle and not compiling))
+            for request, compiled in compiling.finished(can_wait=engine.idle) if compiling else ():
+                add(engine, compiling, pipe, request, compiled)
+            pipe.send(step(engine, compiling))
 
 
-def step(engine: Engine) -> Events:
+def step(engine: Engine, compiling: Compiling) -> Events:
     """Runs a step, if there is anything to run, and measures it."""
     began, preemptions = perf_counter(), engine.scheduler.preemptions
     events = engine.step()
     seconds, tokens = perf_counter() - began, engine.step_tokens
     stats = replace(
-        standing(engine),
+        standing(engine, len(compiling)),
         preemptions=engine.scheduler.preemptions - preemptions,
         step_seconds=seconds if tokens else 0.0,
         step_tokens=tokens,
@@ -91,12 +100,12 @@ def step(engine: Engine) -> Events:
     return Events(events, stats)
 
 
-def standing(engine: Engine) -> EngineStats:
-    """Who runs and waits, and how full the caches are."""
+def standing(engine: Engine, compiling: int = 0) -> EngineStats:
+    """Who runs and waits, `compiling` requests among them, and how full the caches are."""
     scheduler = engine.scheduler
     return EngineStats(
         running=len(scheduler.running),
-        waiting=len(scheduler.waiting),
+        waiting=len(scheduler.waiting) + compiling,
         pages_held=scheduler.pool.held,
         pages_total=scheduler.pool.total,
         slots_held=scheduler.slots - len(scheduler.free_slots),
@@ -104,28 +113,41 @@ def standing(engine: Engine) -> EngineStats:
     )
 
 
-def handle(engine: Engine, pipe: EnginePipe, messages: list[ToEngine]) -> None:
+def handle(engine: Engine, compiling: Compiling, pipe: EnginePipe, messages: Sequence[ToEngine]) -> None:
     for message in messages:
         match message:
             case Submit(requests):
                 for request in requests:
-                    add(engine, pipe, request)
+                    if request.sampling.grammar is None:
+                        add(engine, compiling, pipe, request)
+                    else:
+                        compiling.begin(request, request.sampling.grammar)
             case Abort(request_id):
+                compiling.drop(request_id)
                 engine.abort(request_id)
             case Start():
                 raise TypeError("the engine was started already")
 
 
-def add(engine: Engine, pipe: EnginePipe, request: Request) -> None:
-    """Queues a request; one that the engine refuses after all ends there, and nothing else does."""
+def add(
+    engine: Engine,
+    compiling: Compiling,
+    pipe: EnginePipe,
+    request: Request,
+    compiled: Future[GrammarState] | None = None,
+) -> None:
+    """Queues a request; one that the engine refuses after all ends there, and nothing else does. So does one whose
+    grammar could not be `compiled`."""
     try:
+        if compiled is not None:
+            compiled.result()
         engine.add(request)
     except Exception as error:
         if not isinstance(error, CarouselError):
             logger.error("a request could not be taken", exc_info=error)
         why = str(error) if isinstance(error, CarouselError) else f"it could not be taken ({type(error).__name__})"
         refused = TokenEvent(request_id=request.id, finish_reason=FinishReason.ERROR, error=why)
-        pipe.send(Events([refused], standing(engine)))
+        pipe.send(Events([refused], standing(engine, len(compiling))))
 
 
 if __name__ == "__main__":

@@ -1,28 +1,36 @@
 """The loop of the engine's process: messages are heard between any two steps."""
 
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import NoReturn
 
 import pytest
 
+from engine.checkpoint.hub import EMBEDDED
+from engine.grammar import GrammarCompiler, GrammarState
 from engine.process.wire import Abort, Events, Submit, ToEngine
 from engine.process.worker import serve
 from engine.request import FinishReason, Request, SamplingParams
 from tests.checkpoints import small_config, write_checkpoint
 from tests.engines import assert_nothing_held, build_engine
 
+SLOW = 'start: "yes"'
+
 
 class ScriptedPipe:
-    """Hands out one batch of messages a turn, and hangs up at the end."""
+    """Hands out one batch of messages a turn, and hangs up at the end, when nothing is left to do."""
 
     def __init__(self, turns: list[list[ToEngine]]) -> None:
         self.turns = turns
         self.sent: list[object] = []
 
     def receive(self, *, wait: bool) -> list[ToEngine]:
-        if not self.turns:
+        if self.turns:
+            return self.turns.pop(0)
+        if wait:
             raise EOFError
-        return self.turns.pop(0)
+        return []
 
     def send(self, message: object) -> None:
         self.sent.append(message)
@@ -81,4 +89,55 @@ def test_a_request_that_breaks_the_engine_as_it_is_added_ends_alone(
     (refused, ended) = [message.events for message in pipe.sent if isinstance(message, Events) and message.events]
     assert (refused[0].request_id, refused[0].error) == ("bad", "it could not be taken (ZeroDivisionError)")
     assert (ended[0].request_id, ended[0].finish_reason) == ("good", FinishReason.LENGTH)
+    assert_nothing_held(engine)
+
+
+class Grammars(GrammarCompiler):
+    """Compiles a slow grammar only once `go_on` is set."""
+
+    def __init__(self, grammars: GrammarCompiler) -> None:
+        self._real = grammars
+        self.go_on = Event()
+
+    def compile(self, grammar: str) -> GrammarState:
+        if grammar == SLOW and not self.go_on.wait(60):
+            raise TimeoutError
+        return self._real.compile(grammar)
+
+
+class ObservedPipe(ScriptedPipe):
+    """Calls `on_end` with each request that ends."""
+
+    def __init__(self, turns: list[list[ToEngine]], on_end: Callable[[str], None]) -> None:
+        super().__init__(turns)
+        self.on_end = on_end
+
+    def send(self, message: object) -> None:
+        super().send(message)
+        assert isinstance(message, Events)
+        for event in message.events:
+            if event.finish_reason is not None:
+                self.on_end(event.request_id)
+
+
+@pytest.mark.parametrize("aborted", [False, True])
+def test_a_grammar_that_takes_long_delays_its_own_request_only(aborted: bool) -> None:
+    engine = build_engine(EMBEDDED)
+    engine.grammars = grammars = Grammars(engine.grammars)
+    ended: list[str] = []
+
+    def end(name: str) -> None:
+        ended.append(name)
+        if name == "free":
+            grammars.go_on.set()
+
+    slow, free = request("slow", grammar=SLOW), request("free", max_tokens=5)
+    turns: list[list[ToEngine]] = [[Submit([slow, free])], *([[Abort("slow")]] if aborted else [])]
+    pipe = ObservedPipe(turns, end)
+    with pytest.raises(EOFError):
+        serve(engine, pipe)  # type: ignore[arg-type]
+    assert ended == (["free"] if aborted else ["free", "slow"])
+    stats = [message.stats for message in pipe.sent if isinstance(message, Events)]
+    assert stats[0].waiting == 1, "what is compiled waits"
+    assert stats[-1].waiting == 0
     assert_nothing_held(engine)
