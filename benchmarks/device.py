@@ -86,14 +86,11 @@ def figures(seconds: float, floor: float) -> dict[str, object]:
 
 def describe_machine(device: torch.device) -> dict[str, str]:
     """What a figure is worth nothing without."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
     return {
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else "none: Triton's interpreter",
         "python": platform.python_version(),
         "cuda": str(torch.version.cuda),
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": commit(),
     } | {name: package_version(name) for name in PACKAGES}
 
 
@@ -102,3 +99,11 @@ def package_version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
+
+
+def commit() -> str:
+    """Of this source."""
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent
+    )
+    return done.stdout.strip() or "unknown"

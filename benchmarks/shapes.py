@@ -90,3 +90,19 @@ TINY = Shapes(
     decoded=1,
     dtype="float32",
 )
+CPU_MODEL = ModelConfig(
+    vocab_size=32_768,
+    hidden_size=1024,
+    intermediate_size=1024,
+    num_heads=16,
+    num_kv_heads=4,
+    head_dim=64,
+    num_experts=32,
+    experts_per_token=4,
+    window=128,
+    layer_types=("sliding_attention", "full_attention") * 6,
+    max_position=131_072,
+    rope=RopeConfig(theta=150_000.0, factor=32.0),
+    eos_token_ids=(257,),
+)
+"""What is measured on a CPU: too large for any cache, small enough that every program is soon through."""

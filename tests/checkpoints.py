@@ -246,7 +246,7 @@ def save_sharded(directory: Path, tensors: dict[str, Tensor], shards: int) -> No
     if shards == 1:
         save_file(tensors, directory / "model.safetensors")
         return
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     names = list(tensors)
     for shard in range(shards):
         file = f"model-{shard + 1:05}-of-{shards:05}.safetensors"

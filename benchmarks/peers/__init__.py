@@ -1,0 +1,1 @@
+"""Programs that are measured beside each other, on the same checkpoint and cores."""
