@@ -66,9 +66,10 @@ class GrammarCompiler:
             _ = self._vocabulary
 
     def compile(self, grammar: str) -> GrammarState:
-        """A Lark grammar in llguidance's dialect → its beginning. Takes milliseconds, for a monster some seconds; remembered.
+        """A Lark grammar in llguidance's dialect → its beginning. Takes milliseconds, for a monster some seconds.
 
-        Raises RequestError(param="grammar") for one that is malformed or too large. Other threads run meanwhile.
+        Raises RequestError(param="grammar") for one that is malformed or too large. Other threads run meanwhile. What
+        was compiled is remembered.
         """
         return GrammarState(self._beginning(grammar).deep_copy())
 

@@ -156,7 +156,7 @@ async def stopped_under_load(url: str, key: dict[str, str], *pids: int) -> None:
             await anext(received)
             for pid in pids:
                 os.kill(pid, signal.SIGTERM)
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(10):
                 while (await http.get("/ready")).status_code == 200:
                     await asyncio.sleep(0.01)
             ready = await http.get("/ready")
@@ -202,4 +202,4 @@ def test_used_up_descriptors_and_a_second_signal(tiny_model: EngineConfig) -> No
             assert not gone(server.pid)
             server.process.send_signal(signal.SIGTERM)
             wait_until_gone(server.pid, engine, seconds=5)  # One, if the machine does nothing else.
-        assert server.process.wait(timeout=5) == -signal.SIGTERM
+        assert server.process.wait(timeout=30) == -signal.SIGTERM

@@ -99,7 +99,7 @@ async def test_keys_are_told_apart_in_the_engine(engine: ScriptedEngine, text: T
 @pytest.mark.parametrize("stream", [False, True])
 async def test_time_runs_out(engine: ScriptedEngine, text: Text, stream: bool) -> None:
     """The server's or the request's own, which ends it in the engine, too."""
-    for settings, body in ((replace(SETTINGS, request_seconds=0.5), {}), (SETTINGS, {"timeout": 0.5})):
+    for settings, body in ((replace(SETTINGS, request_seconds=1), {}), (SETTINGS, {"timeout": 1})):
         async with client(create_app(engine, text, settings)) as http:
             response = await ask(http, stream=stream, **body)
         if stream:

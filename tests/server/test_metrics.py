@@ -112,15 +112,13 @@ async def test_a_client_that_leaves(
             async for _ in response.aiter_lines():
                 break
         await eventually(lambda: len(engine.aborted) == 2)
-        try:
-            await http.post(COMPLETIONS, json={"prompt": "hi"}, timeout=0.2)
-        except httpx.ReadTimeout:
-            await eventually(lambda: len(engine.aborted) == 3)
-        for _ in range(100):
-            samples = await scrape(http)
-            if samples.get(("carousel_http_requests_total", COMPLETIONS, "499")):
-                break
-            await asyncio.sleep(0.01)
+        leaving = asyncio.create_task(http.post(COMPLETIONS, json={"prompt": "hi"}))
+        await eventually(lambda: engine.running == 1)
+        leaving.cancel()
+        await eventually(lambda: len(engine.aborted) == 3)
+        async with asyncio.timeout(30):
+            while ("carousel_http_requests_total", COMPLETIONS, "499") not in (samples := await scrape(http)):
+                await asyncio.sleep(0.01)
         assert samples["carousel_choices_total", COMPLETIONS, "abort"] == 3
         assert samples["carousel_http_requests_total", COMPLETIONS, "200"] == 1
         assert samples["carousel_http_requests_total", COMPLETIONS, "499"] == 1
