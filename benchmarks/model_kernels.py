@@ -15,7 +15,7 @@ from benchmarks.shapes import Shapes
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
 from engine.checkpoint.dummy import fill_random
-from engine.config import Dtype
+from engine.config import Dtype, ModelConfig
 from engine.kernels.ragged import RaggedBatch
 from engine.kernels.table import REFERENCE, Ops, triton_ops
 from engine.model.gpt_oss import GptOss
@@ -111,7 +111,7 @@ def measure_model(shapes: Shapes, device: torch.device, speeds: Speeds) -> Itera
             batch = make_batch(shapes, chunks, device)
             calls = [partial(run_step, shapes, model, batch, *make_caches(shapes, chunks, device))]
             tokens = sum(count for _, count in chunks)
-            moved, operations = work(shapes, chunks)
+            moved, operations = work(shapes.model, chunks)
             seconds = seconds_a_call(calls, device)
             shape = {"experts": name, "sequences": len(chunks), "context": chunks[0][0], "tokens": tokens}
             yield shape | figures(seconds, speeds.floor(moved, operations)) | {"tokens_per_second": tokens / seconds}
@@ -132,9 +132,10 @@ def run_step(shapes: Shapes, model: GptOss, batch: RaggedBatch, rings: RollingCa
     return model.logits(hidden[-len(batch.contexts) :])
 
 
-def work(shapes: Shapes, chunks: list[tuple[int, int]]) -> tuple[float, float]:
-    """Bytes and operations of a step: the formulas of the weights, and of every visible key."""
-    model, tokens = shapes.model, sum(count for _, count in chunks)
+def work(model: ModelConfig, chunks: list[tuple[int, int]]) -> tuple[float, float]:
+    """Bytes and operations of a step of (tokens in the caches, new ones): the formulas of the weights, and of every
+    visible key."""
+    tokens = sum(count for _, count in chunks)
     queries, kv = model.num_heads * model.head_dim, model.num_kv_heads * model.head_dim
     attention = model.hidden_size * (2 * queries + 2 * kv) + model.hidden_size * model.num_experts
     expert = 3 * model.hidden_size * model.intermediate_size

@@ -1,0 +1,168 @@
+"""The engine on a CUDA GPU beside its floors and its peers, from random weights of the published shapes, as JSON.
+
+    python -m benchmarks.gpu --output benchmarks/results/gpu-h200.json [--llama-cpp PATH]
+
+One call, under ten minutes, with torch, triton, numpy and transformers; a plot beside the JSON where matplotlib is
+installed. Each part runs in a process of its own for the seconds it is given, so that one that fails or hangs costs
+itself alone; the file is written after every record, and what there was no time or no memory for is named in it.
+
+The floors are those of this GPU, whose speed at copying and at multiplying is measured in the same run. transformers
+runs in bfloat16. PATH is llama.cpp's source: its CUDA build and a checkpoint in its format are made there, behind what
+is measured meanwhile, unless they are there. `--smoke` runs all of it at tiny sizes on the CPU: a proof of the script,
+and its times mean nothing.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Timer
+from time import monotonic
+from typing import TypedDict
+
+import torch
+
+from benchmarks import gpu_engine, gpu_peers
+from benchmarks.determinism import bits_agree
+from benchmarks.device import Speeds, describe_machine, measure_speeds
+from benchmarks.gpu_plot import plot
+from benchmarks.gpu_workloads import workload
+
+PARTS = {
+    "machine": 30,
+    "20b": 180,
+    "120b": 130,
+    "transformers": 80,
+    "llama.cpp": 80,
+    "determinism": 40,
+}
+"""Seconds of each part, in the order they are run."""
+GRACE_SECONDS = 15
+"""What a part may take longer before it is ended: it says itself what it had no time for."""
+MINUTES = 9.5
+
+Record = dict[str, object]
+
+
+class Result(TypedDict):
+    """The file."""
+
+    smoke: bool
+    minutes: float
+    parts: dict[str, list[Record]]
+
+
+def run(
+    parts: list[str], minutes: float, *, smoke: bool, llama_cpp: Path | None, output: Path | None
+) -> tuple[Result, int]:
+    """Runs parts until the time is over. Returns their records, and how many parts failed."""
+    began, failed = monotonic(), 0
+    result: Result = {"smoke": smoke, "minutes": 0.0, "parts": {}}
+    building = gpu_peers.prepare_llama_cpp(llama_cpp) if llama_cpp is not None and "llama.cpp" in parts else None
+    for part in parts:
+        records = result["parts"][part] = []
+        left = 60 * minutes - (monotonic() - began)
+        if left < GRACE_SECONDS:
+            records.append({"left_out": f"{minutes} minutes are over"})
+            continue
+        seconds = min(PARTS[part], left - GRACE_SECONDS)
+        if part == "llama.cpp" and building is not None:
+            seconds -= wait(building, seconds / 2)
+        for record in records_of(part, seconds, smoke=smoke, llama_cpp=llama_cpp):
+            records.append(record)
+            failed += "failed" in record
+            print(part, json.dumps(record), flush=True)
+            result["minutes"] = round((monotonic() - began) / 60, 2)
+            if output is not None:
+                write(result, output)
+    if building is not None and building.poll() is None:
+        building.terminate()
+    return result, failed
+
+
+def wait(building: "subprocess.Popen[bytes]", seconds: float) -> float:
+    """Until it is built, for so many seconds at most. Returns how many it took."""
+    began = monotonic()
+    with suppress(subprocess.TimeoutExpired):
+        building.wait(seconds)
+    return monotonic() - began
+
+
+def records_of(part: str, seconds: float, *, smoke: bool, llama_cpp: Path | None) -> Iterator[Record]:
+    """Runs a part in its own process, ended if it takes too long; a process that fails brings a record that says so."""
+    command = [sys.executable, "-m", "benchmarks.gpu", "--part", part, "--seconds", str(seconds)]
+    command += ["--smoke"] * smoke + (["--llama-cpp", str(llama_cpp)] if llama_cpp is not None else [])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]) as process:
+        assert process.stdout is not None
+        ending = Timer(seconds + GRACE_SECONDS, process.kill)
+        ending.start()
+        for line in process.stdout:
+            if line.startswith("{"):
+                yield json.loads(line)
+        process.wait()
+        ending.cancel()
+    if process.returncode == -9:
+        yield {"left_out": f"what follows: ended after {seconds + GRACE_SECONDS:.0f} seconds"}
+    elif process.returncode:
+        yield {"failed": f"exit status {process.returncode}"}
+
+
+def measure(
+    part: str, seconds: float, device: torch.device, *, smoke: bool, llama_cpp: Path | None
+) -> Iterator[Record]:
+    """The records of one part."""
+    torch.manual_seed(0)
+    if part == "determinism":
+        yield {"bits": "the same" if bits_agree(str(device)) else "NOT THE SAME", "in": "any company, any chunks"}
+    elif part == "llama.cpp":
+        yield from gpu_peers.llama_cpp(workload("20b", smoke=smoke), llama_cpp, seconds)
+    elif part == "transformers":
+        yield from gpu_peers.transformers(workload("20b", smoke=smoke), device, seconds)
+    else:
+        speeds = measure_speeds(device)
+        if part == "machine":
+            yield machine(device, speeds)
+        else:
+            yield from gpu_engine.measure(workload(part, smoke=smoke), device, speeds, seconds)
+
+
+def machine(device: torch.device, speeds: Speeds) -> Record:
+    measured = {"bytes_per_second": speeds.bytes, "operations_per_second": speeds.operations}
+    return {**describe_machine(device), **measured}
+
+
+def write(result: Result, output: Path) -> None:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, help="a JSON file; without it, the figures are only printed")
+    parser.add_argument("--only", action="append", choices=list(PARTS), help="a part; may be repeated")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="what is not done by then is left out")
+    parser.add_argument("--llama-cpp", type=Path, metavar="PATH", help="llama.cpp's source")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes on the CPU")
+    parser.add_argument("--part", choices=list(PARTS), help="run this part here, and print its records")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for --part")
+    args = parser.parse_args()
+    if not (args.smoke or torch.cuda.is_available()):
+        print("benchmarks.gpu needs a CUDA GPU, and torch sees none; --smoke needs none", file=sys.stderr)
+        return 1
+    asked = {"smoke": args.smoke, "llama_cpp": args.llama_cpp}
+    if args.part is not None:
+        device = torch.device("cpu" if args.smoke else "cuda")
+        for record in measure(args.part, args.seconds, device, **asked):
+            print(json.dumps(record), flush=True)
+        return 0
+    result, failed = run(args.only or list(PARTS), args.minutes, output=args.output, **asked)
+    if args.output is not None:
+        print(plot(result["parts"], args.output.with_suffix(".svg")))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
