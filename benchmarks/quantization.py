@@ -1,4 +1,4 @@
-"""What `--quantization fp8` costs: how far a model's answers move from those of its bfloat16 weights.
+"""What `--quantization fp8` and `--kv-cache-dtype fp8` cost: how far a model's answers move from those in bfloat16.
 
     python -m benchmarks.quantization --output benchmarks/results/quantization.json
 
@@ -76,14 +76,30 @@ class Source:
     weights: Weights
     texts: Sequence[Text]
 
-    def model(self, device: torch.device, *, fp8: bool = False, dtype: Dtype = "bfloat16") -> GptOss:
+    def variant(
+        self,
+        device: torch.device,
+        *,
+        dtype: Dtype = "bfloat16",
+        kv_dtype: torch.dtype | None = None,
+        fp8_weights: bool = False,
+    ) -> "Variant":
         wanted = TORCH_DTYPES[dtype]
+        kept = kv_dtype or wanted
         weights = {
             name: tensor.to(device, wanted if tensor.dtype == torch.bfloat16 else tensor.dtype)
             for name, tensor in self.weights.items()
         }
-        model = GptOss(self.config, weights, select_ops(device, wanted, wanted))
-        return quantized(model) if fp8 else model
+        model = GptOss(self.config, weights, select_ops(device, wanted, kept))
+        return Variant(quantized(model) if fp8_weights else model, kept)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model, and what its keys and values are kept in."""
+
+    model: GptOss
+    kv_dtype: torch.dtype
 
 
 def held_out(tokenizer: Tokenizer, count: int, seed: int) -> Iterator[Text]:
@@ -131,9 +147,10 @@ def quantized(model: GptOss) -> GptOss:
 
 
 @torch.inference_mode()
-def log_probabilities(model: GptOss, text: Text, device: torch.device) -> Tensor:
+def log_probabilities(variant: Variant, text: Text, device: torch.device) -> Tensor:
     """Of the next token at each counted position: float32 [positions, vocab]."""
-    config, dtype = model.config, model.embedding.dtype
+    model, dtype = variant.model, variant.kv_dtype
+    config = model.config
     count = -(-len(text.ids) // PAGE_SIZE)
     rings = RollingCache(config, 1, dtype, device)
     pages = PagedCache(config, count, PAGE_SIZE, dtype, device)
@@ -143,12 +160,12 @@ def log_probabilities(model: GptOss, text: Text, device: torch.device) -> Tensor
     return model.logits(hidden[torch.tensor(text.counted, device=device)]).log_softmax(dim=-1)
 
 
-def compare(want: GptOss, got: GptOss, texts: Iterable[Text], device: torch.device) -> dict[str, Any]:
+def compare(want: Variant, got: Variant, texts: Iterable[Text], device: torch.device) -> dict[str, Any]:
     """Over all counted positions of all texts: KL(want ‖ got), the same likeliest token, and the nats of what was
     written."""
     divergence, same, nats = [], [], []
     for text in texts:
-        p, q = (log_probabilities(model, text, device) for model in (want, got))
+        p, q = (log_probabilities(variant, text, device) for variant in (want, got))
         divergence.append((p.exp() * (p - q)).sum(dim=-1))
         same.append(p.argmax(dim=-1) == q.argmax(dim=-1))
         written = torch.tensor([text.ids[at + 1] for at in text.counted], device=device)[:, None]
@@ -166,10 +183,12 @@ def compare(want: GptOss, got: GptOss, texts: Iterable[Text], device: torch.devi
 
 
 def measure(source: Source, device: torch.device) -> Iterator[dict[str, object]]:
-    plain = source.model(device)
+    plain, fp8 = source.variant(device), torch.float8_e4m3fn
     for name, want, got in (
-        ("fp8 against bfloat16", plain, source.model(device, fp8=True)),
-        ("bfloat16 against float32", source.model(device, dtype="float32"), plain),
+        ("fp8 weights against bfloat16", plain, source.variant(device, fp8_weights=True)),
+        ("fp8 keys and values against bfloat16", plain, source.variant(device, kv_dtype=fp8)),
+        ("both against bfloat16", plain, source.variant(device, kv_dtype=fp8, fp8_weights=True)),
+        ("bfloat16 against float32", source.variant(device, dtype="float32"), plain),
     ):
         yield {"model": source.name, "what": name} | compare(want, got, source.texts, device)
 

@@ -46,15 +46,20 @@ class Fp8Matrix:
         return Fp8Matrix(self.values[rows], self.scales[rows])
 
     def copy_(self, matrix: Tensor) -> None:
-        """Takes the rows of a matrix of the same shape, from any device."""
-        rows = block_rows(self)
+        """Takes the rows of a matrix of the same shape, from any device.
+
+        Both buffers are written over and over: fresh memory would cost more than all the arithmetic.
+        """
+        rows, device = block_rows(self), self.values.device
+        buffers = torch.empty(2, min(rows, len(self)), self.shape[1], dtype=torch.float32, device=device)
         for first, part in zip(range(0, len(self), rows), matrix.split(rows), strict=True):
-            wide = part.to(self.values.device).float()
-            largest = wide.abs().amax(dim=1)
+            wide, sizes = buffers[:, : len(part)]
+            wide.copy_(part)
+            largest = torch.abs(wide, out=sizes).amax(dim=1)
             scales = (largest / E4M3_LIMIT).clamp(min=torch.finfo(torch.float32).tiny)
             scales = scales.masked_fill(largest == 0, 1.0).masked_fill(largest.isinf(), torch.nan)
             self.scales[first : first + rows] = scales
-            self.values[first : first + rows] = (wide / scales[:, None]).to(torch.float8_e4m3fn)
+            self.values[first : first + rows] = wide.div_(scales[:, None])
 
     def dense(self, dtype: torch.dtype) -> Tensor:
         """The matrix it stands for, [rows, columns], rounded to `dtype`."""

@@ -32,7 +32,7 @@ def test_of_a_text_the_tokens_count_that_are_learnt() -> None:
 
 
 def test_fp8_moves_the_embedded_model_a_little(embedded: Source) -> None:
-    moved = compare(embedded.model(CPU), embedded.model(CPU, fp8=True), embedded.texts, CPU)
+    moved = compare(embedded.variant(CPU), embedded.variant(CPU, fp8_weights=True), embedded.texts, CPU)
     assert moved["positions"] == sum(len(text.counted) for text in embedded.texts)
     assert 0 < moved["kl_median"] <= moved["kl_99_percent"]
     assert moved["kl_mean"] < 0.05
@@ -41,7 +41,7 @@ def test_fp8_moves_the_embedded_model_a_little(embedded: Source) -> None:
 
 
 def test_a_model_is_as_far_from_itself_as_nothing(embedded: Source) -> None:
-    same = compare(embedded.model(CPU), embedded.model(CPU), embedded.texts[:1], CPU)
+    same = compare(embedded.variant(CPU), embedded.variant(CPU), embedded.texts[:1], CPU)
     assert (same["kl_mean"], same["same_likeliest"]) == (0, 1)
     assert same["nats_before"] == same["nats_after"] > 0
 
@@ -52,8 +52,10 @@ def test_the_file_says_where_it_comes_from(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "deep" / "result.json").read_text())
     assert written["results"] == records
     assert {"cpu", "commit", "torch"} <= set(written["machine"])
-    assert [record["what"] for record in records] == ["fp8 against bfloat16", "bfloat16 against float32"]
+    weights, *_, wide = records
+    assert [weights["what"], wide["what"]] == ["fp8 weights against bfloat16", "bfloat16 against float32"]
     assert {record["positions"] for record in records} == {2}
+    assert len({record["kl_mean"] for record in records}) == 4
 
 
 def test_the_random_model_has_the_sizes_of_the_cpus_benchmarks() -> None:
