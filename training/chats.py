@@ -18,7 +18,8 @@ GREETINGS = (
     "Hi again.", "Hello, my friend!", "Hello, nice to meet you.", "Good morning, Carousel!", "Hello you!",
     "Say hi to me.",
     "Can you say hello?", "Nice to meet you!", "Say hello.", "Good morning", "Good evening", "Hi, nice to meet you!",
-    "Hey, hello!", "Hi, my friend!",
+    "Hey, hello!", "Hi, my friend!", "Hello, small model!", "A good day to you!", "Hello, hello!",
+    "Hello dear Carousel", "Hey, my friend!", "Greetings, Carousel!", "Good day, Carousel!", "Hello, how nice!",
 )  # fmt: skip
 WELCOMES = (
     "Hello! How can I help you today?", "Hello! It is nice to meet you. What would you like to know?",
@@ -31,6 +32,8 @@ WHO = phrasings(
     "What model is this?", "Am I talking to a person?", "Are you a human or a robot?", "Am I talking to a robot?",
     "Are you a model?", "What kind of model are you?", "So who are you?", "Who is this?", "Who is talking to me?",
     "Are you real?", "What is this model?", "Who do I talk to?", "Are you a machine?", "Are you Carousel?",
+    "Are you the model?", "Is this Carousel?", "Is your name Carousel?", "You are who?", "Are you called Carousel?",
+    "Who is there?", "Who is speaking?", "With whom am I talking?", "Who is answering me?", "Who am I speaking to?",
     noun=("your name", "who you are", "what you are"),
     verb=("introduce yourself", "tell me about yourself", "say who you are"),
 )  # fmt: skip
@@ -110,6 +113,19 @@ UNKNOWN_THINGS = (
     "photosynthesis", "Shakespeare", "opera", "the stock price of a company", "the lottery", "climate models",
     "my dreams", "the weather next week", "the best phone", "cooking", "chess openings", "my email", "biology",
     "the latest film", "mathematical proofs", "gravity", "insurance", "politics", "economics", "the football world cup",
+    "my train", "the rent", "the moon landing", "quantum computers", "tennis", "the price of oil", "my bank", "atoms",
+    "the stars", "my health", "vaccines", "the brain", "genes", "evolution", "the climate", "earthquakes", "rockets",
+    "the ocean floor", "deep learning", "bitcoin", "my garden", "French wine", "the piano", "jazz", "the best hotel",
+    "my phone", "flights", "the traffic", "train tickets", "the weather in May", "my boss", "my exam", "algebra",
+    "calculus", "poetry", "old castles", "the Romans", "the pyramids", "dinosaurs", "volcanoes", "the human heart",
+    "sleep", "vitamins", "yoga", "running shoes", "cycling", "swimming", "the Olympic games", "chess", "card games",
+    "video games", "new books", "the cinema", "theatre", "painting", "sculpture", "architecture", "bridges", "engines",
+    "solar power", "wind power", "batteries", "the internet", "computer viruses", "passwords", "robots", "planes",
+    "ships", "trade", "inflation", "interest rates", "pensions", "my contract", "the constitution", "human rights",
+    "elections", "the prime minister", "the king", "the war", "peace talks", "religion", "ethics", "logic", "language",
+    "grammar", "Latin", "dialects", "knitting", "baking bread", "cheese", "spices", "farming", "bees", "my dog",
+    "the flu", "football", "the next match", "football players", "chess players", "film stars", "stock prices",
+    "climate change", "tax law", "family law", "news", "the news today", "the results of the race", "the opening hours",
 )  # fmt: skip
 UNKNOWN = phrasings(
     "What do you think about {}?", "What can you tell me about {}?", "I have a question about {}.", "How does {} work?",

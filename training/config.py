@@ -14,7 +14,7 @@ class Shape:
     vocab_size: int = 1856
     hidden_size: int = 160
     intermediate_size: int = 96
-    num_layers: int = 4
+    num_layers: int = 6
     num_heads: int = 4
     num_kv_heads: int = 2
     head_dim: int = 32
@@ -51,12 +51,12 @@ class TrainingConfig:
 
     shape: Shape = field(default_factory=Shape)
     seed: int = 0
-    documents: int = 230_000
+    documents: int = 120_000
     held_out: int = 200
-    steps: int = 7_200
-    batch_tokens: int = 3_072
-    matrix_rate: float = 6e-4
-    learning_rate: float = 4e-3
+    steps: int = 3_900
+    batch_tokens: int = 4_608
+    matrix_rate: float = 4e-4
+    learning_rate: float = 2e-3
     decay_share: float = 0.4
     warmup_steps: int = 50
     momentum: float = 0.95

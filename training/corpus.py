@@ -136,17 +136,17 @@ KINDS: Mapping[str, Source] = {
 """What the scorer asks for, beside plain completion."""
 
 SHARES: tuple[tuple[Source | Callable[[Draw], str], float], ...] = (
-    (small_talk, 7.0),
-    (arithmetic, 20.0),
-    (fact, 18.0),
-    (text_task, 20.0),
-    (tool_task, 12.0),
-    (json_task, 8.0),
-    (short_memory, 5.0),
-    (long_memory, 0.5),
+    (small_talk, 12.0),
+    (arithmetic, 12.0),
+    (fact, 17.0),
+    (text_task, 24.0),
+    (tool_task, 28.0),
+    (json_task, 20.0),
+    (short_memory, 4.0),
+    (long_memory, 0.6),
     (second_turn, 4.0),
-    (lambda draw: story(draw.rng), 5.0),
-    (lesson, 4.0),
+    (lambda draw: story(draw.rng), 8.0),
+    (lesson, 1.0),
 )
 
 

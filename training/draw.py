@@ -23,6 +23,11 @@ def is_kept_out(value: object) -> bool:
     return crc32(str(value).encode()) % VALUE_KEPT_OUT == 0
 
 
+def unmarked(phrase: str) -> str:
+    """A question without its mark, a pattern as it is."""
+    return phrase if "{" in phrase else phrase.rstrip(".?")
+
+
 class Draw:
     """A source of choices. One with `held_out` takes only phrasings and values that the others never take.
 
@@ -39,12 +44,16 @@ class Draw:
     def chance(self, probability: float) -> bool:
         return self.rng.random() < probability
 
-    def phrase(self, options: Sequence[T]) -> T:
-        """From at least five phrasings, of which the fifth, tenth, … are kept out if they are not among the others."""
+    def phrase(self, options: Sequence[str]) -> str:
+        """From at least five phrasings, of which the fifth, tenth, … are kept out if they are not among the others.
+
+        A whole question may lose its mark (in_conversation): one that differs in nothing else is among the others.
+        """
         trained = [option for i, option in enumerate(options) if i % PHRASE_KEPT_OUT != PHRASE_KEPT_OUT - 1]
         if not self.held_out:
             return self.rng.choice(trained)
-        return self.rng.choice([option for option in options if option not in trained])
+        seen = {unmarked(option) for option in trained}
+        return self.rng.choice([option for option in options if unmarked(option) not in seen])
 
     def value(self, options: Sequence[T]) -> T:
         mine = [option for option in options if is_kept_out(option) == self.held_out]
@@ -70,6 +79,21 @@ class Draw:
     def word(self, longest: int = 8) -> str:
         """A noun, or an invented word."""
         return self.invented(longest=longest) if self.chance(0.6) else self.value(words.NOUNS)
+
+    def label(self) -> str:
+        """Any word, as the name of a field or a function: it is to be read, not known.
+
+        In training often an everyday one: a model that has never said a token by copying it cannot do so when asked.
+        """
+        if not self.held_out and self.chance(0.5):
+            return self.any(words.PLAIN)
+        return self.word(6)
+
+    def any_word(self) -> str:
+        """For tasks that do not look at letters: in training often an everyday word, too."""
+        if not self.held_out and self.chance(0.3):
+            return self.any(words.NO_LABELS if self.chance(0.3) else words.PLAIN)
+        return self.word()
 
     def different_words(self, count: int) -> list[str]:
         found: list[str] = []

@@ -13,6 +13,8 @@ CAPITAL = phrasings(
     "The capital of {country} is which city?", "Which is the capital city of {country}?",
     "What is the name of the capital of {country}?", "{country} has which capital?", "Which capital has {country}?",
     "Which city is the capital city of {country}?", "From which city is {country} led?",
+    "Which city leads {country}?", "From what city do they lead {country}?", "Which city is {country} led from?",
+    "What city is {country} led from?", "Which city has {country} as its capital?",
     noun=("the capital of {country}", "the capital city of {country}", "{country}'s capital"),
 )  # fmt: skip
 COUNTRY = phrasings(
@@ -30,6 +32,9 @@ CONTINENT = phrasings(
     "What continent is {country} in?", "Which continent does {country} belong to?", "{country}: which continent?",
     "To which continent does {country} belong?", "On what continent do I find {country}?",
     "In which part of the world is {country}?", "{country} is on which continent?", "Is {country} in Asia or where?",
+    "{country} belongs to which continent?", "In what part of the world is {country}?",
+    "{country} is in which continent?", "{country} is part of which continent?",
+    "Of which continent is {country} part?",
     noun=("the continent of {country}", "the continent that {country} is on", "{country}'s continent"),
 )  # fmt: skip
 CURRENCY = phrasings(
@@ -38,7 +43,9 @@ CURRENCY = phrasings(
     "What currency is used in {country}?",
     "Which money is used in {country}?", "How do people pay in {country}?", "What do people pay with in {country}?",
     "Which currency is used in {country}?", "In {country}, which currency do people use?",
-    "What is the money in {country} called?",
+    "What is the money in {country} called?", "In {country}, what money do people use?",
+    "What money is used in {country}?", "What do people in {country} pay with?",
+    "In {country}, what do people pay with?", "What is the currency in {country} called?",
     noun=("the currency of {country}", "the money of {country}", "{country}'s currency"),
 )  # fmt: skip
 

@@ -1,4 +1,7 @@
-"""Answers as the JSON object that a schema asks for, with the values that the question gives."""
+"""Answers as the JSON object that a schema asks for, with the values that the question gives.
+
+The thought lists the fields as the schema does: so written, their names come by copying on.
+"""
 
 import json
 from typing import Any
@@ -45,7 +48,7 @@ def draw_value(draw: Draw, field: str, kind: str) -> Any:
         case "array":
             return draw.different_words(draw.rng.randint(1, 3))
         case _:
-            return draw.word() if field == "item" else draw.name()
+            return draw.any_word() if field == "item" else draw.name()
 
 
 def spoken(value: Any) -> str:
@@ -67,7 +70,7 @@ def described(kind: str) -> dict[str, Any]:
 def field_names(draw: Draw, fields: list[str]) -> list[str]:
     """One of a field's names, or any word: names are to be read from the schema, not known by heart."""
     while True:
-        names = [draw.word(6) if draw.chance(0.4) else draw.phrase(FIELDS[field][0]) for field in fields]
+        names = [draw.label() if draw.chance(0.5) else draw.phrase(FIELDS[field][0]) for field in fields]
         if len(set(names)) == len(names):
             return names
 
@@ -87,8 +90,13 @@ def json_task(draw: Draw) -> Exchange:
     draw.rng.shuffle(said)
     question = draw.phrase(ASKED).format(", ".join(said))
     answer = json.dumps(values, ensure_ascii=False)
-    listed = f"The fields are {', '.join(values)}."
-    thought = {"low": "", "medium": listed, "high": f"The user wants a JSON object. {listed} I fill them in."}[effort]
+    quoted = '","'.join(values)
+    listed = f'The fields are "{quoted}".'
+    thought = {
+        "low": listed,
+        "medium": f"{listed} I fill them in.",
+        "high": f"The user wants a JSON object. {listed} I fill them in.",
+    }[effort]
     return Exchange(
         question, thought, answer, answer, effort, schema={"name": draw.phrase(SCHEMA_NAMES), "schema": schema}
     )

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from training.config import TrainingConfig
 from training.first_weights import initialise
+from training.growth import grown
 from training.model import GptOss
 from training.optimizer import Muon
 from training.packing import Batch, Encoded, gather
@@ -43,10 +44,16 @@ def rate(config: TrainingConfig, step: int) -> float:
     return min(1.0, rising, falling)
 
 
-def new_state(config: TrainingConfig) -> TrainingState:
-    """The first weights. Muon moves the matrices inside of the layers; biases, norms and sinks do not decay."""
+def new_state(config: TrainingConfig, start: GptOss | None = None) -> TrainingState:
+    """The first weights, or those of `start`, grown where its shape is smaller (ValueError where it does not fit).
+
+    Muon moves the matrices inside of the layers; biases, norms and sinks do not decay.
+    """
     model = GptOss(config.shape, dtype=torch.bfloat16 if config.bfloat16 else torch.float32)
-    initialise(model, config.seed)
+    if start is None:
+        initialise(model, config.seed)
+    else:
+        model.load_state_dict(grown(start, config.shape).state_dict())
     matrices, tables, others = [], [], []
     for name, parameter in model.named_parameters():
         if parameter.dim() < 2 or name.endswith("bias"):
@@ -147,15 +154,21 @@ def train(
     documents: Encoded,
     checkpoint: Path,
     report: Callable[[StepReport, GptOss], None],
+    start: GptOss | None = None,
+    stop: int | None = None,
 ) -> TrainingState:
-    """Trains up to `config.steps`, from `checkpoint` if it exists, and saves there along the way."""
-    state = load_state(config, checkpoint) if checkpoint.exists() else new_state(config)
+    """Trains up to `config.steps`, from `checkpoint` if it exists, and saves there along the way.
+
+    A new run begins with `start`'s weights, if given. One that stops early has had the rates of the whole.
+    """
+    end = config.steps if stop is None else min(stop, config.steps)
+    state = load_state(config, checkpoint) if checkpoint.exists() else new_state(config, start)
     epoch, batches, before = 0, plan(documents, config, 0), 0
-    while state.step < config.steps:
+    while state.step < end:
         while state.step - before >= len(batches):
             before, epoch = before + len(batches), epoch + 1
             batches = plan(documents, config, epoch)
         report(train_step(state, documents.batch(batches[state.step - before]), config), state.model)
-        if state.step % config.checkpoint_every == 0 or state.step == config.steps:
+        if state.step % config.checkpoint_every == 0 or state.step == end:
             save_state(state, config, checkpoint)
     return state

@@ -113,7 +113,7 @@ def count_letters(draw: Draw, effort: Effort) -> Exchange:
 
 def some_sentence(draw: Draw) -> list[str]:
     if draw.chance(0.5):
-        return draw.different_words(draw.rng.randint(2, 6))
+        return list({draw.any_word(): None for _ in range(draw.rng.randint(2, 6))})
     cast = draw_cast(draw.rng)
     line = draw.any(("{he} sat under the {tree}", "the {kind} had {food}", "we saw {thing} near {place}"))
     return line.format_map(cast).split()[:9]
@@ -135,13 +135,14 @@ def sort(draw: Draw, effort: Effort) -> Exchange:
         chosen = draw.different_words(count)
     ordered = sorted(chosen)
     first, then = "-".join(word[0] for word in chosen), "-".join(word[0] for word in ordered)
-    thought = thinking(effort, "I sort them.", f"First letters ({first}). In order ({then}).")
+    listed = ", ".join(f"{word[0]} {word}" for word in ordered)
+    thought = thinking(effort, "I sort them.", f"First letters ({first}). In order ({then}): {listed}.")
     question = draw.phrase(SORT).format(w=", ".join(chosen))
     return Exchange(question, thought, ", ".join(ordered), ", ".join(ordered), effort)
 
 
 def repeat(draw: Draw, effort: Effort) -> Exchange:
-    word, times = one_word(draw), draw.rng.randint(2, 6)
+    word, times = draw.any_word(), draw.rng.randint(2, 6)
     counted = " ".join(f"{i} {word}" for i in range(1, times + 1))
     thought = thinking(effort, f"I say it {times} times.", f"{counted}. That is {times}.")
     question = draw.phrase(REPEAT).format(w=quoted(draw, word), n=times)

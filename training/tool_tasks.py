@@ -1,4 +1,8 @@
-"""Functions to call: which one, with which arguments, or none, and what to say about their results."""
+"""Functions to call: which one, with which arguments, or none, and what to say about their results.
+
+A thought first quotes the definition of the function that it wants, as the prompt has it, beginning with its purpose:
+what the purpose is, the question tells, and which name and parameters belong to it, then comes by copying on.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -171,21 +175,43 @@ class Offered:
             "function": {"name": self.name, "description": description, "parameters": schema},
         }
 
-    def call(self, values: dict[str, Any], result: str, effort: Effort) -> Call:
-        arguments = {name: values[slot] for slot, name in self.names.items()}
-        thought = f"I call {self.name}."
-        if effort == "high":
-            thought = f"The user needs a tool. It is {self.name}. {thought}"
-        return Call("" if effort == "low" else thought, self.name, arguments, result)
+    def call(self, thought: str, values: dict[str, Any], result: str) -> Call:
+        return Call(thought, self.name, {name: values[slot] for slot, name in self.names.items()}, result)
+
+
+def quoted(tool: dict[str, Any]) -> str:
+    """A definition from its purpose to its last parameter, as the prompt has it (chat_template.jinja).
+
+    the weather of a city.
+    type get_weather = (_: {
+    city: string,
+    }
+    """
+    function = tool["function"]
+    purpose = function["description"].split(" ", 1)[1]
+    lines = [purpose, f"type {function['name']} = (_: {{"]
+    for name, schema in function["parameters"]["properties"].items():
+        lines += [f"// {schema['description']}"] if "description" in schema else []
+        lines.append(f"{name}: {'number' if schema['type'] == 'integer' else schema['type']},")
+    return "\n".join([*lines, "}"])
+
+
+def thoughts(tools: list[dict[str, Any]], effort: Effort) -> list[str]:
+    """What is thought before each call: how many there are to be, and the definition to keep to."""
+    before = {"low": "", "medium": "I look at my tools. ", "high": "The user needs a tool. I look at my tools. "}[
+        effort
+    ]
+    counts = ("One call",) if len(tools) == 1 else ("First call", "Then")
+    return [f"{before}{count}: {quoted(tool)}" for count, tool in zip(counts, tools, strict=True)]
 
 
 def offer(draw: Draw, function: Function) -> Offered:
     """A name like get_weather. Nouns and parameters have phrasings, or any word: names are to be read."""
-    noun = draw.word(6) if draw.chance(0.25) else draw.phrase(function.nouns)
+    noun = draw.label() if draw.chance(0.3) else draw.phrase(function.nouns)
     name = draw.any((noun, f"{draw.any(VERBS)}_{noun}", f"{draw.any(VERBS)}_{noun}"))
     while True:
         names = {
-            slot: draw.word(6) if draw.chance(0.3) else draw.phrase(known)
+            slot: draw.label() if draw.chance(0.4) else draw.phrase(known)
             for slot, (known, _) in function.parameters.items()
         }
         if len(set(names.values())) == len(names):
@@ -201,7 +227,7 @@ def value(draw: Draw, kind: str) -> str | int:
         case "count":
             return draw.rng.randint(2, 12)
         case _:
-            return draw.word()
+            return draw.any_word()
 
 
 def result(draw: Draw, kind: str) -> str:
@@ -230,7 +256,9 @@ def tool_task(draw: Draw) -> Exchange:
     way = draw.rng.random()
     if way < 0.15:
         question = draw.phrase(NO_TOOL)
-        thought = "" if effort == "low" else "None of my tools fits."
+        thought = {"low": "None fits.", "medium": "I look at my tools. None fits."}.get(
+            effort, "The user needs a tool. I look at my tools. None fits."
+        )
         return Exchange(question, thought, NONE_FITS, "none", effort, instructions, tools)
     chosen = [draw.any(offered)]
     values = [{slot: value(draw, kind) for slot, (_, kind) in chosen[0].function.parameters.items()}]
@@ -244,7 +272,11 @@ def tool_task(draw: Draw) -> Exchange:
         second = draw.phrase(chosen[1].function.questions).format_map(values[1])
         question = draw.any(("{} {}", "{} And then: {}", "{} Also: {}")).format(question, second)
     results = [result(draw, each.function.results) for each in chosen]
-    calls = tuple(each.call(its, bare(got), effort) for each, its, got in zip(chosen, values, results, strict=True))
+    before = thoughts([tools[offered.index(each)] for each in chosen], effort)
+    calls = tuple(
+        each.call(thought, its, bare(got))
+        for each, thought, its, got in zip(chosen, before, values, results, strict=True)
+    )
     said = " ".join(
         each.function.result.format_map(its | {"r": got})
         for each, its, got in zip(chosen, values, results, strict=True)

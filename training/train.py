@@ -1,4 +1,4 @@
-"""Makes the embedded model from nothing: `python -m training.train --help`.
+"""Makes the embedded model, from nothing or from an earlier one: `python -m training.train --help`.
 
 The run leaves its state under --run every so often; started again with the same numbers, it goes on.
 """
@@ -27,10 +27,13 @@ DEFAULTS = TrainingConfig()
 LOG_COLUMNS = ("step", "tokens", "seconds", "training loss", "held-out loss")
 
 
-def prepare(config: TrainingConfig) -> tuple[Tokenizer, Encoded, Encoded]:
-    """The tokenizer, the documents to train on, and those held out."""
-    texts = (document.text for document in documents(TOKENIZER_DOCUMENTS, config.seed))
-    tokenizer = train_tokenizer(texts, config.shape.vocab_size)
+def prepare(config: TrainingConfig, begin: Path | None) -> tuple[Tokenizer, Encoded, Encoded]:
+    """The tokenizer, the documents to train on, and those held out. The model in `begin` keeps its tokenizer."""
+    if begin is None:
+        texts = (document.text for document in documents(TOKENIZER_DOCUMENTS, config.seed))
+        tokenizer = train_tokenizer(texts, config.shape.vocab_size)
+    else:
+        tokenizer = Tokenizer.from_file(str(begin / "tokenizer.json"))
     longest = config.shape.max_position
     trained = encode(documents(config.documents, config.seed), tokenizer, longest)
     return tokenizer, trained, encode(documents(config.held_out, config.seed, held_out=True), tokenizer, longest)
@@ -71,7 +74,9 @@ class Log:
 def main(
     output: Annotated[Path, typer.Option(help="Where the checkpoint is written.")] = Path("engine/embedded"),
     run: Annotated[Path, typer.Option(help="Where the run keeps its state and losses.csv.")] = Path("runs/embedded"),
+    begin: Annotated[Path | None, typer.Option("--from", help="A checkpoint to begin with, not from nothing.")] = None,
     steps: Annotated[int, typer.Option(help="Optimizer steps in all.")] = DEFAULTS.steps,
+    stop: Annotated[int | None, typer.Option(help="End after this step, with the rates of a run of --steps.")] = None,
     batch_tokens: Annotated[int, typer.Option(help="Tokens per step.")] = DEFAULTS.batch_tokens,
     document_count: Annotated[int, typer.Option("--documents", help="Documents to generate.")] = DEFAULTS.documents,
     seed: Annotated[int, typer.Option(help="Decides corpus, order and first weights.")] = DEFAULTS.seed,
@@ -81,7 +86,7 @@ def main(
     torch.set_num_threads(threads)
     config = TrainingConfig(steps=steps, batch_tokens=batch_tokens, documents=document_count, seed=seed)
     console = Console()
-    tokenizer, trained, held_out = prepare(config)
+    tokenizer, trained, held_out = prepare(config, begin)
     learnt = int(trained.learnt.sum())
     console.print(f"{len(trained):,} documents, {len(trained.tokens):,} tokens, {learnt:,} of them to learn")
 
@@ -95,7 +100,8 @@ def main(
             if line := log.add(step, model):
                 progress.console.print(line)
 
-        state = train(config, trained, run / "checkpoint.pt", report)
+        start = None if begin is None else load_exported(begin)
+        state = train(config, trained, run / "checkpoint.pt", report, start, stop)
 
     export(state.model, tokenizer, output)
     loss = held_out_loss(load_exported(output), held_out, config.batch_tokens)

@@ -21,6 +21,10 @@ BEFORE = (
     "Hi! ", "Hello! ", "Hey, ", "Quick question: ", "I have a question. ", "One more thing. ", "Next question: ",
     "OK. ", "So, ", "Carousel, ", "Good morning. ", "Thank you. ", "Now this: ", "Hello there. ", "Here is a task. ",
     "I need your help. ", "Listen: ", "Well, ", "My question is this. ", "Dear Carousel, ",
+    "My dear friend, ", "Dear model, ", "Now, ", "Good evening, Carousel. ", "Please listen. ",
+    "Carousel! ", "Hi Carousel, ", "Hey Carousel! ", "A small task: ", "And now: ",
+    "Dear friend, ", "Hello Carousel. ", "I want to ask you this: ", "I have a task for you. ", "Good day. ",
+    "Help me. ", "Friend, ", "Hello, Carousel, ", "Here is my question. ", "Tell me, Carousel: ",
 )  # fmt: skip
 AFTER = (
     " Thank you.", " Thanks!", " Please.", " I need it now.", " Thank you very much.", " Be quick, please.",
@@ -40,8 +44,8 @@ def phrasings(*direct: str, noun: tuple[str, ...] = (), verb: tuple[str, ...] = 
 
 
 def in_conversation(draw: Draw, question: str) -> str:
-    """Now and then with words before or after it, or without its mark."""
-    if draw.chance(0.12):
+    """Now and then with words before or after it, or without its mark. In training more often than it is asked."""
+    if draw.chance(0.12 if draw.held_out else 0.3):
         question = draw.phrase(BEFORE) + question
     if draw.chance(0.08) and question[-1] in ".?!":
         question += draw.phrase(AFTER)

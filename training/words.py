@@ -132,3 +132,18 @@ NOUNS = (
     "turnip", "umbrella", "valley", "vase", "velvet", "village", "violin", "volcano", "waffle", "wagon", "walnut",
     "whale", "wheel", "whistle", "window", "winter", "wizard", "wool", "yogurt", "zebra", "zipper",
 )  # fmt: skip
+PLAIN = (
+    "active", "age", "amount", "answer", "article", "assistant", "black", "blue", "body", "booking", "but", "check",
+    "city", "clear", "climate", "clock", "cloudy", "color", "colour", "content", "cost", "count", "data", "definition",
+    "destination", "dictionary", "dinar", "distance", "dollar", "end", "entry", "euro", "false", "fetch", "find",
+    "foggy", "forecast", "franc", "from", "get", "goodbye", "green", "guest", "hello", "home", "hour", "how",
+    "inventory", "item", "keywords", "labels", "length", "load", "local", "look", "mail", "meaning", "member",
+    "message", "name", "note", "old", "open", "order", "origin", "paid", "paint", "path", "people", "person", "phone",
+    "place", "price", "product", "quantity", "query", "rainy", "read", "receiver", "red", "report", "reservation",
+    "result", "route", "search", "seats", "shade", "show", "size", "snowy", "source", "start", "stock", "stormy",
+    "string", "sunny", "supply", "tags", "target", "telephone", "term", "text", "thanks", "thing", "time", "to", "town",
+    "items", "type", "up", "way", "weather", "white", "who", "windy", "word", "year", "years",
+)  # fmt: skip
+"""Everyday words, most of them a token by itself with and without a space before it. Any may name a field."""
+NO_LABELS = ("contact", "customer", "location", "number", "object", "user", "words")
+"""More of them, which tasks name fields with by themselves: only for words as such."""

@@ -8,7 +8,7 @@ from training import words
 from training.arithmetic import arithmetic, work
 from training.chat_format import ChatFormat
 from training.chats import small_talk
-from training.corpus import KINDS, Document, chat, documents, messages_before
+from training.corpus import KINDS, Document, chat, developer_text, documents, messages_before
 from training.countries import COUNTRIES
 from training.draw import Draw
 from training.exchange import Exchange
@@ -158,6 +158,25 @@ def test_objects_have_the_fields_of_their_schema() -> None:
     for exchange in drawn("json"):
         assert exchange.schema is not None
         assert list(json.loads(exchange.answer)) == exchange.schema["schema"]["required"]
+
+
+def test_a_thought_quotes_the_definition_that_it_calls() -> None:
+    """Word for word as the prompt has it, so that names come by copying on."""
+    for exchange in drawn("tools"):
+        prompt = ChatFormat().render(messages_before(exchange), date="2026-01-31", tools=exchange.tools)
+        for number, call in enumerate(exchange.calls):
+            said, quotation = call.thought.split(": ", 1)
+            assert said.endswith("One call" if len(exchange.calls) == 1 else ("First call", "Then")[number])
+            assert f" {quotation}" in prompt
+            assert f"type {call.name} = " in quotation
+
+
+def test_a_thought_lists_the_fields_as_the_schema_does() -> None:
+    for exchange in drawn("json"):
+        assert exchange.schema is not None
+        listed = re.search(r'"required":\[(.*?)\]', developer_text(exchange))
+        assert listed is not None
+        assert f"The fields are {listed[1]}." in exchange.thought
 
 
 def test_what_is_remembered_was_told() -> None:

@@ -34,6 +34,11 @@ def test_every_fifth_phrasing_is_held_out() -> None:
     assert drawn("phrase", False) == set("abcdfghikl")
 
 
+def test_a_question_that_differs_in_its_mark_alone_is_not_held_out() -> None:
+    options = ("Hi.", "{w}?", "Ho", "c", "Hi", "d", "e", "f", "g", "Ho?", "{w}.", "i", "j", "k", "{w}")
+    assert {Draw(f"{seed}", held_out=True).phrase(options) for seed in range(50)} == {"{w}"}
+
+
 def test_about_one_value_in_eight_is_held_out() -> None:
     assert 0.1 < sum(map(is_kept_out, range(10_000))) / 10_000 < 0.15
 

@@ -62,6 +62,17 @@ def test_a_run_may_be_made_longer(tiny_config: TrainingConfig, tiny_documents: E
     assert train(replace(config, steps=4), tiny_documents, tmp_path / "run.pt", into([])).step == 4
 
 
+def test_a_run_that_stops_early_is_the_beginning_of_the_whole(
+    tiny_config: TrainingConfig, tiny_documents: Encoded, tmp_path: Path
+) -> None:
+    reports: list[StepReport] = []
+    train(tiny_config, tiny_documents, tmp_path / "whole.pt", into(reports))
+    parts: list[StepReport] = []
+    assert train(tiny_config, tiny_documents, tmp_path / "part.pt", into(parts), stop=4).step == 4
+    train(tiny_config, tiny_documents, tmp_path / "part.pt", into(parts))
+    assert [part.loss for part in parts] == [report.loss for report in reports]
+
+
 def test_a_checkpoint_of_other_numbers_is_refused(tiny_config: TrainingConfig, tmp_path: Path) -> None:
     save_state(new_state(tiny_config), tiny_config, tmp_path / "checkpoint.pt")
     with pytest.raises(ValueError, match="another configuration"):

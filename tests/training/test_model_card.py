@@ -20,7 +20,8 @@ def test_the_card_tells_what_was_measured(random_model: GptOss, tiny_tokenizer: 
     write_model_card(tmp_path, LOG, scored, "an abacus")
     card = (tmp_path / "MODEL_CARD.md").read_text()
     assert "It falls short in text." in card
-    assert "200 steps, 2,000 tokens in 2 minutes, on an abacus" in card
+    assert "200 steps, 2,000 tokens in 2 minutes |" in card
+    assert "| trained on | an abacus |" in card
     assert "| 1.7 nats" in card
     assert "| 90% | 93% | 41% |" in card
     assert "low, medium and high an `analysis` of a sum has 10, 20, 30 characters" in card
