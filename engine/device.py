@@ -1,5 +1,7 @@
 """Which device the engine runs on, and how much memory is free there."""
 
+import os
+
 import psutil
 import torch
 
@@ -29,6 +31,12 @@ def why_no_gpu() -> str:
         f"torch {torch.__version__} sees {seen} GPUs: check nvidia-smi and CUDA_VISIBLE_DEVICES, and in a container "
         f"that it was given them (docker run --gpus all)"
     )
+
+
+def use_huge_pages() -> None:
+    """Has torch ask Linux for pages of 2 MiB under large tensors, unless the environment says otherwise: a CPU reads
+    weights some 10% faster from them. Torch looks at this when it first allocates one."""
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def free_unused(device: torch.device) -> None:

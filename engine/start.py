@@ -13,7 +13,7 @@ from engine.checkpoint.dummy import fill_random
 from engine.checkpoint.load import load_weights
 from engine.checkpoint.verify import verify_checkpoint
 from engine.config import EngineConfig
-from engine.device import free_bytes, free_unused, pick_device
+from engine.device import free_bytes, free_unused, pick_device, use_huge_pages
 from engine.engine import Engine
 from engine.errors import ConfigError
 from engine.faults import FaultyModel
@@ -52,6 +52,7 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
 
     Raises CheckpointError, ConfigError or MemoryPlanError before any weight is read.
     """
+    use_huge_pages()
     model_config = read_model_config(config.model)
     device, dtype = pick_device(config.device), TORCH_DTYPES[config.dtype]
     manifest = None if config.load_format == "dummy" else verify_checkpoint(config.model, model_config)

@@ -102,11 +102,12 @@ FP8_CAPABILITY = (8, 9)
 
 def select_ops(device: torch.device, dtype: torch.dtype, kv_dtype: torch.dtype, *, deterministic: bool = False) -> Ops:
     """The ops to run on `device`: the deterministic ones anywhere, if that is wanted; Triton's on a CUDA GPU, where
-    they can run; else the references. Its experts multiply bfloat16, its attention reads float8 where the GPU can."""
+    they can run; those in C++ on a CPU; else the references. Triton's experts multiply bfloat16, its attention reads
+    float8 where the GPU can; the C++ ops are for bfloat16 alone."""
     if deterministic:
         return DETERMINISTIC
     if device.type != "cuda":
-        return REFERENCE
+        return cpu_ops(kv_dtype) if dtype == torch.bfloat16 else REFERENCE
     capability = torch.cuda.get_device_capability(device)
     ops = triton_ops(capability)
     if kv_dtype == torch.float8_e4m3fn and TRITON_CAPABILITY <= capability < FP8_CAPABILITY:
@@ -131,3 +132,31 @@ def triton_ops(capability: tuple[int, int]) -> Ops:
         except ImportError as reason:
             logger.warning("%s runs as plain torch, without its kernel: %s", name, reason)
     return replace(REFERENCE, **ops)
+
+
+def cpu_ops(kv_dtype: torch.dtype) -> Ops:
+    """The C++ ops, compiled on first use; attention's are for bfloat16 caches. Without a compiler all is plain torch,
+    and the log says so."""
+    from engine.kernels.cpu import attention, experts, norm_linear, router
+    from engine.kernels.cpu.build import CannotBuildError, best_level, cache_directory
+    from engine.kernels.cpu.library import load
+
+    try:
+        library = load(best_level(), cache_directory())
+    except CannotBuildError as reason:
+        logger.warning("the model runs as plain torch, many times slower, without the C++ ops: %s", reason)
+        return REFERENCE
+    ops = replace(
+        REFERENCE,
+        norm_linear=partial(norm_linear.norm_linear, library),
+        linear_add=partial(norm_linear.linear_add, library),
+        route=partial(router.route, library),
+        mix_experts=partial(experts.mix_experts, library),
+    )
+    if kv_dtype != torch.bfloat16:
+        return ops
+    return replace(
+        ops,
+        ring_attention=partial(attention.ring_attention, library),
+        paged_attention=partial(attention.paged_attention, library),
+    )

@@ -78,8 +78,8 @@ class GptOss:
     ) -> Tensor:
         config, ops = self.config, self.ops
         qkv = ops.norm_linear(x, layer.attention_norm, config.rms_norm_eps, layer.qkv_weight, layer.qkv_bias)
-        heads = qkv.view(len(x), -1, config.head_dim)
-        q, k, v = heads.split((config.num_heads, config.num_kv_heads, config.num_kv_heads), dim=1)
+        heads = qkv.view(x.shape[0], -1, config.head_dim)
+        q, k, v = heads.split_with_sizes((config.num_heads, config.num_kv_heads, config.num_kv_heads), 1)
         if config.layer_types[number] == "sliding_attention":
             out = ops.ring_attention(q, k, v, layer.sinks, *rings.layer(number), config.window, batch)
         else:

@@ -11,8 +11,16 @@ import torch
 from engine.kernels.table import DETERMINISTIC, REFERENCE, TRITON, select_ops, triton_ops
 
 
-def test_a_cpu_runs_the_references_and_imports_no_triton() -> None:
-    assert select_ops(torch.device("cpu"), torch.bfloat16, torch.bfloat16) is REFERENCE
+def test_a_cpu_runs_its_own_ops_in_bfloat16_and_imports_no_triton() -> None:
+    cpu = torch.device("cpu")
+    assert select_ops(cpu, torch.float32, torch.float32) is REFERENCE
+    own = select_ops(cpu, torch.bfloat16, torch.bfloat16)
+    same = {field.name for field in fields(own) if getattr(own, field.name) is getattr(REFERENCE, field.name)}
+    assert same == {"prepare_experts", "cos_sin"}
+    fp8 = select_ops(cpu, torch.bfloat16, torch.float8_e4m3fn)
+    assert fp8.ring_attention is REFERENCE.ring_attention
+    assert fp8.paged_attention is REFERENCE.paged_attention
+    assert fp8.mix_experts is not REFERENCE.mix_experts
     code = "import sys, engine.start; assert not any(name.startswith('triton') for name in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 

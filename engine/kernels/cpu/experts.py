@@ -1,0 +1,43 @@
+"""The experts as C++ ops, over MXFP4 as it is published or over bfloat16 matrices.
+
+Each expert's rows are read once a step for all its tokens: unpacked in registers for a few tokens, for many four rows
+at a time into the first-level cache. Nothing is unpacked in memory.
+"""
+
+import torch
+from torch import Tensor
+
+from engine.kernels.cpu.library import Library
+from engine.kernels.cpu.norm_linear import COLUMNS
+from engine.kernels.cpu.router import MOST_CHOSEN
+from engine.kernels.experts import ExpertProduct
+from engine.kernels.experts import mix_experts as mix_experts_reference
+from engine.kernels.mxfp4 import Mxfp4
+
+
+def mix_experts(
+    library: Library,
+    x: Tensor,
+    experts: Tensor,
+    weights: Tensor,
+    gate_up: ExpertProduct,
+    down: ExpertProduct,
+    alpha: float,
+    limit: float,
+    residual: Tensor,
+) -> Tensor:
+    """Takes and gives what the reference does; nothing in between is rounded but what goes into the second product."""
+    (tokens, hidden), inner, k = x.shape, gate_up.bias.shape[1] // 2, experts.shape[1]
+    if hidden % COLUMNS or inner % COLUMNS or k > MOST_CHOSEN:
+        return mix_experts_reference(x, experts, weights, gate_up, down, alpha, limit, residual)
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    sizes = (tokens, hidden, inner, gate_up.bias.shape[0], k)
+    rest = (alpha, limit, residual, out, *sizes)
+    first, second = gate_up.matrix, down.matrix
+    if isinstance(first, Mxfp4) and isinstance(second, Mxfp4):
+        up, back = (first.blocks, first.scales, gate_up.bias), (second.blocks, second.scales, down.bias)
+        library.experts_mxfp4(x, experts, weights, *up, *back, *rest)
+    else:
+        library.experts_bf16(x, experts, weights, first, gate_up.bias, second, down.bias, *rest)
+    return out

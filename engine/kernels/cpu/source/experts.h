@@ -1,0 +1,142 @@
+// The experts: each chosen expert's rows are read once for all its tokens, by whichever threads are free.
+#pragma once
+
+#include <algorithm>
+
+#include "linear.h"
+
+struct Experts {
+    const bf16 *x;          // [tokens, hidden]
+    const int64_t *chosen;  // [tokens, k]
+    const bf16 *weights;    // [tokens, k]
+    const bf16 *up_bias;    // [experts, 2 · inner]
+    const bf16 *down_bias;  // [experts, hidden]
+    float alpha, limit;
+    const bf16 *residual;   // [tokens, hidden]
+    bf16 *out;              // [tokens, hidden]
+    long tokens, hidden, inner, experts, k;
+};
+
+// Choices sorted by expert: of expert e the places starts[e] … starts[e + 1] − 1 of `order`, in the order of tokens.
+struct Sorted {
+    std::vector<long> order, starts, place;
+
+    void sort(const int64_t *chosen, long count, long experts) {
+        order.resize(count), place.resize(count), starts.assign(experts + 1, 0);
+        for (long i = 0; i < count; i++) starts[chosen[i] + 1]++;
+        for (long e = 0; e < experts; e++) starts[e + 1] += starts[e];
+        std::vector<long> next(starts.begin(), starts.end() - 1);
+        for (long i = 0; i < count; i++) {
+            place[i] = next[chosen[i]]++;
+            order[place[i]] = i;
+        }
+    }
+};
+
+// A share of the work: some rows of one expert.
+struct Share {
+    long expert, first, last;
+};
+
+inline void share_out(const Sorted &sorted, long experts, long rows, int threads, std::vector<Share> &shares) {
+    shares.clear();
+    long touched = 0;
+    for (long e = 0; e < experts; e++) touched += sorted.starts[e + 1] > sorted.starts[e];
+    long size = rows_at_once(touched * rows, threads);
+    for (long e = 0; e < experts; e++)
+        if (sorted.starts[e + 1] > sorted.starts[e])
+            for (long first = 0; first < rows; first += size)
+                shares.push_back({e, first, std::min(first + size, rows)});
+}
+
+// Pairs of gate and up → half as many, in their places among the activations of the next product.
+template <class Rows>
+INLINE void swiglu(const float *pairs, long first, long last, float alpha, float limit, Activation *out) {
+    const floats most = floats{} + limit;
+    for (long i = first / 2; i < last / 2; i += LANES, pairs += 2 * LANES) {
+        float gates[LANES], ups[LANES], hidden[LANES];
+        for (long lane = 0; lane < LANES; lane++) gates[lane] = pairs[2 * lane], ups[lane] = pairs[2 * lane + 1];
+        floats gate = load<floats>(gates), up = load<floats>(ups);
+        gate = gate > most ? most : gate; // What is no number stays none.
+        up = up > most ? most : up < -most ? -most : up;
+        store(hidden, (up + 1.0f) * gate / (1.0f + exponential(-alpha * gate)));
+        for (long lane = 0; lane < std::min(LANES, last / 2 - i); lane++)
+            out[Rows::place(i + lane)] = to_activation(hidden[lane]);
+    }
+}
+
+// `up(expert)` and `down(expert)` give an expert's rows. A token's experts are added in the order of their ids.
+template <class Up, class Down> void mix_experts(const Up &up, const Down &down, const Experts &op, int threads) {
+    using Rows = decltype(up(0));
+    long choices = op.tokens * op.k;
+    static thread_local Activations x_store, hidden_store;
+    static thread_local Sorted sorted_store;
+    static thread_local std::vector<Share> up_store, down_store;
+    static thread_local std::vector<float> product_store;
+    static thread_local std::vector<const Activation *> rows_store;
+    Activations &x = x_store, &hidden = hidden_store;
+    Sorted &sorted = sorted_store;
+    std::vector<Share> &up_shares = up_store, &down_shares = down_store;
+    std::vector<float> &products = product_store;
+    std::vector<const Activation *> &rows_of = rows_store;
+    x.resize<Rows>(op.tokens, op.hidden);
+    hidden.resize<Rows>(choices, op.inner);
+    sorted.sort(op.chosen, choices, op.experts);
+    share_out(sorted, op.experts, 2 * op.inner, threads, up_shares);
+    share_out(sorted, op.experts, op.hidden, threads, down_shares);
+    if (long(products.size()) < choices * op.hidden) products.resize(choices * op.hidden);
+    rows_of.resize(choices);
+    for (long p = 0; p < choices; p++) rows_of[p] = x.row(sorted.order[p] / op.k);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        static thread_local std::vector<Activation> scratch;
+        static thread_local std::vector<float> pairs;
+#pragma omp for schedule(static)
+        for (long t = 0; t < op.tokens; t++) put<Rows>(x.row(t), op.x + t * op.hidden, op.hidden);
+#pragma omp for schedule(dynamic)
+        for (size_t i = 0; i < up_shares.size(); i++) {
+            const Share share = up_shares[i];
+            long start = sorted.starts[share.expert];
+            const bf16 *bias = op.up_bias + share.expert * 2 * op.inner;
+            long count = sorted.starts[share.expert + 1] - start, rows = share.last - share.first;
+            pairs.resize(count * rows);
+            multiply(
+                up(share.expert), share.first, share.last, rows_of.data() + start, count, scratch,
+                [&](long row, int neighbours, long token, const float *values) {
+                    float *to = pairs.data() + token * rows + row - share.first;
+                    for (int r = 0; r < neighbours; r++) to[r] = values[r] + to_float(bias[row + r]);
+                });
+            for (long token = 0; token < count; token++)
+                swiglu<Rows>(
+                    pairs.data() + token * rows, share.first, share.last, op.alpha, op.limit,
+                    hidden.row(start + token));
+        }
+#pragma omp for schedule(dynamic)
+        for (size_t i = 0; i < down_shares.size(); i++) {
+            const Share share = down_shares[i];
+            long start = sorted.starts[share.expert];
+            const bf16 *bias = op.down_bias + share.expert * op.hidden;
+            multiply(
+                down(share.expert), share.first, share.last, hidden.all() + start,
+                sorted.starts[share.expert + 1] - start, scratch,
+                [&](long row, int count, long token, const float *values) {
+                    float *to = products.data() + (start + token) * op.hidden + row;
+                    for (int r = 0; r < count; r++) to[r] = values[r] + to_float(bias[row + r]);
+                });
+        }
+#pragma omp for schedule(static)
+        for (long t = 0; t < op.tokens; t++) {
+            long places[256];
+            const long *place = sorted.place.data() + t * op.k;
+            std::copy(place, place + op.k, places);
+            std::sort(places, places + op.k);
+            for (long h = 0; h < op.hidden; h += LANES) {
+                floats mixed = {};
+                for (long i = 0; i < op.k; i++)
+                    mixed += load<floats>(&products[places[i] * op.hidden + h]) * to_float(op.weights[sorted.order[places[i]]]);
+                long at = t * op.hidden + h;
+                store(op.out + at, narrow(widen(load<halves>(op.residual + at)) + widen(narrow(mixed))));
+            }
+        }
+    }
+}

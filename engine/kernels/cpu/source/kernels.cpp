@@ -1,0 +1,76 @@
+// The ops as C functions, for `engine.kernels.cpu.library`. Shapes stand at the structures that are filled here.
+#include "attention.h"
+#include "experts.h"
+#include "linear.h"
+#include "router.h"
+
+extern "C" {
+
+void carousel_linear_bf16(
+    const bf16 *x, const float *norm, float eps, const bf16 *weight, const bf16 *bias, const bf16 *residual, bf16 *out,
+    long tokens, long rows, long columns, int threads) {
+    linear(Bf16Rows{weight, columns, columns}, {x, norm, eps, bias, residual, out, tokens, rows, columns}, threads);
+}
+
+void carousel_linear_fp8(
+    const bf16 *x, const float *norm, float eps, const uint8_t *weight, const float *scales, const bf16 *bias,
+    const bf16 *residual, bf16 *out, long tokens, long rows, long columns, int threads) {
+    linear(Fp8Rows{weight, scales, columns}, {x, norm, eps, bias, residual, out, tokens, rows, columns}, threads);
+}
+
+void carousel_route(
+    const bf16 *x, const float *norm, float eps, const bf16 *weight, const bf16 *bias, bf16 *normed, int64_t *chosen,
+    bf16 *weights, long tokens, long columns, long experts, long k, int threads) {
+    route({x, norm, eps, weight, bias, normed, chosen, weights, tokens, columns, experts, k}, threads);
+}
+
+void carousel_experts_mxfp4(
+    const bf16 *x, const int64_t *chosen, const bf16 *weights, const uint8_t *up_blocks, const uint8_t *up_scales,
+    const bf16 *up_bias, const uint8_t *down_blocks, const uint8_t *down_scales, const bf16 *down_bias, float alpha,
+    float limit, const bf16 *residual, bf16 *out, long tokens, long hidden, long inner, long experts, long k,
+    int threads) {
+    auto up = [=](long e) {
+        long at = e * 2 * inner * hidden;
+        return Mxfp4Rows{up_blocks + at / 2, up_scales + at / 32, hidden};
+    };
+    auto down = [=](long e) {
+        long at = e * hidden * inner;
+        return Mxfp4Rows{down_blocks + at / 2, down_scales + at / 32, inner};
+    };
+    mix_experts(
+        up, down,
+        {x, chosen, weights, up_bias, down_bias, alpha, limit, residual, out, tokens, hidden, inner, experts, k}, threads);
+}
+
+void carousel_experts_bf16(
+    const bf16 *x, const int64_t *chosen, const bf16 *weights, const bf16 *up_matrix, const bf16 *up_bias,
+    const bf16 *down_matrix, const bf16 *down_bias, float alpha, float limit, const bf16 *residual, bf16 *out,
+    long tokens, long hidden, long inner, long experts, long k, int threads) {
+    auto up = [=](long e) { return Bf16Rows{up_matrix + e * 2 * inner * hidden, hidden, hidden}; };
+    auto down = [=](long e) { return Bf16Rows{down_matrix + e * hidden * inner, inner, inner}; };
+    mix_experts(
+        up, down,
+        {x, chosen, weights, up_bias, down_bias, alpha, limit, residual, out, tokens, hidden, inner, experts, k}, threads);
+}
+
+void carousel_ring_attention(
+    const bf16 *q, const bf16 *k, const bf16 *v, long q_stride, long k_stride, long v_stride, const float *cos,
+    const float *sin, const float *sinks, bf16 *keys, bf16 *values, bf16 *out, long heads, long kv_heads, long head_dim,
+    const int32_t *starts, const int32_t *contexts, long sequences, const int32_t *rings, long window, int threads) {
+    ring_attention(
+        {q, k, v, q_stride, k_stride, v_stride, cos, sin, sinks, keys, values, out, heads, kv_heads, head_dim, starts,
+         contexts, sequences},
+        rings, window, threads);
+}
+
+void carousel_paged_attention(
+    const bf16 *q, const bf16 *k, const bf16 *v, long q_stride, long k_stride, long v_stride, const float *cos,
+    const float *sin, const float *sinks, bf16 *keys, bf16 *values, bf16 *out, long heads, long kv_heads, long head_dim,
+    const int32_t *starts, const int32_t *contexts, long sequences, const int32_t *tables, long most_pages,
+    long page_size, int threads) {
+    paged_attention(
+        {q, k, v, q_stride, k_stride, v_stride, cos, sin, sinks, keys, values, out, heads, kv_heads, head_dim, starts,
+         contexts, sequences},
+        tables, most_pages, page_size, threads);
+}
+}

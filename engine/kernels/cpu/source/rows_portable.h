@@ -1,0 +1,108 @@
+// Rows of weights times activations, in plain vectors of floats: what AVX2, and any other processor, compiles.
+//
+// Activations are float32, each row in the order that its matrix is unpacked in.
+#pragma once
+
+#include "vector.h"
+
+typedef float Activation;
+typedef floats Sum;
+constexpr int TILE = 2;
+
+INLINE Activation to_activation(float x) { return to_float(to_bf16(x)); }
+
+template <int R> INLINE void add_up(const Sum *sums, float *out) {
+    for (int r = 0; r < R; r++) out[r] = sum(sums[r]);
+}
+
+// What every kind of row has in common: `at(row, k, first, second)` gives the weights of two vectors of activations.
+template <class Rows, int R, int T>
+INLINE void accumulate_floats(const Rows &rows, long row, long columns, const Activation *const *x, Sum (&sums)[T][R]) {
+    for (long k = 0; k < columns; k += 2 * LANES)
+        for (int r = 0; r < R; r++) {
+            floats first, second;
+            rows.at(row + r, k, first, second);
+            for (int t = 0; t < T; t++)
+                sums[t][r] += first * load<floats>(x[t] + k) + second * load<floats>(x[t] + k + LANES);
+        }
+}
+
+template <class Rows> INLINE void unpack_floats(const Rows &rows, long row, long columns, Activation *to) {
+    for (long k = 0; k < columns; k += 2 * LANES) {
+        floats first, second;
+        rows.at(row, k, first, second);
+        store(to + k, first);
+        store(to + k + LANES, second);
+    }
+}
+
+struct Bf16Rows {
+    static constexpr long DIRECT = 2;
+    const bf16 *values;
+    long columns, stride;
+
+    static long padded(long columns) { return columns; }
+    static long place(long column) { return column; }
+    INLINE float scale(long) const { return 1.0f; }
+    INLINE void at(long row, long k, floats &first, floats &second) const {
+        const bf16 *w = values + row * stride + k;
+        first = widen(load<halves>(w));
+        second = widen(load<halves>(w + LANES));
+    }
+    template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T][R]) const {
+        accumulate_floats(*this, row, columns, x, sums);
+    }
+    void unpack(long row, Activation *to) const { unpack_floats(*this, row, columns, to); }
+};
+
+// The bits of an e4m3 number in the places of a float32's are the number times 2^−120.
+struct Fp8Rows {
+    static constexpr long DIRECT = 2;
+    const uint8_t *values;
+    const float *scales;
+    long columns;
+
+    static long padded(long columns) { return columns; }
+    static long place(long column) { return column; }
+    INLINE float scale(long row) const { return scales[row]; }
+    static INLINE floats number(const uint8_t *from) {
+        words b = __builtin_convertvector(load<bytes>(from), words);
+        return (floats)((b & 0x80) << 24 | (b & 0x7f) << 20) * 0x1p120f;
+    }
+    INLINE void at(long row, long k, floats &first, floats &second) const {
+        const uint8_t *w = values + row * columns + k;
+        first = number(w);
+        second = number(w + LANES);
+    }
+    template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T][R]) const {
+        accumulate_floats(*this, row, columns, x, sums);
+    }
+    void unpack(long row, Activation *to) const { unpack_floats(*this, row, columns, to); }
+};
+
+// The bits of a nibble in the places of a float32's are its value times 2^−126. A vector of bytes holds the even columns
+// in its low nibbles and the odd ones in its high nibbles.
+struct Mxfp4Rows {
+    static constexpr long DIRECT = 2;
+    const uint8_t *blocks, *scale_bytes;
+    long columns;
+
+    static long padded(long columns) { return columns; }
+    static long place(long k) { return k / (2 * LANES) * (2 * LANES) + (k & 1) * LANES + k % (2 * LANES) / 2; }
+    INLINE float scale(long) const { return 1.0f; }
+    static INLINE floats value(words nibble, float scale) {
+        return (floats)((nibble & 8) << 28 | (nibble & 7) << 22) * 0x1p126f * scale;
+    }
+    INLINE void at(long row, long k, floats &even, floats &odd) const {
+        words b = __builtin_convertvector(load<bytes>(blocks + (row * columns + k) / 2), words);
+        uint32_t exponent = uint32_t(scale_bytes[(row * columns + k) / 32]) << 23;
+        float scale;
+        std::memcpy(&scale, &exponent, sizeof scale);
+        even = value(b, scale);
+        odd = value(b >> 4, scale);
+    }
+    template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T][R]) const {
+        accumulate_floats(*this, row, columns, x, sums);
+    }
+    void unpack(long row, Activation *to) const { unpack_floats(*this, row, columns, to); }
+};

@@ -1,0 +1,19 @@
+"""Every C++ op is tested at every level that this processor runs, compiled with warnings as errors."""
+
+import pytest
+
+from engine.kernels.cpu.build import Level, cache_directory, cpu_features, levels
+from engine.kernels.cpu.library import Library, load
+
+RUNNABLE = [level for level in levels() if level.features <= cpu_features()]
+
+
+@pytest.fixture(scope="session", params=RUNNABLE, ids=lambda level: level.name)
+def level(request: pytest.FixtureRequest) -> Level:
+    level: Level = request.param
+    return level
+
+
+@pytest.fixture(scope="session")
+def library(level: Level) -> Library:
+    return load(level, cache_directory())

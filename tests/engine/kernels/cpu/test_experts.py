@@ -1,0 +1,82 @@
+"""The experts in C++ against the reference in float32."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine.kernels.cpu.experts import mix_experts
+from engine.kernels.cpu.library import Library
+from engine.kernels.experts import ExpertProduct
+from engine.kernels.experts import mix_experts as reference
+from engine.kernels.mxfp4 import Mxfp4
+from tests.engine.kernels.cpu.close import assert_rounded
+
+SHAPES = [
+    (1, 1024, 512, 32, 4), (5, 160, 96, 8, 2), (40, 96, 32, 8, 3), (3, 32, 288, 2, 2), (21, 128, 64, 4, 4),
+    (2, 2880, 96, 3, 1),
+]  # fmt: skip
+"""Tokens, hidden, inner, experts, chosen: experts of one token and of many, whole groups of 128 columns and odds."""
+
+
+def product(experts: int, rows: int, columns: int, packed: bool) -> ExpertProduct:
+    bias = torch.randn(experts, rows).bfloat16()
+    if not packed:
+        return ExpertProduct((torch.randn(experts, rows, columns) * columns**-0.5).bfloat16(), bias)
+    blocks = torch.randint(0, 256, (experts, rows, columns // 32, 16), dtype=torch.uint8)
+    return ExpertProduct(Mxfp4(blocks, torch.randint(118, 123, blocks.shape[:3], dtype=torch.uint8)), bias)
+
+
+def exact(product: ExpertProduct) -> ExpertProduct:
+    matrix = product.matrix
+    return ExpertProduct(matrix if isinstance(matrix, Mxfp4) else matrix.float(), product.bias.float())
+
+
+def inputs(tokens: int, hidden: int, experts: int, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """x, chosen experts, their weights, residual."""
+    chosen = torch.stack([torch.randperm(experts)[:k] for _ in range(tokens)])
+    weights = torch.rand(tokens, k).softmax(-1).bfloat16()
+    return torch.randn(tokens, hidden).bfloat16(), chosen, weights, torch.randn(tokens, hidden).bfloat16()
+
+
+@pytest.mark.parametrize("packed", [True, False], ids=["mxfp4", "bf16"])
+@pytest.mark.parametrize(("tokens", "hidden", "inner", "experts", "k"), SHAPES)
+def test_mix_experts(
+    library: Library, tokens: int, hidden: int, inner: int, experts: int, k: int, packed: bool
+) -> None:
+    torch.manual_seed(hidden)
+    up, down = product(experts, 2 * inner, hidden, packed), product(experts, hidden, inner, packed)
+    x, chosen, weights, residual = inputs(tokens, hidden, experts, k)
+    given = mix_experts(library, x, chosen, weights, up, down, 1.702, 7.0, residual)
+    expected = reference(x.float(), chosen, weights.float(), exact(up), exact(down), 1.702, 7.0, residual.float())
+    assert_rounded(given, expected, roundings=3)
+
+
+def test_a_number_that_is_none_spoils_its_row_alone(library: Library) -> None:
+    up, down = product(4, 64, 32, True), product(4, 32, 32, True)
+    x, chosen, weights, residual = inputs(9, 32, 4, 2)
+    x[4, 7] = torch.nan
+    spoilt = mix_experts(library, x, chosen, weights, up, down, 1.702, 7.0, residual).isnan()
+    assert spoilt[4].all()
+    assert not spoilt[torch.arange(9) != 4].any()
+
+
+def test_every_nibble_under_every_scale_that_counts(library: Library) -> None:
+    """One column of the down product at a time: 16 values, of 64 scales, through a row that is unpacked for many tokens
+    and one that is not."""
+    blocks = torch.zeros(1, 32, 1, 16, dtype=torch.uint8)
+    blocks[0, :16, 0, 0] = torch.arange(16, dtype=torch.uint8) << 4
+    for scale in range(96, 160, 9):
+        down = ExpertProduct(
+            Mxfp4(blocks, torch.full((1, 32, 1), scale, dtype=torch.uint8)), torch.zeros(1, 32).bfloat16()
+        )
+        bias = torch.zeros(1, 64).bfloat16()
+        bias[0, 2:4] = torch.tensor([30.0, 0.0])
+        up = ExpertProduct(
+            Mxfp4(torch.zeros(1, 64, 1, 16, dtype=torch.uint8), torch.full((1, 64, 1), 127, dtype=torch.uint8)), bias
+        )
+        for tokens in (1, 9):
+            x = torch.zeros(tokens, 32).bfloat16()
+            chosen, weights = torch.zeros(tokens, 1, dtype=torch.int64), torch.ones(tokens, 1).bfloat16()
+            given = mix_experts(library, x, chosen, weights, up, down, 1.702, 7.0, x)
+            expected = reference(x.float(), chosen, weights.float(), exact(up), exact(down), 1.702, 7.0, x.float())
+            torch.testing.assert_close(given, expected.bfloat16(), rtol=0, atol=0)
