@@ -227,15 +227,14 @@ class Engine:
         writes_nothing = sequence.request.sampling.max_tokens == 0 and task.chunk.stop == sequence.prompt_length
         if outcome.sampled is None and not writes_nothing:
             return None
-        event = TokenEvent(
-            request_id=request_id,
-            prompt_logprobs=self._take_prompt_logprobs(sequence),
-            queue_seconds=self._waited.pop(request_id, None),
-        )
+        scores, waited = self._take_prompt_logprobs(sequence), self._waited.pop(request_id, None)
         if outcome.sampled is None:
-            event = replace(event, finish_reason=FinishReason.LENGTH)
+            reason = FinishReason.LENGTH
+            event = TokenEvent(
+                request_id=request_id, prompt_logprobs=scores, finish_reason=reason, queue_seconds=waited
+            )
         else:
-            event = self._take_token(event, sequence, outcome.sampled)
+            event = self._take_token(sequence, outcome.sampled, scores, waited)
         if event.finish_reason is not None:
             self._forget(request_id)
         return event
@@ -245,9 +244,15 @@ class Engine:
         self._forget(request_id, overwrite=True)
         return TokenEvent(request_id=request_id, finish_reason=FinishReason.ERROR, error=error)
 
-    def _take_token(self, event: TokenEvent, sequence: Sequence, sampled: Sampled) -> TokenEvent:
-        """The event with a sampled token, and with the end if that was the last one."""
-        request_id, sampling, token = event.request_id, sequence.request.sampling, sampled.token_id
+    def _take_token(
+        self,
+        sequence: Sequence,
+        sampled: Sampled,
+        prompt_logprobs: tuple[TokenLogprob | None, ...] | None,
+        waited: float | None,
+    ) -> TokenEvent:
+        """The event of a sampled token, with the end if that was the last one."""
+        request_id, sampling, token = sequence.request.id, sequence.request.sampling, sampled.token_id
         assert token is not None
         self.scheduler.arrive(request_id, token)
         if (occurrences := self._occurrences.get(request_id)) is not None:
@@ -265,13 +270,15 @@ class Engine:
             finish = FinishReason.STOP
         elif sequence.written == sampling.max_tokens:
             finish = FinishReason.LENGTH
-        return replace(
-            event,
+        return TokenEvent(
+            request_id=request_id,
             token_ids=(token,),
             logprobs=() if sampled.logprob is None else (sampled.logprob,),
+            prompt_logprobs=prompt_logprobs,
             finish_reason=finish,
             stop_token_id=token if stopped else None,
             error=error,
+            queue_seconds=waited,
         )
 
     def _stop_ids(self, sampling: SamplingParams) -> tuple[int, ...]:

@@ -10,9 +10,9 @@ COMING = -1
 class Chunk:
     """Tokens of one sequence to run: positions start … stop − 1, with the cache places they need.
 
-    `slot` is the request's place in the rings; `pages` is its block table, long enough for `stop` positions.
-    `samples` says that the chunk ends with the sequence's last token, so that its last row decides the next one. That
-    last token may be `COMING`.
+    `slot` is the request's place in the rings; `pages` is its block table, long enough for `stop` positions, and the
+    same object from step to step until it grows. `samples` says that the chunk ends with the sequence's last token, so
+    that its last row decides the next one. That last token may be `COMING`.
     """
 
     request_id: str

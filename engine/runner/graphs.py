@@ -74,6 +74,9 @@ class DecodeInputs:
         self._starts = torch.arange(width + 1, dtype=torch.int32, device=device)
         self._tables = torch.zeros(most, longest, dtype=torch.int32, device=device)
         self._nothing = torch.empty(0, dtype=torch.int32, device=device)
+        self._known: list[tuple[int, ...]] = [()] * most
+        """The block table that stands in each row on the host: most stay as they are from step to step."""
+        self._host_tables = np.zeros((most, longest), np.int32)
 
     def fill(self, chunks: Sequence[Chunk], arrivals: tuple[Tensor, Tensor] | None) -> None:
         """Copies what a step of decoding sequences needs; the host does not wait. `arrivals` are rows and tokens that
@@ -85,11 +88,13 @@ class DecodeInputs:
         numbers[1, :count] = [chunk.start for chunk in chunks]
         numbers[2, :count] = [chunk.slot for chunk in chunks]
         numbers[3, :count] = range(count)
-        tables = np.zeros((count, most_pages), np.int32)
-        for table, chunk in zip(tables, chunks, strict=True):
-            table[: len(chunk.pages)] = chunk.pages
+        for row, chunk in enumerate(chunks):
+            if self._known[row] is not chunk.pages:
+                self._host_tables[row, : len(chunk.pages)] = chunk.pages
+                self._known[row] = chunk.pages
+        tables = torch.from_numpy(self._host_tables[:count, :most_pages].copy())
         self._numbers.copy_(to_device(torch.from_numpy(numbers), self._device))
-        self._tables[:count, :most_pages].copy_(to_device(torch.from_numpy(tables), self._device))
+        self._tables[:count, :most_pages].copy_(to_device(tables, self._device))
         if arrivals is not None:
             self._numbers[0].index_copy_(0, *arrivals)
 

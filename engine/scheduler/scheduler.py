@@ -72,15 +72,16 @@ class Scheduler:
         Every decoding sequence has its token reserved; prompts share the rest of the budget. Places are handed out
         in the order of rank, so whoever is preempted has not been planned yet.
         """
-        prompt_budget = self.max_batched_tokens - sum(s.remaining == 1 for s in self.running)
+        running = [(sequence, sequence.remaining) for sequence in self.running]
+        prompt_budget = self.max_batched_tokens - sum(remaining == 1 for _, remaining in running)
         chunks = []
-        for sequence in list(self.running):
+        for sequence, remaining in running:
             if sequence.slot is None:
                 continue
-            count = 1 if sequence.remaining == 1 else min(sequence.remaining, prompt_budget)
+            count = 1 if remaining == 1 else min(remaining, prompt_budget)
             if count == 0 or not self._make_room(sequence, sequence.computed + count):
                 continue
-            if sequence.remaining > 1:
+            if remaining > 1:
                 prompt_budget -= count
             chunks.append(self._chunk(sequence, count))
         while prompt_budget and self._next_fits():
@@ -114,7 +115,7 @@ class Scheduler:
             token_ids=tuple(sequence.tokens[start:stop]),
             start=start,
             slot=sequence.slot,
-            pages=tuple(sequence.pages),
+            pages=sequence.pages,
             samples=stop == len(sequence.tokens) and sequence.request.sampling.max_tokens != 0,
         )
 
@@ -145,12 +146,14 @@ class Scheduler:
     def _make_room(self, sequence: Sequence, stop: int) -> bool:
         """Gives `sequence` pages for `stop` positions, preempting from the end; False if it was itself preempted."""
         wanted = pages_for(stop, self.page_size) - len(sequence.pages)
+        if wanted <= 0:
+            return True
         while wanted > self.pool.free:
             victim = self.running[-1]
             self._preempt(victim)
             if victim is sequence:
                 return False
-        sequence.pages += self.pool.take(max(0, wanted))
+        sequence.pages += tuple(self.pool.take(wanted))
         return True
 
     def _preempt(self, sequence: Sequence) -> None:
@@ -161,10 +164,10 @@ class Scheduler:
 
     def _release(self, sequence: Sequence) -> None:
         assert sequence.slot is not None
-        self._released.append(Released(sequence.slot, tuple(sequence.pages)))
+        self._released.append(Released(sequence.slot, sequence.pages))
         self.free_slots.append(sequence.slot)
         self.pool.give_back(sequence.pages)
-        sequence.slot, sequence.pages, sequence.computed = None, [], 0
+        sequence.slot, sequence.pages, sequence.computed = None, (), 0
 
 
 def rank(sequence: Sequence) -> tuple[int, int]:

@@ -21,14 +21,17 @@ class Sequence:
     coming: int = 0
     scored: int = 0
     slot: int | None = None
-    pages: list[int] = field(default_factory=list)
+    pages: tuple[int, ...] = ()
+    prompt_length: int = field(init=False)
+    longest: int = field(init=False)
+    """How many of its tokens ever run: an answer's last one does not."""
 
     def __post_init__(self) -> None:
+        most = self.request.sampling.max_tokens
+        assert most is not None
         self.tokens = list(self.request.prompt_token_ids)
-
-    @property
-    def prompt_length(self) -> int:
-        return len(self.request.prompt_token_ids)
+        self.prompt_length = len(self.tokens)
+        self.longest = self.prompt_length + max(0, most - 1)
 
     @property
     def generated(self) -> int:
@@ -42,10 +45,8 @@ class Sequence:
 
     @property
     def remaining(self) -> int:
-        """Tokens that have to run and are not in the caches yet: 1 while decoding. An answer's last one never runs."""
-        most = self.request.sampling.max_tokens
-        assert most is not None
-        return min(len(self.tokens), self.prompt_length + max(0, most - 1)) - self.computed
+        """Tokens that have to run and are not in the caches yet: 1 while decoding."""
+        return min(len(self.tokens), self.longest) - self.computed
 
     @property
     def rank(self) -> tuple[int, int]:

@@ -19,8 +19,9 @@ def leak_a_page_per_abort(engine: Engine) -> None:
     abort = engine.abort
 
     def leaking(request_id: str) -> TokenEvent | None:
-        if request_id in engine.scheduler and (pages := engine.scheduler[request_id].pages):
-            pages.pop()
+        if request_id in engine.scheduler:
+            sequence = engine.scheduler[request_id]
+            sequence.pages = sequence.pages[:-1]
         return abort(request_id)
 
     engine.abort = leaking  # type: ignore[method-assign]
