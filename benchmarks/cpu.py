@@ -25,8 +25,6 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-import msgspec
-
 from benchmarks import cpu_profile
 from benchmarks.cpu_plot import plot
 from benchmarks.cpu_results import (
@@ -146,13 +144,8 @@ def floor_bytes(model: ModelConfig, config: EngineConfig, case: Case) -> float:
 def write(results: Results, output: Path) -> None:
     """The figures as JSON, and beside them as a picture."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    results.write(output)
     plot(results, output.with_suffix(".svg"))
-
-
-def read(path: Path) -> Results:
-    """What `write` wrote."""
-    return msgspec.json.decode(path.read_bytes(), type=Results)
 
 
 def main() -> int:
@@ -167,7 +160,7 @@ def main() -> int:
     parser.add_argument("--profile", action="store_true", help="only profile steps of Carousel")
     args = parser.parse_args()
     if args.table is not None:
-        print(readme_table(read(args.table)))
+        print(readme_table(Results.read(args.table)))
         return 0
     cases = QUICK if args.quick else FULL
     if args.profile:

@@ -29,14 +29,14 @@ def plot(results: Results, path: Path) -> None:
     prefill.set(title="prefill of one stream", xlabel="tokens")
     for axes in (streams, context, prefill):
         axes.set_ylabel("tokens/s, all streams")
+        axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-        axes.legend()
+    picture.legend(*streams.get_legend_handles_labels(), loc="outside right upper")
     picture.savefig(path)
 
 
 def draw(axes: Any, results: Results, kind: str, cases: Sequence[Case], places: Sequence[int]) -> None:
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
     axes.set_xticks(places, [str(place) for place in places])
     for name, program in results.programs.items():
         values = [getattr(program, kind)[case.name] for case in cases]

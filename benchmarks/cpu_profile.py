@@ -1,37 +1,65 @@
-"""Where the time of Carousel's steps goes on a CPU: torch's profiler over steps of decode, with a prompt or without."""
+"""Where the time of Carousel's steps goes on a CPU: torch's profiler over steps of decode, with a prompt or without.
+
+The model's own ops (`engine.kernels.table.Ops`) have lines too, whatever they are written in; what is outside of all
+lines is Python's.
+"""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.peers.carousel import Carousel, add_streams
 from benchmarks.peers.case import Case, Setup
 from engine.engine import Engine
+from engine.kernels.table import Ops
 from engine.request import Request, SamplingParams
 
 STEPS = 10
 ROWS = 25
-STREAMS = (1, 8, 32)
+STREAMS = (8, 1, 32)
 PROMPT = 128
 READ = 256
 """Tokens of the prompt in a mixed step."""
 
 
-def run(checkpoint: Path, threads: int) -> None:
-    """Prints, of each kind of step, its time without the profiler, then the profiler's table."""
-    cases = [Case(streams, PROMPT, 3 * STEPS) for streams in STREAMS]
-    engine = Carousel(Setup(str(checkpoint), threads, streams=max(STREAMS), length=READ + 3 * STEPS)).engine
+def run(checkpoint: Path, threads: int, streams: Sequence[int] = STREAMS, read: int = READ, steps: int = STEPS) -> None:
+    """Prints, of each kind of step, its time without the profiler, then the profiler's table.
+
+    The kinds are decode of each number of streams, and of the first of them beside a new prompt of `read` tokens.
+    """
+    cases = [Case(together, PROMPT, 3 * steps) for together in streams]
+    engine = Carousel(
+        Setup(str(checkpoint), threads, streams=max(streams) + 1, length=PROMPT + read + 3 * steps)
+    ).engine
+    model = engine.runner.model
+    model.ops = named(model.ops)
     for case in cases:
         with streaming(engine, case):
-            report(f"decode of {case.streams}", engine.step)
-    with streaming(engine, cases[1]) as numbers:
-        report(f"decode of {cases[1].streams} and a prompt of {READ}", lambda: read_beside(engine, next(numbers)))
+            report(f"decode of {case.streams}", engine.step, steps)
+    with streaming(engine, cases[0]) as numbers:
+        what = f"decode of {cases[0].streams} and a prompt of {read}"
+        report(what, lambda: read_beside(engine, next(numbers), read), steps)
+
+
+def named(ops: Ops) -> Ops:
+    """The same ops, each under its name in a profile."""
+    names = {field.name for field in fields(ops)} - {"prepare_experts"}
+    changes: dict[str, Any] = {name: partial(call_named, name, getattr(ops, name)) for name in names}
+    return replace(ops, **changes)
+
+
+def call_named(name: str, op: Callable[..., object], *arguments: object, **options: object) -> object:
+    with record_function(f"op {name}"):
+        return op(*arguments, **options)
 
 
 @contextmanager
@@ -46,23 +74,23 @@ def streaming(engine: Engine, case: Case) -> Iterator[Iterator[int]]:
         engine.abort(stream)
 
 
-def read_beside(engine: Engine, number: int) -> None:
+def read_beside(engine: Engine, number: int, tokens: int) -> None:
     """A step that also reads a whole new prompt."""
     numbers = random.Random(number)
-    prompt = tuple(numbers.randrange(engine.runner.model.config.vocab_size) for _ in range(READ))
+    prompt = tuple(numbers.randrange(engine.runner.model.config.vocab_size) for _ in range(tokens))
     engine.add(Request(id=f"prompt-{number}", prompt_token_ids=prompt, sampling=SamplingParams(max_tokens=1)))
     engine.step()
 
 
-def report(what: str, step: Callable[[], object]) -> None:
+def report(what: str, step: Callable[[], object], steps: int) -> None:
     step()
     times = []
-    for _ in range(STEPS):
+    for _ in range(steps):
         began = perf_counter()
         step()
         times.append(perf_counter() - began)
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
-        for _ in range(STEPS):
+        for _ in range(steps):
             step()
-    print(f"\n{what}: {1000 * median(times):.2f} ms a step; below, {STEPS} steps with the profiler's own cost")
+    print(f"\n{what}: {1000 * median(times):.2f} ms a step; below, {steps} steps with the profiler's own cost")
     print(profiled.key_averages().table(sort_by="self_cpu_time_total", row_limit=ROWS, max_name_column_width=50))

@@ -43,6 +43,15 @@ class Results(msgspec.Struct):
     programs: dict[str, Program]
     llama_bench: Speeds | None = None
 
+    def write(self, path: Path) -> None:
+        """As JSON."""
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "Results":
+        """What `write` wrote."""
+        return msgspec.json.decode(path.read_bytes(), type=cls)
+
     @property
     def rounds(self) -> int:
         return len(self.read_speeds)
@@ -72,7 +81,7 @@ def describe_machine() -> dict[str, str]:
     flags = [flag for flag in fields.get("flags", "").split() if flag.startswith(FLAGS)]
     return {
         "cpu": fields.get("model name", "unknown"),
-        "family and model": f"{fields.get('cpu family', '?')}, {fields.get('model', '?')}",
+        "model": f"family {fields.get('cpu family', '?')}, model {fields.get('model', '?')}",
         "cores": str(len(os.sched_getaffinity(0))),
         "flags": " ".join(flags),
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",

@@ -7,6 +7,8 @@ from benchmarks.cpu_results import CAROUSEL, FP8, LLAMA_CPP, TRANSFORMERS, Resul
 from benchmarks.peers.case import Case
 
 PEERS = (LLAMA_CPP, TRANSFORMERS)
+FEATURES = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
+"""The first that a CPU has is named."""
 SHORT = 128
 """A context longer than so many tokens is named."""
 
@@ -95,13 +97,16 @@ def floors(results: Results, cases: Iterable[Case]) -> str:
     """Carousel's decode as shares of the floor."""
     shares = [f"{label('decode', case)} {median(results.floor_shares(CAROUSEL, case.name)):.0%}" for case in cases]
     speed = median(results.read_speeds) / 1e9
-    return f"Memory is read at {speed:.0f} GB/s; of what that allows, Carousel reaches: {'; '.join(shares)}."
+    return f"Memory is read at {speed:.0f} GB/s. Of the speed that allows, Carousel reaches: {'; '.join(shares)}."
 
 
 def provenance(results: Results) -> str:
     """Where the figures are from."""
     machine, versions = results.machine, results.versions
-    where = f"{machine['cores']} cores of {machine['cpu']} ({machine['family and model']}; {machine['memory']})"
-    what = ", ".join(f"{name} {version}" for name, version in versions.items())
-    rounds = f"Medians of {results.rounds} rounds and the rounds' range"
-    return f"{rounds}, {results.date}, {where}, commit {results.commit}; {what}."
+    best = next((feature for feature in FEATURES if feature in machine["flags"].split()), "no vector extension")
+    lines = (
+        f"Medians of {results.rounds} rounds, in brackets their range, on {results.date}, commit {results.commit}:",
+        f"{machine['cores']} cores of {machine['cpu']} ({machine['model']}; {best}), {machine['memory']};",
+        f"{', '.join(f'{name} {version}' for name, version in versions.items())}.",
+    )
+    return "\n".join(lines)

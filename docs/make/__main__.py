@@ -4,12 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from docs.make.commands import commands_page
+from docs.make.figures import readme_with_figures
 from docs.make.ring import ring_picture
 from docs.make.way import way_picture
 
 DOCS = Path(__file__).parent.parent
 
 MADE: dict[str, Callable[[], str]] = {
+    "../README.md": readme_with_figures,
     "commands.md": commands_page,
     "pictures/ring.svg": ring_picture,
     "pictures/way.svg": way_picture,

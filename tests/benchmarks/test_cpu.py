@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cpu
+from benchmarks import cpu, cpu_profile
 from benchmarks.cpu_results import CAROUSEL, FP8, LLAMA_CPP, TRANSFORMERS, Program, Results
 from benchmarks.cpu_table import full_table, readme_table
 from benchmarks.peers.case import Case, Setup, Speeds
+from benchmarks.peers.checkpoint import make_checkpoint
 from benchmarks.peers.llama_cpp import LlamaCpp
 from benchmarks.peers.worker import Worker
 from benchmarks.read_speed import ReadSpeed
@@ -45,7 +46,7 @@ def test_the_script_at_a_tiny_size(tmp_path: Path, capsys: pytest.CaptureFixture
     assert [name.partition(":")[0] for name in began] == [CAROUSEL, TRANSFORMERS, TRANSFORMERS, CAROUSEL]
     output = tmp_path / "results" / "tiny.json"
     cpu.write(results, output)
-    assert cpu.read(output) == results
+    assert Results.read(output) == results
     assert output.with_suffix(".svg").read_text().rstrip().endswith("</svg>")
     assert readme_table(results).count("\n| decode") == 2
 
@@ -87,7 +88,7 @@ def made_up() -> Results:
     return Results(
         date="2026-01-02",
         commit="abc",
-        machine={"cpu": "A CPU", "family and model": "1, 2", "cores": "2", "memory": "8 GiB"},
+        machine={"cpu": "A CPU", "model": "family 1, model 2", "cores": "2", "memory": "8 GiB", "flags": "fma avx2"},
         versions={"torch": "2"},
         cases=[Case(1, 128, 32), Case(8, 512, 32)],
         read_speeds=[60e9, 100e9],
@@ -119,6 +120,23 @@ def test_the_table() -> None:
         "| peak memory, GB | 1.00 | 2.00 |  |",
         "",
     ]
-    assert "allows, Carousel reaches: decode, 1 stream 50%." in lines[9]
-    assert "2 rounds" in lines[10]
+    assert "Of the speed that allows, Carousel reaches: decode, 1 stream 50%." in lines[9]
+    assert lines[10:] == [
+        "Medians of 2 rounds, in brackets their range, on 2026-01-02, commit abc:",
+        "2 cores of A CPU (family 1, model 2; avx2), 8 GiB;",
+        "torch 2.",
+    ]
     assert full_table(made_up()).count("fp8") == 3
+
+
+def test_a_profile_names_the_models_ops(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    cpu_profile.run(
+        make_checkpoint(tmp_path / "checkpoint", small_config(vocab_size=300)), 1, streams=(1, 2), read=9, steps=1
+    )
+    tables = capfd.readouterr().out.split("ms a step")
+    assert [table.splitlines()[-1].partition(":")[0] for table in tables[:-1]] == [
+        "decode of 1",
+        "decode of 2",
+        "decode of 1 and a prompt of 9",
+    ]
+    assert all("op mix_experts" in table and "op ring_attention" in table for table in tables[1:])
