@@ -6,10 +6,12 @@ for the full layers. One request of `max_model_len` always fits in the pages, so
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
 
 from engine.config import EngineConfig, ModelConfig
 from engine.errors import ConfigError, MemoryPlanError
-from engine.memory_sizes import KvSizes, graphs_bytes, kv_sizes, workspace_bytes
+from engine.memory_sizes import KvSizes, graphs_bytes, kv_sizes, saved_by_fp8, workspace_bytes
 
 GPU_MAX_NUM_SEQS = 256
 CPU_MAX_NUM_SEQS = 16
@@ -18,6 +20,8 @@ CPU_SHARE = 4
 RINGS_SHARE = 4
 """Before the context is shortened, requests are cut down to CPU_MAX_NUM_SEQS, and until their rings take at
 most 1 / RINGS_SHARE of the caches."""
+FEW_BATCHED_TOKENS = 512
+FP8_SETTINGS = "quantization", "kv_cache_dtype"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +82,31 @@ def plan_memory(
         raise ConfigError(
             f"--max-model-len {engine.max_model_len} is beyond the model's {model.max_position} positions"
         )
+    plan = least_lowered(model, engine, weights_bytes, device_bytes, on_gpu)
+    length = engine.max_model_len or model.max_position
+    if not fits(plan, engine):
+        flags = what_would_fit(model, engine, weights_bytes, device_bytes, on_gpu)
+        raise MemoryPlanError(shortage(plan, engine, length, device_bytes, on_gpu, flags))
+    return replace(plan, notes=notes(plan, engine, length, on_gpu))
+
+
+def least_lowered(
+    model: ModelConfig, engine: EngineConfig, weights_bytes: int, device_bytes: int, on_gpu: bool
+) -> MemoryPlan:
+    """The first plan that `fits`, or the last one that does not."""
     length = engine.max_model_len or model.max_position
     for seqs in slot_choices(engine, on_gpu):
         plan = share_out(model, engine, seqs, length, weights_bytes, device_bytes, on_gpu)
         few = seqs <= CPU_MAX_NUM_SEQS and seqs * plan.kv.rings <= plan.kv_budget_bytes // RINGS_SHARE
         may_shorten = engine.max_model_len is None and (few or seqs == 1 or engine.max_num_seqs is not None)
         if plan.max_model_len == length or (plan.max_model_len > 0 and may_shorten):
-            return replace(plan, notes=notes(plan, engine, length, on_gpu))
-    raise MemoryPlanError(shortage(plan, engine, length, device_bytes, on_gpu))
+            break
+    return plan
+
+
+def fits(plan: MemoryPlan, engine: EngineConfig) -> bool:
+    """Whether a request of the length asked for fits, or one of any length."""
+    return plan.max_model_len >= (engine.max_model_len or 1)
 
 
 def slot_choices(engine: EngineConfig, on_gpu: bool) -> Iterator[int]:
@@ -154,19 +175,33 @@ def notes(plan: MemoryPlan, engine: EngineConfig, length: int, on_gpu: bool) -> 
     )
 
 
-def shortage(plan: MemoryPlan, engine: EngineConfig, length: int, device_bytes: int, on_gpu: bool) -> str:
-    """Why `plan` cannot be: one line with the numbers and the flag that would help."""
+def what_would_fit(
+    model: ModelConfig, engine: EngineConfig, weights_bytes: int, device_bytes: int, on_gpu: bool
+) -> str:
+    """The fewest settings with which there is a plan, as flags, of those that cost little; "" if there are none."""
+    settings: list[tuple[str, Any]] = [(name, "fp8") for name in FP8_SETTINGS if getattr(engine, name) != "fp8"]
+    if engine.max_num_batched_tokens > FEW_BATCHED_TOKENS:
+        settings.insert(0, ("max_num_batched_tokens", FEW_BATCHED_TOKENS))
+    for count in range(1, len(settings) + 1):
+        for chosen in combinations(settings, count):
+            changed = replace(engine, **dict(chosen))
+            saved = saved_by_fp8(model, engine.dtype) if changed.quantization != engine.quantization else 0
+            if fits(least_lowered(model, changed, weights_bytes - saved, device_bytes, on_gpu), changed):
+                return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in chosen)
+    return ""
+
+
+def shortage(plan: MemoryPlan, engine: EngineConfig, length: int, device_bytes: int, on_gpu: bool, flags: str) -> str:
+    """Why `plan` cannot be: one line with the numbers and the flags that would help."""
     asked = engine.kv_cache_memory_bytes
     share = f" at --gpu-memory-utilization {engine.gpu_memory_utilization}" if on_gpu and asked is None else ""
     if plan.kv_budget_bytes == 0:
         caches = f" and --kv-cache-memory-bytes of {size(asked)}" if asked is not None else ""
-        too_large = plan.weights_bytes >= device_bytes
         graphs = f", CUDA graphs of {size(plan.graphs_bytes)} (--enforce-eager: none)" if plan.graphs_bytes else ""
         return (
             f"weights of {size(plan.weights_bytes)} and workspace of {size(plan.workspace_bytes)}{graphs}{caches} do "
             f"not fit in {size(device_bytes)} of free memory{share}: "
-            f"{'more memory is needed, see' if too_large else 'lower --max-num-batched-tokens saves workspace; see'} "
-            f"`carousel plan`"
+            f"{f'they would with {flags}' if flags else 'more memory is needed'}, see `carousel plan`"
         )
     pages = plan.request_bytes(length) - plan.kv.rings
     return (
@@ -174,6 +209,7 @@ def shortage(plan: MemoryPlan, engine: EngineConfig, length: int, device_bytes: 
         f"{size(plan.kv.rings)} of rings, but the KV cache has {size(plan.kv_budget_bytes)}{share}: lower "
         f"--max-model-len or --max-num-seqs, or raise "
         f"{'--gpu-memory-utilization' if share else '--kv-cache-memory-bytes'}"
+        f"{f'; it would fit with {flags}' if flags else ''}"
     )
 
 

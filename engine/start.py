@@ -58,6 +58,7 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
     manifest = None if config.load_format == "dummy" else verify_checkpoint(config.model, model_config)
     experts = read_expert_format(config.model) if manifest is None else manifest.experts
     kv_dtype = torch.float8_e4m3fn if config.kv_cache_dtype == "fp8" else dtype
+    progress("preparing the kernels", 0, 1)
     ops = select_ops(device, dtype, kv_dtype, deterministic=config.deterministic)
     if not ops.capturable or config.faults is not None:
         config = replace(config, enforce_eager=True)

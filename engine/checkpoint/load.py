@@ -4,6 +4,9 @@ The files are read and not mapped: touching a mapped page costs a fault for ever
 from warm memory half as long again as reading, and each touched page counts as the process' own memory. What has
 another dtype, orientation or device in memory than on disk goes through one small buffer; so does what becomes fp8,
 whose rows have scales of their own, and no bfloat16 matrix ever stands whole beside it.
+
+For a GPU there are two such buffers, pinned: one is copied to the device while the next piece is read into the other.
+So the host never holds more of a checkpoint than these, and what is converted or turned is so on the device.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,11 +34,12 @@ def load_weights(manifest: Manifest, weights: Weights, progress: Callable[[int, 
     for a file that can no longer be read.
     """
     check_coverage(manifest, weights)
-    buffer = torch.empty(max(largest_piece(entry.tensor) for entry in manifest.entries), dtype=torch.uint8)
+    device = next(iter(weights.values())).device
+    buffers = buffers_for(device, max(largest_piece(entry.tensor) for entry in manifest.entries))
     done, total = 0, manifest.total_bytes
     for entry in manifest.entries:
         target = destination(entry, weights)
-        for count in [entry.tensor.nbytes] if target.is_meta else load_tensor(entry, target, buffer):
+        for count in [entry.tensor.nbytes] if target.is_meta else load_tensor(entry, target, buffers):
             done += count
             progress(done, total)
 
@@ -73,8 +77,48 @@ def destination(entry: ManifestEntry, weights: Weights) -> Matrix:
     return target if entry.source.rows is None else target[slice(*entry.source.rows)]
 
 
-def load_tensor(entry: ManifestEntry, target: Matrix, buffer: Tensor) -> Iterator[int]:
-    """Fills `target` by ranges of its first dimension; yields the bytes read for each. `buffer` is uint8."""
+class Buffers:
+    """Memory for one piece, uint8. A CPU's is copied from at once, and there is one."""
+
+    def __init__(self, nbytes: int) -> None:
+        self._memory = torch.empty(nbytes, dtype=torch.uint8)
+
+    def take(self) -> Tensor:
+        """One that may be filled now."""
+        return self._memory
+
+    def copy(self, piece: Tensor, target: Matrix, *, transpose: bool) -> None:
+        """Copies what was read into the buffer taken last, its last two dimensions swapped if `transpose`."""
+        target.copy_(piece.transpose(-1, -2) if transpose else piece)
+
+
+class PinnedBuffers(Buffers):
+    """Two, taken in turn: a GPU copies from one while the other is filled. One is waited for when its turn comes."""
+
+    def __init__(self, nbytes: int, device: torch.device) -> None:
+        self._device = device
+        self._pinned = [torch.empty(nbytes, dtype=torch.uint8, pin_memory=True) for _ in range(2)]
+        self._copied: list[torch.cuda.Event | None] = [None, None]
+        self._turn = 0
+
+    def take(self) -> Tensor:
+        if (copied := self._copied[self._turn]) is not None:
+            copied.synchronize()
+        return self._pinned[self._turn]
+
+    def copy(self, piece: Tensor, target: Matrix, *, transpose: bool) -> None:
+        super().copy(piece.to(self._device, non_blocking=True), target, transpose=transpose)
+        event = self._copied[self._turn] = torch.cuda.Event()
+        event.record(torch.cuda.current_stream(self._device))
+        self._turn = 1 - self._turn
+
+
+def buffers_for(device: torch.device, nbytes: int) -> Buffers:
+    return PinnedBuffers(nbytes, device) if device.type == "cuda" else Buffers(nbytes)
+
+
+def load_tensor(entry: ManifestEntry, target: Matrix, buffers: Buffers) -> Iterator[int]:
+    """Fills `target` by ranges of its first dimension; yields the bytes read for each."""
     tensor, transpose = entry.tensor, entry.source.transpose
     dtype = TORCH_DTYPES[tensor.dtype]
     straight = None
@@ -90,11 +134,11 @@ def load_tensor(entry: ManifestEntry, target: Matrix, buffer: Tensor) -> Iterato
                     piece = straight[start : start + step]
                 else:
                     shape = (len(part), *tensor.shape[1:])
-                    piece = buffer[: len(part) * row_bytes(tensor)].view(dtype).view(shape)
+                    piece = buffers.take()[: len(part) * row_bytes(tensor)].view(dtype).view(shape)
                 if not read_into(file, piece):
                     raise CheckpointError(f"{tensor.file}: {tensor.name}: truncated while it was read")
                 if straight is None:
-                    part.copy_(piece.transpose(-1, -2) if transpose else piece)
+                    buffers.copy(piece, part, transpose=transpose)
                 yield piece.nbytes
     except OSError as error:
         raise CheckpointError(f"{tensor.file}: {tensor.name}: {error.strerror}") from None

@@ -220,10 +220,41 @@ class TestGpu:
             plan(memory=needed - 1, gpu_memory_utilization=1.0, max_model_len=131072)
 
     def test_the_error_names_the_flag_that_helps(self) -> None:
-        with pytest.raises(MemoryPlanError, match=r"raise --gpu-memory-utilization$"):
+        with pytest.raises(
+            MemoryPlanError, match=r"raise --gpu-memory-utilization; it would fit with --kv-cache-dtype fp8$"
+        ):
             plan(memory=18 * GIB, max_model_len=131072)
         with pytest.raises(MemoryPlanError, match=r"raise --kv-cache-memory-bytes$"):
             plan(memory=80 * GIB, kv_cache_memory_bytes=GIB, max_model_len=131072)
+
+    @pytest.mark.parametrize(
+        ("memory", "settings", "flags"),
+        [
+            (16.0, {}, "--max-num-batched-tokens 512"),
+            (15.0, {}, "--quantization fp8"),
+            (14.5, {}, "--max-num-batched-tokens 512 --quantization fp8"),
+            (14.5, {"max_num_batched_tokens": 300}, "--quantization fp8"),
+            (16.0, {"max_model_len": 30000}, "--quantization fp8"),
+            (15.5, {"max_model_len": 60000}, "--max-num-batched-tokens 512 --quantization fp8 --kv-cache-dtype fp8"),
+        ],
+    )
+    def test_a_shortage_names_the_flags_with_which_there_is_a_plan(
+        self, memory: float, settings: dict[str, Any], flags: str
+    ) -> None:
+        """20b, tiled for the GPU, 12.8 GiB of it in bfloat16."""
+
+        def planned(**engine: Any) -> MemoryPlan:
+            kind = engine.get("quantization", "none")
+            weights = weights_bytes(GPT_OSS_20B, "bfloat16", "mxfp4", kind, tiled=True)
+            return plan(weights=weights, memory=int(memory * GIB), **engine)
+
+        with pytest.raises(MemoryPlanError) as caught:
+            planned(**settings)
+        print(caught.value)
+        assert f"with {flags}" in str(caught.value)
+        words = flags.split()
+        named = {name[2:].replace("-", "_"): value for name, value in zip(words[::2], words[1::2], strict=True)}
+        planned(**settings | {name: int(value) if value.isdigit() else value for name, value in named.items()})
 
     def test_weights_that_do_not_fit(self) -> None:
         with pytest.raises(MemoryPlanError, match=r"weights of 13\.0 GiB .* 14\.0 GiB .*utilization 0\.9"):

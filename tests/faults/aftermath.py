@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 CANARY = {"prompt": "The canary's secret song", "max_tokens": 12, "temperature": 0, "logprobs": 0, "ignore_eos": True}
 CANARY_SECONDS = 2
 """It needs some hundredths of one."""
-READY_SECONDS = 60
-FREE_SECONDS = 10
+READY_SECONDS = 180
+FREE_SECONDS = 60
 HELD = ("requests_running", "requests_waiting", "cache_pages_held", "ring_slots_held")
 
 

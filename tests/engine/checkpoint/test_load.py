@@ -128,6 +128,69 @@ def test_a_tied_unembedding(tmp_path: Path) -> None:
     assert torch.equal(weights["embedding"], hf_state_dict(tmp_path)["lm_head.weight"])
 
 
+class Gpu:
+    """What a GPU would do, in order: each piece read and copied, each copy's end waited for. Pinned memory is plain."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.journal: list[str] = []
+        self.pinned: list[int] = []
+        gpu, read_into, empty = self, load.read_into, torch.empty
+
+        class Event:
+            def record(self, stream: object) -> None:
+                self.number = gpu.journal.count("copy")
+                gpu.journal.append("copy")
+
+            def synchronize(self) -> None:
+                gpu.journal.append(f"wait {self.number}")
+
+        def reading(file: Any, piece: torch.Tensor) -> bool:
+            gpu.journal.append("read")
+            return read_into(file, piece)
+
+        def pinning(nbytes: int, *, pin_memory: bool = False, **kwargs: Any) -> torch.Tensor:
+            if pin_memory:
+                gpu.pinned.append(nbytes)
+            return empty(nbytes, **kwargs).fill_(99)
+
+        monkeypatch.setattr(torch.cuda, "Event", Event)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
+        monkeypatch.setattr(load, "read_into", reading)
+        cpu = torch.device("cpu")
+        with monkeypatch.context() as making:
+            making.setattr(torch, "empty", pinning)
+            self.buffers = load.PinnedBuffers(3000, cpu)
+        monkeypatch.setattr(load, "buffers_for", lambda device, nbytes: self.buffers)
+
+
+@pytest.mark.parametrize("quantization", ["none", "fp8"])
+def test_a_gpu_copies_a_piece_while_the_next_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantization: Quantization
+) -> None:
+    """In float32, so that all but the packed experts goes through the buffers; a buffer is filled again only when its
+    last copy, the one before the last, is done."""
+    write_checkpoint(tmp_path, CONFIG)
+    plain = loaded(tmp_path, quantization=quantization)
+    monkeypatch.setattr(load, "PIECE_BYTES", 3000)
+    gpu = Gpu(monkeypatch)
+    assert_equal(loaded(tmp_path, quantization=quantization), plain)
+    assert gpu.pinned == [3000, 3000], "all that the host ever holds"
+    copies = gpu.journal.count("copy")
+    assert copies > 20
+    buffered = [entry for entry in gpu.journal if entry != "read"]
+    waits = [[f"wait {number}", "copy"] for number in range(copies - 2)]
+    assert buffered == ["copy", "copy", *(entry for pair in waits for entry in pair)]
+    assert gpu.journal.index("wait 0") > gpu.journal.index("read") + 2
+
+
+def test_a_gpus_buffers_are_two_and_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[int, torch.device]] = []
+    monkeypatch.setattr(load, "PinnedBuffers", lambda nbytes, device: made.append((nbytes, device)))
+    load.buffers_for(torch.device("cuda", 1), 77)
+    assert made == [(77, torch.device("cuda", 1))]
+    assert type(load.buffers_for(torch.device("cpu"), 77)) is load.Buffers
+
+
 def test_progress_counts_every_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = verify_checkpoint(write_checkpoint(tmp_path, CONFIG), CONFIG)
     monkeypatch.setattr(load, "PIECE_BYTES", 1000)

@@ -193,7 +193,7 @@ def test_what_is_captured_is_told_as_it_goes_and_can_be_left_out(
     starting = start.start_engine
     monkeypatch.setattr("tests.engines.start_engine", lambda config: starting(config, lambda *now: told.append(now)))
     engine, recorder = capturing(max_num_seqs=9)
-    assert told[0][0] == "loading weights"
+    assert [told[0][0], told[1][0]] == ["preparing the kernels", "loading weights"]
     assert told[-6:] == [("capturing CUDA graphs", done, 5) for done in range(6)]
     engine, recorder = capturing(max_num_seqs=9, enforce_eager=True)
     assert engine.runner.graphs is None
