@@ -61,7 +61,9 @@ def run(
     """Runs parts until the time is over. Returns their records, and how many parts failed."""
     began, failed = monotonic(), 0
     result: Result = {"smoke": smoke, "minutes": 0.0, "parts": {}}
-    building = gpu_peers.prepare_llama_cpp(llama_cpp) if llama_cpp is not None and "llama.cpp" in parts else None
+    building = None
+    if llama_cpp is not None and "llama.cpp" in parts and not smoke:
+        building = gpu_peers.prepare_llama_cpp(llama_cpp)
     for part in parts:
         records = result["parts"][part] = []
         left = 60 * minutes - (monotonic() - began)

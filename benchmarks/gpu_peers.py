@@ -116,11 +116,12 @@ def prepare_llama_cpp(source: Path) -> subprocess.Popen[bytes]:
     tool, checkpoint, model = build / "bin" / TOOL, build / "checkpoint", build / "shape.gguf"
     build.mkdir(exist_ok=True)
     python = shlex.quote(sys.executable)
+    converting = f"{source} {checkpoint} --outfile {model}.part --outtype bf16"
     steps = (
         f"test -e {tool} || cmake -S {source} -B {build} {' '.join(CMAKE_OPTIONS)} -DCMAKE_CUDA_ARCHITECTURES=native",
         f"test -e {tool} || cmake --build {build} --parallel {jobs} --target {TOOL}",
         f"test -e {model} || {python} -m benchmarks.gpu_checkpoint {checkpoint}",
-        f"test -e {model} || {python} -m benchmarks.peers.convert {source} {checkpoint} --outfile {model}.part",
+        f"test -e {model} || {python} -m benchmarks.peers.convert {converting}",
         f"test -e {model} || mv {model}.part {model}",
     )
     script = "set -e\n" + "\n".join(steps)
