@@ -21,6 +21,15 @@ RUN pip wheel --no-deps --wheel-dir /dist . \
     && python3 -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
     print(*project['dependencies'], *project['optional-dependencies']['otel'], sep='\n')" > /dist/requirements.txt
 
+# The CPU's kernels, for every level of processor: where they run there is no compiler.
+FROM builder AS kernels
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends g++ \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=project /src/engine/kernels/cpu cpu
+RUN python3 cpu/build.py /kernels
+
 # What the project needs is a layer of its own: it changes seldom, and is a hundred times the project's size.
 FROM builder AS packages
 RUN python3 -m venv --without-pip /opt/carousel
@@ -62,6 +71,8 @@ RUN --mount=type=bind,from=project,source=/dist,target=/dist \
 USER 10001:10001
 
 FROM runtime AS cpu
+ENV CAROUSEL_KERNEL_CACHE=/opt/kernels
+COPY --from=kernels /kernels /opt/kernels
 COPY --from=packages-cpu /opt/carousel /opt/carousel
 RUN --mount=type=bind,from=project,source=/dist,target=/dist \
     pip --python /opt/carousel/bin/python install --no-cache-dir --no-deps --no-index /dist/*.whl

@@ -6,6 +6,7 @@ python3 -m tests.deploy.image.check carousel:cpu
 import json
 import re
 import sys
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -48,7 +49,7 @@ def check_packages(container: Container, root: Path) -> None:
     pinned = {canonical(name): version for name, version in (line.split("==") for line in lines)}
     differing = {name: version for name, version in installed.items() if pinned.get(name) != version}
     assert not differing, f"not as in constraints.txt: {differing}"
-    present = [path for path in root.glob("*/bin/*") if path.name in {"gcc", "cc", "clang"}]
+    present = [path for path in root.glob("*/bin/*") if path.name in {"gcc", "g++", "cc", "c++", "clang"}]
     assert not present
     assert "pip" not in installed
     print(f"packages    {len(installed)}, versions as in constraints.txt; no compiler, no pip")
@@ -85,8 +86,9 @@ def main(name: str) -> None:
     with mounted(name) as root, TemporaryDirectory(prefix="carousel-") as bundle:
         check_weights(root)
         with running(image, root, Path(bundle)) as container:
-            ready = next(line for line in container.log if " is ready: " in line)
-            print("log        ", ready.rstrip())
+            log = list(takewhile(lambda line: " is ready: " not in line, container.log))
+            assert not [line for line in log if "plain torch" in line], log
+            print("kernels     those that were compiled ahead")
             check_packages(container, root)
             container.run(*image.healthcheck)
             print("health      exit code 0")
