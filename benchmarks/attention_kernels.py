@@ -1,5 +1,5 @@
-"""The attention's kernels, over bfloat16 and fp8 caches, and the small products around it: their error, and their times
-beside the floor.
+"""The attention's kernels, over bfloat16 and fp8 caches, and the small products around it, of bfloat16 and fp8 weights:
+their error, and their times beside the floor.
 
 The floor of attention is the larger of reading the visible keys and values once and of its two products; that of a
 linear map, of reading its weights once and of its product.
@@ -16,6 +16,7 @@ from benchmarks.shapes import Shapes
 from engine.kernels import norm_linear as linear_reference
 from engine.kernels import paged_attention as paged_reference
 from engine.kernels import ring_attention as ring_reference
+from engine.kernels.fp8_matrix import Fp8Matrix, quantize
 from engine.kernels.ragged import RaggedBatch
 from engine.kernels.triton import norm_linear, paged_attention, ring_attention
 from engine.model.rope import RotaryTable
@@ -28,7 +29,8 @@ COLD_BYTES = 2**28
 """What the calls of one graph read together at least, several times a GPU's level-two cache."""
 
 
-def cache_dtypes(shapes: Shapes) -> dict[str, torch.dtype]:
+def narrow_dtypes(shapes: Shapes) -> dict[str, torch.dtype]:
+    """What caches and weights are kept in."""
     return {shapes.dtype: TORCH_DTYPES[shapes.dtype], "fp8": torch.float8_e4m3fn}
 
 
@@ -78,7 +80,7 @@ def check_attention(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator
         "paged": (paged_attention.paged_attention, paged_reference.paged_attention, pages * shapes.page_size, ()),
     }  # fmt: skip
     for name, (kernel, reference, slots, extra) in ops.items():
-        for kind, dtype in cache_dtypes(shapes).items():
+        for kind, dtype in narrow_dtypes(shapes).items():
             exact = random_cache(shapes, slots, dtype, device)
             wide = exact.clone() if kind == "fp8" else exact.float()
             want = reference(*(tensor.float() for tensor in inputs), *wide, *extra, batch)
@@ -96,7 +98,7 @@ def check_attention(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator
 
 def measure_attention(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
     model = shapes.model
-    for kind, dtype in cache_dtypes(shapes).items():
+    for kind, dtype in narrow_dtypes(shapes).items():
         token_bytes = 2 * model.num_kv_heads * model.head_dim * dtype.itemsize
         for sequences in shapes.decode_batches:
             yield {"cache": kind} | measure_ring(shapes, [(model.window, 1)] * sequences, dtype, device, speeds)
@@ -162,48 +164,61 @@ def maps(shapes: Shapes) -> Iterator[tuple[str, int, int]]:
     yield "norm_unembed", model.vocab_size, model.hidden_size
 
 
+def in_format(weight: Tensor, kind: torch.dtype) -> Tensor | Fp8Matrix:
+    """A matrix as published, or as --quantization fp8 has it."""
+    return quantize(weight) if kind == torch.float8_e4m3fn else weight.to(kind)
+
+
 def check_linear(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator[dict[str, object]]:
     """The relative error against the reference in float32, beside the reference's in bfloat16."""
     dtype = TORCH_DTYPES[shapes.dtype]
     for name, rows, columns in maps(shapes):
-        weight = (torch.randn(rows, columns, device=device) * columns**-0.5).to(dtype)
+        drawn = torch.randn(rows, columns, device=device) * columns**-0.5
         gain, bias = torch.rand(columns, device=device) + 0.5, torch.randn(rows, device=device).to(dtype)
-        for tokens in (1, norm_linear.FEW_TOKENS, 40):
-            x = torch.randn(tokens, columns, device=device).to(dtype)
-            before = torch.randn(tokens, rows, device=device).to(dtype)
-            results = []
-            for module, kind in (
-                (linear_reference, torch.float32), (norm_linear, dtype), (linear_reference, dtype)
-            ):  # fmt: skip
-                to = [tensor.to(kind) for tensor in (x, weight, bias, before)]
-                if name == "out_residual":
-                    results.append(module.linear_add(to[0], to[1], to[2], to[3]))
-                else:
-                    results.append(module.norm_linear(to[0], gain, 1e-5, to[1], to[2]))
-            want, got, plain = results
-            yield {
-                "map": name,
-                "tokens": tokens,
-                "error": relative_error(got, want),
-                "reference_error": relative_error(plain, want),
-            }
+        for kind, weight_dtype in narrow_dtypes(shapes).items():
+            weight = in_format(drawn, weight_dtype)
+            exact = weight if isinstance(weight, Fp8Matrix) else weight.float()
+            for tokens in (1, norm_linear.FEW_TOKENS, 40):
+                x = torch.randn(tokens, columns, device=device).to(dtype)
+                before = torch.randn(tokens, rows, device=device).to(dtype)
+                results = []
+                for module, matrix, computed in (
+                    (linear_reference, exact, torch.float32),
+                    (norm_linear, weight, dtype),
+                    (linear_reference, weight, dtype),
+                ):
+                    states, offset, residual = (tensor.to(computed) for tensor in (x, bias, before))
+                    if name == "out_residual":
+                        results.append(module.linear_add(states, matrix, offset, residual))
+                    else:
+                        results.append(module.norm_linear(states, gain, 1e-5, matrix, offset))
+                want, got, plain = results
+                yield {
+                    "map": name,
+                    "weights": kind,
+                    "tokens": tokens,
+                    "error": relative_error(got, want),
+                    "reference_error": relative_error(plain, want),
+                }
 
 
 def measure_linear(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
     """The kernels, and the references beside them."""
     dtype = TORCH_DTYPES[shapes.dtype]
     for name, rows, columns in maps(shapes):
-        layers = max(1, min(16 if device.type == "cuda" else 1, COLD_BYTES // (2 * rows * columns)))
-        weights = [(0.02 * torch.randn(rows, columns, device=device)).to(dtype) for _ in range(layers)]
         gain, bias = torch.randn(columns, device=device), torch.randn(rows, device=device).to(dtype)
-        for tokens in shapes.linear_tokens:
-            x = torch.randn(tokens, columns, device=device).to(dtype)
-            residual = torch.randn(tokens, rows, device=device).to(dtype)
-            floor = speeds.floor(2 * rows * columns, 2 * tokens * rows * columns)
-            for kind, module in ("triton", norm_linear), ("reference", linear_reference):
-                if name == "out_residual":
-                    calls = [partial(module.linear_add, x, weight, bias, residual) for weight in weights]
-                else:
-                    calls = [partial(module.norm_linear, x, gain, 1e-5, weight, bias) for weight in weights]
-                shape = {"map": name, "kind": kind, "tokens": tokens}
-                yield shape | figures(seconds_a_call(calls, device), floor)
+        for weights_kind, weight_dtype in narrow_dtypes(shapes).items():
+            read = rows * columns * weight_dtype.itemsize
+            layers = max(1, min(16 if device.type == "cuda" else 1, COLD_BYTES // read))
+            weights = [in_format(0.02 * torch.randn(rows, columns, device=device), weight_dtype) for _ in range(layers)]
+            for tokens in shapes.linear_tokens:
+                x = torch.randn(tokens, columns, device=device).to(dtype)
+                residual = torch.randn(tokens, rows, device=device).to(dtype)
+                floor = speeds.floor(read, 2 * tokens * rows * columns)
+                for kind, module in ("triton", norm_linear), ("reference", linear_reference):
+                    if name == "out_residual":
+                        calls = [partial(module.linear_add, x, weight, bias, residual) for weight in weights]
+                    else:
+                        calls = [partial(module.norm_linear, x, gain, 1e-5, weight, bias) for weight in weights]
+                    shape = {"map": name, "weights": weights_kind, "kind": kind, "tokens": tokens}
+                    yield shape | figures(seconds_a_call(calls, device), floor)
