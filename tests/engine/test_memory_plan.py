@@ -1,5 +1,6 @@
 """The memory plan: the published models' numbers, the rules, and that what is planned is allocated."""
 
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from engine.cache.rolling import RollingCache
 from engine.config import Dtype, EngineConfig, ExpertFormat, KvCacheDtype, ModelConfig, Quantization, RopeConfig
 from engine.errors import ConfigError, MemoryPlanError
 from engine.kernels import attention
+from engine.kernels.experts import ExpertProduct
 from engine.kernels.fp8_matrix import quantize
 from engine.kernels.mxfp4 import Mxfp4
-from engine.kernels.triton.repack import repack, unpack_experts
+from engine.kernels.table import REFERENCE
+from engine.kernels.triton.repack import TiledProduct, repack, unpack_experts
 from engine.memory_plan import MemoryPlan, describe, plan_memory, size
 from engine.memory_sizes import GRAPH_BYTES, SCORES_LIMIT, graphs_bytes, kv_sizes, weights_bytes, workspace_bytes
+from engine.model.gpt_oss import GptOss
 from engine.model.weights import empty_weights
 from engine.runner import runner
 from tests.checkpoints import small_config
@@ -115,6 +119,32 @@ def test_weights_bytes_of_tiled_experts_is_what_repacking_leaves(model: ModelCon
     published = weights_bytes(model, "bfloat16", "mxfp4")
     tiled_bytes = weights_bytes(model, "bfloat16", "mxfp4", tiled=True)
     assert tiled_bytes - published == model.num_layers * model.num_experts * layer > 0
+
+
+@pytest.mark.parametrize("model", [GPT_OSS_20B, GPT_OSS_120B], ids=["20b", "120b"])
+def test_repacking_needs_no_more_than_is_planned(model: ModelConfig) -> None:
+    """While the largest matrix is repacked it is there twice; workspace and caches are not there yet."""
+    as_read = weights_bytes(model, "bfloat16", "mxfp4")
+    repacked = weights_bytes(model, "bfloat16", "mxfp4", tiled=True)
+    largest = model.num_experts * (2 * model.intermediate_size) * -(-model.hidden_size // 128) * 68
+    assert 0 < largest < as_read / 20
+    assert as_read + largest <= repacked + workspace_bytes(model, "bfloat16", 1, 1)
+
+
+def test_matrices_as_read_are_gone_when_the_next_are_repacked() -> None:
+    config = small_config()
+    weights = empty_weights(config, "mxfp4", "bfloat16", "cpu")
+    as_read = [weakref.ref(tensor) for name, tensor in weights.items() if name.endswith(".blocks")]
+    alive: list[int] = []
+
+    def prepare(product: ExpertProduct) -> TiledProduct:
+        alive.append(sum(tensor() is not None for tensor in as_read))
+        assert isinstance(product.matrix, Mxfp4)
+        return repack(product.matrix, product.bias)
+
+    GptOss(config, weights, replace(REFERENCE, prepare_experts=prepare))
+    assert alive == [*range(2 * config.num_layers, 0, -1)]
+    assert not any(tensor() is not None for tensor in as_read)
 
 
 def test_resident_experts_are_planned() -> None:
