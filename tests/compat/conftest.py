@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from typing import Any, Self
 import pyte
 
 ROOT = Path(__file__).parent.parent.parent.parent
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 90
 LAUNCH = """
 import fcntl, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
