@@ -6,8 +6,9 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 
-#include "multiply.h"
+#include "linear.h"
 
 struct Attention {
     const bf16 *q, *k, *v;   // rows of [heads, head_dim], [kv_heads, head_dim], not rotated
@@ -21,7 +22,19 @@ struct Attention {
     const int32_t *contexts; // [sequences]: tokens of each in the cache
     long sequences;
 
+    // Keys that the rows of all sequences see, each at most `window`.
+    long visible(long window) const {
+        long keys = 0;
+        for (long s = 0; s < sequences; s++) keys += count(s) * std::min<long>(contexts[s] + count(s), window);
+        return keys;
+    }
+    int threads(long window, int most) const { return threads_for(2 * visible(window) * heads * head_dim, most); }
     long count(long s) const { return starts[s + 1] - starts[s]; }
+    long sequence_of(long row) const { return std::upper_bound(starts, starts + sequences + 1, row) - starts - 1; }
+    long position(long row) const {
+        long s = sequence_of(row);
+        return contexts[s] + row - starts[s];
+    }
     long slot_size() const { return kv_heads * head_dim; }
 };
 
@@ -118,11 +131,12 @@ void attend(const Attention &op, const bf16 *keys, const bf16 *values, const Vis
     const long dim = op.head_dim, group = op.heads / op.kv_heads, stride = op.slot_size(), half = row * dim / 2;
     static thread_local Activations q;
     static thread_local std::vector<Activation> scratch;
-    static thread_local std::vector<float> mixed, weights;
+    static thread_local std::vector<float> mixed_store, weight_store;
     bf16 rotated[MOST_DIM];
     q.resize<Bf16Rows>(group, dim);
-    mixed.assign(group * dim, 0.0f);
-    weights.resize(group * KEYS_AT_ONCE);
+    mixed_store.assign(group * dim, 0.0f);
+    weight_store.resize(group * KEYS_AT_ONCE);
+    float *const mixed = mixed_store.data(), *const weights = weight_store.data();
     for (long h = 0; h < group; h++) {
         rotate(op.q + row * op.q_stride + (kv_head * group + h) * dim, op.cos + half, op.sin + half, dim, rotated);
         put<Bf16Rows>(q.row(h), rotated, dim);
@@ -139,9 +153,8 @@ void attend(const Attention &op, const bf16 *keys, const bf16 *values, const Vis
             count = std::min(visible.run(from + done, slot), block - done);
             multiply(
                 Bf16Rows{keys + slot * stride + kv_head * dim, dim, stride}, 0, count, q.all(), group, scratch,
-                [&](long key, int rows, long head, const float *products) {
-                    float *to = &weights[head * KEYS_AT_ONCE + done + key];
-                    for (int r = 0; r < rows; r++) to[r] = products[r] * scale;
+                [&](long key, long head, float product) {
+                    weights[head * KEYS_AT_ONCE + done + key] = product * scale;
                 });
         }
         for (long h = 0; h < group; h++) {
@@ -164,27 +177,27 @@ void attend(const Attention &op, const bf16 *keys, const bf16 *values, const Vis
     }
 }
 
-// The sequence that a row belongs to.
-INLINE long sequence_of(const Attention &op, long row) {
-    return std::upper_bound(op.starts, op.starts + op.sequences + 1, row) - op.starts - 1;
-}
-
 inline void paged_attention(const Attention &op, const int32_t *tables, long most_pages, long page_size, int threads) {
     long rows = op.starts[op.sequences];
     auto pages = [=](long s, long visible) { return Pages{tables + s * most_pages, page_size, visible}; };
+    threads = op.threads(std::numeric_limits<long>::max(), threads);
+    const bool chunks = rows > op.sequences; // Else a row needs no other's key: each head writes its own.
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
+        if (chunks)
 #pragma omp for schedule(static)
-        for (long row = 0; row < rows; row++) {
-            long s = sequence_of(op, row), position = op.contexts[s] + row - op.starts[s];
-            for (long h = 0; h < op.kv_heads; h++)
-                write(op, row, h, op.keys, op.values, pages(s, position + 1).slot(position));
-        }
+            for (long row = 0; row < rows; row++)
+                for (long h = 0; h < op.kv_heads; h++) {
+                    long position = op.position(row);
+                    write(op, row, h, op.keys, op.values, pages(op.sequence_of(row), position + 1).slot(position));
+                }
 #pragma omp for schedule(dynamic) collapse(2)
         for (long row = 0; row < rows; row++)
             for (long h = 0; h < op.kv_heads; h++) {
-                long s = sequence_of(op, row), position = op.contexts[s] + row - op.starts[s];
-                attend(op, op.keys, op.values, pages(s, position + 1), row, h);
+                long position = op.position(row);
+                Pages visible = pages(op.sequence_of(row), position + 1);
+                if (!chunks) write(op, row, h, op.keys, op.values, visible.slot(position));
+                attend(op, op.keys, op.values, visible, row, h);
             }
     }
 }
@@ -198,6 +211,7 @@ inline void ring_attention(const Attention &op, const int32_t *rings, long windo
     static thread_local std::vector<Copy> copy_store;
     static thread_local std::vector<bf16> key_store, value_store;
     std::vector<Copy> &copies = copy_store;
+    threads = op.threads(window, threads);
     copies.clear();
     long slots = 0, rows = op.starts[op.sequences];
     for (long s = 0; s < op.sequences; s++) {
@@ -210,42 +224,44 @@ inline void ring_attention(const Attention &op, const int32_t *rings, long windo
     auto move = [&](bf16 *to, const bf16 *from, long to_slot, long from_slot) {
         std::memcpy(to + to_slot * op.slot_size(), from + from_slot * op.slot_size(), op.slot_size() * sizeof(bf16));
     };
+    const bool chunks = slots > 0;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
+        if (chunks)
 #pragma omp for schedule(static)
-        for (long row = 0; row < rows; row++) {
-            long s = sequence_of(op, row), at = row - op.starts[s];
-            for (long h = 0; h < op.kv_heads; h++)
-                if (op.count(s) == 1)
-                    write(op, row, h, op.keys, op.values, rings[s] * window + op.contexts[s] % window);
-                else
-                    write(op, row, h, keys, values, copies[s].first + copies[s].past + at);
-        }
-#pragma omp for schedule(static)
-        for (long s = 0; s < op.sequences; s++)
-            for (long i = 0; i < copies[s].past; i++) {
-                long slot = rings[s] * window + (op.contexts[s] - copies[s].past + i) % window;
-                move(keys, op.keys, copies[s].first + i, slot);
-                move(values, op.values, copies[s].first + i, slot);
+            for (long row = 0; row < rows; row++) {
+                long s = op.sequence_of(row), at = copies[s].first + copies[s].past + row - op.starts[s];
+                if (op.count(s) > 1)
+                    for (long h = 0; h < op.kv_heads; h++) write(op, row, h, keys, values, at);
             }
+        if (chunks)
+#pragma omp for schedule(static)
+            for (long s = 0; s < op.sequences; s++)
+                for (long i = 0; i < copies[s].past; i++) {
+                    long slot = rings[s] * window + (op.contexts[s] - copies[s].past + i) % window;
+                    move(keys, op.keys, copies[s].first + i, slot);
+                    move(values, op.values, copies[s].first + i, slot);
+                }
 #pragma omp for schedule(dynamic) collapse(2)
         for (long row = 0; row < rows; row++)
             for (long h = 0; h < op.kv_heads; h++) {
-                long s = sequence_of(op, row), at = copies[s].past + row - op.starts[s];
+                long s = op.sequence_of(row), at = copies[s].past + row - op.starts[s], first = rings[s] * window;
                 if (op.count(s) == 1) {
-                    Span ring{rings[s] * window, std::min<long>(op.contexts[s] + 1, window)};
-                    attend(op, op.keys, op.values, ring, row, h);
+                    write(op, row, h, op.keys, op.values, first + op.contexts[s] % window);
+                    attend(op, op.keys, op.values, Span{first, std::min<long>(op.contexts[s] + 1, window)}, row, h);
                 } else {
-                    long first = std::max(0L, at - window + 1);
-                    attend(op, keys, values, Span{copies[s].first + first, at - first + 1}, row, h);
+                    long oldest = std::max(0L, at - window + 1);
+                    attend(op, keys, values, Span{copies[s].first + oldest, at - oldest + 1}, row, h);
                 }
             }
+        if (chunks)
 #pragma omp for schedule(static)
-        for (long s = 0; s < op.sequences; s++)
-            for (long i = op.count(s) == 1 ? 1 : std::max(0L, op.count(s) - window); i < op.count(s); i++) {
-                long slot = rings[s] * window + (op.contexts[s] + i) % window, from = copies[s].first + copies[s].past + i;
-                move(op.keys, keys, slot, from);
-                move(op.values, values, slot, from);
-            }
+            for (long s = 0; s < op.sequences; s++)
+                for (long i = op.count(s) == 1 ? 1 : std::max(0L, op.count(s) - window); i < op.count(s); i++) {
+                    long slot = rings[s] * window + (op.contexts[s] + i) % window;
+                    long from = copies[s].first + copies[s].past + i;
+                    move(op.keys, keys, slot, from);
+                    move(op.values, values, slot, from);
+                }
     }
 }

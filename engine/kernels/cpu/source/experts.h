@@ -69,6 +69,7 @@ INLINE void swiglu(const float *pairs, long first, long last, float alpha, float
 template <class Up, class Down> void mix_experts(const Up &up, const Down &down, const Experts &op, int threads) {
     using Rows = decltype(up(0));
     long choices = op.tokens * op.k;
+    threads = threads_for(choices * 3 * op.hidden * op.inner, threads);
     static thread_local Activations x_store, hidden_store;
     static thread_local Sorted sorted_store;
     static thread_local std::vector<Share> up_store, down_store;
@@ -87,12 +88,13 @@ template <class Up, class Down> void mix_experts(const Up &up, const Down &down,
     if (long(products.size()) < choices * op.hidden) products.resize(choices * op.hidden);
     rows_of.resize(choices);
     for (long p = 0; p < choices; p++) rows_of[p] = x.row(sorted.order[p] / op.k);
+    const int few = op.tokens <= 4 ? 1 : threads; // The rest of the work is too little to wake threads for.
+#pragma omp parallel for schedule(static) num_threads(few) if (few > 1)
+    for (long t = 0; t < op.tokens; t++) put<Rows>(x.row(t), op.x + t * op.hidden, op.hidden);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         static thread_local std::vector<Activation> scratch;
         static thread_local std::vector<float> pairs;
-#pragma omp for schedule(static)
-        for (long t = 0; t < op.tokens; t++) put<Rows>(x.row(t), op.x + t * op.hidden, op.hidden);
 #pragma omp for schedule(dynamic)
         for (size_t i = 0; i < up_shares.size(); i++) {
             const Share share = up_shares[i];
@@ -100,11 +102,11 @@ template <class Up, class Down> void mix_experts(const Up &up, const Down &down,
             const bf16 *bias = op.up_bias + share.expert * 2 * op.inner;
             long count = sorted.starts[share.expert + 1] - start, rows = share.last - share.first;
             pairs.resize(count * rows);
+            float *const to = pairs.data(); // Not by the thread's own name for it, which has to be looked up.
             multiply(
                 up(share.expert), share.first, share.last, rows_of.data() + start, count, scratch,
-                [&](long row, int neighbours, long token, const float *values) {
-                    float *to = pairs.data() + token * rows + row - share.first;
-                    for (int r = 0; r < neighbours; r++) to[r] = values[r] + to_float(bias[row + r]);
+                [&](long row, long token, float value) {
+                    to[token * rows + row - share.first] = value + to_float(bias[row]);
                 });
             for (long token = 0; token < count; token++)
                 swiglu<Rows>(
@@ -116,27 +118,27 @@ template <class Up, class Down> void mix_experts(const Up &up, const Down &down,
             const Share share = down_shares[i];
             long start = sorted.starts[share.expert];
             const bf16 *bias = op.down_bias + share.expert * op.hidden;
+            float *const out = products.data() + start * op.hidden;
             multiply(
                 down(share.expert), share.first, share.last, hidden.all() + start,
                 sorted.starts[share.expert + 1] - start, scratch,
-                [&](long row, int count, long token, const float *values) {
-                    float *to = products.data() + (start + token) * op.hidden + row;
-                    for (int r = 0; r < count; r++) to[r] = values[r] + to_float(bias[row + r]);
+                [&](long row, long token, float value) {
+                    out[token * op.hidden + row] = value + to_float(bias[row]);
                 });
         }
-#pragma omp for schedule(static)
-        for (long t = 0; t < op.tokens; t++) {
-            long places[256];
-            const long *place = sorted.place.data() + t * op.k;
-            std::copy(place, place + op.k, places);
-            std::sort(places, places + op.k);
-            for (long h = 0; h < op.hidden; h += LANES) {
-                floats mixed = {};
-                for (long i = 0; i < op.k; i++)
-                    mixed += load<floats>(&products[places[i] * op.hidden + h]) * to_float(op.weights[sorted.order[places[i]]]);
-                long at = t * op.hidden + h;
-                store(op.out + at, narrow(widen(load<halves>(op.residual + at)) + widen(narrow(mixed))));
-            }
+    }
+#pragma omp parallel for schedule(static) num_threads(few) if (few > 1)
+    for (long t = 0; t < op.tokens; t++) {
+        long places[256];
+        const long *place = sorted.place.data() + t * op.k;
+        std::copy(place, place + op.k, places);
+        std::sort(places, places + op.k);
+        for (long h = 0; h < op.hidden; h += LANES) {
+            floats mixed = {};
+            for (long i = 0; i < op.k; i++)
+                mixed += load<floats>(&products[places[i] * op.hidden + h]) * to_float(op.weights[sorted.order[places[i]]]);
+            long at = t * op.hidden + h;
+            store(op.out + at, narrow(widen(load<halves>(op.residual + at)) + widen(narrow(mixed))));
         }
     }
 }

@@ -31,8 +31,13 @@ struct Linear {
     long tokens, rows, columns;
 };
 
-// Rows that a thread takes at a time: many, for the first few of them are not asked for ahead; few enough to share them
-// evenly.
+// Threads that are worth waking for so many multiplications: each does 2^18, some 15 µs of work. Waiting for one that
+// another program keeps off its core takes milliseconds.
+INLINE int threads_for(long multiplications, int threads) {
+    return int(std::max(1L, std::min<long>(threads, multiplications >> 18)));
+}
+
+// Rows that a thread takes at a time: many, for memory is slow at the first of them; few enough to share them evenly.
 INLINE long rows_at_once(long rows, int threads) {
     long share = rows / (8 * threads) / 64 * 64;
     return std::max(64L, std::min(512L, share));
@@ -42,27 +47,25 @@ template <class Rows> void linear(const Rows &matrix, const Linear &op, int thre
     static thread_local Activations packed;
     packed.resize<Rows>(op.tokens, op.columns);
     Activations &x = packed;
+    threads = threads_for(op.tokens * op.rows * op.columns, threads);
     const long size = rows_at_once(op.rows, threads);
+    std::vector<bf16> normed(op.columns);
+    for (long t = 0; t < op.tokens; t++) { // So few that waking the other threads twice would take longer.
+        const bf16 *from = op.x + t * op.columns;
+        if (op.norm) rms_norm(from, op.norm, op.eps, op.columns, normed.data());
+        put<Rows>(x.row(t), op.norm ? normed.data() : from, op.columns);
+    }
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        std::vector<bf16> normed(op.columns);
         static thread_local std::vector<Activation> scratch;
-#pragma omp for schedule(static)
-        for (long t = 0; t < op.tokens; t++) {
-            const bf16 *from = op.x + t * op.columns;
-            if (op.norm) rms_norm(from, op.norm, op.eps, op.columns, normed.data());
-            put<Rows>(x.row(t), op.norm ? normed.data() : from, op.columns);
-        }
 #pragma omp for schedule(dynamic)
         for (long first = 0; first < op.rows; first += size)
             multiply(
                 matrix, first, std::min(first + size, op.rows), x.all(), op.tokens, scratch,
-                [&](long row, int count, long token, const float *values) {
-                    for (int r = 0; r < count; r++) {
-                        long at = token * op.rows + row + r;
-                        float y = values[r] + (op.bias ? to_float(op.bias[row + r]) : 0.0f);
-                        op.out[at] = to_bf16(op.residual ? to_float(op.residual[at]) + to_float(to_bf16(y)) : y);
-                    }
+                [&](long row, long token, float value) {
+                    long at = token * op.rows + row;
+                    float y = value + (op.bias ? to_float(op.bias[row]) : 0.0f);
+                    op.out[at] = to_bf16(op.residual ? to_float(op.residual[at]) + to_float(to_bf16(y)) : y);
                 });
     }
 }

@@ -1,6 +1,7 @@
 // The product that all others are made of: some rows of a matrix times some rows of activations.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #if defined(__AVX512BF16__)
@@ -9,70 +10,78 @@
 #include "rows_portable.h"
 #endif
 
-// Rows that were unpacked, one after the other, in the order of the activations.
-struct UnpackedRows {
-    const Activation *values;
-    long columns;
-
-    template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T][R]) const {
+// TILE rows times TILE activations, all in the order of the activations, `padded` numbers each.
+INLINE void multiply_tile(const Activation *rows, long padded, const Activation *const *x, Sum (&sums)[TILE][TILE]) {
 #if defined(__AVX512BF16__)
-        Bf16Rows{values, columns, columns}.accumulate(row, x, sums);
+    for (long k = 0; k < padded; k += 32) {
+        __m512i weights[TILE];
+        for (int r = 0; r < TILE; r++) weights[r] = load_activations(rows + r * padded + k);
+        for (int t = 0; t < TILE; t++)
+            for (int r = 0; r < TILE; r++) sums[t][r] = dot(sums[t][r], weights[r], load_activations(x[t] + k));
+    }
 #else
-        const Activation *w = values + row * columns;
-        for (long k = 0; k < columns; k += LANES)
-            for (int r = 0; r < R; r++) {
-                floats weights = load<floats>(w + r * columns + k);
-                for (int t = 0; t < T; t++) sums[t][r] += weights * load<floats>(x[t] + k);
-            }
+    for (long k = 0; k < padded; k += LANES)
+        for (int r = 0; r < TILE; r++) {
+            floats weights = load<floats>(rows + r * padded + k);
+            for (int t = 0; t < TILE; t++) sums[t][r] += weights * load<floats>(x[t] + k);
+        }
+#endif
+}
+
+template <int T, class Rows, class Take>
+INLINE void row_times(const Rows &rows, long row, const Activation *const *x, long token, const Take &take) {
+    Sum sums[T];
+    float values[T];
+    rows.accumulate(row, x + token, sums);
+    add_up<T>(sums, values);
+    for (int t = 0; t < T; t++) take(row, token + t, values[t] * rows.scale(row));
+}
+
+// One row times `count` ≤ TOKENS activations: read from its first number to its last, which memory is fastest at.
+template <class Rows, class Take>
+INLINE void row_times_up_to(
+    const Rows &rows, long row, const Activation *const *x, long token, long count, const Take &take) {
+    switch (count) {
+    case 1: return row_times<1>(rows, row, x, token, take);
+    case 2: return row_times<2>(rows, row, x, token, take);
+    case 3: return row_times<3>(rows, row, x, token, take);
+    case 4: return row_times<4>(rows, row, x, token, take);
+#if defined(__AVX512BF16__)
+    case 5: return row_times<5>(rows, row, x, token, take);
+    case 6: return row_times<6>(rows, row, x, token, take);
+    case 7: return row_times<7>(rows, row, x, token, take);
+    case 8: return row_times<8>(rows, row, x, token, take);
 #endif
     }
-};
-
-template <int R, int T, class Rows, class Take>
-INLINE void tile(const Rows &rows, long row, const Activation *const *x, long token, const Take &take) {
-    Sum sums[T][R] = {};
-    rows.template accumulate<R, T>(row, x + token, sums);
-    for (int t = 0; t < T; t++) {
-        float values[R];
-        add_up<R>(sums[t], values);
-        take(token + t, values);
-    }
 }
 
-// R rows from `row` on times every activation.
-template <int R, class Rows, class Take>
-INLINE void tiles(const Rows &rows, long row, const Activation *const *x, long tokens, const Take &take) {
-    long token = 0;
-    for (; token + TILE <= tokens; token += TILE) tile<R, TILE>(rows, row, x, token, take);
-    if (TILE > 2 && tokens - token == 3) tile<R, 3>(rows, row, x, token, take);
-    if (TILE > 2 && tokens - token == 2) tile<R, 2>(rows, row, x, token, take);
-    if (tokens - token == 1) tile<R, 1>(rows, row, x, token, take);
-}
-
-template <int R, class Rows, class Take>
-INLINE void rows_times(
-    const Rows &rows, long row, const Activation *const *x, long tokens, std::vector<Activation> &scratch,
-    const Take &take) {
-    auto scaled = [&](long token, float *values) {
-        for (int r = 0; r < R; r++) values[r] *= rows.scale(row + r);
-        take(row, R, token, values);
-    };
-    if (tokens <= Rows::DIRECT) return tiles<R>(rows, row, x, tokens, scaled);
-    long padded = Rows::padded(rows.columns);
-    scratch.resize(TILE * padded);
-    for (int r = 0; r < R; r++) rows.unpack(row + r, scratch.data() + r * padded);
-    tiles<R>(UnpackedRows{scratch.data(), padded}, 0, x, tokens, scaled);
-}
-
-// Rows first … last − 1 times x[0 … tokens − 1]; `take(row, count, token, values)` gets the products of `count`
-// neighbouring rows: TILE of them, or one where `last − first` is no multiple of TILE.
+// Rows first … last − 1 times x[0 … tokens − 1]; `take(row, token, value)` gets every product.
 template <class Rows, class Take>
 void multiply(
     const Rows &rows, long first, long last, const Activation *const *x, long tokens, std::vector<Activation> &scratch,
     const Take &take) {
     long row = first;
-    for (; row + TILE <= last; row += TILE) rows_times<TILE>(rows, row, x, tokens, scratch, take);
-    for (; row < last; row++) rows_times<1>(rows, row, x, tokens, scratch, take);
+    if (tokens > Rows::DIRECT) {
+        const long padded = Rows::padded(rows.columns), whole = tokens / TILE * TILE;
+        scratch.resize(TILE * padded);
+        for (; row + TILE <= last; row += TILE) {
+            for (int r = 0; r < TILE; r++) rows.unpack(row + r, scratch.data() + r * padded);
+            for (long token = 0; token < whole; token += TILE) {
+                Sum sums[TILE][TILE] = {};
+                multiply_tile(scratch.data(), padded, x + token, sums);
+                for (int t = 0; t < TILE; t++) {
+                    float values[TILE];
+                    add_up<TILE>(sums[t], values);
+                    for (int r = 0; r < TILE; r++) take(row + r, token + t, values[r] * rows.scale(row + r));
+                }
+            }
+            for (int r = 0; r < TILE && whole < tokens; r++)
+                row_times_up_to(rows, row + r, x, whole, tokens - whole, take);
+        }
+    }
+    for (; row < last; row++)
+        for (long token = 0; token < tokens; token += TOKENS)
+            row_times_up_to(rows, row, x, token, std::min<long>(TOKENS, tokens - token), take);
 }
 
 // Rows of numbers as activations of a matrix, and pointers to them.

@@ -32,7 +32,8 @@ INLINE void choose(float *logits, long experts, long k, int64_t *chosen, bf16 *w
 
 inline void route(const Router &op, int threads) {
     Bf16Rows matrix{op.weight, op.columns, op.columns};
-#pragma omp parallel num_threads(threads) if (threads > 1 && op.tokens > 1)
+    threads = int(std::min<long>(op.tokens, threads_for(op.tokens * op.experts * op.columns, threads)));
+#pragma omp parallel num_threads(threads) if (threads > 1)
     {
         static thread_local Activations packed;
         static thread_local std::vector<Activation> scratch;
@@ -45,9 +46,7 @@ inline void route(const Router &op, int threads) {
             put<Bf16Rows>(packed.row(0), normed, op.columns);
             multiply(
                 matrix, 0, op.experts, packed.all(), 1, scratch,
-                [&](long row, int count, long, const float *values) {
-                    for (int r = 0; r < count; r++) logits[row + r] = values[r] + to_float(op.bias[row + r]);
-                });
+                [&](long row, long, float value) { logits[row] = value + to_float(op.bias[row]); });
             choose(logits.data(), op.experts, op.k, op.chosen + t * op.k, op.weights + t * op.k);
         }
     }

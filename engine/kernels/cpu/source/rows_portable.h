@@ -7,28 +7,29 @@
 
 typedef float Activation;
 typedef floats Sum;
+constexpr int TOKENS = 4;
 constexpr int TILE = 2;
 
 INLINE Activation to_activation(float x) { return to_float(to_bf16(x)); }
 
-template <int R> INLINE void add_up(const Sum *sums, float *out) {
-    for (int r = 0; r < R; r++) out[r] = sum(sums[r]);
+template <int N> INLINE void add_up(const Sum *sums, float *out) {
+    for (int n = 0; n < N; n++) out[n] = sum(sums[n]);
 }
 
 // What every kind of row has in common: `at(row, k, first, second)` gives the weights of two vectors of activations.
-template <class Rows, int R, int T>
-INLINE void accumulate_floats(const Rows &rows, long row, long columns, const Activation *const *x, Sum (&sums)[T][R]) {
-    for (long k = 0; k < columns; k += 2 * LANES)
-        for (int r = 0; r < R; r++) {
-            floats first, second;
-            rows.at(row + r, k, first, second);
-            for (int t = 0; t < T; t++)
-                sums[t][r] += first * load<floats>(x[t] + k) + second * load<floats>(x[t] + k + LANES);
-        }
+template <class Rows, int T>
+INLINE void accumulate_floats(const Rows &rows, long row, const Activation *const *x, Sum (&sums)[T]) {
+    for (int t = 0; t < T; t++) sums[t] = Sum{};
+    for (long k = 0; k < rows.columns; k += 2 * LANES) {
+        floats first, second;
+        rows.at(row, k, first, second);
+        for (int t = 0; t < T; t++)
+            sums[t] += first * load<floats>(x[t] + k) + second * load<floats>(x[t] + k + LANES);
+    }
 }
 
-template <class Rows> INLINE void unpack_floats(const Rows &rows, long row, long columns, Activation *to) {
-    for (long k = 0; k < columns; k += 2 * LANES) {
+template <class Rows> INLINE void unpack_floats(const Rows &rows, long row, Activation *to) {
+    for (long k = 0; k < rows.columns; k += 2 * LANES) {
         floats first, second;
         rows.at(row, k, first, second);
         store(to + k, first);
@@ -37,7 +38,7 @@ template <class Rows> INLINE void unpack_floats(const Rows &rows, long row, long
 }
 
 struct Bf16Rows {
-    static constexpr long DIRECT = 2;
+    static constexpr long DIRECT = TOKENS;
     const bf16 *values;
     long columns, stride;
 
@@ -49,15 +50,15 @@ struct Bf16Rows {
         first = widen(load<halves>(w));
         second = widen(load<halves>(w + LANES));
     }
-    template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T][R]) const {
-        accumulate_floats(*this, row, columns, x, sums);
+    template <int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T]) const {
+        accumulate_floats(*this, row, x, sums);
     }
-    void unpack(long row, Activation *to) const { unpack_floats(*this, row, columns, to); }
+    void unpack(long row, Activation *to) const { unpack_floats(*this, row, to); }
 };
 
 // The bits of an e4m3 number in the places of a float32's are the number times 2^−120.
 struct Fp8Rows {
-    static constexpr long DIRECT = 2;
+    static constexpr long DIRECT = TOKENS;
     const uint8_t *values;
     const float *scales;
     long columns;
@@ -74,16 +75,16 @@ struct Fp8Rows {
         first = number(w);
         second = number(w + LANES);
     }
-    template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T][R]) const {
-        accumulate_floats(*this, row, columns, x, sums);
+    template <int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T]) const {
+        accumulate_floats(*this, row, x, sums);
     }
-    void unpack(long row, Activation *to) const { unpack_floats(*this, row, columns, to); }
+    void unpack(long row, Activation *to) const { unpack_floats(*this, row, to); }
 };
 
 // The bits of a nibble in the places of a float32's are its value times 2^−126. A vector of bytes holds the even columns
 // in its low nibbles and the odd ones in its high nibbles.
 struct Mxfp4Rows {
-    static constexpr long DIRECT = 2;
+    static constexpr long DIRECT = TOKENS;
     const uint8_t *blocks, *scale_bytes;
     long columns;
 
@@ -101,8 +102,8 @@ struct Mxfp4Rows {
         even = value(b, scale);
         odd = value(b >> 4, scale);
     }
-    template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T][R]) const {
-        accumulate_floats(*this, row, columns, x, sums);
+    template <int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T]) const {
+        accumulate_floats(*this, row, x, sums);
     }
-    void unpack(long row, Activation *to) const { unpack_floats(*this, row, columns, to); }
+    void unpack(long row, Activation *to) const { unpack_floats(*this, row, to); }
 };

@@ -45,8 +45,7 @@ INLINE bf16 to_bf16(float x) {
     return bf16((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-// What will be read soon, in an order that the processor does not foresee: rows a few at a time, side by side; slots of
-// a cache, of which a head reads its part.
+// What will be read soon, in an order that the processor does not foresee well.
 INLINE void ask_for(const void *soon) { __builtin_prefetch(soon); }
 
 INLINE floats widen(halves x) { return (floats)(__builtin_convertvector(x, words) << 16); }
