@@ -21,12 +21,15 @@ MASK_BITS = 32
 
 
 def adjust(logits: Tensor, rows: Sequence[SamplingRow], before: Tensor | None = None) -> Tensor:
-    """Float32 [rows, vocab] → the same, adjusted; the argument is left as it was. `before`, int64 [rows], is the token
-    before each row where that is `coming`, else −1; it is asked for if such a row has penalties.
+    """Float32 [rows, vocab] → the same, adjusted: the argument itself if no row adjusts anything, else a copy. `before`
+    is int64 [rows], the token before each row where that is `coming`, else −1; it is asked for if such a row has
+    penalties.
 
     repetition_penalty r (arXiv 1909.05858): a seen token's logit is divided by r if positive, else multiplied;
     frequency_penalty f and presence_penalty p (OpenAI): minus f · count + p for a generated token.
     """
+    if not any(row.adjusts for row in rows):
+        return logits
     logits = logits.clone()
     penalise(logits, rows, before)
     add_bias(logits, rows)

@@ -22,3 +22,9 @@ class SamplingRow:
     coming: bool = False
     banned: tuple[int, ...] = ()
     grammar: GrammarState | None = None
+
+    @property
+    def adjusts(self) -> bool:
+        """Whether anything changes this row's logits."""
+        occurs = self.occurrences is not None
+        return occurs or bool(self.banned) or bool(self.sampling.logit_bias) or self.grammar is not None

@@ -178,3 +178,11 @@ def test_noise_is_uniform_and_depends_on_seed_and_index() -> None:
     assert 0 <= min(numbers) <= max(numbers) < 1
     assert sum(numbers) / 2500 == pytest.approx(0.5, abs=0.02)
     assert uniform(-1, 0) == uniform(2**64 - 1, 0)
+
+
+def test_logits_that_nothing_changes_are_not_copied() -> None:
+    logits = torch.randn(2, 3)
+    assert adjust(logits, [row(temperature=0.7), row()]) is logits
+    kept = logits.clone()
+    assert not adjust(logits, [row(), row(logit_bias={1: 2.0})]).equal(logits)
+    assert logits.equal(kept)
