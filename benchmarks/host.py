@@ -59,6 +59,9 @@ def start(batch: int, context: int, sampling: SamplingParams) -> Engine:
         engine = start_engine(config).engine
     pages = -(-(context + 512) // engine.scheduler.page_size)
     engine.runner.capture(do_nothing, batch, pages, lambda done, total: None)
+    assert engine.runner.graphs is not None
+    with torch.inference_mode():
+        engine.runner.graphs._logits.zero_()
     for number in range(batch):
         prompt = tuple((31 * number + i) % 90 for i in range(context))
         engine.add(Request(id=str(number), prompt_token_ids=prompt, sampling=sampling))
@@ -75,8 +78,10 @@ def seconds_a_step(engine: Engine, steps: int) -> float:
     times = []
     for _ in range(steps):
         began = thread_time()
-        assert engine.step()
+        events = engine.step()
         times.append(thread_time() - began)
+        assert all(event.finish_reason is None for event in events)
+        assert len(events) == len(engine.scheduler.running)
     return statistics.median(times)
 
 
