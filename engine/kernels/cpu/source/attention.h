@@ -130,7 +130,7 @@ template <class Visible>
 void attend(const Attention &op, const bf16 *keys, const bf16 *values, const Visible &visible, long row, long kv_head) {
     const long dim = op.head_dim, group = op.heads / op.kv_heads, stride = op.slot_size(), half = row * dim / 2;
     static thread_local Activations q;
-    static thread_local std::vector<Activation> scratch;
+    static thread_local Buffer scratch;
     static thread_local std::vector<float> mixed_store, weight_store;
     bf16 rotated[MOST_DIM];
     q.resize<Bf16Rows>(group, dim);
@@ -153,8 +153,9 @@ void attend(const Attention &op, const bf16 *keys, const bf16 *values, const Vis
             count = std::min(visible.run(from + done, slot), block - done);
             multiply(
                 Bf16Rows{keys + slot * stride + kv_head * dim, dim, stride}, 0, count, q.all(), group, scratch,
-                [&](long key, long head, float product) {
-                    weights[head * KEYS_AT_ONCE + done + key] = product * scale;
+                [&](long key, long neighbours, long head, const float *products) {
+                    float *to = weights + head * KEYS_AT_ONCE + done + key;
+                    for (long i = 0; i < neighbours; i++) to[i] = products[i] * scale;
                 });
         }
         for (long h = 0; h < group; h++) {

@@ -93,7 +93,7 @@ template <class Up, class Down> void mix_experts(const Up &up, const Down &down,
     for (long t = 0; t < op.tokens; t++) put<Rows>(x.row(t), op.x + t * op.hidden, op.hidden);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        static thread_local std::vector<Activation> scratch;
+        static thread_local Buffer scratch;
         static thread_local std::vector<float> pairs;
 #pragma omp for schedule(dynamic)
         for (size_t i = 0; i < up_shares.size(); i++) {
@@ -105,8 +105,9 @@ template <class Up, class Down> void mix_experts(const Up &up, const Down &down,
             float *const to = pairs.data(); // Not by the thread's own name for it, which has to be looked up.
             multiply(
                 up(share.expert), share.first, share.last, rows_of.data() + start, count, scratch,
-                [&](long row, long token, float value) {
-                    to[token * rows + row - share.first] = value + to_float(bias[row]);
+                [&](long row, long neighbours, long token, const float *values) {
+                    float *at = to + token * rows + row - share.first;
+                    for (long i = 0; i < neighbours; i++) at[i] = values[i] + to_float(bias[row + i]);
                 });
             for (long token = 0; token < count; token++)
                 swiglu<Rows>(
@@ -122,8 +123,9 @@ template <class Up, class Down> void mix_experts(const Up &up, const Down &down,
             multiply(
                 down(share.expert), share.first, share.last, hidden.all() + start,
                 sorted.starts[share.expert + 1] - start, scratch,
-                [&](long row, long token, float value) {
-                    out[token * op.hidden + row] = value + to_float(bias[row]);
+                [&](long row, long neighbours, long token, const float *values) {
+                    float *at = out + token * op.hidden + row;
+                    for (long i = 0; i < neighbours; i++) at[i] = values[i] + to_float(bias[row + i]);
                 });
         }
     }

@@ -57,15 +57,16 @@ template <class Rows> void linear(const Rows &matrix, const Linear &op, int thre
     }
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        static thread_local std::vector<Activation> scratch;
+        static thread_local Buffer scratch;
 #pragma omp for schedule(dynamic)
         for (long first = 0; first < op.rows; first += size)
             multiply(
                 matrix, first, std::min(first + size, op.rows), x.all(), op.tokens, scratch,
-                [&](long row, long token, float value) {
-                    long at = token * op.rows + row;
-                    float y = value + (op.bias ? to_float(op.bias[row]) : 0.0f);
-                    op.out[at] = to_bf16(op.residual ? to_float(op.residual[at]) + to_float(to_bf16(y)) : y);
+                [&](long row, long count, long token, const float *values) {
+                    for (long i = 0, at = token * op.rows + row; i < count; i++, at++) {
+                        float y = values[i] + (op.bias ? to_float(op.bias[row + i]) : 0.0f);
+                        op.out[at] = to_bf16(op.residual ? to_float(op.residual[at]) + to_float(to_bf16(y)) : y);
+                    }
                 });
     }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <new>
 #include <vector>
 
 #if defined(__AVX512BF16__)
@@ -9,6 +10,17 @@
 #else
 #include "rows_portable.h"
 #endif
+
+// Memory that begins with a cache line: a vector that lies across two of them takes twice as long to load.
+template <class T> struct Aligned {
+    typedef T value_type;
+    static constexpr std::align_val_t LINE{64};
+    T *allocate(size_t count) { return static_cast<T *>(operator new(count * sizeof(T), LINE)); }
+    void deallocate(T *memory, size_t) { operator delete(memory, LINE); }
+    bool operator==(const Aligned &) const { return true; }
+    bool operator!=(const Aligned &) const { return false; }
+};
+typedef std::vector<Activation, Aligned<Activation>> Buffer;
 
 // TILE rows times TILE activations, all in the order of the activations, `padded` numbers each.
 INLINE void multiply_tile(const Activation *rows, long padded, const Activation *const *x, Sum (&sums)[TILE][TILE]) {
@@ -28,37 +40,46 @@ INLINE void multiply_tile(const Activation *rows, long padded, const Activation 
 #endif
 }
 
+constexpr long GROUP = 32; // Rows whose products are handed on together; they stay in the second-level cache meanwhile.
+
+// A group of rows times T activations: each row from its first number to its last, which is how memory is fastest.
 template <int T, class Rows, class Take>
-INLINE void row_times(const Rows &rows, long row, const Activation *const *x, long token, const Take &take) {
-    Sum sums[T];
-    float values[T];
-    rows.accumulate(row, x + token, sums);
-    add_up<T>(sums, values);
-    for (int t = 0; t < T; t++) take(row, token + t, values[t] * rows.scale(row));
+void group_times(const Rows &rows, long first, long last, const Activation *const *x, long token, const Take &take) {
+    const Activation *own[T];
+    float products[T][GROUP];
+    for (int t = 0; t < T; t++) own[t] = x[token + t];
+    for (long row = first; row < last; row++) {
+        Sum sums[T];
+        float values[T];
+        rows.accumulate(row, own, sums);
+        add_up<T>(sums, values);
+        for (int t = 0; t < T; t++) products[t][row - first] = values[t] * rows.scale(row);
+    }
+    for (int t = 0; t < T; t++) take(first, last - first, token + t, products[t]);
 }
 
-// One row times `count` ≤ TOKENS activations: read from its first number to its last, which memory is fastest at.
+// The same for `count` ≤ TOKENS activations.
 template <class Rows, class Take>
-INLINE void row_times_up_to(
-    const Rows &rows, long row, const Activation *const *x, long token, long count, const Take &take) {
+void group_times_up_to(
+    const Rows &rows, long first, long last, const Activation *const *x, long token, long count, const Take &take) {
     switch (count) {
-    case 1: return row_times<1>(rows, row, x, token, take);
-    case 2: return row_times<2>(rows, row, x, token, take);
-    case 3: return row_times<3>(rows, row, x, token, take);
-    case 4: return row_times<4>(rows, row, x, token, take);
+    case 1: return group_times<1>(rows, first, last, x, token, take);
+    case 2: return group_times<2>(rows, first, last, x, token, take);
+    case 3: return group_times<3>(rows, first, last, x, token, take);
+    case 4: return group_times<4>(rows, first, last, x, token, take);
 #if defined(__AVX512BF16__)
-    case 5: return row_times<5>(rows, row, x, token, take);
-    case 6: return row_times<6>(rows, row, x, token, take);
-    case 7: return row_times<7>(rows, row, x, token, take);
-    case 8: return row_times<8>(rows, row, x, token, take);
+    case 5: return group_times<5>(rows, first, last, x, token, take);
+    case 6: return group_times<6>(rows, first, last, x, token, take);
+    case 7: return group_times<7>(rows, first, last, x, token, take);
+    case 8: return group_times<8>(rows, first, last, x, token, take);
 #endif
     }
 }
 
-// Rows first … last − 1 times x[0 … tokens − 1]; `take(row, token, value)` gets every product.
+// Rows first … last − 1 times x[0 … tokens − 1]; `take(row, count, token, values)` gets the products of neighbouring rows.
 template <class Rows, class Take>
 void multiply(
-    const Rows &rows, long first, long last, const Activation *const *x, long tokens, std::vector<Activation> &scratch,
+    const Rows &rows, long first, long last, const Activation *const *x, long tokens, Buffer &scratch,
     const Take &take) {
     long row = first;
     if (tokens > Rows::DIRECT) {
@@ -72,16 +93,18 @@ void multiply(
                 for (int t = 0; t < TILE; t++) {
                     float values[TILE];
                     add_up<TILE>(sums[t], values);
-                    for (int r = 0; r < TILE; r++) take(row + r, token + t, values[r] * rows.scale(row + r));
+                    for (int r = 0; r < TILE; r++) values[r] *= rows.scale(row + r);
+                    take(row, TILE, token + t, values);
                 }
             }
-            for (int r = 0; r < TILE && whole < tokens; r++)
-                row_times_up_to(rows, row + r, x, whole, tokens - whole, take);
+            if (whole < tokens) group_times_up_to(rows, row, row + TILE, x, whole, tokens - whole, take);
         }
     }
-    for (; row < last; row++)
-        for (long token = 0; token < tokens; token += TOKENS)
-            row_times_up_to(rows, row, x, token, std::min<long>(TOKENS, tokens - token), take);
+    for (; row < last; row += GROUP)
+        for (long token = 0; token < tokens; token += TOKENS) {
+            long count = std::min<long>(TOKENS, tokens - token);
+            group_times_up_to(rows, row, std::min(row + GROUP, last), x, token, count, take);
+        }
 }
 
 // Rows of numbers as activations of a matrix, and pointers to them.
@@ -99,7 +122,7 @@ class Activations {
 
   private:
     long stride = 0;
-    std::vector<Activation> values;
+    Buffer values;
     std::vector<const Activation *> pointers;
 };
 

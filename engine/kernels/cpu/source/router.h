@@ -36,7 +36,7 @@ inline void route(const Router &op, int threads) {
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         static thread_local Activations packed;
-        static thread_local std::vector<Activation> scratch;
+        static thread_local Buffer scratch;
         std::vector<float> logits(op.experts);
         packed.resize<Bf16Rows>(1, op.columns);
 #pragma omp for schedule(static)
@@ -46,7 +46,9 @@ inline void route(const Router &op, int threads) {
             put<Bf16Rows>(packed.row(0), normed, op.columns);
             multiply(
                 matrix, 0, op.experts, packed.all(), 1, scratch,
-                [&](long row, long, float value) { logits[row] = value + to_float(op.bias[row]); });
+                [&](long row, long count, long, const float *values) {
+                    for (long i = 0; i < count; i++) logits[row + i] = values[i] + to_float(op.bias[row + i]);
+                });
             choose(logits.data(), op.experts, op.k, op.chosen + t * op.k, op.weights + t * op.k);
         }
     }
