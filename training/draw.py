@@ -80,19 +80,20 @@ class Draw:
         """A noun, or an invented word."""
         return self.invented(longest=longest) if self.chance(0.6) else self.value(words.NOUNS)
 
-    def label(self) -> str:
+    def label(self, more: Sequence[str]) -> str:
         """Any word, as the name of a field or a function: it is to be read, not known.
 
-        In training often an everyday one: a model that has never said a token by copying it cannot do so when asked.
+        In training often an everyday one, or of `more`: a model that has never said a token by copying it cannot do so
+        when asked.
         """
         if not self.held_out and self.chance(0.5):
-            return self.any(words.PLAIN)
+            return self.any(more if self.chance(0.3) else words.PLAIN)
         return self.word(6)
 
     def any_word(self) -> str:
         """For tasks that do not look at letters: in training often an everyday word, too."""
         if not self.held_out and self.chance(0.3):
-            return self.any(words.NO_LABELS if self.chance(0.3) else words.PLAIN)
+            return self.any(words.PLAIN)
         return self.word()
 
     def different_words(self, count: int) -> list[str]:

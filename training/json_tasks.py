@@ -9,6 +9,7 @@ from typing import Any
 from training.draw import Draw
 from training.exchange import EFFORTS, Exchange
 from training.wording import phrasings
+from training.words import JSON_LABELS
 
 FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
     "name": (("name", "person", "user", "customer", "employee"), "string"),
@@ -70,7 +71,7 @@ def described(kind: str) -> dict[str, Any]:
 def field_names(draw: Draw, fields: list[str]) -> list[str]:
     """One of a field's names, or any word: names are to be read from the schema, not known by heart."""
     while True:
-        names = [draw.label() if draw.chance(0.5) else draw.phrase(FIELDS[field][0]) for field in fields]
+        names = [draw.label(JSON_LABELS) if draw.chance(0.5) else draw.phrase(FIELDS[field][0]) for field in fields]
         if len(set(names)) == len(names):
             return names
 

@@ -154,4 +154,5 @@ TASKS: tuple[Callable[[Draw, Effort], Exchange], ...] = (reverse, uppercase, cou
 
 
 def text_task(draw: Draw) -> Exchange:
-    return draw.any(TASKS)(draw, draw.any(EFFORTS))
+    """Any of them; in training the hardest more often."""
+    return draw.any(TASKS if draw.held_out else (*TASKS, sort, repeat))(draw, draw.any(EFFORTS))

@@ -11,6 +11,7 @@ from training.countries import COUNTRIES
 from training.draw import Draw
 from training.exchange import EFFORTS, Call, Effort, Exchange
 from training.wording import phrasings
+from training.words import TOOL_LABELS
 
 VERBS = ("get", "find", "fetch", "read", "look_up", "show", "check", "query", "load", "search")
 
@@ -207,11 +208,11 @@ def thoughts(tools: list[dict[str, Any]], effort: Effort) -> list[str]:
 
 def offer(draw: Draw, function: Function) -> Offered:
     """A name like get_weather. Nouns and parameters have phrasings, or any word: names are to be read."""
-    noun = draw.label() if draw.chance(0.3) else draw.phrase(function.nouns)
+    noun = draw.label(TOOL_LABELS) if draw.chance(0.3) else draw.phrase(function.nouns)
     name = draw.any((noun, f"{draw.any(VERBS)}_{noun}", f"{draw.any(VERBS)}_{noun}"))
     while True:
         names = {
-            slot: draw.label() if draw.chance(0.4) else draw.phrase(known)
+            slot: draw.label(TOOL_LABELS) if draw.chance(0.4) else draw.phrase(known)
             for slot, (known, _) in function.parameters.items()
         }
         if len(set(names.values())) == len(names):

@@ -145,5 +145,6 @@ PLAIN = (
     "items", "type", "up", "way", "weather", "white", "who", "windy", "word", "year", "years",
 )  # fmt: skip
 """Everyday words, most of them a token by itself with and without a space before it. Any may name a field."""
-NO_LABELS = ("contact", "customer", "location", "number", "object", "user", "words")
-"""More of them, which tasks name fields with by themselves: only for words as such."""
+TOOL_LABELS = ("list", "location", "object", "ready", "tone", "total")
+JSON_LABELS = ("contact", "customer", "expression", "first", "number", "second", "user", "where", "words")
+"""More of them for one kind of task each: among the other's names they are kept out of training."""

@@ -1,6 +1,6 @@
-"""What the shipped model can be relied on for: a fixed part of training.score, over HTTP, of the kinds it is good at.
+"""What the shipped model can be relied on for: a fixed part of training.score, over HTTP.
 
-The model card has the scores of all kinds.
+The model card has the whole. Of each kind one answer less is asked for here than was seen, two of tools and json.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from server.text import Text
 from tests.server.serving import serving
 from training.corpus import KINDS
 from training.draw import Draw
-from training.score import Asker, Outcome
+from training.score import COMPLETION, Asker, Outcome
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-RELIABLE = ("arithmetic", "facts", "text", "memory")
-ASKED, RIGHT = 8, 7
+ASKED = 8
+RIGHT = {"talk": 6, "arithmetic": 7, "facts": 7, "text": 7, "memory": 7, COMPLETION: 7, "tools": 3, "json": 2}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -41,13 +41,15 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
 async def ask(http: httpx.AsyncClient, kind: str, temperature: float) -> list[Outcome]:
     asker = Asker(http, "embedded", temperature, asyncio.Semaphore(8))
+    if kind == COMPLETION:
+        return list(await asyncio.gather(*(asker.complete(number) for number in range(ASKED))))
     exchanges = [KINDS[kind](Draw(f"score/{number}", held_out=True)) for number in range(ASKED)]
     asked = [asker.chat(kind, exchange, number) for number, exchange in enumerate(exchanges)]
     return list(await asyncio.gather(*asked))
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
-@pytest.mark.parametrize("kind", RELIABLE)
+@pytest.mark.parametrize("kind", RIGHT)
 async def test_it_answers_held_out_questions(http: httpx.AsyncClient, kind: str, temperature: float) -> None:
     outcomes = await ask(http, kind, temperature)
-    assert sum(outcome.right for outcome in outcomes) >= RIGHT, [each for each in outcomes if not each.right]
+    assert sum(outcome.right for outcome in outcomes) >= RIGHT[kind], [each for each in outcomes if not each.right]

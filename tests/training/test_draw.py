@@ -1,7 +1,9 @@
 import pytest
 
 from training import words
-from training.draw import Draw, is_kept_out
+from training.draw import PHRASE_KEPT_OUT, Draw, is_kept_out
+from training.json_tasks import FIELDS
+from training.tool_tasks import FUNCTIONS
 
 
 def drawn(kind: str, held_out: bool) -> set[object]:
@@ -57,3 +59,12 @@ def test_a_phrasing_that_stands_twice_is_kept_out_only_where_it_is_never_trained
     options = ("a", "b", "c", "d", "a", "f", "g", "h", "i", "j")
     assert {Draw(f"{seed}", held_out=True).phrase(options) for seed in range(50)} == {"j"}
     assert "j" not in {Draw(f"{seed}").phrase(options) for seed in range(50)}
+
+
+def test_what_names_a_field_of_one_kind_is_never_what_is_kept_out_of_it() -> None:
+    names = [
+        names for function in FUNCTIONS for names in (function.nouns, *(n for n, _ in function.parameters.values()))
+    ]
+    for labels, known in ((words.TOOL_LABELS, names), (words.JSON_LABELS, [each for each, _ in FIELDS.values()])):
+        kept_out = {name for each in known for name in each[PHRASE_KEPT_OUT - 1 :: PHRASE_KEPT_OUT]}
+        assert kept_out.isdisjoint((*labels, *words.PLAIN)), kept_out & {*labels, *words.PLAIN}
