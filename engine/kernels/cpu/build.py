@@ -89,9 +89,13 @@ def library_path(level: Level, directory: Path) -> Path:
     return path
 
 
+def find_compiler() -> str | None:
+    """The C++ compiler's command: CXX, or the first that is there."""
+    return os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
+
+
 def compile_library(level: Level, path: Path) -> None:
-    named = os.environ.get("CXX")
-    compiler = named or next(filter(shutil.which, COMPILERS), None)
+    compiler = find_compiler()
     if compiler is None:
         raise CannotBuildError("there is no C++ compiler (install g++)")
     try:

@@ -1,8 +1,8 @@
-"""Every C++ op is tested at every level that this processor runs, compiled with warnings as errors."""
+"""Every C++ op is tested at every level that this processor runs. Where there is no compiler there are no such ops."""
 
 import pytest
 
-from engine.kernels.cpu.build import Level, cache_directory, cpu_features, levels
+from engine.kernels.cpu.build import Level, cache_directory, cpu_features, find_compiler, levels
 from engine.kernels.cpu.library import Library, load
 
 RUNNABLE = [level for level in levels() if level.features <= cpu_features()]
@@ -10,6 +10,8 @@ RUNNABLE = [level for level in levels() if level.features <= cpu_features()]
 
 @pytest.fixture(scope="session", params=RUNNABLE, ids=lambda level: level.name)
 def level(request: pytest.FixtureRequest) -> Level:
+    if find_compiler() is None:
+        pytest.skip("no C++ compiler: here the ops run as plain torch")
     level: Level = request.param
     return level
 

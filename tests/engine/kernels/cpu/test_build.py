@@ -17,7 +17,9 @@ CPU = torch.device("cpu")
 
 def test_every_level_compiles_without_a_warning(level: build.Level, tmp_path: Path) -> None:
     source = str(build.SOURCES / "kernels.cpp")
-    command = ["c++", *build.FLAGS, *level.flags, "-Werror", "-fsyntax-only", source]
+    compiler = build.find_compiler()
+    assert compiler is not None
+    command = [*compiler.split(), *build.FLAGS, *level.flags, "-Werror", "-fsyntax-only", source]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -43,7 +45,11 @@ def test_a_library_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(
     ("compiler", "reason"),
-    [("/nowhere/c++", "could not be run"), ("false", "failed"), (None, "there is no C++ compiler")],
+    [
+        ("/nowhere/c++", "could not be run"),
+        (f"{sys.executable} /nowhere.py", "failed"),
+        (None, "there is no C++ compiler"),
+    ],
 )
 def test_without_a_compiler_the_references_run_and_the_log_says_so_once(
     compiler: str | None, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
