@@ -256,3 +256,21 @@ TestEngine = EngineMachine.TestCase
 TestEngine.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
 TestAhead = AheadMachine.TestCase
 TestAhead.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+
+
+def test_a_penalised_token_that_was_to_come_when_a_launch_failed() -> None:
+    """The launch of r1's second token fails while its first is still to come; when it runs again, that one is known. It
+    fails together with r0, whose numbers are spoiled: who fails alone ends."""
+    player = Player(run_ahead=True)
+    styles = SamplingParams(max_tokens=2, temperature=1.0, seed=1, presence_penalty=0.5)
+    for name in ("r0", "r1"):
+        player.play("submit", Request(id=name, prompt_token_ids=(32,), sampling=styles))
+    player.play("spoil", 0)
+    player.play("step")
+    player.play("break", 0)
+    events = player.play("step")
+    player.play("mend")
+    while not player.engine.idle:
+        events += player.play("step")
+    written = [event.token_ids for event in events if event.request_id == "r1"]
+    assert written == [(one.token_id,) for one in write_alone(CONFIG, (32,), styles)]
