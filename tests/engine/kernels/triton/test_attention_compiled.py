@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from engine.kernels.triton import paged_attention, ring_attention, write_keys
+from tests.engine.kernels.attention_case import Case, page_caches, prepare, ring_caches
 from tests.engine.kernels.triton.ahead import Kernel, compile_ahead
 from tests.engine.kernels.triton.launches import record_launches
-from tests.engine.kernels.triton.test_attention import Case, page_caches, prepare, ring_caches
 
 MIXED_STEP = ((300, 1), (40, 20))
 
