@@ -18,46 +18,76 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 UNPACK_PTX = tl.constexpr(
     """
     {
-    .reg .b32 t, a, b;
-    prmt.b32 t, $4, 0, 0x1404;
-    shr.b32 a, t, 2;  shl.b32 b, t, 4;  and.b32 a, a, 0x01C001C0;  and.b32 b, b, 0x80008000;  or.b32 $0, a, b;
-    shr.b32 a, t, 6;                    and.b32 a, a, 0x01C001C0;  and.b32 b, t, 0x80008000;  or.b32 $2, a, b;
-    prmt.b32 t, $4, 0, 0x3424;
-    shr.b32 a, t, 2;  shl.b32 b, t, 4;  and.b32 a, a, 0x01C001C0;  and.b32 b, b, 0x80008000;  or.b32 $1, a, b;
-    shr.b32 a, t, 6;                    and.b32 a, a, 0x01C001C0;  and.b32 b, t, 0x80008000;  or.b32 $3, a, b;
+    .reg .b32 a, b;
+    shl.b32 a, $8, 6;             and.b32 a, a, 0x81C081C0;                                mov.b32 {$0, $1}, a;
+    shl.b32 a, $8, 2;             and.b32 a, a, 0x81C081C0;                                mov.b32 {$2, $3}, a;
+    shf.r.wrap.b32 a, $8, $8, 4;  and.b32 a, a, 0x81C081C0;                                mov.b32 {$4, $5}, a;
+    shr.b32 a, $8, 8;  and.b32 a, a, 0x00400040;  and.b32 b, $8, 0x81808180;  or.b32 a, a, b;  mov.b32 {$6, $7}, a;
     }
     """
 )
-"""Four bytes $4 → the bfloat16s of their low nibbles, $0 and $1, and of their high ones, $2 and $3, two a register.
+"""A word $8 of `engine.kernels.triton.repack` → the bfloat16s of its values 0 … 3, the lower half's before the upper's.
 
-Two bytes go to the upper halves of 16 bits each; then a nibble's magnitude goes to bits 6–8 and its sign to bit 15.
-Which four bytes come together is the compiler's choice, so each value may depend on its own byte only.
+Magnitudes go to bits 6–8 of a half and signs to bit 15, both halves' at once: two instructions, of value 3 three, since
+the last `and` and the `or` are one. As 16-bit numbers the compiler multiplies them in pairs without moving them.
 """
 
 
 @triton.jit
-def unpack_values(packed, ROWS: tl.constexpr, PTX: tl.constexpr):
-    """Bytes [ROWS, 64] of a group → its values [ROWS, 128] times 2^−126, columns in their order."""
+def unpack_words(words, PTX: tl.constexpr):
+    """int32 words → their eight values, as in UNPACK_PTX, times 2^−126."""
     if PTX:
-        low, high = tl.inline_asm_elementwise(
-            UNPACK_PTX, "=&r,=&r,=&r,=&r,r", [packed], dtype=(tl.bfloat16, tl.bfloat16), is_pure=True, pack=4
+        values = tl.inline_asm_elementwise(
+            UNPACK_PTX, "=&h,=&h,=&h,=&h,=&h,=&h,=&h,=&h,r", [words], dtype=(tl.bfloat16,) * 8, is_pure=True, pack=1
         )
-        values = tl.join(low, high)
     else:
-        nibbles = tl.join(packed & 15, packed >> 4).to(tl.int32)
-        values = (((nibbles & 8) << 28) | ((nibbles & 7) << 22)).to(tl.float32, bitcast=True)
-    # q, j, p, h → h, j, q, p: for the tensor cores' operand this moves no value to another thread.
-    return values.reshape(ROWS, 4, 8, 2, 2).trans(0, 4, 2, 1, 3).reshape(ROWS, 128)
+        word = words.to(tl.uint32, bitcast=True)
+        values = (
+            *split_halves((word << 6) & 0x81C081C0, PTX),
+            *split_halves((word << 2) & 0x81C081C0, PTX),
+            *split_halves(((word >> 4) | (word << 28)) & 0x81C081C0, PTX),
+            *split_halves(((word >> 8) & 0x00400040) | (word & 0x81808180), PTX),
+        )
+    return values
+
+
+@triton.jit
+def split_halves(pairs, PTX: tl.constexpr):
+    """32 bits → the bfloat16s in their lower and upper halves; without PTX in float32."""
+    if PTX:
+        low = pairs.to(tl.uint16).to(tl.bfloat16, bitcast=True)
+        high = (pairs >> 16).to(tl.uint16).to(tl.bfloat16, bitcast=True)
+    else:
+        low = (pairs << 16).to(tl.float32, bitcast=True)
+        high = (pairs & 0xFFFF0000).to(tl.float32, bitcast=True)
+    return low, high
+
+
+@triton.jit
+def load_values(blocks, ROWS: tl.constexpr, PTX: tl.constexpr):
+    """Pointers to the words [ROWS, 16] of a group → its values [ROWS, 128] times 2^−126."""
+    a, b, c, d, e, f, g, h = unpack_words(tl.load(blocks), PTX)
+    values = tl.join(tl.join(tl.join(a, b), tl.join(c, d)), tl.join(tl.join(e, f), tl.join(g, h)))
+    # w, u, s, q, v, p, i, c → rows w, i, s and columns u, v, c, q, p: for the tensor cores' operand this moves no value
+    # to another thread.
+    values = values.reshape(ROWS // 16, 2, 8, 4, 4, 2, 2, 2).trans(0, 6, 2, 1, 4, 7, 3, 5)
+    return values.reshape(ROWS, 128)
+
+
+@triton.jit
+def load_scales(scales, ROWS: tl.constexpr, PTX: tl.constexpr):
+    """Pointers to the words [ROWS] of a group's scale exponents → its scales [ROWS, 4]."""
+    exponents = tl.load(scales).to(tl.uint32, bitcast=True)
+    first, third = split_halves((exponents << 7) & 0x7F807F80, PTX)
+    second, fourth = split_halves((exponents >> 1) & 0x7F807F80, PTX)
+    return tl.join(tl.join(first, third), tl.join(second, fourth)).reshape(ROWS, 4)
 
 
 @triton.jit
 def load_weights(blocks, scales, ROWS: tl.constexpr, PTX: tl.constexpr):
-    """Pointers to bytes [ROWS, 64] and to scale exponents [ROWS, 4] of a group → its weights [ROWS, 128]."""
-    values = unpack_values(tl.load(blocks), ROWS, PTX)
-    if PTX:
-        scale = (tl.load(scales).to(tl.uint16) << 7).to(tl.bfloat16, bitcast=True)
-    else:
-        scale = (tl.load(scales).to(tl.int32) << 23).to(tl.float32, bitcast=True)
+    """Pointers to words [ROWS, 16] and to scale exponents [ROWS] of a group → its weights [ROWS, 128]."""
+    values = load_values(blocks, ROWS, PTX)
+    scale = load_scales(scales, ROWS, PTX)
     return (values.reshape(ROWS, 4, 32) * scale[:, :, None]).reshape(ROWS, 128)
 
 
@@ -75,8 +105,8 @@ def multiply(
     row = tl.arange(0, ROWS)
     row_tile = tl.minimum((first_row + row) // 64, row_tiles - 1)
     group_row = ((expert * row_tiles + row_tile).to(tl.int64) * groups + first_group) * 64 + row % 64
-    blocks += group_row[:, None] * 64 + tl.arange(0, 64)[None, :]
-    scales += group_row[:, None] * 4 + tl.arange(0, 4)[None, :]
+    blocks += group_row[:, None] * 16 + tl.arange(0, 16)[None, :]
+    scales += group_row
     column = tl.arange(0, 128)
     x += x_rows.to(tl.int64)[:, None] * x_stride + first_group * 128 + column[None, :]
     sums = tl.zeros([ROWS, TOKENS], tl.float32)
@@ -84,7 +114,7 @@ def multiply(
         weights = load_weights(blocks, scales, ROWS, PTX)
         tokens = tl.load(x, mask=valid[:, None] & (column < columns - group * 128)[None, :], other=0.0)
         sums = tl.dot(weights, tokens.to(weights.dtype).trans(), sums)
-        blocks += 64 * 64
-        scales += 64 * 4
+        blocks += 64 * 16
+        scales += 64
         x += 128
     return sums

@@ -14,6 +14,7 @@ def prmt(a: int, b: int, selector: int) -> int:
 OPERATIONS = {
     "shl": lambda a, b: a << b & MASK,
     "shr": lambda a, b: a >> b,
+    "shf.r.wrap": lambda low, high, b: (high << 32 | low) >> b & MASK,
     "and": lambda a, b: a & b,
     "or": lambda a, b: a | b,
     "prmt": prmt,
@@ -21,12 +22,19 @@ OPERATIONS = {
 
 
 def execute(ptx: str, outputs: int, word: int) -> list[int]:
-    """The 16-bit halves, low ones first, of what the code leaves in its first `outputs` registers when the next one is
-    `word`."""
+    """What the code leaves in its first `outputs` registers when the next one is `word`."""
     registers = {f"${outputs}": word}
-    for operation, operands in re.findall(r"(\w+)\.b32 ([^;]*);", ptx):
-        if operation in OPERATIONS:
+    for operation, operands in re.findall(r"([\w.]+)\.b32 ([^;]*);", ptx):
+        if operation == "mov":
+            low, high, source = re.fullmatch(r"{(\S+), (\S+)}, (\S+)", operands).groups()
+            registers[low], registers[high] = halves(registers[source])
+        elif operation != ".reg":
             target, *sources = operands.split(", ")
             values = [registers[s] if s in registers else int(s, 0) for s in sources]
             registers[target] = OPERATIONS[operation](*values)
-    return [half for i in range(outputs) for half in (registers[f"${i}"] & 0xFFFF, registers[f"${i}"] >> 16)]
+    return [registers[f"${i}"] for i in range(outputs)]
+
+
+def halves(register: int) -> tuple[int, int]:
+    """Its lower and upper 16 bits."""
+    return register & 0xFFFF, register >> 16

@@ -25,8 +25,8 @@ def launches(tokens: int, capability: int, *, dense: bool = False) -> dict[str, 
         if dense:
             matrix = torch.empty(32, rows, SIZE, dtype=torch.bfloat16, device="meta")
             return DenseProduct(matrix, matrix[:, :, 0])
-        tiles = torch.empty(32, rows // 64, groups, 64, 64, dtype=torch.uint8, device="meta")
-        scales = torch.empty(*tiles.shape[:-1], 4, dtype=torch.uint8, device="meta")
+        tiles = torch.empty(32, rows // 64, groups, 64, 16, dtype=torch.int32, device="meta")
+        scales = torch.empty(tiles.shape[:-1], dtype=torch.int32, device="meta")
         bias = torch.empty(32, rows, dtype=torch.bfloat16, device="meta")
         return TiledProduct(tiles, scales, bias, SIZE, 0)
 
@@ -105,11 +105,11 @@ def test_dense_matrices_of_a_prompts_step() -> None:
         assert binary.shared <= (227 if capability >= 90 else 99) * 1024
 
 
-@pytest.mark.parametrize(("tokens", "most"), [(1, 4.6), (32, 4.2), (256, 4.5)])
+@pytest.mark.parametrize(("tokens", "most"), [(1, 4.0), (32, 3.2), (256, 3.6)])
 def test_a_weight_of_a_decode_batch_takes_few_instructions(
     binaries: dict[tuple[int, int], dict[str, Binary]], tokens: int, most: float
 ) -> None:
-    """A GPU that is to read MXFP4 at full speed has about four instructions a weight; small tiles take a few more."""
+    """A GPU that is to read MXFP4 at full speed has time for about four instructions a weight."""
     for name in PRODUCTS:
         binary = binaries[tokens, 90][name]
         count = instructions_per_weight(launches(tokens, 90)[name], binary)

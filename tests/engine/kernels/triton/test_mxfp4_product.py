@@ -1,28 +1,20 @@
 """The inline PTX that unpacks MXFP4."""
 
+import pytest
 import torch
 
 from engine.kernels.mxfp4 import MAGNITUDES
 from engine.kernels.triton.mxfp4_product import UNPACK_PTX
+from engine.kernels.triton.repack import word_tables
 from tests.engine.kernels.triton.ptx import execute
 
 
-def halves(word: int) -> list[int]:
-    return execute(UNPACK_PTX.value, 4, word)
-
-
-def test_every_nibble_becomes_its_value() -> None:
-    bits = [halves(byte)[i] for byte in range(256) for i in (0, 4)]
-    values = torch.tensor(bits, dtype=torch.int32).to(torch.int16).view(torch.bfloat16).double() * 2.0**126
-    nibbles = [*MAGNITUDES, *(-magnitude for magnitude in MAGNITUDES)]
-    assert values.tolist() == [nibbles[nibble] for byte in range(256) for nibble in (byte & 15, byte >> 4)]
-
-
-def test_a_value_depends_on_its_own_byte_only() -> None:
-    """Low nibbles of bytes 0 … 3 come first, then their high ones, whatever the other bytes are."""
-    for byte in range(256):
-        low, high = (halves(byte)[i] for i in (0, 4))
-        for place in range(4):
-            for others in (0, 0xFFFFFFFF, 0x5AA53CC3):
-                word = others & ~(0xFF << 8 * place) | byte << 8 * place
-                assert halves(word)[place::4] == [low, high]
+@pytest.mark.parametrize("others", [0, 15, 6])
+def test_every_nibble_becomes_its_value_in_every_place_whatever_its_neighbours(others: int) -> None:
+    tables = word_tables(torch.device("cpu")).flatten(0, 1)
+    for place in range(8):
+        neighbours = sum(int(table[others]) for i, table in enumerate(tables) if i != place)
+        words = [(int(bits) + neighbours) & 0xFFFFFFFF for bits in tables[place]]
+        bits = torch.tensor([execute(UNPACK_PTX.value, 8, word)[place] for word in words], dtype=torch.int32)
+        values = bits.to(torch.int16).view(torch.bfloat16).double() * 2.0**126
+        assert values.tolist() == [*MAGNITUDES, *(-magnitude for magnitude in MAGNITUDES)]
