@@ -1,6 +1,6 @@
 """The experts as C++ ops, over MXFP4 as it is published or over bfloat16 matrices.
 
-Each expert's rows are read once a step for all its tokens: unpacked in registers for a few tokens, for many four rows
+Each expert's rows are read once a step for all its tokens: unpacked in registers for a few tokens, for many some rows
 at a time into the first-level cache. Nothing is unpacked in memory.
 """
 

@@ -49,19 +49,20 @@ inline void share_out(const Sorted &sorted, long experts, long rows, int threads
                 shares.push_back({e, first, std::min(first + size, rows)});
 }
 
-// Pairs of gate and up → half as many, in their places among the activations of the next product.
+// Pairs of gate and up, without bias → half as many, in their places among the activations of the next product.
 template <class Rows>
-INLINE void swiglu(const float *pairs, long first, long last, float alpha, float limit, Activation *out) {
+INLINE void swiglu(
+    const float *products, const bf16 *bias, long first, long last, float alpha, float limit, Activation *out) {
     const floats most = floats{} + limit;
-    for (long i = first / 2; i < last / 2; i += LANES, pairs += 2 * LANES) {
-        float gates[LANES], ups[LANES], hidden[LANES];
-        for (long lane = 0; lane < LANES; lane++) gates[lane] = pairs[2 * lane], ups[lane] = pairs[2 * lane + 1];
-        floats gate = load<floats>(gates), up = load<floats>(ups);
+    for (long i = first; i < last; i += 2 * LANES, products += 2 * LANES) {
+        float pairs[2 * LANES];
+        for (long half = 0; half < 2 * LANES; half += LANES)
+            store(pairs + half, load<floats>(products + half) + widen(load<halves>(bias + i + half)));
+        pairs_of_words both = load<pairs_of_words>(pairs);
+        floats gate = (floats)__builtin_convertvector(both, words), up = (floats)__builtin_convertvector(both >> 32, words);
         gate = gate > most ? most : gate; // What is no number stays none.
         up = up > most ? most : up < -most ? -most : up;
-        store(hidden, (up + 1.0f) * gate / (1.0f + exponential(-alpha * gate)));
-        for (long lane = 0; lane < std::min(LANES, last / 2 - i); lane++)
-            out[Rows::place(i + lane)] = to_activation(hidden[lane]);
+        Rows::put(out, i / 2, narrow((up + 1.0f) * gate / (1.0f + exponential(-alpha * gate))));
     }
 }
 
@@ -88,7 +89,7 @@ template <class Up, class Down> void mix_experts(const Up &up, const Down &down,
     if (long(products.size()) < choices * op.hidden) products.resize(choices * op.hidden);
     rows_of.resize(choices);
     for (long p = 0; p < choices; p++) rows_of[p] = x.row(sorted.order[p] / op.k);
-    const int few = op.tokens <= 4 ? 1 : threads; // The rest of the work is too little to wake threads for.
+    const int few = threads_for_tokens(op.tokens, threads);
 #pragma omp parallel for schedule(static) num_threads(few) if (few > 1)
     for (long t = 0; t < op.tokens; t++) put<Rows>(x.row(t), op.x + t * op.hidden, op.hidden);
 #pragma omp parallel num_threads(threads) if (threads > 1)
@@ -99,33 +100,29 @@ template <class Up, class Down> void mix_experts(const Up &up, const Down &down,
         for (size_t i = 0; i < up_shares.size(); i++) {
             const Share share = up_shares[i];
             long start = sorted.starts[share.expert];
-            const bf16 *bias = op.up_bias + share.expert * 2 * op.inner;
             long count = sorted.starts[share.expert + 1] - start, rows = share.last - share.first;
             pairs.resize(count * rows);
             float *const to = pairs.data(); // Not by the thread's own name for it, which has to be looked up.
             multiply(
                 up(share.expert), share.first, share.last, rows_of.data() + start, count, scratch,
                 [&](long row, long neighbours, long token, const float *values) {
-                    float *at = to + token * rows + row - share.first;
-                    for (long i = 0; i < neighbours; i++) at[i] = values[i] + to_float(bias[row + i]);
+                    std::memcpy(to + token * rows + row - share.first, values, neighbours * sizeof(float));
                 });
             for (long token = 0; token < count; token++)
                 swiglu<Rows>(
-                    pairs.data() + token * rows, share.first, share.last, op.alpha, op.limit,
-                    hidden.row(start + token));
+                    to + token * rows, op.up_bias + share.expert * 2 * op.inner, share.first, share.last, op.alpha,
+                    op.limit, hidden.row(start + token));
         }
 #pragma omp for schedule(dynamic)
         for (size_t i = 0; i < down_shares.size(); i++) {
             const Share share = down_shares[i];
             long start = sorted.starts[share.expert];
-            const bf16 *bias = op.down_bias + share.expert * op.hidden;
             float *const out = products.data() + start * op.hidden;
             multiply(
                 down(share.expert), share.first, share.last, hidden.all() + start,
                 sorted.starts[share.expert + 1] - start, scratch,
                 [&](long row, long neighbours, long token, const float *values) {
-                    float *at = out + token * op.hidden + row;
-                    for (long i = 0; i < neighbours; i++) at[i] = values[i] + to_float(bias[row + i]);
+                    std::memcpy(out + token * op.hidden + row, values, neighbours * sizeof(float));
                 });
         }
     }
@@ -137,8 +134,11 @@ template <class Up, class Down> void mix_experts(const Up &up, const Down &down,
         std::sort(places, places + op.k);
         for (long h = 0; h < op.hidden; h += LANES) {
             floats mixed = {};
-            for (long i = 0; i < op.k; i++)
-                mixed += load<floats>(&products[places[i] * op.hidden + h]) * to_float(op.weights[sorted.order[places[i]]]);
+            for (long i = 0; i < op.k; i++) {
+                long choice = sorted.order[places[i]];
+                floats bias = widen(load<halves>(op.down_bias + op.chosen[choice] * op.hidden + h));
+                mixed += (load<floats>(&products[places[i] * op.hidden + h]) + bias) * to_float(op.weights[choice]);
+            }
             long at = t * op.hidden + h;
             store(op.out + at, narrow(widen(load<halves>(op.residual + at)) + widen(narrow(mixed))));
         }

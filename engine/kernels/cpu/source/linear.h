@@ -37,6 +37,9 @@ INLINE int threads_for(long multiplications, int threads) {
     return int(std::max(1L, std::min<long>(threads, multiplications >> 18)));
 }
 
+// The same for the little that is done with each token.
+INLINE int threads_for_tokens(long tokens, int threads) { return tokens <= 16 ? 1 : threads; }
+
 // Rows that a thread takes at a time: many, for memory is slow at the first of them; few enough to share them evenly.
 INLINE long rows_at_once(long rows, int threads) {
     long share = rows / (8 * threads) / 64 * 64;
@@ -49,11 +52,17 @@ template <class Rows> void linear(const Rows &matrix, const Linear &op, int thre
     Activations &x = packed;
     threads = threads_for(op.tokens * op.rows * op.columns, threads);
     const long size = rows_at_once(op.rows, threads);
-    std::vector<bf16> normed(op.columns);
-    for (long t = 0; t < op.tokens; t++) { // So few that waking the other threads twice would take longer.
+    const int few = threads_for_tokens(op.tokens, threads);
+#pragma omp parallel for schedule(static) num_threads(few) if (few > 1)
+    for (long t = 0; t < op.tokens; t++) {
+        static thread_local std::vector<bf16> normed;
         const bf16 *from = op.x + t * op.columns;
-        if (op.norm) rms_norm(from, op.norm, op.eps, op.columns, normed.data());
-        put<Rows>(x.row(t), op.norm ? normed.data() : from, op.columns);
+        if (op.norm) {
+            normed.resize(op.columns);
+            rms_norm(from, op.norm, op.eps, op.columns, normed.data());
+            from = normed.data();
+        }
+        put<Rows>(x.row(t), from, op.columns);
     }
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {

@@ -22,39 +22,31 @@ template <class T> struct Aligned {
 };
 typedef std::vector<Activation, Aligned<Activation>> Buffer;
 
-// TILE rows times TILE activations, all in the order of the activations, `padded` numbers each.
-INLINE void multiply_tile(const Activation *rows, long padded, const Activation *const *x, Sum (&sums)[TILE][TILE]) {
-#if defined(__AVX512BF16__)
-    for (long k = 0; k < padded; k += 32) {
-        __m512i weights[TILE];
-        for (int r = 0; r < TILE; r++) weights[r] = load_activations(rows + r * padded + k);
-        for (int t = 0; t < TILE; t++)
-            for (int r = 0; r < TILE; r++) sums[t][r] = dot(sums[t][r], weights[r], load_activations(x[t] + k));
-    }
-#else
-    for (long k = 0; k < padded; k += LANES)
-        for (int r = 0; r < TILE; r++) {
-            floats weights = load<floats>(rows + r * padded + k);
-            for (int t = 0; t < TILE; t++) sums[t][r] += weights * load<floats>(x[t] + k);
-        }
-#endif
+constexpr long GROUP = 32;   // Rows whose products are handed on together; they stay in the second-level cache meanwhile.
+constexpr long UNPACKED = 8; // Rows unpacked together: with some activations they fit into the first-level cache.
+
+// R neighbouring rows times T activations → out[t][r].
+template <int R, int T, class Rows>
+INLINE void multiply_beside(const Rows &rows, long row, const Activation *const *x, float (*out)[GROUP]) {
+    Sum sums[T][R] = {};
+    float values[T * R];
+    rows.template accumulate<R, T>(row, x, sums);
+    add_up<T * R>(&sums[0][0], values);
+    for (int t = 0; t < T; t++)
+        for (int r = 0; r < R; r++) out[t][r] = values[t * R + r] * rows.scale(row + r);
 }
 
-constexpr long GROUP = 32; // Rows whose products are handed on together; they stay in the second-level cache meanwhile.
-
-// A group of rows times T activations: each row from its first number to its last, which is how memory is fastest.
+// A group of rows times T activations.
 template <int T, class Rows, class Take>
 void group_times(const Rows &rows, long first, long last, const Activation *const *x, long token, const Take &take) {
+    constexpr int BESIDE = Rows::beside(T);
     const Activation *own[T];
     float products[T][GROUP];
     for (int t = 0; t < T; t++) own[t] = x[token + t];
-    for (long row = first; row < last; row++) {
-        Sum sums[T];
-        float values[T];
-        rows.accumulate(row, own, sums);
-        add_up<T>(sums, values);
-        for (int t = 0; t < T; t++) products[t][row - first] = values[t] * rows.scale(row);
-    }
+    long row = first;
+    for (; row + BESIDE <= last; row += BESIDE)
+        multiply_beside<BESIDE, T>(rows, row, own, (float(*)[GROUP])(&products[0][row - first]));
+    for (; row < last; row++) multiply_beside<1, T>(rows, row, own, (float(*)[GROUP])(&products[0][row - first]));
     for (int t = 0; t < T; t++) take(first, last - first, token + t, products[t]);
 }
 
@@ -76,35 +68,36 @@ void group_times_up_to(
     }
 }
 
+// The same for any number of activations, `most` at a time.
+template <class Rows, class Take>
+void group_times_all(
+    const Rows &rows, long first, long last, const Activation *const *x, long tokens, long most, const Take &take) {
+    for (long token = 0; token < tokens; token += most)
+        group_times_up_to(rows, first, last, x, token, std::min(most, tokens - token), take);
+}
+
 // Rows first … last − 1 times x[0 … tokens − 1]; `take(row, count, token, values)` gets the products of neighbouring rows.
 template <class Rows, class Take>
 void multiply(
     const Rows &rows, long first, long last, const Activation *const *x, long tokens, Buffer &scratch,
     const Take &take) {
-    long row = first;
-    if (tokens > Rows::DIRECT) {
-        const long padded = Rows::padded(rows.columns), whole = tokens / TILE * TILE;
-        scratch.resize(TILE * padded);
-        for (; row + TILE <= last; row += TILE) {
-            for (int r = 0; r < TILE; r++) rows.unpack(row + r, scratch.data() + r * padded);
-            for (long token = 0; token < whole; token += TILE) {
-                Sum sums[TILE][TILE] = {};
-                multiply_tile(scratch.data(), padded, x + token, sums);
-                for (int t = 0; t < TILE; t++) {
-                    float values[TILE];
-                    add_up<TILE>(sums[t], values);
-                    for (int r = 0; r < TILE; r++) values[r] *= rows.scale(row + r);
-                    take(row, TILE, token + t, values);
-                }
-            }
-            if (whole < tokens) group_times_up_to(rows, row, row + TILE, x, whole, tokens - whole, take);
-        }
+    if (tokens <= Rows::DIRECT) {
+        for (long row = first; row < last; row += GROUP)
+            group_times_all(rows, row, std::min(row + GROUP, last), x, tokens, TOKENS, take);
+        return;
     }
-    for (; row < last; row += GROUP)
-        for (long token = 0; token < tokens; token += TOKENS) {
-            long count = std::min<long>(TOKENS, tokens - token);
-            group_times_up_to(rows, row, std::min(row + GROUP, last), x, token, count, take);
-        }
+    const long padded = Rows::padded(rows.columns);
+    scratch.resize(UNPACKED * padded);
+    for (long row = first; row < last; row += UNPACKED) {
+        const long count = std::min(UNPACKED, last - row);
+        for (long r = 0; r < count; r++) rows.unpack(row + r, scratch.data() + r * padded);
+        group_times_all(
+            UnpackedRows{scratch.data(), padded, padded}, 0, count, x, tokens, TILE,
+            [&](long, long neighbours, long token, float *values) {
+                for (long r = 0; r < neighbours; r++) values[r] *= rows.scale(row + r);
+                take(row, neighbours, token, values);
+            });
+    }
 }
 
 // Rows of numbers as activations of a matrix, and pointers to them.
@@ -127,11 +120,5 @@ class Activations {
 };
 
 template <class Rows> INLINE void put(Activation *to, const bf16 *from, long columns) {
-    for (long k = 0; k < columns; k++) {
-#if defined(__AVX512BF16__)
-        to[Rows::place(k)] = from[k];
-#else
-        to[Rows::place(k)] = to_float(from[k]);
-#endif
-    }
+    for (long k = 0; k < columns; k += LANES) Rows::put(to, k, load<halves>(from + k));
 }

@@ -3,20 +3,22 @@
 // Activations are bf16, each row in the order that its matrix is unpacked in, filled up with zeros. An MXFP4 row is
 // read 64 bytes at a time, 128 columns: as 32 words of four nibbles, nibble j of word w is column 4w + j, so that
 // three shifts bring every nibble to the place where one table look-up makes it a bf16.
+//
+// R rows are multiplied with T activations at once: what is loaded or unpacked is used many times, and up to 16 sums
+// hide the time that one takes. Each product is a single sum over the columns in their order, whatever R and T are:
+// a token's result does not depend on its company. Where rows lie side by side, what comes after them is asked for in
+// the order of memory, which is fastest so.
 #pragma once
 
+#include <algorithm>
 #include <immintrin.h>
 
 #include "vector.h"
 
 typedef bf16 Activation;
 typedef __m512 Sum;
-constexpr int TOKENS = 8; // Activations that a row is multiplied with at a time, their sums in registers.
-constexpr int TILE = 4;   // Unpacked rows, and activations, that are multiplied together.
-
-INLINE Activation to_activation(float x) { return to_bf16(x); }
-
-INLINE __m512i load_activations(const Activation *from) { return _mm512_loadu_si512(from); }
+constexpr int TOKENS = 8; // Activations that rows are multiplied with at a time, their sums in registers.
+constexpr int TILE = 4;   // Activations that unpacked rows are multiplied with at a time.
 
 // The first `there` bytes of 64, zeros after them.
 INLINE __m512i load_first(const void *from, long there) {
@@ -41,49 +43,63 @@ template <int N> INLINE void add_up(const __m512 *sums, float *out) {
     for (int n = 0; n < N; n++) out[n] = all[n];
 }
 
+// 32 columns of R rows times those of T activations that begin at k.
+template <int R, int T>
+INLINE void add_products(const __m512i (&weights)[R], const Activation *const *x, long k, __m512 (&sums)[T][R]) {
+#pragma GCC unroll 8
+    for (int t = 0; t < T; t++) {
+        __m512i activations = _mm512_loadu_si512(x[t] + k);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) sums[t][r] = dot(sums[t][r], weights[r], activations);
+    }
+}
+
 // bf16 rows in their own order, `stride` apart; columns in multiples of 32.
 struct Bf16Rows {
     static constexpr long DIRECT = 1L << 40; // As many activations as there are: nothing is unpacked.
+    static constexpr long AHEAD = 64;
     const bf16 *values;
     long columns, stride;
 
+    // For one or two activations memory is the limit, and it is fastest one row after the other.
+    static constexpr int beside(int tokens) { return tokens <= 2 ? 1 : tokens <= 4 ? 4 : 2; }
     static long padded(long columns) { return columns; }
-    static long place(long column) { return column; }
+    static INLINE void put(Activation *to, long k, halves x) { store(to + k, x); }
     INLINE float scale(long) const { return 1.0f; }
     void unpack(long, Activation *) const {}
 
-    // Two sums for each activation, so that a product need not wait for the last one; as many beside however many others,
-    // so that a row's result does not depend on them.
-    template <int T> INLINE void accumulate(long row, const Activation *const *x, __m512 (&sums)[T]) const {
-        constexpr int PARTS = 2;
-        const bf16 *w = values + row * stride;
-        __m512 parts[T][PARTS] = {};
-        long k = 0;
-        for (; k + 32 * PARTS <= columns; k += 32 * PARTS)
-#pragma GCC unroll 2
-            for (int part = 0; part < PARTS; part++) {
-                __m512i weights = _mm512_loadu_si512(w + k + 32 * part);
-#pragma GCC unroll 8
-                for (int t = 0; t < T; t++)
-                    parts[t][part] = dot(parts[t][part], weights, load_activations(x[t] + k + 32 * part));
+    template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, __m512 (&sums)[T][R]) const {
+        const bf16 *w = values + row * stride, *ahead = w + R * stride + AHEAD;
+        for (long k = 0; k < columns; k += 32) {
+            __m512i weights[R];
+#pragma GCC unroll 4
+            for (int r = 0; r < R; r++) {
+                if (R > 1) ask_for(ahead + R * k + 32 * r);
+                weights[r] = _mm512_loadu_si512(w + r * stride + k);
             }
-        for (; k < columns; k += 32)
-            for (int t = 0; t < T; t++)
-                parts[t][0] = dot(parts[t][0], _mm512_loadu_si512(w + k), load_activations(x[t] + k));
-        for (int t = 0; t < T; t++) sums[t] = _mm512_add_ps(parts[t][0], parts[t][1]);
+            add_products(weights, x, k, sums);
+        }
     }
 };
+
+typedef Bf16Rows UnpackedRows;
 
 // e4m3 rows with a scale each, 64 columns at a time: two table look-ups give the two bytes of each bf16, and
 // unpacking these leaves columns 0–7 of every 16 in one register, 8–15 in the other.
 struct Fp8Rows {
     static constexpr long DIRECT = TOKENS;
+    static constexpr long AHEAD = 4096; // Bytes.
     const uint8_t *values;
     const float *scales;
     long columns;
 
+    static constexpr int beside(int tokens) { return tokens <= 4 ? 4 : 2; }
     static long padded(long columns) { return (columns + 63) / 64 * 64; }
-    static long place(long k) { return k / 64 * 64 + (k & 8) * 4 + (k % 64) / 16 * 8 + (k & 7); }
+    static INLINE void put(Activation *to, long k, halves x) {
+        to += k / 64 * 64 + k % 64 / 2;
+        std::memcpy(to, &x, 16);
+        std::memcpy(to + 32, (const char *)&x + 16, 16);
+    }
     INLINE float scale(long row) const { return scales[row]; }
 
     struct Tables {
@@ -108,27 +124,19 @@ struct Fp8Rows {
 
     INLINE __m512i read(long row, long k, long there) const { return load_first(values + row * columns + k, there); }
 
-    template <int T>
-    INLINE void step(
-        const Tables &tables, long row, long k, long there, const Activation *const *x, __m512 (&even)[T],
-        __m512 (&odd)[T]) const {
-        __m512i first, second;
-        pair(tables, read(row, k, there), first, second);
-#pragma GCC unroll 8
-        for (int t = 0; t < T; t++) {
-            even[t] = dot(even[t], first, load_activations(x[t] + k));
-            odd[t] = dot(odd[t], second, load_activations(x[t] + k + 32));
-        }
-    }
-
-    template <int T> INLINE void accumulate(long row, const Activation *const *x, __m512 (&sums)[T]) const {
+    template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, __m512 (&sums)[T][R]) const {
         const Tables in_registers = all_tables;
-        __m512 odd[T] = {};
-        for (int t = 0; t < T; t++) sums[t] = _mm512_setzero_ps();
-        long k = 0;
-        for (; k + 64 <= columns; k += 64) step(in_registers, row, k, 64, x, sums, odd);
-        if (k < columns) step(in_registers, row, k, columns - k, x, sums, odd);
-        for (int t = 0; t < T; t++) sums[t] = _mm512_add_ps(sums[t], odd[t]);
+        const uint8_t *ahead = values + row * columns + AHEAD;
+        for (long k = 0; k < columns; k += 64) {
+            __m512i first[R], second[R];
+#pragma GCC unroll 4
+            for (int r = 0; r < R; r++) {
+                ask_for(ahead + R * k + 64 * r);
+                pair(in_registers, read(row + r, k, columns - k), first[r], second[r]);
+            }
+            add_products(first, x, k, sums);
+            add_products(second, x, k + 32, sums);
+        }
     }
 
     void unpack(long row, Activation *to) const {
@@ -149,20 +157,26 @@ const Fp8Rows::Tables Fp8Rows::all_tables;
 // bf16; trained checkpoints have none beyond.
 struct Mxfp4Rows {
     static constexpr long DIRECT = TOKENS;
-    static constexpr long AHEAD = 4096; // Bytes: a tenth faster than what the processor foresees by itself.
+    static constexpr long AHEAD = 4096; // Bytes.
     const uint8_t *blocks, *scale_bytes;
     long columns;
 
+    static constexpr int beside(int tokens) { return tokens <= 4 ? 4 : 2; }
     static long padded(long columns) { return (columns + 127) / 128 * 128; }
-    static long place(long k) { return k / 128 * 128 + (k & 3) * 32 + (k % 128) / 4; }
+    static INLINE void put(Activation *to, long k, halves x) {
+        const __m256i by_nibble = _mm256_setr_epi16(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        __m256i sorted = _mm256_permutexvar_epi16(by_nibble, (__m256i)x);
+        to += k / 128 * 128 + k % 128 / 4;
+        for (int j = 0; j < 4; j++) std::memcpy(to + 32 * j, (const char *)&sorted + 8 * j, 8);
+    }
     INLINE float scale(long) const { return 1.0f; }
 
-    // The values of the 16 nibbles, twice: the fifth bit of an index belongs to the next nibble.
+    // The values of the 16 nibbles times 2^125, twice: the fifth bit of an index belongs to the next nibble. What a scale
+    // is less than the largest is then taken off the exponents, and off zero nothing can be taken.
     static INLINE __m512i table() {
         const __m256i once = _mm256_setr_epi16(
-            0x0000, 0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040, 0x4080, 0x40c0,
-            short(0x8000), short(0xbf00), short(0xbf80), short(0xbfc0), short(0xc000), short(0xc040), short(0xc080),
-            short(0xc0c0));
+            0x0000, 0x7d80, 0x7e00, 0x7e40, 0x7e80, 0x7ec0, 0x7f00, 0x7f40,
+            0x0000, short(0xfd80), short(0xfe00), short(0xfe40), short(0xfe80), short(0xfec0), short(0xff00), short(0xff40));
         return _mm512_broadcast_i64x4(once);
     }
 
@@ -170,60 +184,69 @@ struct Mxfp4Rows {
         return load_first(blocks + (row * columns + k) / 2, there / 2);
     }
 
-    // The scales of four blocks, in each of the four lanes of 128 bits.
-    INLINE __m512i read_scales(long row, long k, long there) const {
+    static constexpr long SCALED = 1024; // Columns whose 32 scales are in one register.
+
+    // What each of their scales takes off the exponents of bf16.
+    INLINE __m512i read_scales(long row, long k) const {
         const uint8_t *from = scale_bytes + (row * columns + k) / 32;
-        uint32_t four = 0;
-        std::memcpy(&four, from, there >= 128 ? 4 : there / 32);
-        return _mm512_set1_epi32(int(four));
+        long there = std::min(SCALED, columns - k) / 32;
+        __m256i bytes = _mm256_maskz_loadu_epi8(uint32_t((1ULL << there) - 1), from);
+        __m256i less = _mm256_min_epu8(_mm256_subs_epu8(_mm256_set1_epi8(char(252)), bytes), _mm256_set1_epi8(char(250)));
+        return _mm512_slli_epi16(_mm512_cvtepu8_epi16(less), 7);
     }
 
-    static INLINE void nibbles(__m512i packed, __m512i (&values)[4]) {
-        values[0] = _mm512_permutexvar_epi16(packed, table());
-        values[1] = _mm512_permutexvar_epi16(_mm512_srli_epi16(packed, 4), table());
-        values[2] = _mm512_permutexvar_epi16(_mm512_srli_epi16(packed, 8), table());
-        values[3] = _mm512_permutexvar_epi16(_mm512_srli_epi16(packed, 12), table());
+    // Which of the scales belong to the first 128 columns.
+    static INLINE __m512i first_scales() {
+        return _mm512_set_epi64(
+            0x0003000300030003, 0x0003000300030003, 0x0002000200020002, 0x0002000200020002, 0x0001000100010001,
+            0x0001000100010001, 0, 0);
     }
 
-    template <int T>
-    INLINE void step(long row, long k, long there, const Activation *const *x, __m512 (&sums)[T]) const {
-        const __m512i to_words = _mm512_set_epi32(
-            0x80808003, 0x80808003, 0x80808003, 0x80808003, 0x80808002, 0x80808002, 0x80808002, 0x80808002,
-            0x80808001, 0x80808001, 0x80808001, 0x80808001, 0x80808000, 0x80808000, 0x80808000, 0x80808000);
-        ask_for(blocks + (row * columns + k) / 2 + AHEAD);
-        __m512i w[4];
-        nibbles(read(row, k, there), w);
-        __m512 scale = (__m512)_mm512_slli_epi32(_mm512_shuffle_epi8(read_scales(row, k, there), to_words), 23);
-        __m512 block[T] = {};
+    template <int J> static INLINE __m512i nibble(__m512i packed, __m512i less) {
+        return _mm512_subs_epu16(_mm512_permutexvar_epi16(_mm512_srli_epi16(packed, 4 * J), table()), less);
+    }
+
+    template <int J, int R, int T>
+    static INLINE void add_nibbles(
+        const __m512i (&packed)[R], const __m512i (&less)[R], const Activation *const *x, long k, __m512 (&sums)[T][R]) {
+        __m512i weights[R];
 #pragma GCC unroll 4
-        for (int j = 0; j < 4; j++)
-#pragma GCC unroll 8
-            for (int t = 0; t < T; t++) block[t] = dot(block[t], w[j], load_activations(x[t] + k + 32 * j));
-#pragma GCC unroll 8
-        for (int t = 0; t < T; t++) sums[t] = _mm512_fmadd_ps(scale, block[t], sums[t]);
+        for (int r = 0; r < R; r++) weights[r] = nibble<J>(packed[r], less[r]);
+        add_products(weights, x, k + 32 * J, sums);
     }
 
-    template <int T> INLINE void accumulate(long row, const Activation *const *x, __m512 (&sums)[T]) const {
-        for (int t = 0; t < T; t++) sums[t] = _mm512_setzero_ps();
-        long k = 0;
-        for (; k + 128 <= columns; k += 128) step(row, k, 128, x, sums);
-        if (k < columns) step(row, k, columns - k, x, sums);
+    template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, __m512 (&sums)[T][R]) const {
+        const uint8_t *ahead = blocks + row * columns / 2 + AHEAD;
+        for (long from = 0; from < columns; from += SCALED) {
+            __m512i scales[R], which = first_scales();
+            for (int r = 0; r < R; r++) scales[r] = read_scales(row + r, from);
+            for (long k = from; k < std::min(from + SCALED, columns); k += 128) {
+                __m512i packed[R], less[R];
+#pragma GCC unroll 4
+                for (int r = 0; r < R; r++) {
+                    ask_for(ahead + R * k / 2 + 64 * r);
+                    packed[r] = read(row + r, k, columns - k);
+                    less[r] = _mm512_permutexvar_epi16(which, scales[r]);
+                }
+                add_nibbles<0>(packed, less, x, k, sums);
+                add_nibbles<1>(packed, less, x, k, sums);
+                add_nibbles<2>(packed, less, x, k, sums);
+                add_nibbles<3>(packed, less, x, k, sums);
+                which = _mm512_add_epi16(which, _mm512_set1_epi16(4));
+            }
+        }
     }
 
-    // With the scales in the exponents.
     void unpack(long row, Activation *to) const {
-        const __m512i to_halves = _mm512_set_epi32(
-            0x80038003, 0x80038003, 0x80038003, 0x80038003, 0x80028002, 0x80028002, 0x80028002, 0x80028002,
-            0x80018001, 0x80018001, 0x80018001, 0x80018001, 0x80008000, 0x80008000, 0x80008000, 0x80008000);
-        for (long k = 0; k < columns; k += 128) {
-            __m512i w[4];
-            nibbles(read(row, k, columns - k), w);
-            __m512i bytes = _mm512_max_epu8(read_scales(row, k, columns - k), _mm512_set1_epi8(2));
-            __m512i scale = _mm512_shuffle_epi8(_mm512_min_epu8(bytes, _mm512_set1_epi8(char(252))), to_halves);
-            __m512i exponent = _mm512_slli_epi16(_mm512_sub_epi16(scale, _mm512_set1_epi16(127)), 7);
-            for (int j = 0; j < 4; j++) {
-                __mmask32 is_not_zero = _mm512_test_epi16_mask(w[j], _mm512_set1_epi16(0x7fff));
-                _mm512_storeu_si512(to + k + 32 * j, _mm512_mask_add_epi16(w[j], is_not_zero, w[j], exponent));
+        for (long from = 0; from < columns; from += SCALED) {
+            __m512i scales = read_scales(row, from), which = first_scales();
+            for (long k = from; k < std::min(from + SCALED, columns); k += 128) {
+                __m512i packed = read(row, k, columns - k), less = _mm512_permutexvar_epi16(which, scales);
+                _mm512_storeu_si512(to + k, nibble<0>(packed, less));
+                _mm512_storeu_si512(to + k + 32, nibble<1>(packed, less));
+                _mm512_storeu_si512(to + k + 64, nibble<2>(packed, less));
+                _mm512_storeu_si512(to + k + 96, nibble<3>(packed, less));
+                which = _mm512_add_epi16(which, _mm512_set1_epi16(4));
             }
         }
     }

@@ -7,24 +7,23 @@
 
 typedef float Activation;
 typedef floats Sum;
-constexpr int TOKENS = 4;
-constexpr int TILE = 2;
-
-INLINE Activation to_activation(float x) { return to_float(to_bf16(x)); }
+constexpr int TOKENS = 4; // Activations that rows are multiplied with at a time, their sums in registers.
+constexpr int TILE = 4;   // Activations that unpacked rows are multiplied with at a time.
 
 template <int N> INLINE void add_up(const Sum *sums, float *out) {
     for (int n = 0; n < N; n++) out[n] = sum(sums[n]);
 }
 
 // What every kind of row has in common: `at(row, k, first, second)` gives the weights of two vectors of activations.
-template <class Rows, int T>
-INLINE void accumulate_floats(const Rows &rows, long row, const Activation *const *x, Sum (&sums)[T]) {
-    for (int t = 0; t < T; t++) sums[t] = Sum{};
+template <class Rows, int R, int T>
+INLINE void accumulate_floats(const Rows &rows, long row, const Activation *const *x, Sum (&sums)[T][R]) {
     for (long k = 0; k < rows.columns; k += 2 * LANES) {
-        floats first, second;
-        rows.at(row, k, first, second);
-        for (int t = 0; t < T; t++)
-            sums[t] += first * load<floats>(x[t] + k) + second * load<floats>(x[t] + k + LANES);
+        floats first[R], second[R];
+        for (int r = 0; r < R; r++) rows.at(row + r, k, first[r], second[r]);
+        for (int t = 0; t < T; t++) {
+            floats a = load<floats>(x[t] + k), b = load<floats>(x[t] + k + LANES);
+            for (int r = 0; r < R; r++) sums[t][r] += first[r] * a + second[r] * b;
+        }
     }
 }
 
@@ -37,20 +36,38 @@ template <class Rows> INLINE void unpack_floats(const Rows &rows, long row, Acti
     }
 }
 
+// Rows in memory as activations are.
+struct UnpackedRows {
+    const Activation *values;
+    long columns, stride;
+
+    static constexpr int beside(int) { return 2; }
+    INLINE float scale(long) const { return 1.0f; }
+    INLINE void at(long row, long k, floats &first, floats &second) const {
+        const Activation *w = values + row * stride + k;
+        first = load<floats>(w);
+        second = load<floats>(w + LANES);
+    }
+    template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T][R]) const {
+        accumulate_floats(*this, row, x, sums);
+    }
+};
+
 struct Bf16Rows {
     static constexpr long DIRECT = TOKENS;
     const bf16 *values;
     long columns, stride;
 
+    static constexpr int beside(int) { return 2; }
     static long padded(long columns) { return columns; }
-    static long place(long column) { return column; }
+    static INLINE void put(Activation *to, long k, halves x) { store(to + k, widen(x)); }
     INLINE float scale(long) const { return 1.0f; }
     INLINE void at(long row, long k, floats &first, floats &second) const {
         const bf16 *w = values + row * stride + k;
         first = widen(load<halves>(w));
         second = widen(load<halves>(w + LANES));
     }
-    template <int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T]) const {
+    template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T][R]) const {
         accumulate_floats(*this, row, x, sums);
     }
     void unpack(long row, Activation *to) const { unpack_floats(*this, row, to); }
@@ -63,8 +80,9 @@ struct Fp8Rows {
     const float *scales;
     long columns;
 
+    static constexpr int beside(int) { return 2; }
     static long padded(long columns) { return columns; }
-    static long place(long column) { return column; }
+    static INLINE void put(Activation *to, long k, halves x) { store(to + k, widen(x)); }
     INLINE float scale(long row) const { return scales[row]; }
     static INLINE floats number(const uint8_t *from) {
         words b = __builtin_convertvector(load<bytes>(from), words);
@@ -75,7 +93,7 @@ struct Fp8Rows {
         first = number(w);
         second = number(w + LANES);
     }
-    template <int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T]) const {
+    template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T][R]) const {
         accumulate_floats(*this, row, x, sums);
     }
     void unpack(long row, Activation *to) const { unpack_floats(*this, row, to); }
@@ -88,8 +106,12 @@ struct Mxfp4Rows {
     const uint8_t *blocks, *scale_bytes;
     long columns;
 
+    static constexpr int beside(int) { return 2; }
     static long padded(long columns) { return columns; }
-    static long place(long k) { return k / (2 * LANES) * (2 * LANES) + (k & 1) * LANES + k % (2 * LANES) / 2; }
+    static INLINE void put(Activation *to, long k, halves x) {
+        to += k / (2 * LANES) * (2 * LANES) + k % (2 * LANES) / 2;
+        for (long lane = 0; lane < LANES; lane++) to[(lane & 1) * LANES + lane / 2] = to_float(x[lane]);
+    }
     INLINE float scale(long) const { return 1.0f; }
     static INLINE floats value(words nibble, float scale) {
         return (floats)((nibble & 8) << 28 | (nibble & 7) << 22) * 0x1p126f * scale;
@@ -102,7 +124,7 @@ struct Mxfp4Rows {
         even = value(b, scale);
         odd = value(b >> 4, scale);
     }
-    template <int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T]) const {
+    template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T][R]) const {
         accumulate_floats(*this, row, x, sums);
     }
     void unpack(long row, Activation *to) const { unpack_floats(*this, row, to); }

@@ -51,6 +51,40 @@ def test_mix_experts(
     assert_rounded(given, expected, roundings=3)
 
 
+def without_bias(product: ExpertProduct) -> ExpertProduct:
+    return ExpertProduct(product.matrix, torch.zeros_like(product.bias))
+
+
+def twice(product: ExpertProduct) -> ExpertProduct:
+    """The same columns once more beside them."""
+    matrix = product.matrix
+    if isinstance(matrix, Mxfp4):
+        blocks, scales = matrix.blocks, matrix.scales
+        return ExpertProduct(Mxfp4(blocks.repeat(1, 1, 2, 1), scales.repeat(1, 1, 2)), product.bias)
+    return ExpertProduct(matrix.repeat(1, 1, 2), product.bias)
+
+
+@pytest.mark.parametrize("packed", [True, False], ids=["mxfp4", "bf16"])
+def test_a_token_depends_on_no_other(library: Library, packed: bool) -> None:
+    """To the last bit, whether its experts are multiplied with it alone, with a few tokens or, unpacked, with many.
+
+    The exact result is zero, so what comes out is nothing but how the sums were rounded.
+    """
+    up, down = twice(without_bias(product(4, 192, 576, packed))), without_bias(product(4, 1152, 96, packed))
+    half, chosen, weights, residual = inputs(41, 576, 4, 2)
+    x, residual = torch.cat((half, -half), dim=1), torch.zeros(41, 1152, dtype=torch.bfloat16)
+
+    def mixed(some: slice) -> Tensor:
+        return mix_experts(library, x[some], chosen[some], weights[some], up, down, 1.702, 7.0, residual[some])
+
+    together = mixed(slice(None))
+    assert together.count_nonzero() > 0.5 * together.numel()
+    for count in (1, 2, 3, 5, 9, 14):
+        for first in range(0, 41, count):
+            some = slice(first, first + count)
+            torch.testing.assert_close(mixed(some), together[some], rtol=0, atol=0)
+
+
 def test_a_number_that_is_none_spoils_its_row_alone(library: Library) -> None:
     up, down = product(4, 64, 32, True), product(4, 32, 32, True)
     x, chosen, weights, residual = inputs(9, 32, 4, 2)
