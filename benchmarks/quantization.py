@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.device import describe_machine
+from benchmarks.shapes import CPU_MODEL
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
 from engine.checkpoint.config_json import read_model_config
@@ -28,7 +29,7 @@ from engine.checkpoint.dummy import fill_random
 from engine.checkpoint.hub import resolve_model
 from engine.checkpoint.load import load_weights
 from engine.checkpoint.verify import verify_checkpoint
-from engine.config import Dtype, ModelConfig, RopeConfig
+from engine.config import Dtype, ModelConfig
 from engine.kernels.fp8_matrix import quantize
 from engine.kernels.table import select_ops
 from engine.model.gpt_oss import GptOss
@@ -42,21 +43,6 @@ from training.corpus import documents
 PAGE_SIZE = 16
 LONGEST = 512
 """Tokens of a text that are read."""
-RANDOM = ModelConfig(
-    vocab_size=32_768,
-    hidden_size=1024,
-    intermediate_size=1024,
-    num_heads=16,
-    num_kv_heads=4,
-    head_dim=64,
-    num_experts=32,
-    experts_per_token=4,
-    window=128,
-    layer_types=("sliding_attention", "full_attention") * 6,
-    max_position=4096,
-    rope=RopeConfig(theta=150_000.0),
-)
-"""The sizes of the CPU's benchmarks (`benchmarks.cpu`)."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +207,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
-    sources = (checkpoint(given.model, given.texts, given.seed), random_weights(RANDOM, 4, given.seed))
+    sources = (checkpoint(given.model, given.texts, given.seed), random_weights(CPU_MODEL, 4, given.seed))
     run(sources, torch.device(given.device), given.output)
 
 

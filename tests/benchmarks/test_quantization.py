@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.quantization import RANDOM, Source, Text, checkpoint, compare, held_out, random_weights, run
+from benchmarks.quantization import Source, Text, checkpoint, compare, held_out, random_weights, run
 from engine.checkpoint.hub import EMBEDDED
 from engine.prompt.tokenizer import Tokenizer
 from tests.checkpoints import small_config
@@ -56,7 +56,3 @@ def test_the_file_says_where_it_comes_from(tmp_path: Path) -> None:
     assert [weights["what"], wide["what"]] == ["fp8 weights against bfloat16", "bfloat16 against float32"]
     assert {record["positions"] for record in records} == {2}
     assert len({record["kl_mean"] for record in records}) == 4
-
-
-def test_the_random_model_has_the_sizes_of_the_cpus_benchmarks() -> None:
-    assert (RANDOM.num_layers, RANDOM.hidden_size, RANDOM.vocab_size) == (12, 1024, 32_768)
