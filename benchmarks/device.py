@@ -3,7 +3,7 @@
 import platform
 import statistics
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -87,11 +87,17 @@ def figures(seconds: float, floor: float) -> dict[str, object]:
 def describe_machine(device: torch.device) -> dict[str, str]:
     """What a figure is worth nothing without."""
     return {
-        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else "none: Triton's interpreter",
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else "none: the CPU",
         "python": platform.python_version(),
         "cuda": str(torch.version.cuda),
         "commit": commit(),
     } | {name: package_version(name) for name in PACKAGES}
+
+
+def measure_machine(_: object, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
+    """The machine and what the floors are made of."""
+    measured = {"bytes_per_second": speeds.bytes, "operations_per_second": speeds.operations}
+    yield {**describe_machine(device), **measured}
 
 
 def package_version(name: str) -> str:
@@ -102,8 +108,11 @@ def package_version(name: str) -> str:
 
 
 def commit() -> str:
-    """Of this source."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
+    """Of this source, where it and git are there to tell."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent
+        )
+    except FileNotFoundError:
+        return "unknown"
     return done.stdout.strip() or "unknown"

@@ -14,22 +14,21 @@ and its times mean nothing.
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from threading import Timer
+from subprocess import Popen, TimeoutExpired
 from time import monotonic
-from typing import TypedDict
 
 import torch
 
 from benchmarks import gpu_engine, gpu_peers
 from benchmarks.determinism import bits_agree
-from benchmarks.device import Speeds, describe_machine, measure_speeds
+from benchmarks.device import measure_machine, measure_speeds
 from benchmarks.gpu_plot import plot
 from benchmarks.gpu_workloads import workload
+from benchmarks.isolated import GRACE_SECONDS, Record, Result, records_of, within, write
 
 PARTS = {
     "machine": 30,
@@ -40,19 +39,7 @@ PARTS = {
     "determinism": 40,
 }
 """Seconds of each part, in the order they are run."""
-GRACE_SECONDS = 15
-"""What a part may take longer before it is ended: it says itself what it had no time for."""
 MINUTES = 9.5
-
-Record = dict[str, object]
-
-
-class Result(TypedDict):
-    """The file."""
-
-    smoke: bool
-    minutes: float
-    parts: dict[str, list[Record]]
 
 
 def run(
@@ -73,49 +60,42 @@ def run(
         seconds = min(PARTS[part], left - GRACE_SECONDS)
         if part == "llama.cpp" and building is not None:
             seconds -= wait(building, seconds / 2)
-        for record in records_of(part, seconds, smoke=smoke, llama_cpp=llama_cpp):
+        for record in records_of_part(part, seconds, smoke=smoke, llama_cpp=llama_cpp):
             records.append(record)
             failed += "failed" in record
             print(part, json.dumps(record), flush=True)
             result["minutes"] = round((monotonic() - began) / 60, 2)
-            if output is not None:
-                write(result, output)
+            write(result, output)
+    write(result, output)
     if building is not None and building.poll() is None:
         building.terminate()
     return result, failed
 
 
-def wait(building: "subprocess.Popen[bytes]", seconds: float) -> float:
+def wait(building: Popen[bytes], seconds: float) -> float:
     """Until it is built, for so many seconds at most. Returns how many it took."""
     began = monotonic()
-    with suppress(subprocess.TimeoutExpired):
+    with suppress(TimeoutExpired):
         building.wait(seconds)
     return monotonic() - began
 
 
-def records_of(part: str, seconds: float, *, smoke: bool, llama_cpp: Path | None) -> Iterator[Record]:
-    """Runs a part in its own process, ended if it takes too long; a process that fails brings a record that says so."""
-    command = [sys.executable, "-m", "benchmarks.gpu", "--part", part, "--seconds", str(seconds)]
-    command += ["--smoke"] * smoke + (["--llama-cpp", str(llama_cpp)] if llama_cpp is not None else [])
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]) as process:
-        assert process.stdout is not None
-        ending = Timer(seconds + GRACE_SECONDS, process.kill)
-        ending.start()
-        for line in process.stdout:
-            if line.startswith("{"):
-                yield json.loads(line)
-        process.wait()
-        ending.cancel()
-    if process.returncode == -9:
-        yield {"left_out": f"what follows: ended after {seconds + GRACE_SECONDS:.0f} seconds"}
-    elif process.returncode:
-        yield {"failed": f"exit status {process.returncode}"}
+def records_of_part(part: str, seconds: float, *, smoke: bool, llama_cpp: Path | None) -> Iterator[Record]:
+    """A part's records. An engine that does not start is tried once more without CUDA graphs: better slow than none."""
+    began, started = monotonic(), True
+    asked = ["--part", part, *["--smoke"] * smoke]
+    asked += ["--llama-cpp", str(llama_cpp)] if llama_cpp is not None else []
+    for record in records_of("benchmarks.gpu", asked, seconds):
+        started &= not (record.get("what") == "start" and "failed" in record)
+        yield record
+    if not started:
+        yield from records_of("benchmarks.gpu", [*asked, "--enforce-eager"], seconds - (monotonic() - began))
 
 
 def measure(
-    part: str, seconds: float, device: torch.device, *, smoke: bool, llama_cpp: Path | None
+    part: str, seconds: float, device: torch.device, *, smoke: bool, llama_cpp: Path | None, enforce_eager: bool
 ) -> Iterator[Record]:
-    """The records of one part."""
+    """The records of one part, in this process."""
     torch.manual_seed(0)
     if part == "determinism":
         yield {"bits": "the same" if bits_agree(str(device)) else "NOT THE SAME", "in": "any company, any chunks"}
@@ -126,19 +106,11 @@ def measure(
     else:
         speeds = measure_speeds(device)
         if part == "machine":
-            yield machine(device, speeds)
+            yield from measure_machine(None, device, speeds)
         else:
-            yield from gpu_engine.measure(workload(part, smoke=smoke), device, speeds, seconds)
-
-
-def machine(device: torch.device, speeds: Speeds) -> Record:
-    measured = {"bytes_per_second": speeds.bytes, "operations_per_second": speeds.operations}
-    return {**describe_machine(device), **measured}
-
-
-def write(result: Result, output: Path) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(result, indent=1) + "\n")
+            yield from gpu_engine.measure(
+                workload(part, smoke=smoke), device, speeds, seconds, enforce_eager=enforce_eager
+            )
 
 
 def main() -> int:
@@ -150,6 +122,7 @@ def main() -> int:
     parser.add_argument("--smoke", action="store_true", help="tiny sizes on the CPU")
     parser.add_argument("--part", choices=list(PARTS), help="run this part here, and print its records")
     parser.add_argument("--seconds", type=float, default=60.0, help="for --part")
+    parser.add_argument("--enforce-eager", action="store_true", help="for --part: no CUDA graphs")
     args = parser.parse_args()
     if not (args.smoke or torch.cuda.is_available()):
         print("benchmarks.gpu needs a CUDA GPU, and torch sees none; --smoke needs none", file=sys.stderr)
@@ -157,7 +130,8 @@ def main() -> int:
     asked = {"smoke": args.smoke, "llama_cpp": args.llama_cpp}
     if args.part is not None:
         device = torch.device("cpu" if args.smoke else "cuda")
-        for record in measure(args.part, args.seconds, device, **asked):
+        records = measure(args.part, args.seconds, device, enforce_eager=args.enforce_eager, **asked)
+        for record in within(args.seconds, records):
             print(json.dumps(record), flush=True)
         return 0
     result, failed = run(args.only or list(PARTS), args.minutes, output=args.output, **asked)

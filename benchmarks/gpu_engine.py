@@ -1,6 +1,7 @@
 """The whole engine on a GPU, from random weights: decoding, prompts, both at once, and what the host adds."""
 
 import statistics
+import traceback
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -12,8 +13,10 @@ import torch
 
 from benchmarks.device import Speeds
 from benchmarks.gpu_workloads import Workload, write_config
+from benchmarks.isolated import Record, within
 from benchmarks.model_kernels import work
 from engine.config import EngineConfig
+from engine.device import free_unused
 from engine.engine import Engine
 from engine.floors import DecodeFloor
 from engine.request import Request, SamplingParams
@@ -21,12 +24,14 @@ from engine.runner.runner import Launched
 from engine.scheduler.pages import pages_for
 from engine.start import Started, start_engine
 
-Record = dict[str, object]
 WARMING_STEPS = 4
 
 
-def measure(workload: Workload, device: torch.device, speeds: Speeds, seconds: float) -> Iterator[Record]:
-    """Every figure of one model, the most wanted first; each kind has its share of the time."""
+def measure(
+    workload: Workload, device: torch.device, speeds: Speeds, seconds: float, *, enforce_eager: bool
+) -> Iterator[Record]:
+    """Every figure of one model, the most wanted first; each kind has its share of the time, and fails alone."""
+    free_unused(device)
     with TemporaryDirectory() as directory:
         config = EngineConfig(
             model=write_config(Path(directory), workload.model),
@@ -36,10 +41,17 @@ def measure(workload: Workload, device: torch.device, speeds: Speeds, seconds: f
             max_num_seqs=workload.slots,
             max_num_batched_tokens=workload.max_num_batched_tokens,
             run_ahead=True,
+            enforce_eager=enforce_eager,
         )
         began = perf_counter()
-        started = start_engine(config)
-    yield {"what": "start", "seconds": perf_counter() - began, "plan": started.description}
+        try:
+            started = start_engine(config)
+        except Exception as error:  # A start that fails is a result, and what is asked next.
+            traceback.print_exc()
+            yield {"what": "start", "failed": f"{type(error).__name__}: {error}"}
+            return
+    graphs = "none" if enforce_eager else "captured"
+    yield {"what": "start", "seconds": perf_counter() - began, "graphs": graphs, "plan": started.description}
     bench = Bench(workload, started, config, speeds)
     left = seconds - (perf_counter() - began)
     for share, figures in (
@@ -49,17 +61,8 @@ def measure(workload: Workload, device: torch.device, speeds: Speeds, seconds: f
         (0.10, bench.first_tokens),
         (0.10, bench.waiting),
     ):
-        yield from within(share * left, figures.__name__, figures())
-
-
-def within(seconds: float, what: str, records: Iterator[Record]) -> Iterator[Record]:
-    """The records of one kind until its time is over, then that it was."""
-    began = perf_counter()
-    for record in records:
-        yield {"what": what} | record
-        if perf_counter() - began > seconds:
-            yield {"what": what, "left_out": f"what follows: {seconds:.0f} seconds are over"}
-            return
+        yield from within(share * left, figures(), what=figures.__name__)
+        bench.clear()
 
 
 class Bench:

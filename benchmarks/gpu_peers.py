@@ -1,6 +1,5 @@
 """What others make of the same shape on the same GPU: transformers in bfloat16, and llama.cpp's CUDA build."""
 
-import json
 import os
 import shlex
 import subprocess
@@ -13,8 +12,8 @@ from typing import Any
 import torch
 
 from benchmarks.gpu_workloads import Workload, config_json
+from benchmarks.isolated import Record, printed_by
 
-Record = dict[str, object]
 WRITTEN = 16
 """Tokens that a peer writes for each request."""
 BUILD, LOG = "build-cuda", "build.log"
@@ -98,15 +97,13 @@ def llama_cpp(workload: Workload, source: Path | None, seconds: float) -> Iterat
     context = max(workload.peer_batches) * (workload.peer_context + WRITTEN) + 256
     sizes = "-npp", str(workload.peer_context), "-ntg", str(WRITTEN), "-npl", batches, "-c", str(context)
     command = [str(tool), "-m", str(model), "-ngl", "999", "--output-format", "jsonl", "-pps", *sizes]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
-    for line in done.stdout.splitlines():
-        if line.startswith("{"):
-            record = json.loads(line)
-            requests = {"requests": record["pl"], "context": record["pp"]}
-            yield {"what": "decode"} | requests | {"tokens_per_second": record["speed_tg"]}
-            yield {"what": "prefill", "tokens": record["pp"], "tokens_per_second": record["speed_pp"]}
-    if done.returncode:
-        yield {"what": "decode", "failed": done.stderr[-500:]}
+    for record in printed_by(command, seconds):
+        if "pl" not in record:
+            yield {"what": "decode"} | record
+            continue
+        requests = {"requests": record["pl"], "context": record["pp"]}
+        yield {"what": "decode"} | requests | {"tokens_per_second": record["speed_tg"]}
+        yield {"what": "prefill", "tokens": record["pp"], "tokens_per_second": record["speed_pp"]}
 
 
 def prepare_llama_cpp(source: Path) -> subprocess.Popen[bytes]:

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 import torch
 
 from benchmarks import gpu, gpu_engine
-from benchmarks.gpu import PARTS, Result, run
+from benchmarks.device import Speeds
+from benchmarks.gpu import PARTS, run
 from benchmarks.gpu_checkpoint import write_random_checkpoint
 from benchmarks.gpu_peers import BUILD, TOOL, llama_cpp
 from benchmarks.gpu_plot import plot
 from benchmarks.gpu_workloads import GPT_OSS_20B, SMOKE, WORKLOADS
+from benchmarks.isolated import GRACE_SECONDS, Record, Result
 from engine.checkpoint.config_json import read_model_config
 from engine.checkpoint.verify import verify_checkpoint
 
@@ -98,20 +101,32 @@ def test_what_there_is_no_time_for_is_named() -> None:
     assert run(["20b"], 0, smoke=True, llama_cpp=None, output=None)[0]["parts"] == {
         "20b": [{"left_out": "0 minutes are over"}]
     }
-    slow = gpu_engine.within(0, "decode", iter([{"seconds": 1}, {"seconds": 2}]))
-    assert list(slow) == [
-        {"what": "decode", "seconds": 1},
-        {"what": "decode", "left_out": "what follows: 0 seconds are over"},
-    ]
 
 
-def test_a_part_that_hangs_or_fails_costs_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "GRACE_SECONDS", 0)
-    (hung,) = gpu.records_of("machine", 0.01, smoke=True, llama_cpp=None)
-    assert "ended after 0 seconds" in str(hung["left_out"])
-    monkeypatch.setattr(gpu.sys, "executable", "/bin/false")
-    (failed,) = gpu.records_of("machine", 60, smoke=True, llama_cpp=None)
-    assert failed == {"failed": "exit status 1"}
+def test_an_engine_that_does_not_start_is_tried_without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def records(module: str, arguments: list[str], seconds: float) -> list[dict[str, object]]:
+        asked.append("--enforce-eager" in arguments)
+        return [{"what": "start", "seconds": 1.0} if asked[-1] else {"what": "start", "failed": "no capture"}]
+
+    monkeypatch.setattr(gpu, "records_of", records)
+    assert len(list(gpu.records_of_part("20b", 60, smoke=True, llama_cpp=None))) == 2
+    assert asked == [False, True]
+
+
+def test_a_kind_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def prefill(bench: gpu_engine.Bench) -> Iterator[Record]:
+        bench.seat(1, 20)
+        raise RuntimeError("out of something")
+        yield {}
+
+    monkeypatch.setattr(gpu_engine.Bench, "prefill", prefill)
+    device = torch.device("cpu")
+    records = list(gpu_engine.measure(SMOKE, device, Speeds(1.0, 1.0), 600, enforce_eager=False))
+    assert {"what": "prefill", "failed": "RuntimeError: out of something"} in records
+    assert [record["what"] for record in records if "failed" in record] == ["prefill"]
+    assert {"start", "decode", "saturated", "first_tokens", "waiting"} <= {record["what"] for record in records}
 
 
 def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,4 +141,4 @@ def test_it_asks_what_the_targets_speak_of_in_under_ten_minutes() -> None:
     assert GPT_OSS_20B.contexts == (1024, 8192, 32_768, 131_072)
     assert GPT_OSS_20B.saturated == ((1024, 1024), (8192, 1024))
     assert WORKLOADS["120b"].model.num_experts == 128
-    assert sum(PARTS.values()) + gpu.GRACE_SECONDS <= 60 * gpu.MINUTES < 600
+    assert sum(PARTS.values()) + GRACE_SECONDS <= 60 * gpu.MINUTES < 600

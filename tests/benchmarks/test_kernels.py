@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import kernels, peer_experts
-from benchmarks.kernels import SECTIONS, run
+from benchmarks.kernels import SECTIONS, measure, run
 from benchmarks.shapes import PUBLISHED, TINY
 from engine.kernels.triton import paged_attention
 
@@ -16,20 +16,18 @@ ERRORS = "error", "experts_error", "resident_experts_error", "cache_error", "nor
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Every section, in one call."""
-    output = tmp_path_factory.mktemp("results") / "tiny" / "kernels.json"
+def result() -> dict[str, list[dict[str, Any]]]:
+    """Every section, in this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paged_attention, "DECODE_PROGRAMS", 4)
-        assert run(TINY, torch.device("cpu"), list(SECTIONS), 60, output) == 0
-    found: dict[str, Any] = json.loads(output.read_text())
-    return found
+        return {name: list(measure(name, TINY, torch.device("cpu"), 600)) for name in SECTIONS}
 
 
 def test_every_section_says_something_with_its_machine_and_versions(result: dict[str, Any]) -> None:
     assert all(result[name] for name in SECTIONS)
-    assert {"gpu", "torch", "triton", "commit", "tokenspeed-triton-kernels"} <= set(result["machine"])
-    assert result["smoke"] is True
+    assert not any("failed" in record for records in result.values() for record in records)
+    (machine,) = result["machine"]
+    assert {"gpu", "torch", "triton", "commit", "tokenspeed-triton-kernels", "bytes_per_second"} <= set(machine)
     for name in ("experts", "attention", "router", "linear", "model"):
         for record in result[name]:
             assert "left_out" in record or {"microseconds", "floor_microseconds", "share"} <= set(record)
@@ -56,15 +54,23 @@ def test_a_peer_that_is_not_there_is_named(result: dict[str, Any]) -> None:
         assert (record["kernel"] == "peer_experts") == (record.get("left_out") == peer_experts.MISSING)
 
 
-def test_a_section_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_section_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SECTIONS, "linear_error", "attention_kernels:no_such_section")
-    output = tmp_path / "kernels.json"
-    assert run(TINY, torch.device("cpu"), ["linear_error", "sampling"], 60, output) == 1
-    found = json.loads(output.read_text())
-    assert "no_such_section" in found["linear_error"][0]["failed"]
-    assert len(found["sampling"]) == 3
-    assert run(TINY, torch.device("cpu"), ["sampling"], 0, output) == 0
-    assert "0 minutes are over" in json.loads(output.read_text())["sampling"][1]["left_out"]
+    (failed,) = measure("linear_error", TINY, torch.device("cpu"), 60)
+    assert "no_such_section" in str(failed["failed"])
+
+
+def test_sections_are_run_one_after_the_other_and_written(tmp_path: Path) -> None:
+    """Each in its own process; one that there is no time for is named."""
+    output = tmp_path / "results" / "kernels.json"
+    got, failed = run(["machine", "sampling"], 60, smoke=True, output=output)
+    assert failed == 0
+    assert json.loads(output.read_text()) == got
+    assert got["smoke"] is True
+    assert [len(records) for records in got["parts"].values()] == [1, 3]
+    late, _ = run(["sampling"], 0, smoke=True, output=output)
+    assert late["parts"] == {"sampling": [{"left_out": "0 minutes are over"}]}
+    assert json.loads(output.read_text()) == late
 
 
 def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,72 @@
+"""Parts of a benchmark in processes of their own, so that one that fails or hangs costs itself alone: after some errors
+a GPU's process can compute nothing more."""
+
+import json
+import subprocess
+import sys
+import traceback
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from threading import Timer
+from time import monotonic
+from typing import TypedDict
+
+GRACE_SECONDS = 15
+"""What a part may take longer before it is ended: it says itself what it had no time for."""
+
+Record = dict[str, object]
+
+
+class Result(TypedDict):
+    """The file."""
+
+    smoke: bool
+    minutes: float
+    parts: dict[str, list[Record]]
+
+
+def records_of(module: str, arguments: Sequence[str], seconds: float) -> Iterator[Record]:
+    """The records of `python -m module ARGUMENTS --seconds SECONDS`, as they come."""
+    command = [sys.executable, "-m", module, *arguments, "--seconds", str(seconds)]
+    return printed_by(command, seconds + GRACE_SECONDS)
+
+
+def printed_by(command: Sequence[str], seconds: float) -> Generator[Record, None, None]:
+    """What a command prints as JSON, an object a line, as it comes. One that dies, or that is ended for its time is
+    over, brings a record that says so; it is ended, too, when nobody reads on."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]) as process:
+        assert process.stdout is not None
+        ending = Timer(seconds, process.kill)
+        ending.start()
+        try:
+            for line in process.stdout:
+                if line.startswith("{"):
+                    yield json.loads(line)
+            process.wait()
+        finally:
+            ending.cancel()
+            process.kill()
+    if process.returncode == -9:
+        yield {"left_out": f"what follows: ended after {seconds:.0f} seconds"}
+    elif process.returncode:
+        yield {"failed": f"exit status {process.returncode}"}
+
+
+def within(seconds: float, records: Iterator[Record], **what: object) -> Iterator[Record]:
+    """The records until their time is over, then that it was; an exception becomes one. `what` is added to each."""
+    began = monotonic()
+    try:
+        for record in records:
+            yield what | record
+            if monotonic() - began > seconds:
+                yield what | {"left_out": f"what follows: {seconds:.0f} seconds are over"}
+                return
+    except Exception as error:  # A failure is a result, and the rest is still wanted.
+        traceback.print_exc()
+        yield what | {"failed": f"{type(error).__name__}: {error}"}
+
+
+def write(result: Result, output: Path | None) -> None:
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(result, indent=1) + "\n")
