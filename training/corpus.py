@@ -137,11 +137,11 @@ KINDS: Mapping[str, Source] = {
 
 SHARES: tuple[tuple[Source | Callable[[Draw], str], float], ...] = (
     (small_talk, 12.0),
-    (arithmetic, 12.0),
+    (arithmetic, 17.0),
     (fact, 18.0),
-    (text_task, 27.0),
-    (tool_task, 28.0),
-    (json_task, 24.0),
+    (text_task, 24.0),
+    (tool_task, 32.0),
+    (json_task, 26.0),
     (short_memory, 4.0),
     (long_memory, 0.6),
     (second_turn, 3.0),
