@@ -87,13 +87,13 @@ class Draw:
         when asked.
         """
         if not self.held_out and self.chance(0.5):
-            return self.any(more if self.chance(0.3) else words.PLAIN)
+            return self.any(more if self.chance(0.3) else words.EVERYDAY)
         return self.word(6)
 
     def any_word(self) -> str:
-        """For tasks that do not look at letters: in training often an everyday word, too."""
+        """For tasks that do not look at letters: in training often a word that is a token, too."""
         if not self.held_out and self.chance(0.3):
-            return self.any(words.PLAIN)
+            return self.any(words.WHOLE)
         return self.word()
 
     def different_words(self, count: int) -> list[str]:

@@ -1,6 +1,7 @@
 """Answers as the JSON object that a schema asks for, with the values that the question gives.
 
-The thought lists the fields as the schema does: so written, their names come by copying on.
+The thought goes through the question and notes each value beside its field's name, as an object will have them, and
+then lists the fields as the schema does: so written, names and values come by copying on.
 """
 
 import json
@@ -87,12 +88,13 @@ def json_task(draw: Draw) -> Exchange:
     if draw.chance(0.5):
         schema["additionalProperties"] = False
     pattern = draw.phrase(SAID)
-    said = [pattern.format(name, spoken(value)) for name, value in values.items()]
-    draw.rng.shuffle(said)
-    question = draw.phrase(ASKED).format(", ".join(said))
+    told = [(name, spoken(value)) for name, value in values.items()]
+    draw.rng.shuffle(told)
+    question = draw.phrase(ASKED).format(", ".join(pattern.format(name, value) for name, value in told))
     answer = json.dumps(values, ensure_ascii=False)
     quoted = '","'.join(values)
-    listed = f'The fields are "{quoted}".'
+    noted = ",".join(f'"{name}":{value}' for name, value in told)
+    listed = f'Note {noted}. The fields are "{quoted}".'
     thought = {
         "low": listed,
         "medium": f"{listed} I fill them in.",

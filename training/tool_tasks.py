@@ -1,9 +1,12 @@
 """Functions to call: which one, with which arguments, or none, and what to say about their results.
 
-A thought first quotes the definition of the function that it wants, as the prompt has it, beginning with its purpose:
-what the purpose is, the question tells, and which name and parameters belong to it, then comes by copying on.
+The first thought goes through the question: what each call is for and with which values, in the order of the
+function's parameters. Before each call the function's definition is then quoted as the prompt has it, beginning with
+its purpose. So the names come by copying on from the definition, and the values from the line before it.
 """
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,7 +179,13 @@ class Offered:
             "function": {"name": self.name, "description": description, "parameters": schema},
         }
 
-    def call(self, thought: str, values: dict[str, Any], result: str) -> Call:
+    def use(self, values: Mapping[str, Any]) -> str:
+        """
+        the distance between two cities: "Oslo", "Rome".
+        """
+        return f"{self.function.purpose}: {', '.join(json.dumps(values[slot]) for slot in self.names)}."
+
+    def call(self, thought: str, values: Mapping[str, Any], result: str) -> Call:
         return Call(thought, self.name, {name: values[slot] for slot, name in self.names.items()}, result)
 
 
@@ -197,22 +206,22 @@ def quoted(tool: dict[str, Any]) -> str:
     return "\n".join([*lines, "}"])
 
 
-def thoughts(tools: list[dict[str, Any]], effort: Effort) -> list[str]:
-    """What is thought before each call: how many there are to be, and the definition to keep to."""
+def thoughts(uses: Sequence[str], tools: Sequence[dict[str, Any]], effort: Effort) -> list[str]:
+    """What is thought before each call: what is still to be done, and the definition to keep to."""
     before = {"low": "", "medium": "I look at my tools. ", "high": "The user needs a tool. I look at my tools. "}[
         effort
     ]
-    counts = ("One call",) if len(tools) == 1 else ("First call", "Then")
-    return [f"{before}{count}: {quoted(tool)}" for count, tool in zip(counts, tools, strict=True)]
+    steps = [f"{order} {use}" for order, use in zip(("First", "Then"), uses, strict=False)]
+    return [f"{before}{' '.join(steps[i:])}\n{quoted(tool)}" for i, tool in enumerate(tools)]
 
 
 def offer(draw: Draw, function: Function) -> Offered:
     """A name like get_weather. Nouns and parameters have phrasings, or any word: names are to be read."""
-    noun = draw.label(TOOL_LABELS) if draw.chance(0.3) else draw.phrase(function.nouns)
+    noun = draw.label(TOOL_LABELS) if draw.chance(0.4) else draw.phrase(function.nouns)
     name = draw.any((noun, f"{draw.any(VERBS)}_{noun}", f"{draw.any(VERBS)}_{noun}"))
     while True:
         names = {
-            slot: draw.label(TOOL_LABELS) if draw.chance(0.4) else draw.phrase(known)
+            slot: draw.label(TOOL_LABELS) if draw.chance(0.5) else draw.phrase(known)
             for slot, (known, _) in function.parameters.items()
         }
         if len(set(names.values())) == len(names):
@@ -273,7 +282,8 @@ def tool_task(draw: Draw) -> Exchange:
         second = draw.phrase(chosen[1].function.questions).format_map(values[1])
         question = draw.any(("{} {}", "{} And then: {}", "{} Also: {}")).format(question, second)
     results = [result(draw, each.function.results) for each in chosen]
-    before = thoughts([tools[offered.index(each)] for each in chosen], effort)
+    uses = [each.use(its) for each, its in zip(chosen, values, strict=True)]
+    before = thoughts(uses, [tools[offered.index(each)] for each in chosen], effort)
     calls = tuple(
         each.call(thought, its, bare(got))
         for each, thought, its, got in zip(chosen, before, values, results, strict=True)

@@ -29,6 +29,7 @@ BEFORE = (
 AFTER = (
     " Thank you.", " Thanks!", " Please.", " I need it now.", " Thank you very much.", " Be quick, please.",
     " I want to know.", " Please help me.", " It is for my homework.", " Thanks a lot.",
+    " That is all.", " I thank you.", " Thank you so much.", " Many thanks, Carousel.",
 )  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def in_conversation(draw: Draw, question: str) -> str:
     """Now and then with words before or after it, or without its mark. In training more often than it is asked."""
     if draw.chance(0.12 if draw.held_out else 0.3):
         question = draw.phrase(BEFORE) + question
-    if draw.chance(0.08) and question[-1] in ".?!":
+    if draw.chance(0.08 if draw.held_out else 0.16) and question[-1] in ".?!":
         question += draw.phrase(AFTER)
     elif draw.chance(0.08):
         question = question.removesuffix(".").removesuffix("?")

@@ -148,3 +148,13 @@ PLAIN = (
 TOOL_LABELS = ("list", "location", "object", "ready", "tone", "total")
 JSON_LABELS = ("contact", "customer", "expression", "first", "number", "second", "user", "where", "words")
 """More of them for one kind of task each: among the other's names they are kept out of training."""
+EVERYDAY = (*PLAIN, *CREATURES, *COLOURS, *SIZES, *KIND_TRAITS, *THINGS[:-1], *FLOWERS)
+"""What may name a field or a function, beside invented words."""
+CAPITALISED = (
+    "Add", "Are", "Can", "Could", "Do", "Fill", "Find", "Give", "Happy", "Help", "How", "Is", "Let", "Long", "Look",
+    "Maybe", "New", "Next", "None", "Now", "One", "Please", "Quick", "Say", "See", "Show", "Tell", "The", "This",
+    "Three", "Try", "Well", "What", "Where", "Which", "Who", "Why", "Will", "With", "Would", "Yes", "You",
+)  # fmt: skip
+"""Words that begin a question and so are tokens, among them one that is a name as well."""
+WHOLE = (*PLAIN, *TOOL_LABELS, *JSON_LABELS, *CAPITALISED)
+"""Words that are tokens: to be said when told, a token must have been said in training."""
