@@ -48,28 +48,32 @@ def attention_mask(queries: int, keys: int, window: int | None) -> Tensor:
 
 
 class SoftmaxWithSink(torch.autograd.Function):
-    """The share of each key, [B, H, ..., Q, K], where a sink [H] takes its own. Shares are worked out in float32."""
+    """The share of each key and of the sink [H], whose place is the last of scores and mask: [B, H, ..., Q, K + 1]."""
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, sinks: Tensor) -> Tensor:
-        sink = sinks.float().view(1, -1, *[1] * (scores.dim() - 2)).expand(*scores.shape[:-1], 1)
-        shares = torch.cat((scores.float(), sink), -1).softmax(-1)[..., :-1].contiguous()
+    def forward(ctx: Any, scores: Tensor, sinks: Tensor, mask: Tensor) -> Tensor:
+        scores = scores + mask
+        scores[..., -1] = sinks.view(-1, *[1] * (scores.dim() - 3))
+        shares = scores.softmax(-1)
         ctx.save_for_backward(shares, sinks)
-        return shares.to(scores.dtype)
+        return shares
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradients of all scores and the sink add up to nothing, which gives the sink's."""
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         shares, sinks = ctx.saved_tensors
-        gradient = torch.ops.aten._softmax_backward_data(gradients[0].float(), shares, -1, torch.float32)
-        heads = [dimension for dimension in range(gradient.dim()) if dimension != 1]
-        return gradient.to(gradients[0].dtype), -gradient.sum(heads).to(sinks.dtype)
+        gradient = torch.ops.aten._softmax_backward_data(gradients[0], shares, -1, shares.dtype)
+        others = [dimension for dimension in range(gradient.dim() - 1) if dimension != 1]
+        return gradient, gradient[..., -1].sum(others, dtype=sinks.dtype), None
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, mask: Tensor) -> Tensor:
-    """q [B, H, ..., Q, D], k and v [B, H, ..., K, D], mask [..., Q, K], sinks [H] → [B, H, ..., Q, D]."""
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2) + mask.to(q.dtype)
-    shares: Tensor = SoftmaxWithSink.apply(scores, sinks)  # type: ignore[no-untyped-call]
+    """q [B, H, ..., Q, D], k and v [B, H, ..., K, D], mask [..., Q, K], sinks [H] → [B, H, ..., Q, D].
+
+    One more key and value, of zeros, keep a place for the sink.
+    """
+    k, v = (functional.pad(x, (0, 0, 0, 1)) for x in (k, v))
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    shares: Tensor = SoftmaxWithSink.apply(scores, sinks, functional.pad(mask, (0, 1)).to(q.dtype))  # type: ignore[no-untyped-call]
     return shares @ v
 
 

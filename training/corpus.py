@@ -136,12 +136,12 @@ KINDS: Mapping[str, Source] = {
 """What the scorer asks for, beside plain completion."""
 
 SHARES: tuple[tuple[Source | Callable[[Draw], str], float], ...] = (
-    (small_talk, 12.0),
+    (small_talk, 9.0),
     (arithmetic, 17.0),
     (fact, 18.0),
-    (text_task, 24.0),
-    (tool_task, 32.0),
-    (json_task, 26.0),
+    (text_task, 26.0),
+    (tool_task, 30.0),
+    (json_task, 34.0),
     (short_memory, 4.0),
     (long_memory, 0.6),
     (second_turn, 3.0),

@@ -35,6 +35,11 @@ ASKED = phrasings(
 SAID = (
     "the {} is {}", "{}: {}", "{} is {}", "{} = {}", "its {} is {}", "{} {}", "{} {} please", "the {}: {}",
     "my {} is {}", "{} should be {}", "the {} is: {}", "{} must be {}", "the {} = {}", "your {} is {}", "its {}: {}",
+    "his {} is {}", "our {}: {}", "{} was {}", "her {} = {}", "its {} has to be {}",
+    "this {} is {}", "{} shall be {}", "for {} take {}", "{} equals {}", "its {} = {}",
+    "their {}: {}", "set {} to {}", "{} has to be {}", "with {} {}", "the {} should be {}",
+    "{} -> {}", "as {} use {}", "that {} is {}", "her {}: {}", "its {} should be {}",
+    "{} may be {}", "whose {} is {}", "{} was set to {}", "our {} is {}",
 )  # fmt: skip
 SCHEMA_NAMES = ("person", "order", "answer", "record", "entry", "data", "object", "card", "result", "form")
 
@@ -87,10 +92,11 @@ def json_task(draw: Draw) -> Exchange:
     schema: dict[str, Any] = {"type": "object", "properties": properties, "required": list(properties)}
     if draw.chance(0.5):
         schema["additionalProperties"] = False
-    pattern = draw.phrase(SAID)
+    mixed, pattern = draw.chance(0.2), draw.phrase(SAID)
     told = [(name, spoken(value)) for name, value in values.items()]
     draw.rng.shuffle(told)
-    question = draw.phrase(ASKED).format(", ".join(pattern.format(name, value) for name, value in told))
+    said = [(draw.phrase(SAID) if mixed else pattern).format(name, value) for name, value in told]
+    question = draw.phrase(ASKED).format(", ".join(said))
     answer = json.dumps(values, ensure_ascii=False)
     quoted = '","'.join(values)
     noted = ",".join(f'"{name}":{value}' for name, value in told)
