@@ -51,11 +51,11 @@ class TrainingConfig:
 
     shape: Shape = field(default_factory=Shape)
     seed: int = 0
-    documents: int = 110_000
+    documents: int = 66_000
     held_out: int = 200
-    steps: int = 4_000
+    steps: int = 2_400
     batch_tokens: int = 4_608
-    matrix_rate: float = 5e-4
+    matrix_rate: float = 4e-4
     learning_rate: float = 2e-3
     decay_share: float = 1.0
     warmup_steps: int = 50

@@ -1,7 +1,6 @@
 """Answers as the JSON object that a schema asks for, with the values that the question gives.
 
-The thought goes through the question and notes each value beside its field's name, as an object will have them, and
-then lists the fields as the schema does: so written, names and values come by copying on.
+The thought lists the fields as the schema does: so written, their names come by copying on.
 """
 
 import json
@@ -10,7 +9,7 @@ from typing import Any
 from training.draw import Draw
 from training.exchange import EFFORTS, Exchange
 from training.wording import phrasings
-from training.words import JSON_LABELS
+from training.words import EVERYDAY, JSON_LABELS
 
 FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
     "name": (("name", "person", "user", "customer", "employee"), "string"),
@@ -41,6 +40,21 @@ SAID = (
     "{} -> {}", "as {} use {}", "that {} is {}", "her {}: {}", "its {} should be {}",
     "{} may be {}", "whose {} is {}", "{} was set to {}", "our {} is {}",
 )  # fmt: skip
+FILLERS = (
+    *EVERYDAY,
+    "and the",
+    "can be",
+    "goes with",
+    "now",
+    "of",
+    "please",
+    "so",
+    "the",
+    "up to",
+    "was the",
+    "with a",
+)
+"""Words that may stand before a name or between it and its value: what they mean says nothing, where they stand all."""
 SCHEMA_NAMES = ("person", "order", "answer", "record", "entry", "data", "object", "card", "result", "form")
 
 
@@ -74,10 +88,18 @@ def described(kind: str) -> dict[str, Any]:
             return {"type": kind}
 
 
+def a_pattern(draw: Draw) -> str:
+    """How a value is said. In training often with any words around it."""
+    if draw.held_out or draw.chance(0.6):
+        return draw.phrase(SAID)
+    return f"{draw.any(('', f'{draw.any(FILLERS)} '))}{{}} {draw.any(FILLERS)} {{}}"
+
+
 def field_names(draw: Draw, fields: list[str]) -> list[str]:
     """One of a field's names, or any word: names are to be read from the schema, not known by heart."""
     while True:
-        names = [draw.label(JSON_LABELS) if draw.chance(0.5) else draw.phrase(FIELDS[field][0]) for field in fields]
+        chance = 0.5 if draw.held_out else 0.7
+        names = [draw.label(JSON_LABELS) if draw.chance(chance) else draw.phrase(FIELDS[field][0]) for field in fields]
         if len(set(names)) == len(names):
             return names
 
@@ -92,15 +114,14 @@ def json_task(draw: Draw) -> Exchange:
     schema: dict[str, Any] = {"type": "object", "properties": properties, "required": list(properties)}
     if draw.chance(0.5):
         schema["additionalProperties"] = False
-    mixed, pattern = draw.chance(0.2), draw.phrase(SAID)
+    mixed, pattern = draw.chance(0.2), a_pattern(draw)
     told = [(name, spoken(value)) for name, value in values.items()]
     draw.rng.shuffle(told)
-    said = [(draw.phrase(SAID) if mixed else pattern).format(name, value) for name, value in told]
+    said = [(a_pattern(draw) if mixed else pattern).format(name, value) for name, value in told]
     question = draw.phrase(ASKED).format(", ".join(said))
     answer = json.dumps(values, ensure_ascii=False)
     quoted = '","'.join(values)
-    noted = ",".join(f'"{name}":{value}' for name, value in told)
-    listed = f'Note {noted}. The fields are "{quoted}".'
+    listed = f'The fields are "{quoted}".'
     thought = {
         "low": listed,
         "medium": f"{listed} I fill them in.",

@@ -217,11 +217,12 @@ def thoughts(uses: Sequence[str], tools: Sequence[dict[str, Any]], effort: Effor
 
 def offer(draw: Draw, function: Function) -> Offered:
     """A name like get_weather. Nouns and parameters have phrasings, or any word: names are to be read."""
-    noun = draw.label(TOOL_LABELS) if draw.chance(0.4) else draw.phrase(function.nouns)
+    chance = 0.4 if draw.held_out else 0.7
+    noun = draw.label(TOOL_LABELS) if draw.chance(chance) else draw.phrase(function.nouns)
     name = draw.any((noun, f"{draw.any(VERBS)}_{noun}", f"{draw.any(VERBS)}_{noun}"))
     while True:
         names = {
-            slot: draw.label(TOOL_LABELS) if draw.chance(0.5) else draw.phrase(known)
+            slot: draw.label(TOOL_LABELS) if draw.chance(chance) else draw.phrase(known)
             for slot, (known, _) in function.parameters.items()
         }
         if len(set(names.values())) == len(names):

@@ -146,8 +146,11 @@ PLAIN = (
 )  # fmt: skip
 """Everyday words, most of them a token by itself with and without a space before it. Any may name a field."""
 TOOL_LABELS = ("list", "location", "object", "ready", "tone", "total")
-JSON_LABELS = ("contact", "customer", "expression", "first", "number", "second", "user", "where", "words")
-"""More of them for one kind of task each: among the other's names they are kept out of training."""
+JSON_LABELS = (
+    "contact", "customer", "expression", "first", "number", "second", "user", "where", "words", "array", "boolean",
+    "data", "enum", "integer", "items", "json", "properties", "record", "required", "string", "type",
+)  # fmt: skip
+"""More of them for one kind of task each: kept out of training among the other's names, or words of a schema."""
 EVERYDAY = (*PLAIN, *CREATURES, *COLOURS, *SIZES, *KIND_TRAITS, *THINGS[:-1], *FLOWERS)
 """What may name a field or a function, beside invented words."""
 CAPITALISED = (

@@ -164,11 +164,19 @@ def test_a_thought_quotes_the_definition_that_it_calls() -> None:
     """Word for word as the prompt has it, so that names come by copying on."""
     for exchange in drawn("tools"):
         prompt = ChatFormat().render(messages_before(exchange), date="2026-01-31", tools=exchange.tools)
-        for number, call in enumerate(exchange.calls):
-            said, quotation = call.thought.split(": ", 1)
-            assert said.endswith("One call" if len(exchange.calls) == 1 else ("First call", "Then")[number])
+        for call in exchange.calls:
+            _, quotation = call.thought.split("\n", 1)
             assert f" {quotation}" in prompt
             assert f"type {call.name} = " in quotation
+
+
+def test_a_thought_says_what_is_left_to_do_with_which_values() -> None:
+    for exchange in drawn("tools"):
+        uses = [json.dumps(list(call.arguments.values()))[1:-1] for call in exchange.calls]
+        for number, call in enumerate(exchange.calls):
+            plan = call.thought.split("\n")[0]
+            assert ("First" in plan, "Then" in plan) == (number == 0, len(uses) == 2)
+            assert re.findall(r": (.+?)\.(?: Then|$)", plan) == uses[number:]
 
 
 def test_a_thought_lists_the_fields_as_the_schema_does() -> None:

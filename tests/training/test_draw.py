@@ -67,4 +67,4 @@ def test_what_names_a_field_of_one_kind_is_never_what_is_kept_out_of_it() -> Non
     ]
     for labels, known in ((words.TOOL_LABELS, names), (words.JSON_LABELS, [each for each, _ in FIELDS.values()])):
         kept_out = {name for each in known for name in each[PHRASE_KEPT_OUT - 1 :: PHRASE_KEPT_OUT]}
-        assert kept_out.isdisjoint((*labels, *words.PLAIN)), kept_out & {*labels, *words.PLAIN}
+        assert kept_out.isdisjoint((*labels, *words.EVERYDAY)), kept_out & {*labels, *words.EVERYDAY}
