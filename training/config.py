@@ -55,7 +55,7 @@ class TrainingConfig:
     held_out: int = 200
     steps: int = 2_400
     batch_tokens: int = 4_608
-    matrix_rate: float = 4e-4
+    matrix_rate: float = 3.5e-4
     learning_rate: float = 2e-3
     decay_share: float = 1.0
     warmup_steps: int = 50

@@ -41,19 +41,15 @@ SAID = (
     "{} may be {}", "whose {} is {}", "{} was set to {}", "our {} is {}",
 )  # fmt: skip
 FILLERS = (
-    *EVERYDAY,
-    "and the",
-    "can be",
-    "goes with",
-    "now",
-    "of",
-    "please",
-    "so",
-    "the",
-    "up to",
-    "was the",
-    "with a",
-)
+    *EVERYDAY, "about", "after", "all", "also", "always", "an", "and the", "any", "are", "as", "at", "be", "been",
+    "before", "but", "by", "can", "can be", "could", "did", "do", "does", "each", "every", "from", "gets",
+    "goes with", "had", "has", "have", "he", "her", "here", "him", "his", "if", "in", "into", "is like", "it", "just",
+    "like", "makes", "may", "me", "might be", "more", "must", "my own", "new", "next", "no", "not", "now", "of",
+    "off", "on", "one", "only", "or", "our", "out", "over", "own", "please", "said", "same", "she", "so", "some",
+    "still", "such a", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those",
+    "too", "two", "under", "up to", "very", "was the", "we", "were", "what", "when", "where", "which", "who",
+    "whose", "will be", "with a", "would be", "yes", "you", "your own",
+)  # fmt: skip
 """Words that may stand before a name or between it and its value: what they mean says nothing, where they stand all."""
 SCHEMA_NAMES = ("person", "order", "answer", "record", "entry", "data", "object", "card", "result", "form")
 
@@ -90,9 +86,12 @@ def described(kind: str) -> dict[str, Any]:
 
 def a_pattern(draw: Draw) -> str:
     """How a value is said. In training often with any words around it."""
-    if draw.held_out or draw.chance(0.6):
+    if draw.held_out or draw.chance(0.4):
         return draw.phrase(SAID)
-    return f"{draw.any(('', f'{draw.any(FILLERS)} '))}{{}} {draw.any(FILLERS)} {{}}"
+    before, between = (draw.any(FILLERS) if draw.chance(0.9) else draw.invented(2, 6) for _ in range(2))
+    return draw.any(
+        (f"{before} {{}} {between} {{}}", f"{before} {{}}: {{}}", f"{before} {{}} = {{}}", f"{{}} {between} {{}}")
+    )
 
 
 def field_names(draw: Draw, fields: list[str]) -> list[str]:
