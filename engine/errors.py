@@ -46,11 +46,7 @@ class ContextLengthError(RequestError):
 
 
 class QueueFullError(CarouselError):
-    """No room to wait. `retry_after` is in seconds."""
-
-    def __init__(self, message: str, *, retry_after: int = 1) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+    """No room to wait."""
 
 
 class EngineNotReadyError(CarouselError):

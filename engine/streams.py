@@ -155,6 +155,11 @@ class EngineClient(Protocol):
         """The last ones known; zeros while no engine runs."""
         ...
 
+    @property
+    def retry_seconds(self) -> int:
+        """In how many seconds a request that finds no room may come again: an estimate from the queue."""
+        ...
+
     def on_step(self, listener: Callable[[EngineStats], None]) -> None:
         """Calls `listener` with new statistics, in the event loop's thread: after each step, and when one is idle."""
         ...

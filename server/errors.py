@@ -134,9 +134,7 @@ def body(message: str, error_type: str, param: str | None, code: str | None) -> 
 def error_response(error: BaseException) -> Response:
     kind = kind_of(error)
     headers: dict[str, str] = {}
-    if isinstance(error, QueueFullError):
-        headers["retry-after"] = str(error.retry_after)
-    elif isinstance(error, EngineNotReadyError | TooManyConnectionsError):
+    if isinstance(error, EngineNotReadyError | TooManyConnectionsError):
         headers["retry-after"] = str(NOT_READY_RETRY_SECONDS)
     elif isinstance(error, DeadlineError):
         headers["x-should-retry"] = "false"  # OpenAI's clients would ask the same again.
@@ -169,7 +167,10 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(CarouselError)
     async def carousel_error(request: Request, error: Exception) -> Response:
         request.state.meter.failed(error)
-        return error_response(error)
+        response = error_response(error)
+        if isinstance(error, QueueFullError):
+            response.headers["retry-after"] = str(request.app.state.server.engine.retry_seconds)
+        return response
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: Exception) -> Response:

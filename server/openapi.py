@@ -26,7 +26,12 @@ MODELS: tuple[type[BaseModel], ...] = (
 """The bodies of all requests and answers."""
 
 SCHEMAS = "#/components/schemas/"
-RETRY_AFTER = {"retry-after": {"description": "Seconds after which to ask again.", "schema": {"type": "string"}}}
+RETRY_AFTER = {
+    "retry-after": {
+        "description": "Seconds after which to ask again: of a 429 an estimate from the queue, 1 to 60.",
+        "schema": {"type": "string"},
+    }
+}
 ERRORS = {
     400: "A field's value, or all of it together, cannot be served: `param` says which field.",
     401: "The server has API keys, and the request shows none of them.",

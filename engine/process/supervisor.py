@@ -9,6 +9,7 @@ from engine.admission import admit
 from engine.config import EngineConfig
 from engine.errors import EngineNotReadyError, QueueFullError
 from engine.process.child import Child
+from engine.process.pace import Pace
 from engine.process.supervision import Supervision
 from engine.process.wire import Abort, Events, Failed, FromEngine, Loading, Ready, Submit
 from engine.request import FinishReason, Request, TokenEvent
@@ -44,6 +45,7 @@ class EngineProcess:
         self._step_listeners: list[Callable[[EngineStats], None]] = []
         self._restart_listeners: list[Callable[[], None]] = []
         self._streams: dict[str, EventStream] = {}
+        self._pace = Pace()
         self._child: Child | None = None
         self._stall: asyncio.Timeout | None = None
         self._ready_since: float | None = None
@@ -62,6 +64,10 @@ class EngineProcess:
     @property
     def stats(self) -> EngineStats:
         return self._stats
+
+    @property
+    def retry_seconds(self) -> int:
+        return self._pace.retry_seconds(1 if self._info is None else self._info.max_num_seqs)
 
     def on_step(self, listener: Callable[[EngineStats], None]) -> None:
         self._step_listeners.append(listener)
@@ -88,6 +94,8 @@ class EngineProcess:
         admitted = [admit(request, self.info.vocab_size, self.info.max_model_len) for request in requests]
         stream = EventStream([request.id for request in admitted], self._abort)
         self._streams |= {request.id: stream for request in admitted}
+        for request in admitted:
+            self._pace.submit(request.id)
         self._child.send(Submit(admitted))
         self._expect_progress()
         return stream
@@ -152,6 +160,7 @@ class EngineProcess:
 
     def _abort(self, request_id: str) -> None:
         if self._streams.pop(request_id, None) is not None and self._child is not None:
+            self._pace.end(request_id)
             self._child.send(Abort(request_id))
 
     @property
@@ -192,8 +201,11 @@ class EngineProcess:
         stream = self._streams.get(event.request_id)
         if stream is None:
             return  # Aborted while the event was on its way.
+        if event.queue_seconds is not None:
+            self._pace.begin(event.request_id, event.queue_seconds)
         if event.finish_reason is not None:
             del self._streams[event.request_id]
+            self._pace.end(event.request_id)
         stream.push(event)
 
     def _end_streams(self, message: str) -> None:

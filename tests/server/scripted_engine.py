@@ -39,6 +39,7 @@ class ScriptedEngine:
         self.play = play
         self.room = room
         self.queue_seconds: float | None = None
+        self.retry_seconds = 3
         self.gate: Callable[[], asyncio.Future[None]] | None = None
         self.submitted: list[Request] = []
         self.aborted: list[str] = []
@@ -95,7 +96,7 @@ class ScriptedEngine:
     def submit(self, requests: Sequence[Request]) -> EventStream:
         info = self.info
         if self.running + len(requests) > self.room:
-            raise QueueFullError("the queue is full", retry_after=3)
+            raise QueueFullError("the queue is full")
         admitted = [admit(request, info.vocab_size, info.max_model_len) for request in requests]
         stream = EventStream([request.id for request in admitted], self._abort)
         self.submitted += admitted

@@ -34,7 +34,7 @@ BURST_EVERY = 10.0
 LOST_SECONDS = 60.0
 """A request that has had no end by then has none."""
 BACKOFF_SECONDS = 1.0
-"""What the server's Retry-After says."""
+"""The least that the server's Retry-After says: who comes back too early is wanted here."""
 
 
 @dataclass(slots=True)

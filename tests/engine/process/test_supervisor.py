@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +16,7 @@ import pytest
 from engine.config import EngineConfig, ModelConfig, RopeConfig
 from engine.errors import ConfigError, EngineNotReadyError, GenerationError, QueueFullError, RequestError
 from engine.process import child, supervision
+from engine.process.pace import Pace
 from engine.process.supervision import Supervision
 from engine.process.supervisor import EngineProcess
 from engine.request import Request, SamplingParams, TokenEvent
@@ -124,6 +126,21 @@ async def test_one_of_a_group_can_end_early(engine: EngineProcess) -> None:
             if seen.count("a") == 3:
                 stream.abort("a")
     assert (seen.count("a"), seen.count("b")) == (3, 30)
+
+
+async def test_how_long_to_wait_is_known_from_what_has_ended(
+    engine: EngineProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that is 10 s further whenever it is asked, every request takes 10 s, whether it ends or is left."""
+    assert engine.retry_seconds == 1
+    monkeypatch.setattr(engine, "_pace", Pace(map(float, count(0, 10)).__next__))
+    await collect(engine.submit([request("a")]))
+    assert engine.retry_seconds == 5
+    monkeypatch.setattr(engine, "_pace", Pace(map(float, count(0, 10)).__next__))
+    async with engine.submit([request("b", max_tokens=4000)]) as stream:
+        async for _ in stream:
+            break
+    assert engine.retry_seconds == 5
 
 
 async def test_a_full_queue_takes_all_or_nothing(engine: EngineProcess) -> None:

@@ -1,0 +1,48 @@
+"""How long requests hold their slots, and so how long one that finds no room would have to wait."""
+
+from collections import deque
+from collections.abc import Callable
+from math import ceil
+from time import monotonic
+
+RECENT_REQUESTS = 64
+LEAST_SECONDS, MOST_SECONDS = 1, 60
+"""Clients wait whole seconds, and OpenAI's do not believe in more than 60."""
+
+
+class Pace:
+    """Told of every request's way through an engine; `clock` is in seconds.
+
+    What counts is the time from a request's turn to its end, whatever that was, of the last RECENT_REQUESTS.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._waiting: dict[str, float] = {}
+        self._running: dict[str, float] = {}
+        self._held: deque[float] = deque(maxlen=RECENT_REQUESTS)
+
+    def submit(self, request_id: str) -> None:
+        self._waiting[request_id] = self._clock()
+
+    def begin(self, request_id: str, queue_seconds: float) -> None:
+        """It has begun, `queue_seconds` after it was submitted."""
+        if (submitted := self._waiting.pop(request_id, None)) is not None:
+            self._running[request_id] = submitted + queue_seconds
+
+    def end(self, request_id: str) -> None:
+        self._waiting.pop(request_id, None)
+        if (began := self._running.pop(request_id, None)) is not None:
+            self._held.append(self._clock() - began)
+
+    def retry_seconds(self, slots: int) -> int:
+        """In how many seconds a request at the end of the queue would have its turn: those before it and itself, times
+        the mean of the recent times, over `slots` that work at once. LEAST_SECONDS while nothing is known.
+
+        With 8 slots, 16 requests in the queue and 12 s a request it is 17 · 12 / 8 s.
+        """
+        if not self._held:
+            return LEAST_SECONDS
+        queue = max(0, len(self._waiting) + len(self._running) - slots) + 1
+        mean = sum(self._held) / len(self._held)
+        return min(MOST_SECONDS, max(LEAST_SECONDS, ceil(queue * mean / slots)))
