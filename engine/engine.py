@@ -24,6 +24,8 @@ from functools import partial
 from time import monotonic
 from typing import TypeVar
 
+from msgspec import structs
+
 from engine.admission import admit
 from engine.errors import RequestError
 from engine.grammar import GrammarCompiler, GrammarState
@@ -176,11 +178,17 @@ class Engine:
         """Runs a task of a step that failed half way; first, if its rings may have lost something, all before it."""
         chunk, most = task.chunk, self.scheduler.max_batched_tokens
         begin = chunk.start if chunk.repeatable else 0
-        row = task.row and replace(task.row, coming=False)  # The step before is settled: all its tokens are known.
+        row = task.row and structs.replace(
+            task.row, coming=False
+        )  # The step before is settled: all its tokens are known.
         starts = [*range(begin, chunk.start, most), chunk.start]
         for start, stop in zip(starts, [*starts[1:], chunk.stop], strict=True):
-            part = replace(chunk, token_ids=tuple(sequence.tokens[start:stop]), start=start)
-            runs = replace(task, chunk=part, row=row) if start == chunk.start else Task(replace(part, samples=False))
+            part = structs.replace(chunk, token_ids=tuple(sequence.tokens[start:stop]), start=start)
+            runs = (
+                structs.replace(task, chunk=part, row=row)
+                if start == chunk.start
+                else Task(structs.replace(part, samples=False))
+            )
             outcome = self._try(partial(self._run, runs), 1)
             if isinstance(outcome, Exception):
                 break

@@ -1,13 +1,12 @@
 """What a step does, in integers: the scheduler's answer and the runner's order."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 COMING = -1
 """Stands for a token that the step before samples: the host has not read it yet, the runner has it on the device."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True):
     """Tokens of one sequence to run: positions start … stop − 1, with the cache places they need.
 
     `slot` is the request's place in the rings; `pages` is its block table, long enough for `stop` positions, and the
@@ -49,8 +48,7 @@ class Chunk:
         return self.start == 0 or self.count == 1
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(Struct, frozen=True):
     """Cache places that a sequence gave back: its ring slot and its pages."""
 
     slot: int

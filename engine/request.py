@@ -7,6 +7,9 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from msgspec import Struct
+from msgspec.structs import astuple
+
 from engine.errors import ContextLengthError, RequestError
 
 MAX_TOP_LOGPROBS = 20
@@ -128,8 +131,7 @@ class FinishReason(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class TokenLogprob:
+class TokenLogprob(Struct, frozen=True):
     """One position: the token there with its natural-log probability, and the most likely tokens, best first.
 
     The probabilities are the model's own: before temperature, penalties and filters.
@@ -140,8 +142,7 @@ class TokenLogprob:
     top: tuple[tuple[int, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenEvent:
+class TokenEvent(Struct, frozen=True, kw_only=True, eq=False, omit_defaults=True):
     """What one step brought for one request.
 
     `token_ids` are new tokens in order, a stop token included. `logprobs` has one entry per new token if asked
@@ -157,7 +158,11 @@ class TokenEvent:
     finish_reason: FinishReason | None = None
     stop_token_id: int | None = None
     error: str | None = None
-    queue_seconds: float | None = field(default=None, compare=False)
+    queue_seconds: float | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """But for `queue_seconds`, which no two runs have in common."""
+        return isinstance(other, TokenEvent) and astuple(self)[:-1] == astuple(other)[:-1]
 
 
 def resolve_max_tokens(prompt_tokens: int, max_tokens: int | None, max_model_len: int) -> int:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self
 
+from msgspec import Struct
+
 from engine.errors import CarouselError, GenerationError, SlowReaderError
 from engine.request import FinishReason, Request, TokenEvent
 
@@ -48,8 +50,7 @@ class EngineInfo:
     page_size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineStats:
+class EngineStats(Struct, frozen=True, kw_only=True):
     """How the engine stands after a step, and what the step was.
 
     Pages and slots are the caches' places, held by requests and in all. `preemptions`, `step_seconds` and

@@ -110,7 +110,7 @@ def test_the_engine_runs_without_the_servers_packages() -> None:
     modules = [name for name in modules if not within(name, "engine.process")]
     code = (
         "import sys, importlib\n"
-        "for name in ('fastapi', 'starlette', 'pydantic', 'uvicorn', 'typer', 'msgspec', 'server', 'clients'):\n"
+        "for name in ('fastapi', 'starlette', 'pydantic', 'uvicorn', 'typer', 'server', 'clients'):\n"
         "    sys.modules[name] = None\n"
         f"for name in {modules}:\n    importlib.import_module(name)"
     )

@@ -10,10 +10,10 @@ import socket
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from time import perf_counter
 
 import torch
+from msgspec import structs
 
 from engine.engine import Engine
 from engine.errors import CarouselError
@@ -91,7 +91,7 @@ def step(engine: Engine, compiling: Compiling) -> Events:
     began, preemptions = perf_counter(), engine.scheduler.preemptions
     events = engine.step()
     seconds, tokens = perf_counter() - began, engine.step_tokens
-    stats = replace(
+    stats = structs.replace(
         standing(engine, len(compiling)),
         preemptions=engine.scheduler.preemptions - preemptions,
         step_seconds=seconds if tokens else 0.0,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
+from msgspec import Struct
 from torch import Tensor
 from torch.nn import functional
 
@@ -28,8 +29,7 @@ SCORED_LIMIT = 2**26
 """Logits held at once while a prompt is scored: 256 MiB in float32."""
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """One chunk and what is wanted of it: a sampled token if `row` is given; the log-probabilities of `targets`, the
     tokens that follow the chunk's last `len(targets)` rows but for the one that samples, with `top` alternatives."""
 
@@ -40,8 +40,7 @@ class Task:
     top: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What a task brought."""
 
     sampled: Sampled | None

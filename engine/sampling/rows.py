@@ -1,14 +1,13 @@
 """What the sampler needs to know of each row of logits."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from engine.grammar import GrammarState
 from engine.request import SamplingParams
 from engine.sampling.occurrences import Occurrences
 
 
-@dataclass(frozen=True, slots=True)
-class SamplingRow:
+class SamplingRow(Struct, frozen=True):
     """One row: its parameters, how many tokens its answer has so far, and the tokens that may not come now.
 
     `sampling.seed` is set. `occurrences` are those of the tokens so far, and are there if `sampling` has penalties;

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from msgspec import Struct
 from torch import Tensor
 
 from engine.request import TokenLogprob
@@ -20,8 +21,7 @@ GREEDY_BELOW = 1e-5
 NO_TOKEN = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Sampled:
+class Sampled(Struct, frozen=True):
     """The token chosen for a row, and its log-probability if that was asked for. No token: the logits were not
     finite, and nothing can be said of them."""
 

@@ -3,12 +3,12 @@
 import doctest
 import math
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from torch import Tensor
 
 import engine.sampling.logprobs
@@ -132,7 +132,7 @@ def test_a_token_to_come_is_penalised_as_a_known_one(last: int) -> None:
     logits = torch.tensor([[1.0, -1.0, 3.0, -2.0, 5.0]] * 3)
     known = [row((0, 3), (1, 1, last), **params), row((0,), (4,), **params), row()]
     before = torch.tensor([last, -1, -1])
-    coming = [replace(row((0, 3), (1, 1), **params), written=3, coming=True), *known[1:]]
+    coming = [structs.replace(row((0, 3), (1, 1), **params), written=3, coming=True), *known[1:]]
     assert adjust(logits, coming, before).equal(adjust(logits, known))
 
 
