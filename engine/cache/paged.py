@@ -6,18 +6,20 @@ positions for all full layers.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.config import ModelConfig
 
 
-def page_slots(table: Tensor, positions: Tensor, page_size: int) -> Tensor:
+def page_slots(table: NDArray[np.int64], positions: NDArray[np.int64], page_size: int) -> NDArray[np.int64]:
     """The cache slots of positions.
 
     With pages of 4 and the table [7, 2], positions 2 to 5 lie at the end of page 7 and the beginning of page 2:
 
-    >>> page_slots(torch.tensor([7, 2]), torch.arange(2, 6), 4).tolist()
+    >>> page_slots(np.array([7, 2]), np.arange(2, 6), 4).tolist()
     [30, 31, 8, 9]
     """
     return table[positions // page_size] * page_size + positions % page_size

@@ -7,7 +7,9 @@ for the first token and the hundred-thousandth. With window 4, after 6 tokens an
     position    4 5 2 3        4 5 6 3
 """
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.config import ModelConfig
@@ -22,17 +24,19 @@ def ring_read(context: int, window: int) -> Tensor:
     return torch.arange(max(0, context - window + 1), context) % window
 
 
-def ring_write(positions: Tensor, stops: Tensor | int, window: int) -> tuple[Tensor, Tensor]:
+def ring_write(
+    positions: NDArray[np.int64], stops: NDArray[np.int64] | int, window: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which rows enter their ring, and into which slots: the last `window` of each chunk, which ends before `stops`.
 
     A chunk of 3 after 6 positions enters whole; of a chunk of 6, the first two rows are out of the window already.
 
-    >>> [indices.tolist() for indices in ring_write(torch.arange(6, 9), 9, 4)]
+    >>> [indices.tolist() for indices in ring_write(np.arange(6, 9), 9, 4)]
     [[0, 1, 2], [2, 3, 0]]
-    >>> [indices.tolist() for indices in ring_write(torch.arange(0, 6), 6, 4)]
+    >>> [indices.tolist() for indices in ring_write(np.arange(0, 6), 6, 4)]
     [[2, 3, 4, 5], [2, 3, 0, 1]]
     """
-    rows = torch.nonzero(positions >= stops - window)[:, 0]
+    rows = np.flatnonzero(positions >= stops - window)
     return rows, positions[rows] % window
 
 
