@@ -4,6 +4,7 @@ Started as `python -m engine.process.worker FD` by the supervisor, with its end 
 FD. It ends when the server does: the pipe's end of file is the signal.
 """
 
+import gc
 import logging
 import signal
 import socket
@@ -67,6 +68,8 @@ def load(pipe: EnginePipe, start: ToEngine) -> Engine:
     started.engine.grammars.load()
     if started.info.device == "cpu" and started.plan.weights_bytes < SMALL_MODEL_BYTES:
         torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()  # What is there now stays: no later collection, which would halt a step, looks at it again.
     pipe.send(Ready(started.info, started.description))
     pipe.send(Events([], standing(started.engine)))
     return started.engine
