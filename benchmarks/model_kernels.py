@@ -25,7 +25,7 @@ from engine.plan import Chunk
 from engine.request import SamplingParams
 from engine.runner.batch import build_batch
 from engine.sampling.rows import SamplingRow
-from engine.sampling.sampler import sample
+from engine.sampling.sampler import Sampler
 
 
 @dataclass(frozen=True)
@@ -165,10 +165,10 @@ def measure_sampling(shapes: Shapes, device: torch.device, speeds: Speeds) -> It
             ("temperature", SamplingParams(temperature=1.0, seed=1)),
             ("top_p 0.9", SamplingParams(temperature=1.0, top_p=0.9, seed=1)),
         ):
-            asked = [SamplingRow(params, 0)] * rows
+            sampler = Sampler([SamplingRow(params)] * rows, shapes.model.vocab_size, device)
             times = []
             for _ in range(5 if device.type == "cuda" else 1):
                 began = perf_counter()
-                sample(logits, asked).read()
+                sampler(logits, [0] * rows).read()
                 times.append(perf_counter() - began)
             yield {"sampling": name, "rows": rows} | figures(min(times), speeds.floor(logits.nbytes, 0))

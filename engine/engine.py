@@ -18,25 +18,21 @@ A grammar needs the last token on the host: a step that samples for one is settl
 import logging
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from time import monotonic
 from typing import TypeVar
 
 from msgspec import structs
 
 from engine.admission import admit
+from engine.answer import Answer
 from engine.errors import RequestError
-from engine.grammar import GrammarCompiler, GrammarState
+from engine.grammar import GrammarCompiler
 from engine.plan import Chunk
-from engine.request import SEED_BITS, FinishReason, Request, SamplingParams, TokenEvent, TokenLogprob
+from engine.request import SEED_BITS, FinishReason, Request, TokenEvent
 from engine.runner.runner import Launched, Outcome, Runner, Task
-from engine.sampling.occurrences import Occurrences
-from engine.sampling.rows import SamplingRow
-from engine.sampling.sampler import Sampled
 from engine.scheduler.scheduler import Scheduler
-from engine.scheduler.sequence import Sequence
 
 NOT_FINITE = "the model's numbers are not finite"
 
@@ -47,10 +43,10 @@ logger = logging.getLogger("carousel.engine")
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A step on its way: its tasks, the sequences they are of, and what was launched, or why that failed."""
+    """A step on its way: its tasks, whose they are, and what was launched, or why that failed."""
 
-    tasks: list[Task]
-    sequences: list[Sequence]
+    tasks: Sequence[Task]
+    answers: Sequence[Answer]
     launched: Launched | Exception
 
     @property
@@ -86,12 +82,8 @@ class Engine:
         """Tokens that the last step launched, of prompts and answers."""
         self.grammars = grammars
         self._flight: Flight | None = None
-        self._grammar_states: dict[str, GrammarState] = {}
-        self._occurrences: dict[str, Occurrences] = {}
+        self._answers: dict[str, Answer] = {}
         self._seeds = random.Random(seed)
-        self._prompt_logprobs: dict[str, list[TokenLogprob]] = {}
-        self._added: dict[str, float] = {}
-        self._waited: dict[str, float] = {}
 
     @property
     def idle(self) -> bool:
@@ -106,18 +98,18 @@ class Engine:
         if request.sampling.seed is None:
             sampling = replace(request.sampling, seed=self._seeds.getrandbits(SEED_BITS))
             request = replace(request, sampling=sampling)
-        if request.sampling.grammar is not None:
-            self._grammar_states[request.id] = self.grammars.compile(request.sampling.grammar)
-        if request.sampling.penalised:
-            self._occurrences[request.id] = Occurrences(request.prompt_token_ids)
+        grammar = request.sampling.grammar
+        state = None if grammar is None else self.grammars.compile(grammar)
         self.scheduler.add(request)
-        self._added[request.id] = monotonic()
+        sequence = self.scheduler[request.id]
+        self._answers[request.id] = Answer(sequence, self.runner.model.config.eos_token_ids, state)
 
     def abort(self, request_id: str) -> TokenEvent | None:
         """Ends a request wherever it stands. None if it has ended already."""
-        if request_id not in self.scheduler:
+        answer = self._answers.get(request_id)
+        if answer is None:
             return None
-        self._forget(request_id)
+        self._forget(answer)
         return TokenEvent(request_id=request_id, finish_reason=FinishReason.ABORT)
 
     def step(self) -> list[TokenEvent]:
@@ -135,33 +127,27 @@ class Engine:
 
     def _launch(self) -> Flight | None:
         chunks = self.scheduler.plan()
-        self.step_tokens = sum(chunk.count for chunk in chunks)
+        self.step_tokens = sum([len(chunk.token_ids) for chunk in chunks])
         self._clear()
         if not chunks:
             return None
-        sequences = [self.scheduler[chunk.request_id] for chunk in chunks]
-        tasks = [self._task(chunk, sequence) for chunk, sequence in zip(chunks, sequences, strict=True)]
+        answers = [self._answers[chunk.request_id] for chunk in chunks]
+        tasks = [make_task(chunk, answer) for chunk, answer in zip(chunks, answers, strict=True)]
         launched = self._try(partial(self.runner.launch, tasks), len(tasks))
-        for chunk in chunks:
-            self.scheduler.launch(chunk)
-            if chunk.request_id in self._added:
-                self._waited[chunk.request_id] = monotonic() - self._added.pop(chunk.request_id)
-        return Flight(tasks, sequences, launched)
+        for chunk, answer in zip(chunks, answers, strict=True):
+            answer.sequence.launch(chunk)
+            if answer.waits_since is not None:
+                answer.begin()
+        return Flight(tasks, answers, launched)
 
     def _settle(self) -> list[TokenEvent]:
         """Takes in what the step on its way has brought."""
         flight, self._flight = self._flight, None
         if flight is None:
             return []
-        outcomes = self._outcomes(flight)
-        settled = zip(flight.tasks, flight.sequences, outcomes, strict=True)
-        events = [self._take(task, sequence, outcome) for task, sequence, outcome in settled if self._serves(sequence)]
+        settled = zip(flight.tasks, flight.answers, self._outcomes(flight), strict=True)
+        events = [self._take(task, answer, outcome) for task, answer, outcome in settled if not answer.ended]
         return [event for event in events if event is not None]
-
-    def _serves(self, sequence: Sequence) -> bool:
-        """Whether its request has not ended (another one may have the same id by now)."""
-        request_id = sequence.request.id
-        return request_id in self.scheduler and self.scheduler[request_id] is sequence
 
     def _outcomes(self, flight: Flight) -> list[Outcome | Exception]:
         """What each task brought. If a launch failed, its tasks run one by one: who fails alone has failed."""
@@ -171,21 +157,18 @@ class Engine:
             return [outcomes] * count if isinstance(outcomes, Exception) else [*outcomes]
         if count == 1:
             return [flight.launched]
-        alone = zip(flight.tasks, flight.sequences, strict=True)
-        return [self._run_alone(task, one) if self._serves(one) else flight.launched for task, one in alone]
+        alone = zip(flight.tasks, flight.answers, strict=True)
+        return [flight.launched if answer.ended else self._run_alone(task, answer) for task, answer in alone]
 
-    def _run_alone(self, task: Task, sequence: Sequence) -> Outcome | Exception:
+    def _run_alone(self, task: Task, answer: Answer) -> Outcome | Exception:
         """Runs a task of a step that failed half way; first, if its rings may have lost something, all before it."""
         chunk, most = task.chunk, self.scheduler.max_batched_tokens
         begin = chunk.start if chunk.repeatable else 0
-        row = task.row and structs.replace(
-            task.row, coming=False
-        )  # The step before is settled: all its tokens are known.
         starts = [*range(begin, chunk.start, most), chunk.start]
         for start, stop in zip(starts, [*starts[1:], chunk.stop], strict=True):
-            part = structs.replace(chunk, token_ids=tuple(sequence.tokens[start:stop]), start=start)
+            part = structs.replace(chunk, token_ids=tuple(answer.sequence.tokens[start:stop]), start=start)
             runs = (
-                structs.replace(task, chunk=part, row=row)
+                structs.replace(task, chunk=part)
                 if start == chunk.start
                 else Task(structs.replace(part, samples=False))
             )
@@ -208,105 +191,30 @@ class Engine:
         self.runner.check()
         return failure
 
-    def _task(self, chunk: Chunk, sequence: Sequence) -> Task:
-        sampling = sequence.request.sampling
-        row = self._sampling_row(sequence) if chunk.samples else None
-        if sampling.prompt_logprobs is None or sequence.generated:
-            return Task(chunk, row)
-        offset = max(0, sequence.scored - chunk.start)
-        targets = sequence.request.prompt_token_ids[chunk.start + offset + 1 : chunk.stop + 1]
-        sequence.scored += len(targets)
-        return Task(chunk, row, targets, offset, sampling.prompt_logprobs)
-
-    def _sampling_row(self, sequence: Sequence) -> SamplingRow:
-        request_id, sampling, written = sequence.request.id, sequence.request.sampling, sequence.generated
-        banned = self._stop_ids(sampling) if written < sampling.min_tokens else ()
-        occurrences, grammar = self._occurrences.get(request_id), self._grammar_states.get(request_id)
-        return SamplingRow(sampling, written, occurrences, sequence.coming > 0, banned, grammar)
-
-    def _take(self, task: Task, sequence: Sequence, outcome: Outcome | Exception) -> TokenEvent | None:
+    def _take(self, task: Task, answer: Answer, outcome: Outcome | Exception) -> TokenEvent | None:
         """Takes in what a chunk brought; an event if its request has something to say."""
-        request_id = task.chunk.request_id
         if isinstance(outcome, Exception):
-            return self._fail(request_id, f"the engine failed to run this request ({type(outcome).__name__})")
-        if not is_finite(outcome):
-            return self._fail(request_id, NOT_FINITE)
+            return self._fail(answer, f"the engine failed to run this request ({type(outcome).__name__})")
+        if not outcome.finite:
+            return self._fail(answer, NOT_FINITE)
         if task.targets:
-            self._prompt_logprobs.setdefault(request_id, []).extend(outcome.target_logprobs)
-        writes_nothing = sequence.request.sampling.max_tokens == 0 and task.chunk.stop == sequence.prompt_length
-        if outcome.sampled is None and not writes_nothing:
+            answer.score(outcome.target_logprobs)
+        if outcome.sampled is None and not answer.is_read(task.chunk):
             return None
-        scores, waited = self._take_prompt_logprobs(sequence), self._waited.pop(request_id, None)
-        if outcome.sampled is None:
-            reason = FinishReason.LENGTH
-            event = TokenEvent(
-                request_id=request_id, prompt_logprobs=scores, finish_reason=reason, queue_seconds=waited
-            )
-        else:
-            event = self._take_token(sequence, outcome.sampled, scores, waited)
+        event = answer.take(outcome.sampled)
         if event.finish_reason is not None:
-            self._forget(request_id)
+            self._forget(answer)
         return event
 
-    def _fail(self, request_id: str, error: str) -> TokenEvent:
+    def _fail(self, answer: Answer, error: str) -> TokenEvent:
         """Ends a request that went wrong. Its places are overwritten: what it left there may be no numbers."""
-        self._forget(request_id, overwrite=True)
-        return TokenEvent(request_id=request_id, finish_reason=FinishReason.ERROR, error=error)
+        self._forget(answer, overwrite=True)
+        return TokenEvent(request_id=answer.request_id, finish_reason=FinishReason.ERROR, error=error)
 
-    def _take_token(
-        self,
-        sequence: Sequence,
-        sampled: Sampled,
-        prompt_logprobs: tuple[TokenLogprob | None, ...] | None,
-        waited: float | None,
-    ) -> TokenEvent:
-        """The event of a sampled token, with the end if that was the last one."""
-        request_id, sampling, token = sequence.request.id, sequence.request.sampling, sampled.token_id
-        assert token is not None
-        self.scheduler.arrive(request_id, token)
-        if (occurrences := self._occurrences.get(request_id)) is not None:
-            occurrences.add(token)
-        grammar = self._grammar_states.get(request_id)
-        if grammar is not None:
-            grammar.advance(token)
-        stopped = token in self._stop_ids(sampling) and sequence.written > sampling.min_tokens
-        finish, error = None, None
-        if stopped:
-            finish = FinishReason.STOP
-        elif grammar is not None and grammar.error is not None:
-            finish, error = FinishReason.ERROR, f"the grammar cannot go on: {grammar.error}"
-        elif grammar is not None and grammar.complete:
-            finish = FinishReason.STOP
-        elif sequence.written == sampling.max_tokens:
-            finish = FinishReason.LENGTH
-        return TokenEvent(
-            request_id=request_id,
-            token_ids=(token,),
-            logprobs=() if sampled.logprob is None else (sampled.logprob,),
-            prompt_logprobs=prompt_logprobs,
-            finish_reason=finish,
-            stop_token_id=token if stopped else None,
-            error=error,
-            queue_seconds=waited,
-        )
-
-    def _stop_ids(self, sampling: SamplingParams) -> tuple[int, ...]:
-        eos = () if sampling.ignore_eos else self.runner.model.config.eos_token_ids
-        return (*eos, *sampling.stop_token_ids)
-
-    def _take_prompt_logprobs(self, sequence: Sequence) -> tuple[TokenLogprob | None, ...] | None:
-        """Once, with what follows the prompt."""
-        if sequence.request.sampling.prompt_logprobs is None or sequence.written:
-            return None
-        return None, *self._prompt_logprobs.pop(sequence.request.id, ())
-
-    def _forget(self, request_id: str, *, overwrite: bool = False) -> None:
-        self.scheduler.remove(request_id)
-        self._prompt_logprobs.pop(request_id, None)
-        self._grammar_states.pop(request_id, None)
-        self._occurrences.pop(request_id, None)
-        self._added.pop(request_id, None)
-        self._waited.pop(request_id, None)
+    def _forget(self, answer: Answer, *, overwrite: bool = False) -> None:
+        answer.ended = True
+        del self._answers[answer.request_id]
+        self.scheduler.remove(answer.request_id)
         self._clear(overwrite=overwrite)
 
     def _clear(self, *, overwrite: bool = False) -> None:
@@ -317,7 +225,13 @@ class Engine:
                 self.runner.fill(places, math.nan if self.poison_freed else 0.0)
 
 
-def is_finite(outcome: Outcome) -> bool:
-    """Whether what the model said of a chunk are numbers."""
-    sampled = outcome.sampled is None or outcome.sampled.token_id is not None
-    return sampled and all(math.isfinite(scored.logprob) for scored in outcome.target_logprobs)
+def make_task(chunk: Chunk, answer: Answer) -> Task:
+    """What is wanted of a chunk."""
+    sequence, row, written = answer.sequence, answer.row if chunk.samples else None, answer.sequence.generated
+    sampling = answer.row.sampling
+    if sampling.prompt_logprobs is None or written:
+        return Task(chunk, row, written)
+    offset = max(0, sequence.scored - chunk.start)
+    targets = sequence.request.prompt_token_ids[chunk.start + offset + 1 : chunk.stop + 1]
+    sequence.scored += len(targets)
+    return Task(chunk, row, written, targets, offset, sampling.prompt_logprobs)

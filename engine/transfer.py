@@ -1,9 +1,10 @@
 """Between host and device, without either waiting for the other."""
 
-from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from torch import Tensor
 
 
@@ -36,6 +37,12 @@ class Arriving:
         return [tensor.tolist() for tensor in self._host]
 
 
-def numbers_to_device(numbers: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
+def copy_into(place: Tensor, numbers: NDArray[Any]) -> None:
+    """Copies an array into a tensor on a device, as `to_device` does."""
+    host = torch.from_numpy(numbers)
+    place.copy_(host.pin_memory() if place.device.type == "cuda" else host, non_blocking=True)
+
+
+def numbers_to_device(numbers: ArrayLike, dtype: DTypeLike, device: torch.device) -> Tensor:
     """The same of plain numbers. (`torch.tensor` with a device waits until all that was launched there is done.)"""
-    return to_device(torch.tensor(numbers, dtype=dtype), device)
+    return to_device(torch.from_numpy(np.array(numbers, dtype)), device)

@@ -27,7 +27,9 @@ from engine.model.gpt_oss import GptOss
 from engine.model.rope import RotaryTable
 from engine.plan import Chunk
 from engine.runner.batch import ALIGNMENT
-from engine.transfer import to_device
+from engine.runner.latest import feed
+from engine.sampling.rows import Coming
+from engine.transfer import copy_into, numbers_to_device
 
 
 class Capture(Protocol):
@@ -75,28 +77,33 @@ class DecodeInputs:
         self._tables = torch.zeros(most, longest, dtype=torch.int32, device=device)
         self._nothing = torch.empty(0, dtype=torch.int32, device=device)
         self._known: list[tuple[int, ...]] = [()] * most
-        """The block table that stands in each row on the host: most stay as they are from step to step."""
-        self._host_tables = np.zeros((most, longest), np.int32)
+        """The block table that stands in each row: most stay as they are from step to step."""
 
-    def fill(self, chunks: Sequence[Chunk], arrivals: tuple[Tensor, Tensor] | None) -> None:
-        """Copies what a step of decoding sequences needs; the host does not wait. `arrivals` are rows and tokens that
-        only the device knows."""
-        count, most_pages = len(chunks), max(len(chunk.pages) for chunk in chunks)
+    def fill(self, chunks: Sequence[Chunk], coming: Coming | None) -> None:
+        """Copies what a step of decoding sequences needs; the host does not wait. `coming` are the tokens that only the
+        device knows."""
+        count = len(chunks)
         numbers = np.zeros(self._numbers.shape, np.int32)
-        numbers[3] = -1
         numbers[0, :count] = [chunk.token_ids[0] for chunk in chunks]
         numbers[1, :count] = [chunk.start for chunk in chunks]
         numbers[2, :count] = [chunk.slot for chunk in chunks]
         numbers[3, :count] = range(count)
-        for row, chunk in enumerate(chunks):
-            if self._known[row] is not chunk.pages:
-                self._host_tables[row, : len(chunk.pages)] = chunk.pages
-                self._known[row] = chunk.pages
-        tables = torch.from_numpy(self._host_tables[:count, :most_pages].copy())
-        self._numbers.copy_(to_device(torch.from_numpy(numbers), self._device))
-        self._tables[:count, :most_pages].copy_(to_device(tables, self._device))
-        if arrivals is not None:
-            self._numbers[0].index_copy_(0, *arrivals)
+        numbers[3, count:] = -1
+        copy_into(self._numbers, numbers)
+        if coming is not None:
+            feed(self._numbers[0, :count], coming)
+        self._turn([chunk.pages for chunk in chunks])
+
+    def _turn(self, tables: Sequence[tuple[int, ...]]) -> None:
+        """Copies what is new in the block tables."""
+        changed = [row for row, table in enumerate(tables) if self._known[row] is not table]
+        if not changed:
+            return
+        entries = [entry for row in changed for entry in new_entries(row, self._known[row], tables[row])]
+        rows, columns, pages = numbers_to_device(entries, np.int64, self._device).unbind(1)
+        self._tables[rows, columns] = pages.to(torch.int32)
+        for row in changed:
+            self._known[row] = tables[row]
 
     def batch(self, bucket: int, rotary: RotaryTable) -> RaggedBatch:
         """The batch of `bucket` sequences, in views of these tensors. What only the references ask for is not there."""
@@ -145,9 +152,9 @@ class DecodeGraphs:
             self._replays[bucket] = capture(partial(self._step, bucket))
         progress(len(self._buckets), len(self._buckets))
 
-    def logits(self, chunks: Sequence[Chunk], arrivals: tuple[Tensor, Tensor] | None) -> Tensor:
+    def logits(self, chunks: Sequence[Chunk], coming: Coming | None) -> Tensor:
         """Runs a step of chunks of one token each → float32 [chunks, vocab], valid until the next step."""
-        self._inputs.fill(chunks, arrivals)
+        self._inputs.fill(chunks, coming)
         self._replays[bucket_for(len(chunks), self._buckets)]()
         return self._logits[: len(chunks)]
 
@@ -155,6 +162,17 @@ class DecodeGraphs:
         batch = self._inputs.batch(bucket, self._rotary)
         hidden = self._model.forward(batch, self._rings, self._pages)
         self._model.logits(hidden, out=self._logits[:bucket])
+
+
+def new_entries(row: int, known: tuple[int, ...], table: tuple[int, ...]) -> list[tuple[int, int, int]]:
+    """What has to be written into a row where another block table stands: row, column, page. A sequence that has grown
+    brings its new pages, another sequence all of its own:
+
+    >>> new_entries(2, (4, 6), (4, 6, 9)), new_entries(2, (4, 6, 9), (4, 7))
+    ([(2, 2, 9)], [(2, 0, 4), (2, 1, 7)])
+    """
+    kept = len(known) if table[: len(known)] == known else 0
+    return [(row, column, table[column]) for column in range(kept, len(table))]
 
 
 def not_on_the_host(sequence: int) -> Tensor:

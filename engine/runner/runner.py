@@ -5,24 +5,25 @@ The only place that holds weights and caches together; everything above it speak
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from math import isfinite
 
+import numpy as np
 import torch
 from msgspec import Struct
 from torch import Tensor
-from torch.nn import functional
 
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
 from engine.model.gpt_oss import GptOss
 from engine.model.rope import RotaryTable
-from engine.plan import Chunk, Released
+from engine.plan import COMING, Chunk, Released
 from engine.request import TokenLogprob
 from engine.runner.batch import build_batch
 from engine.runner.graphs import Capture, DecodeGraphs
+from engine.runner.latest import Latest, feed
 from engine.sampling.logprobs import Scored, token_logprobs
-from engine.sampling.rows import SamplingRow
-from engine.sampling.sampler import Chosen, Sampled, sample
+from engine.sampling.rows import Coming, SamplingRow
+from engine.sampling.sampler import Chosen, Sampled, Sampler
 from engine.transfer import numbers_to_device
 
 SCORED_LIMIT = 2**26
@@ -30,11 +31,13 @@ SCORED_LIMIT = 2**26
 
 
 class Task(Struct, frozen=True):
-    """One chunk and what is wanted of it: a sampled token if `row` is given; the log-probabilities of `targets`, the
-    tokens that follow the chunk's last `len(targets)` rows but for the one that samples, with `top` alternatives."""
+    """One chunk and what is wanted of it: a sampled token if `row` is given, after the `written` ones of the answer;
+    the log-probabilities of `targets`, the tokens that follow the chunk's last `len(targets)` rows but for the one that
+    samples, with `top` alternatives."""
 
     chunk: Chunk
     row: SamplingRow | None = None
+    written: int = 0
     targets: tuple[int, ...] = ()
     target_offset: int = 0
     top: int = 0
@@ -44,7 +47,14 @@ class Outcome(Struct, frozen=True):
     """What a task brought."""
 
     sampled: Sampled | None
-    target_logprobs: list[TokenLogprob]
+    target_logprobs: Sequence[TokenLogprob] = ()
+
+    @property
+    def finite(self) -> bool:
+        """Whether what the model said are numbers."""
+        if self.sampled is not None and self.sampled.token_id is None:
+            return False
+        return not self.target_logprobs or all(isfinite(scored.logprob) for scored in self.target_logprobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +70,12 @@ class Launched:
 
     def read(self) -> list[Outcome]:
         """What each task brought, in their order. Waits until the step is done."""
-        sampled = {} if self.chosen is None else dict(zip(self.rows, self.chosen.read(), strict=True))
-        return [
-            Outcome(sampled.get(i), [entry for block in self.scored.get(i, ()) for entry in block.read()])
-            for i in range(self.tasks)
-        ]
+        sampled: list[Sampled | None] = [None] * self.tasks
+        if self.chosen is not None:
+            for i, one in zip(self.rows, self.chosen.read(), strict=True):
+                sampled[i] = one
+        scored = {i: [entry for block in blocks for entry in block.read()] for i, blocks in self.scored.items()}
+        return [Outcome(one, scored.get(i, ())) for i, one in enumerate(sampled)]
 
 
 class Runner:
@@ -77,8 +88,10 @@ class Runner:
         self.device = device
         self.rotary = RotaryTable(model.config.rope, model.config.head_dim, device, model.ops.cos_sin)
         self.graphs: DecodeGraphs | None = None
-        self._last_rows: dict[str, int] = {}
-        self._last_tokens: Tensor | None = None
+        self._latest = Latest()
+        self._rows: list[SamplingRow] = []
+        self._sampler: Sampler | None = None
+        """Of the last rows: mostly the next ones are the same."""
 
     @torch.inference_mode()
     def capture(self, capture: Capture, most: int, longest_pages: int, progress: Callable[[int, int], None]) -> None:
@@ -90,44 +103,38 @@ class Runner:
     def launch(self, tasks: Sequence[Task]) -> Launched:
         """Sets a step going. A chunk that ends with a token to come gets the one that the launch before samples."""
         chunks = [task.chunk for task in tasks]
-        rows = {i: task.row for i, task in enumerate(tasks) if task.row is not None}
+        sampling = [i for i, task in enumerate(tasks) if task.row is not None]
+        targeted = [i for i, task in enumerate(tasks) if task.targets]
+        coming = self._coming(chunks, [i for i, chunk in enumerate(chunks) if chunk.token_ids[-1] == COMING])
+        tokens = sum([len(chunk.token_ids) for chunk in chunks])
         scored: dict[int, list[Scored]] = {}
-        if self.graphs is not None and all(task.chunk.count == 1 and not task.targets for task in tasks):
-            logits = self.graphs.logits(chunks, self._arrivals(chunks))
-            if len(rows) < len(tasks):
-                logits = logits[self._index(list(rows))]
+        if self.graphs is not None and tokens == len(tasks) and not targeted:
+            logits = self.graphs.logits(chunks, coming)
+            if len(sampling) < len(tasks):
+                logits = logits[self._index(sampling)]
         else:
             batch = build_batch(chunks, self.rings.window, self.pages.page_size, self.rotary, self.device)
-            if (arrivals := self._arrivals(chunks)) is not None:
-                batch.token_ids.index_copy_(0, *arrivals)
+            lasts = [start - 1 for start in batch.starts[1:]]
+            if coming is not None:
+                feed(batch.token_ids, Coming([lasts[i] for i in coming.rows], coming.tokens))
             hidden = self.model.forward(batch, self.rings, self.pages)
-            logits = self.model.logits(hidden[self._index([batch.starts[i + 1] - 1 for i in rows])]) if rows else hidden
-            scored = {i: self._score(hidden[batch.starts[i] :], task) for i, task in enumerate(tasks) if task.targets}
-        chosen = sample(logits, list(rows.values()), self._before(chunks, rows)) if rows else None
-        self._last_rows = {chunks[i].request_id: row for row, i in enumerate(rows)}
-        self._last_tokens = None if chosen is None else chosen.tokens
-        return Launched(len(tasks), list(rows), chosen, scored)
+            logits = self.model.logits(hidden[self._index([lasts[i] for i in sampling])]) if sampling else hidden
+            scored = {i: self._score(hidden[batch.starts[i] :], tasks[i]) for i in targeted}
+        chosen = self._sample(logits, [tasks[i] for i in sampling]) if sampling else None
+        self._latest.note([chunks[i].request_id for i in sampling], None if chosen is None else chosen.tokens)
+        return Launched(len(tasks), sampling, chosen, scored)
 
-    def _before(self, chunks: Sequence[Chunk], rows: Mapping[int, SamplingRow]) -> Tensor | None:
-        """The token before each row that samples, where it is still to come and a penalty has to know it; else −1."""
-        if not any(row.coming and row.occurrences is not None for row in rows.values()):
-            return None
-        assert self._last_tokens is not None
-        places = [self._last_rows[chunks[i].request_id] if chunks[i].coming else -1 for i in rows]
-        return functional.pad(self._last_tokens, (0, 1), value=-1)[self._index(places)]
+    def _coming(self, chunks: Sequence[Chunk], rows: list[int]) -> Coming | None:
+        """The last tokens of the chunks in `rows`, which are still to come."""
+        return self._latest.of(rows, [chunks[i].request_id for i in rows])
 
-    def _arrivals(self, chunks: Sequence[Chunk]) -> tuple[Tensor, Tensor] | None:
-        """The rows of a batch whose token is still to come, and their tokens. Where there is none, for its logits were
-        not finite, it is the first of the vocabulary: the request ends when the host reads that."""
-        rows = list(accumulate((chunk.count for chunk in chunks), initial=-1))[1:]
-        sources = {
-            row: self._last_rows[chunk.request_id] for row, chunk in zip(rows, chunks, strict=True) if chunk.coming
-        }
-        if not sources:
-            return None
-        assert self._last_tokens is not None
-        tokens = self._last_tokens[self._index(list(sources.values()))]
-        return self._index(list(sources)), tokens.clamp(min=0).to(torch.int32)
+    def _sample(self, logits: Tensor, tasks: Sequence[Task]) -> Chosen:
+        rows = [task.row for task in tasks if task.row is not None]
+        if self._sampler is None or rows != self._rows:
+            self._rows, self._sampler = rows, Sampler(rows, logits.shape[1], self.device)
+        penalised = [r for r, row in enumerate(rows) if row.occurrences is not None and tasks[r].chunk.coming]
+        coming = self._coming([task.chunk for task in tasks], penalised)
+        return self._sampler(logits, [task.written for task in tasks], coming)
 
     def check(self) -> None:
         """Raises what the device raises if it can compute nothing more, as a GPU does after some errors."""
@@ -139,7 +146,7 @@ class Runner:
         self.pages.fill(released.pages, value)
 
     def _index(self, numbers: Sequence[int]) -> Tensor:
-        return numbers_to_device(numbers, torch.int64, self.device)
+        return numbers_to_device(numbers, np.int64, self.device)
 
     def _score(self, hidden: Tensor, task: Task) -> list[Scored]:
         scored = []

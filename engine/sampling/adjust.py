@@ -3,14 +3,15 @@
 All but the grammars is sparse, so it is applied to (row, token) pairs of the whole batch at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from engine.grammar import GrammarState
-from engine.sampling.rows import SamplingRow
+from engine.sampling.penalties import Penalties
+from engine.sampling.rows import Coming, SamplingRow
 from engine.transfer import numbers_to_device, to_device
 
 BANNED = -1e30
@@ -20,71 +21,49 @@ MASK_BITS = 32
 """Tokens a word of a grammar's mask."""
 
 
-def adjust(logits: Tensor, rows: Sequence[SamplingRow], before: Tensor | None = None) -> Tensor:
-    """Float32 [rows, vocab] → the same, adjusted: the argument itself if no row adjusts anything, else a copy. `before`
-    is int64 [rows], the token before each row where that is `coming`, else −1; it is asked for if such a row has
-    penalties.
+class Adjustments:
+    """What some rows ask for. What of it stays the same from step to step is on the device from the beginning."""
 
-    repetition_penalty r (arXiv 1909.05858): a seen token's logit is divided by r if positive, else multiplied;
-    frequency_penalty f and presence_penalty p (OpenAI): minus f · count + p for a generated token.
-    """
-    if not any(row.adjusts for row in rows):
+    def __init__(self, rows: Sequence[SamplingRow], device: torch.device) -> None:
+        self._penalties = Penalties(rows, device) if any(row.occurrences is not None for row in rows) else None
+        biases = [(r, token, bias) for r, row in enumerate(rows) for token, bias in row.sampling.logit_bias.items()]
+        self._biased = bool(biases)
+        if biases:
+            at, tokens, values = zip(*biases, strict=True)
+            self._at, self._tokens = numbers_to_device((at, tokens), np.int64, device)
+            self._biases = numbers_to_device(values, np.float32, device)
+        self._begun = {r: row for r, row in enumerate(rows) if row.sampling.min_tokens and row.stop_ids}
+        self._governed = {r: row.grammar for r, row in enumerate(rows) if row.grammar is not None}
+
+    def __call__(self, logits: Tensor, written: Sequence[int], coming: Coming | None = None) -> Tensor:
+        """Float32 [rows, vocab] → the same, adjusted: the argument itself if no row adjusts anything, else a copy.
+        `written` is how many tokens each row's answer has."""
+        held_back = {r: row.stop_ids for r, row in self._begun.items() if written[r] < row.sampling.min_tokens}
+        if not (self._penalties or self._biased or held_back or self._governed):
+            return logits
+        logits = logits.clone()
+        if self._penalties is not None:
+            self._penalties(logits, coming)
+        if self._biased:
+            logits[self._at, self._tokens] += self._biases
+        if held_back:
+            ban(logits, held_back)
+        if self._governed:
+            follow_grammars(logits, self._governed)
         return logits
-    logits = logits.clone()
-    penalise(logits, rows, before)
-    add_bias(logits, rows)
-    ban(logits, rows)
-    follow_grammars(logits, rows)
-    return logits
 
 
-def penalise(logits: Tensor, rows: Sequence[SamplingRow], before: Tensor | None) -> None:
-    penalised = {r: row.occurrences for r, row in enumerate(rows) if row.occurrences is not None}
-    if not penalised:
-        return
-    seen = list(penalised.values())
-    of = np.repeat(np.array(list(penalised)), [len(each.tokens) for each in seen])
-    row_ids = to_device(torch.from_numpy(of), logits.device)
-    tokens = to_device(torch.from_numpy(np.concatenate([each.tokens for each in seen])), logits.device)
-    count = to_device(torch.from_numpy(np.concatenate([each.counts for each in seen])), logits.device)
-    if coming := [r for r in penalised if rows[r].coming]:
-        assert before is not None
-        at = index(coming, logits)
-        again = tokens == before[row_ids]
-        count = count + again
-        known = count.new_zeros(len(rows)).index_add_(0, row_ids, count * again)
-        row_ids, tokens = torch.cat((row_ids, at)), torch.cat((tokens, before[at]))
-        count = torch.cat((count, known[at].clamp(min=1)))
-    repetition, frequency, presence = (
-        values([getattr(row.sampling, name) for row in rows], logits)[row_ids]
-        for name in ("repetition_penalty", "frequency_penalty", "presence_penalty")
-    )
-    said = logits[row_ids, tokens]
-    said = torch.where(said > 0, said / repetition, said * repetition)
-    logits[row_ids, tokens] = said - frequency * count - presence * (count > 0)
+def ban(logits: Tensor, tokens: Mapping[int, Iterable[int]]) -> None:
+    pairs = [(r, token) for r, banned in tokens.items() for token in banned]
+    at, banned = numbers_to_device(pairs, np.int64, logits.device).unbind(1)
+    logits[at, banned] = BANNED
 
 
-def add_bias(logits: Tensor, rows: Sequence[SamplingRow]) -> None:
-    entries = [(r, token, bias) for r, row in enumerate(rows) for token, bias in row.sampling.logit_bias.items()]
-    if entries:
-        row_ids, tokens, biases = zip(*entries, strict=True)
-        logits[index(row_ids, logits), index(tokens, logits)] += values(biases, logits)
-
-
-def ban(logits: Tensor, rows: Sequence[SamplingRow]) -> None:
-    entries = [(r, token) for r, row in enumerate(rows) for token in row.banned]
-    if entries:
-        row_ids, tokens = zip(*entries, strict=True)
-        logits[index(row_ids, logits), index(tokens, logits)] = BANNED
-
-
-def follow_grammars(logits: Tensor, rows: Sequence[SamplingRow]) -> None:
+def follow_grammars(logits: Tensor, governed: Mapping[int, GrammarState]) -> None:
     """−inf for every token that a row's grammar does not allow next."""
-    governed = {r: row.grammar for r, row in enumerate(rows) if row.grammar is not None}
-    if governed:
-        allowed = allowed_tokens(list(governed.values()), logits.shape[1], logits.device)
-        at = index(list(governed), logits)
-        logits[at] = logits[at].masked_fill(~allowed, -torch.inf)
+    allowed = allowed_tokens(list(governed.values()), logits.shape[1], logits.device)
+    at = numbers_to_device(list(governed), np.int64, logits.device)
+    logits[at] = logits[at].masked_fill(~allowed, -torch.inf)
 
 
 def allowed_tokens(states: Sequence[GrammarState], vocab_size: int, device: torch.device) -> Tensor:
@@ -95,11 +74,3 @@ def allowed_tokens(states: Sequence[GrammarState], vocab_size: int, device: torc
     packed = to_device(torch.from_numpy(words), device)
     bits = packed[:, :, None] >> torch.arange(MASK_BITS, dtype=torch.int32, device=device) & 1
     return bits.flatten(1)[:, :vocab_size].bool()
-
-
-def index(numbers: Sequence[int], like: Tensor) -> Tensor:
-    return numbers_to_device(numbers, torch.int64, like.device)
-
-
-def values(numbers: Sequence[float], like: Tensor) -> Tensor:
-    return numbers_to_device(numbers, like.dtype, like.device)

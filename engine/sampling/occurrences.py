@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Occurrences:
@@ -20,13 +21,23 @@ class Occurrences:
     def __init__(self, prompt: Iterable[int], generated: Iterable[int] = ()) -> None:
         counts = dict.fromkeys(prompt, 0) | Counter(generated)
         self._places = {token: place for place, token in enumerate(counts)}
-        self.tokens = np.fromiter(counts.keys(), np.int64, len(counts))
-        self.counts = np.fromiter(counts.values(), np.float32, len(counts))
+        self._tokens = np.fromiter(counts.keys(), np.int64, len(counts))
+        self._counts = np.fromiter(counts.values(), np.float32, len(counts))
+
+    @property
+    def tokens(self) -> NDArray[np.int64]:
+        return self._tokens[: len(self._places)]
+
+    @property
+    def counts(self) -> NDArray[np.float32]:
+        return self._counts[: len(self._places)]
 
     def add(self, token: int) -> None:
         """Counts one more generated token."""
-        place = self._places.setdefault(token, len(self.tokens))
-        if place == len(self.tokens):
-            self.tokens = np.append(self.tokens, token)
-            self.counts = np.append(self.counts, np.float32(0))
-        self.counts[place] += 1
+        place = self._places.get(token)
+        if place is None:
+            place = self._places[token] = len(self._places)
+            if place == len(self._tokens):  # As much room again, so that growing costs little a token.
+                self._tokens, self._counts = np.resize(self._tokens, 2 * place), np.resize(self._counts, 2 * place)
+            self._tokens[place], self._counts[place] = token, 0
+        self._counts[place] += 1

@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from msgspec import Struct
 from torch import Tensor
 
-from engine.request import TokenLogprob
-from engine.sampling.adjust import adjust, index, values
-from engine.sampling.filters import filter_logits
+from engine.request import SamplingParams, TokenLogprob
+from engine.sampling.adjust import Adjustments
+from engine.sampling.filters import Filters
 from engine.sampling.logprobs import Scored, token_logprobs
-from engine.sampling.noise import uniform
-from engine.sampling.rows import SamplingRow
-from engine.transfer import Arriving
+from engine.sampling.noise import seeds_of, uniform
+from engine.sampling.rows import Coming, SamplingRow
+from engine.transfer import Arriving, numbers_to_device, to_device
 
 GREEDY_BELOW = 1e-5
 """A temperature under this is greedy: dividing by it would overflow float32."""
@@ -26,7 +27,7 @@ class Sampled(Struct, frozen=True):
     finite, and nothing can be said of them."""
 
     token_id: int | None
-    logprob: TokenLogprob | None
+    logprob: TokenLogprob | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,38 +43,57 @@ class Chosen:
     def read(self) -> list[Sampled]:
         """Waits until all is there."""
         (tokens,) = self.arriving.read()
-        logprobs = dict(zip(self.scored_rows, self.scored.read(), strict=True)) if self.scored is not None else {}
-        return [
-            Sampled(None, None) if token == NO_TOKEN else Sampled(token, logprobs.get(r))
-            for r, token in enumerate(tokens)
-        ]
+        sampled = [Sampled(None if token == NO_TOKEN else token) for token in tokens]
+        if self.scored is not None:
+            for r, logprob in zip(self.scored_rows, self.scored.read(), strict=True):
+                sampled[r] = Sampled(sampled[r].token_id, logprob)
+        return sampled
 
 
-def sample(logits: Tensor, rows: Sequence[SamplingRow], before: Tensor | None = None) -> Chosen:
-    """Float32 [rows, vocab] → one token a row. The host does not wait for the device. `before` is as for `adjust`."""
-    adjusted = adjust(logits, rows, before)
-    best = adjusted.max(dim=-1)
-    tokens = best.indices
-    drawn = [r for r, row in enumerate(rows) if row.sampling.temperature >= GREEDY_BELOW]
-    if drawn:
-        at = index(drawn, logits)
-        tokens = tokens.index_copy(0, at, draw(adjusted[at], [rows[r] for r in drawn]))
-    tokens = tokens.where(best.values.isfinite(), NO_TOKEN)
+class Sampler:
+    """Chooses tokens for the same rows at every step: what depends on nothing else is put on the device once."""
 
-    scored = {r: row.sampling.logprobs for r, row in enumerate(rows) if row.sampling.logprobs is not None}
-    entries = None
-    if scored:
-        at = index(list(scored), logits)
-        entries = token_logprobs(logits[at], tokens[at].clamp(min=0), list(scored.values()))
-    return Chosen(tokens, Arriving(tokens), list(scored), entries)
+    def __init__(self, rows: Sequence[SamplingRow], vocab_size: int, device: torch.device) -> None:
+        self._adjust = Adjustments(rows, device)
+        self._drawn = [r for r, row in enumerate(rows) if row.sampling.temperature >= GREEDY_BELOW]
+        self._scored = [r for r, row in enumerate(rows) if row.sampling.logprobs is not None]
+        self._tops = [row.sampling.logprobs for row in rows if row.sampling.logprobs is not None]
+        if self._drawn:
+            self._draw = Draw([rows[r].sampling for r in self._drawn], vocab_size, device)
+            self._drawn_at = numbers_to_device(self._drawn, np.int64, device)
+        if self._scored:
+            self._scored_at = numbers_to_device(self._scored, np.int64, device)
+
+    def __call__(self, logits: Tensor, written: Sequence[int], coming: Coming | None = None) -> Chosen:
+        """Float32 [rows, vocab] → one token a row. The host does not wait for the device. `written` and `coming` are as
+        for `Adjustments`."""
+        adjusted = self._adjust(logits, written, coming)
+        best = adjusted.max(dim=-1)
+        tokens = best.indices
+        if len(self._drawn) == len(written):
+            tokens = self._draw(adjusted, written)
+        elif self._drawn:
+            drawn = self._draw(adjusted[self._drawn_at], [written[r] for r in self._drawn])
+            tokens = tokens.index_copy(0, self._drawn_at, drawn)
+        tokens = tokens.where(best.values.abs() < torch.inf, NO_TOKEN)
+        entries = None
+        if self._scored:
+            at = self._scored_at
+            entries = token_logprobs(logits[at], tokens[at].clamp(min=0), self._tops)
+        return Chosen(tokens, Arriving(tokens), self._scored, entries)
 
 
-def draw(logits: Tensor, rows: Sequence[SamplingRow]) -> Tensor:
-    """Float32 [rows, vocab] → int64 [rows]: temperature, filters, then the first token at which the cumulated
-    probability, in vocabulary order, exceeds the row's own uniform number."""
-    temperature = values([row.sampling.temperature for row in rows], logits)
-    filtered = filter_logits(logits / temperature[:, None], [row.sampling for row in rows])
-    cumulated = filtered.softmax(dim=-1, dtype=torch.float64).cumsum(dim=-1)
-    numbers = [uniform(row.sampling.seed or 0, row.written) for row in rows]
-    target = values(numbers, cumulated) * cumulated[:, -1]
-    return torch.searchsorted(cumulated, target[:, None], right=True)[:, 0]
+class Draw:
+    """Temperature, filters, then the first token at which the cumulated probability, in vocabulary order, exceeds the
+    row's own uniform number."""
+
+    def __init__(self, rows: Sequence[SamplingParams], vocab_size: int, device: torch.device) -> None:
+        self._temperature = numbers_to_device([[row.temperature] for row in rows], np.float32, device)
+        self._filter = Filters(rows, vocab_size, device)
+        self._seeds = seeds_of([row.seed or 0 for row in rows])
+
+    def __call__(self, logits: Tensor, written: Sequence[int]) -> Tensor:
+        """Float32 [rows, vocab] → int64 [rows]."""
+        cumulated = self._filter(logits / self._temperature).softmax(dim=-1, dtype=torch.float64).cumsum(dim=-1)
+        numbers = to_device(torch.from_numpy(uniform(self._seeds, written)), logits.device)
+        return torch.searchsorted(cumulated, (numbers * cumulated[:, -1])[:, None], right=True)[:, 0]

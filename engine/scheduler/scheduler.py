@@ -7,7 +7,7 @@ sequence that comes last is preempted: it gives everything back and is recompute
 
 from bisect import insort
 
-from engine.plan import COMING, Chunk, Released
+from engine.plan import Chunk, Released
 from engine.request import Request
 from engine.scheduler.pages import PagePool, pages_for
 from engine.scheduler.sequence import Sequence
@@ -66,58 +66,32 @@ class Scheduler:
         return released
 
     def plan(self) -> list[Chunk]:
-        """Decides the next step; empty if nothing is queued, or only what ends with a token to come. Call `launch` with
-        each chunk before the next plan.
+        """Decides the next step; empty if nothing is queued, or only what ends with a token to come. Each
+        sequence is told by `launch` before the next plan.
 
         Every decoding sequence has its token reserved; prompts share the rest of the budget. Places are handed out
         in the order of rank, so whoever is preempted has not been planned yet.
         """
-        running = [(sequence, sequence.remaining) for sequence in self.running]
-        prompt_budget = self.max_batched_tokens - sum(remaining == 1 for _, remaining in running)
+        running = [*self.running]
+        remaining = [sequence.remaining for sequence in running]
+        prompt_budget = self.max_batched_tokens - remaining.count(1)
         chunks = []
-        for sequence, remaining in running:
+        for sequence, count in zip(running, remaining, strict=True):
             if sequence.slot is None:
                 continue
-            count = 1 if remaining == 1 else min(remaining, prompt_budget)
-            if count == 0 or not self._make_room(sequence, sequence.computed + count):
+            own = count if count == 1 else min(count, prompt_budget)
+            if own == 0 or not self._make_room(sequence, sequence.computed + own):
                 continue
-            if remaining > 1:
-                prompt_budget -= count
-            chunks.append(self._chunk(sequence, count))
+            if count > 1:
+                prompt_budget -= own
+            chunks.append(sequence.chunk(own))
         while prompt_budget and self._next_fits():
             sequence = self._admit()
             count = min(sequence.remaining, prompt_budget)
             self._make_room(sequence, count)
             prompt_budget -= count
-            chunks.append(self._chunk(sequence, count))
+            chunks.append(sequence.chunk(count))
         return chunks
-
-    def launch(self, chunk: Chunk) -> None:
-        """Notes that a chunk is on its way: its tokens are in the caches for whatever runs after it, and the token that
-        it samples is the next one to run, known or not."""
-        sequence = self._sequences[chunk.request_id]
-        sequence.computed = chunk.stop
-        if chunk.samples:
-            sequence.tokens.append(COMING)
-            sequence.coming += 1
-
-    def arrive(self, request_id: str, token_id: int) -> None:
-        """Notes which token the earliest of those to come is."""
-        sequence = self._sequences[request_id]
-        sequence.tokens[-sequence.coming] = token_id
-        sequence.coming -= 1
-
-    def _chunk(self, sequence: Sequence, count: int) -> Chunk:
-        assert sequence.slot is not None
-        start, stop = sequence.computed, sequence.computed + count
-        return Chunk(
-            request_id=sequence.request.id,
-            token_ids=tuple(sequence.tokens[start:stop]),
-            start=start,
-            slot=sequence.slot,
-            pages=sequence.pages,
-            samples=stop == len(sequence.tokens) and sequence.request.sampling.max_tokens != 0,
-        )
 
     def _next(self) -> Sequence:
         """The waiting sequence that is admitted next: clients take turns, each with its first one.
@@ -145,9 +119,9 @@ class Scheduler:
 
     def _make_room(self, sequence: Sequence, stop: int) -> bool:
         """Gives `sequence` pages for `stop` positions, preempting from the end; False if it was itself preempted."""
-        wanted = pages_for(stop, self.page_size) - len(sequence.pages)
-        if wanted <= 0:
+        if stop <= len(sequence.pages) * self.page_size:
             return True
+        wanted = pages_for(stop, self.page_size) - len(sequence.pages)
         while wanted > self.pool.free:
             victim = self.running[-1]
             self._preempt(victim)

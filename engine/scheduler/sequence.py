@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from engine.plan import COMING, Chunk
 from engine.request import Request
 
 
@@ -32,6 +33,28 @@ class Sequence:
         self.tokens = list(self.request.prompt_token_ids)
         self.prompt_length = len(self.tokens)
         self.longest = self.prompt_length + max(0, most - 1)
+
+    def chunk(self, count: int) -> Chunk:
+        """The next `count` tokens to run."""
+        assert self.slot is not None
+        start, stop = self.computed, self.computed + count
+        token_ids = (self.tokens[start],) if count == 1 else tuple(self.tokens[start:stop])
+        samples = stop == len(self.tokens) and self.request.sampling.max_tokens != 0
+        return Chunk(self.request.id, token_ids, start, self.slot, self.pages, samples)
+
+    def launch(self, chunk: Chunk) -> None:
+        """A chunk is on its way: its tokens are in the caches for whatever runs after it, and the token that it samples
+        is the next one to run, known or not."""
+        self.computed += len(chunk.token_ids)
+        if chunk.samples:
+            self.tokens.append(COMING)
+            self.coming += 1
+
+    def arrive(self, token_id: int) -> int:
+        """The earliest of the tokens to come is known. Returns how many tokens of the answer are, with it."""
+        self.tokens[-self.coming] = token_id
+        self.coming -= 1
+        return len(self.tokens) - self.prompt_length - self.coming
 
     @property
     def generated(self) -> int:

@@ -9,7 +9,7 @@ from tempfile import mkdtemp
 import pytest
 import torch
 
-import engine.engine as engine_module
+import engine.answer as answer_module
 from engine.config import ModelConfig, RopeConfig
 from engine.errors import RequestError
 from engine.request import FinishReason, Request, SamplingParams, TokenEvent
@@ -182,7 +182,7 @@ def test_abort_is_possible_at_any_moment_and_twice() -> None:
 def test_how_long_a_request_waited_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a single slot the second request waits for the whole of the first."""
     clock = count()
-    monkeypatch.setattr(engine_module, "monotonic", lambda: float(next(clock)) ** 2)
+    monkeypatch.setattr(answer_module, "monotonic", lambda: float(next(clock)) ** 2)
     events = run(build_engine(checkpoint(), max_num_seqs=1), requests(2))
     first, second = ([event.queue_seconds for event in events[name]] for name in ("r0", "r1"))
     assert first[0] is not None

@@ -89,7 +89,7 @@ def test_neighbours_are_undisturbed(engine: Engine) -> None:
     together = run(engine, [each for pair in zip(free, governed, strict=True) for each in pair])
     assert {name: tokens(events) for name, events in together.items() if name in alone} == alone
     assert_nothing_held(engine)
-    assert not engine._grammar_states
+    assert not engine._answers
 
 
 def test_special_tokens_come_where_the_grammar_has_them_and_nowhere_else(engine: Engine) -> None:

@@ -21,7 +21,7 @@ from engine.kernels.ragged import RaggedBatch
 from engine.request import FinishReason, SamplingParams
 from engine.sampling.occurrences import Occurrences
 from engine.sampling.rows import SamplingRow
-from engine.sampling.sampler import Sampled, sample
+from engine.sampling.sampler import Sampled, Sampler
 from tests.checkpoints import config_json
 
 ODD = (0x1E3779B97F4A7C15, 0x3F58476D1CE4E5B9, 0x14D049BB133111EB)
@@ -146,7 +146,8 @@ def write_alone(config: ModelConfig, prompt: Sequence[int], sampling: SamplingPa
             for layer, kind in enumerate(config.layer_types)
         )
         seen = Occurrences(prompt, tokens[len(prompt) :]) if sampling.penalised else None
-        written += sample(model.logits(hidden), [SamplingRow(sampling, len(written), seen)]).read()
+        sampler = Sampler([SamplingRow(sampling, occurrences=seen)], config.vocab_size, torch.device("cpu"))
+        written += sampler(model.logits(hidden), [len(written)]).read()
         token = written[-1].token_id
         assert token is not None
         tokens.append(token)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 import engine.buckets
+import engine.runner.graphs
 from engine import start
 from engine.engine import Engine
 from engine.kernels.paged_attention import paged_attention
@@ -108,7 +110,7 @@ def test_captured_is_eager(capturing: Build, slots: int, budget: int, ahead: boo
     engine, recorder = capturing(max_num_seqs=slots, max_num_batched_tokens=budget, run_ahead=ahead)
     assert_same(run(engine, requests()))
     assert recorder.captured == {16: 5, 5: 4, 1: 1}[slots]
-    assert len(set(recorder.replayed)) >= min(recorder.captured, 4)
+    assert len(set(recorder.replayed)) >= min(recorder.captured, 3)
     assert len(recorder.replayed) > 20
     assert all_poison(engine)
 
@@ -214,6 +216,7 @@ def test_ops_that_need_the_host_are_not_captured(capturing: Build) -> None:
     assert engine.runner.graphs is None
 
 
-def test_the_worked_examples() -> None:
-    result = doctest.testmod(engine.buckets)
-    assert (result.attempted, result.failed) == (2, 0)
+@pytest.mark.parametrize(("module", "examples"), [(engine.buckets, 2), (engine.runner.graphs, 1)])
+def test_the_worked_examples(module: ModuleType, examples: int) -> None:
+    result = doctest.testmod(module)
+    assert (result.attempted, result.failed) == (examples, 0)

@@ -1,26 +1,34 @@
 """The sampler: each parameter does what it says, and no row disturbs another."""
 
 import doctest
+import itertools
 import math
 from collections import Counter
+from typing import NamedTuple
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import structs
 from torch import Tensor
 
 import engine.sampling.logprobs
 from engine.request import SamplingParams
+from engine.sampling import noise
 from engine.sampling import occurrences as occurrences_module
-from engine.sampling import sampler
-from engine.sampling.adjust import BANNED, adjust
-from engine.sampling.filters import filter_logits
-from engine.sampling.noise import uniform
+from engine.sampling.adjust import BANNED, Adjustments
+from engine.sampling.filters import Filters
+from engine.sampling.noise import seeds_of, uniform
 from engine.sampling.occurrences import Occurrences
-from engine.sampling.rows import SamplingRow
-from engine.sampling.sampler import Sampled
+from engine.sampling.rows import Coming, SamplingRow
+from engine.sampling.sampler import Sampled, Sampler
+
+
+class Row(NamedTuple):
+    """What is sampled, and after how many tokens of the answer."""
+
+    row: SamplingRow
+    written: int
 
 
 def row(
@@ -28,14 +36,20 @@ def row(
     generated: tuple[int, ...] = (),
     banned: tuple[int, ...] = (),
     **params: object,
-) -> SamplingRow:
-    sampling = SamplingParams(**params)  # type: ignore[arg-type]
+) -> Row:
+    sampling = SamplingParams(min_tokens=len(generated) + bool(banned), **params)  # type: ignore[arg-type]
     occurrences = Occurrences(prompt, generated) if sampling.penalised else None
-    return SamplingRow(sampling, len(generated), occurrences, banned=banned)
+    return Row(SamplingRow(sampling, frozenset(banned), occurrences), len(generated))
 
 
-def sample(logits: Tensor, rows: list[SamplingRow]) -> list[Sampled]:
-    return sampler.sample(logits, rows).read()
+def sample(logits: Tensor, rows: list[Row]) -> list[Sampled]:
+    sampler = Sampler([each.row for each in rows], logits.shape[1], logits.device)
+    return sampler(logits, [each.written for each in rows]).read()
+
+
+def adjust(logits: Tensor, rows: list[Row], coming: Coming | None = None) -> Tensor:
+    adjusted = Adjustments([each.row for each in rows], logits.device)
+    return adjusted(logits, [each.written for each in rows], coming)
 
 
 def logits_of(*probabilities: float) -> Tensor:
@@ -84,7 +98,7 @@ def test_a_tiny_temperature_is_greedy_and_finite() -> None:
 )
 def test_the_filters_keep_the_best(params: dict[str, float], kept: list[int]) -> None:
     logits = logits_of(0.15, 0.5, 0.3, 0.04999)
-    out = filter_logits(logits, [SamplingParams(**params)])  # type: ignore[arg-type]
+    out = Filters([SamplingParams(**params)], 4, logits.device)(logits)  # type: ignore[arg-type]
     assert out[0].isfinite().nonzero()[:, 0].tolist() == sorted(kept)
 
 
@@ -131,9 +145,9 @@ def test_a_token_to_come_is_penalised_as_a_known_one(last: int) -> None:
     params = {"presence_penalty": 0.5, "frequency_penalty": 0.25, "repetition_penalty": 2.0}
     logits = torch.tensor([[1.0, -1.0, 3.0, -2.0, 5.0]] * 3)
     known = [row((0, 3), (1, 1, last), **params), row((0,), (4,), **params), row()]
-    before = torch.tensor([last, -1, -1])
-    coming = [structs.replace(row((0, 3), (1, 1), **params), written=3, coming=True), *known[1:]]
-    assert adjust(logits, coming, before).equal(adjust(logits, known))
+    unread = [row((0, 3), (1, 1), **params), *known[1:]]
+    coming = Coming([0], torch.tensor([last]))
+    assert adjust(logits, unread, coming).equal(adjust(logits, known))
 
 
 def test_bias_and_bans_touch_their_row_alone() -> None:
@@ -173,11 +187,14 @@ def test_logprobs_are_the_models_own_and_agree_with_the_best() -> None:
 
 
 def test_noise_is_uniform_and_depends_on_seed_and_index() -> None:
-    numbers = [uniform(seed, index) for seed in range(50) for index in range(50)]
-    assert len(set(numbers)) == 2500
-    assert 0 <= min(numbers) <= max(numbers) < 1
-    assert sum(numbers) / 2500 == pytest.approx(0.5, abs=0.02)
-    assert uniform(-1, 0) == uniform(2**64 - 1, 0)
+    seeds, written = zip(*itertools.product(range(50), range(50)), strict=True)
+    numbers = uniform(seeds_of(seeds), written)
+    assert len(set(numbers.tolist())) == 2500
+    assert 0 <= numbers.min() <= numbers.max() < 1
+    assert numbers.mean() == pytest.approx(0.5, abs=0.02)
+    assert seeds_of([-1, 2**64 - 1]).tolist() == [2**64 - 1] * 2
+    result = doctest.testmod(noise)
+    assert (result.attempted, result.failed) == (1, 0)
 
 
 def test_logits_that_nothing_changes_are_not_copied() -> None:

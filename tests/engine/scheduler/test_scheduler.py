@@ -24,9 +24,9 @@ def step(s: Scheduler) -> list[tuple[str, int, int, bool]]:
     """Plans and runs a step; every sampling chunk gets the token 7."""
     chunks = s.plan()
     for chunk in chunks:
-        s.launch(chunk)
+        s[chunk.request_id].launch(chunk)
         if chunk.samples:
-            s.arrive(chunk.request_id, 7)
+            s[chunk.request_id].arrive(7)
     return [(c.request_id, c.start, c.stop, c.samples) for c in chunks]
 
 

@@ -1,0 +1,42 @@
+"""The tokens that the last launch samples: the device has them before the host does."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.sampling.rows import Coming
+from engine.transfer import numbers_to_device
+
+
+class Latest:
+    """Those of the requests that sampled then."""
+
+    def __init__(self) -> None:
+        self._request_ids: list[str] = []
+        self._tokens: Tensor | None = None
+
+    def note(self, request_ids: list[str], tokens: Tensor | None) -> None:
+        """`tokens` are int64 [requests]."""
+        self._request_ids, self._tokens = request_ids, tokens
+
+    def of(self, rows: list[int], request_ids: list[str]) -> Coming | None:
+        """Which tokens come in some rows, those of these requests; None if there are none."""
+        if not rows:
+            return None
+        assert self._tokens is not None
+        if request_ids == self._request_ids:  # As while all go on decoding.
+            return Coming(rows, self._tokens)
+        places = {request_id: place for place, request_id in enumerate(self._request_ids)}
+        at = numbers_to_device([places[each] for each in request_ids], np.int64, self._tokens.device)
+        return Coming(rows, self._tokens[at])
+
+
+def feed(token_ids: Tensor, coming: Coming) -> None:
+    """Puts tokens to come into their rows of int32 [tokens]. Where there is none, for its logits were not finite, it is
+    the first of the vocabulary: the request ends when the host reads that."""
+    tokens = coming.tokens.clamp(min=0)
+    if len(coming.rows) == len(token_ids):
+        token_ids.copy_(tokens)
+    else:
+        at = numbers_to_device(coming.rows, np.int64, token_ids.device)
+        token_ids.index_copy_(0, at, tokens.to(torch.int32))
