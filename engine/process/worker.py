@@ -29,6 +29,9 @@ SMALL_MODEL_BYTES = 64 * 2**20
 """Below this a second thread costs more in waiting than it brings: the embedded model's steps are ten times slower
 with two threads than with one as soon as another program wants a core."""
 
+YOUNG_OBJECTS = 20_000
+"""So many more are made than freed before the collector looks at them: cycles, which are rare here, are still freed."""
+
 logger = logging.getLogger("carousel.engine")
 
 
@@ -68,11 +71,18 @@ def load(pipe: EnginePipe, start: ToEngine) -> Engine:
     started.engine.grammars.load()
     if started.info.device == "cpu" and started.plan.weights_bytes < SMALL_MODEL_BYTES:
         torch.set_num_threads(1)
-    gc.collect()
-    gc.freeze()  # What is there now stays: no later collection, which would halt a step, looks at it again.
+    settle_memory()
     pipe.send(Ready(started.info, started.description))
     pipe.send(Events([], standing(started.engine)))
     return started.engine
+
+
+def settle_memory() -> None:
+    """Keeps the garbage collector out of steps: it looks no more at what is there now and stays, nor at once at what
+    comes, for a step of 256 requests makes some two thousand objects that are gone with the next."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
 
 
 def serve(engine: Engine, pipe: EnginePipe, early: Sequence[ToEngine] = ()) -> None:
