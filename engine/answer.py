@@ -44,9 +44,9 @@ class Answer:
         """Whether a chunk ends a prompt that was to be read only."""
         return self.row.sampling.max_tokens == 0 and chunk.stop == self.sequence.prompt_length
 
-    def take(self, sampled: Sampled | None) -> TokenEvent:
-        """Takes in the token that was sampled, or that none was to be: the event, with the end if that was the last."""
-        row, token = self.row, None if sampled is None else sampled.token_id
+    def take(self, sampled: Sampled) -> TokenEvent:
+        """Takes in what was sampled, if anything: the event, with the end if that was the last of it."""
+        row, token = self.row, sampled.token_id
         finish, error, stopped, written = None, None, False, 0
         if token is not None:
             written = self.sequence.arrive(token)
@@ -65,11 +65,11 @@ class Answer:
         elif written == row.sampling.max_tokens:
             finish = FinishReason.LENGTH
         scores, waited = self._scores, self._waited
-        self._scores, self._waited = None, None
+        self._scores = self._waited = None
         return TokenEvent(
             request_id=self.request_id,
             token_ids=() if token is None else (token,),
-            logprobs=() if sampled is None or sampled.logprob is None else (sampled.logprob,),
+            logprobs=() if sampled.logprob is None else (sampled.logprob,),
             prompt_logprobs=None if scores is None else tuple(scores),
             finish_reason=finish,
             stop_token_id=token if stopped else None,

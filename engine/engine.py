@@ -27,14 +27,13 @@ from msgspec import structs
 
 from engine.admission import admit
 from engine.answer import Answer
-from engine.errors import RequestError
+from engine.errors import CarouselError, RequestError
 from engine.grammar import GrammarCompiler
 from engine.plan import Chunk
 from engine.request import SEED_BITS, FinishReason, Request, TokenEvent
 from engine.runner.runner import Launched, Outcome, Runner, Task
+from engine.sampling.sampler import Sampled
 from engine.scheduler.scheduler import Scheduler
-
-NOT_FINITE = "the model's numbers are not finite"
 
 T = TypeVar("T")
 
@@ -52,8 +51,9 @@ class Flight:
     @property
     def leads(self) -> bool:
         """Whether the next step can be planned before this one is settled."""
-        governed = any(task.row is not None and task.row.grammar is not None for task in self.tasks)
-        return not governed and not isinstance(self.launched, Exception)
+        if isinstance(self.launched, Exception):
+            return False
+        return self.launched.chosen is None or not self.launched.chosen.governed
 
 
 class Engine:
@@ -145,22 +145,24 @@ class Engine:
         flight, self._flight = self._flight, None
         if flight is None:
             return []
-        settled = zip(flight.tasks, flight.answers, self._outcomes(flight), strict=True)
-        events = [self._take(task, answer, outcome) for task, answer, outcome in settled if not answer.ended]
-        return [event for event in events if event is not None]
+        events = []
+        for task, answer, outcome in zip(flight.tasks, flight.answers, self._outcomes(flight), strict=True):
+            if not answer.ended and (event := self._take(task, answer, outcome)) is not None:
+                events.append(event)
+        return events
 
-    def _outcomes(self, flight: Flight) -> list[Outcome | Exception]:
+    def _outcomes(self, flight: Flight) -> list[Sampled | Exception]:
         """What each task brought. If a launch failed, its tasks run one by one: who fails alone has failed."""
         count = len(flight.tasks)
         if isinstance(flight.launched, Launched):
             outcomes = self._try(flight.launched.read, count)
-            return [outcomes] * count if isinstance(outcomes, Exception) else [*outcomes]
+            return [outcomes] * count if isinstance(outcomes, Exception) else outcomes
         if count == 1:
             return [flight.launched]
         alone = zip(flight.tasks, flight.answers, strict=True)
         return [flight.launched if answer.ended else self._run_alone(task, answer) for task, answer in alone]
 
-    def _run_alone(self, task: Task, answer: Answer) -> Outcome | Exception:
+    def _run_alone(self, task: Task, answer: Answer) -> Sampled | Exception:
         """Runs a task of a step that failed half way; first, if its rings may have lost something, all before it."""
         chunk, most = task.chunk, self.scheduler.max_batched_tokens
         begin = chunk.start if chunk.repeatable else 0
@@ -177,7 +179,7 @@ class Engine:
                 break
         return outcome
 
-    def _run(self, task: Task) -> Outcome:
+    def _run(self, task: Task) -> Sampled | Exception:
         (outcome,) = self.runner.launch([task]).read()
         return outcome
 
@@ -191,17 +193,17 @@ class Engine:
         self.runner.check()
         return failure
 
-    def _take(self, task: Task, answer: Answer, outcome: Outcome | Exception) -> TokenEvent | None:
+    def _take(self, task: Task, answer: Answer, outcome: Sampled | Exception) -> TokenEvent | None:
         """Takes in what a chunk brought; an event if its request has something to say."""
         if isinstance(outcome, Exception):
-            return self._fail(answer, f"the engine failed to run this request ({type(outcome).__name__})")
-        if not outcome.finite:
-            return self._fail(answer, NOT_FINITE)
+            unknown = f"the engine failed to run this request ({type(outcome).__name__})"
+            return self._fail(answer, str(outcome) if isinstance(outcome, CarouselError) else unknown)
         if task.targets:
+            assert isinstance(outcome, Outcome)
             answer.score(outcome.target_logprobs)
-        if outcome.sampled is None and not answer.is_read(task.chunk):
+        if outcome.token_id is None and not answer.is_read(task.chunk):
             return None
-        event = answer.take(outcome.sampled)
+        event = answer.take(outcome)
         if event.finish_reason is not None:
             self._forget(answer)
         return event

@@ -29,6 +29,7 @@ from engine.plan import Chunk
 from engine.runner.batch import ALIGNMENT
 from engine.runner.latest import feed
 from engine.sampling.rows import Coming
+from engine.sampling.sampler import likeliest_tokens
 from engine.transfer import copy_into, numbers_to_device
 
 
@@ -84,10 +85,11 @@ class DecodeInputs:
         device knows."""
         count = len(chunks)
         numbers = np.zeros(self._numbers.shape, np.int32)
-        numbers[0, :count] = [chunk.token_ids[0] for chunk in chunks]
+        if coming is None or len(coming.rows) < count:
+            numbers[0, :count] = [chunk.token_ids[0] for chunk in chunks]
         numbers[1, :count] = [chunk.start for chunk in chunks]
         numbers[2, :count] = [chunk.slot for chunk in chunks]
-        numbers[3, :count] = range(count)
+        numbers[3, :count] = np.arange(count)
         numbers[3, count:] = -1
         copy_into(self._numbers, numbers)
         if coming is not None:
@@ -132,7 +134,8 @@ class DecodeInputs:
 
 
 class DecodeGraphs:
-    """A graph for each bucket up to `most` sequences: the model and its logits, on the caches as they are then."""
+    """A graph for each bucket up to `most` sequences, on the caches as they are then: the model, its logits, and the
+    likeliest tokens, which many steps need nothing beside."""
 
     def __init__(
         self, model: GptOss, rings: RollingCache, pages: PagedCache, rotary: RotaryTable, most: int, longest: int
@@ -143,6 +146,7 @@ class DecodeGraphs:
         self._buckets = decode_buckets(most)
         self._inputs = DecodeInputs(most, longest, pages.page_size, device)
         self._logits = torch.empty(most, model.config.vocab_size, dtype=torch.float32, device=device)
+        self._likeliest = torch.empty(most, dtype=torch.int64, device=device)
         self._replays: dict[int, Callable[[], None]] = {}
 
     def capture(self, capture: Capture, progress: Callable[[int, int], None]) -> None:
@@ -152,16 +156,18 @@ class DecodeGraphs:
             self._replays[bucket] = capture(partial(self._step, bucket))
         progress(len(self._buckets), len(self._buckets))
 
-    def logits(self, chunks: Sequence[Chunk], coming: Coming | None) -> Tensor:
-        """Runs a step of chunks of one token each → float32 [chunks, vocab], valid until the next step."""
+    def run(self, chunks: Sequence[Chunk], coming: Coming | None) -> tuple[Tensor, Tensor]:
+        """Runs a step of chunks of one token each → their logits, float32 [chunks, vocab], valid until the next step,
+        and the likeliest tokens, int64 [chunks]."""
         self._inputs.fill(chunks, coming)
         self._replays[bucket_for(len(chunks), self._buckets)]()
-        return self._logits[: len(chunks)]
+        return self._logits[: len(chunks)], self._likeliest[: len(chunks)].clone()
 
     def _step(self, bucket: int) -> None:
         batch = self._inputs.batch(bucket, self._rotary)
         hidden = self._model.forward(batch, self._rings, self._pages)
-        self._model.logits(hidden, out=self._logits[:bucket])
+        logits = self._model.logits(hidden, out=self._logits[:bucket])
+        self._likeliest[:bucket] = likeliest_tokens(logits)
 
 
 def new_entries(row: int, known: tuple[int, ...], table: tuple[int, ...]) -> list[tuple[int, int, int]]:

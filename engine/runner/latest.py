@@ -9,7 +9,14 @@ from engine.transfer import numbers_to_device
 
 
 class Latest:
-    """Those of the requests that sampled then."""
+    """Those of the requests that sampled then. Two of them in a batch of four rows:
+
+    >>> latest, token_ids = Latest(), torch.tensor([1, 2, 3, 4], dtype=torch.int32)
+    >>> latest.note(["a", "b", "c"], torch.tensor([7, -1, 9]))
+    >>> feed(token_ids, latest.of([0, 3], ["c", "b"]))
+    >>> token_ids.tolist()
+    [9, 2, 3, 0]
+    """
 
     def __init__(self) -> None:
         self._request_ids: list[str] = []

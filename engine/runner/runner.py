@@ -23,8 +23,10 @@ from engine.runner.graphs import Capture, DecodeGraphs
 from engine.runner.latest import Latest, feed
 from engine.sampling.logprobs import Scored, token_logprobs
 from engine.sampling.rows import Coming, SamplingRow
-from engine.sampling.sampler import Chosen, Sampled, Sampler
+from engine.sampling.sampler import NOT_FINITE, Chosen, Sampled, Sampler
 from engine.transfer import numbers_to_device
+
+NOTHING = Sampled()
 
 SCORED_LIMIT = 2**26
 """Logits held at once while a prompt is scored: 256 MiB in float32."""
@@ -43,18 +45,10 @@ class Task(Struct, frozen=True):
     top: int = 0
 
 
-class Outcome(Struct, frozen=True):
+class Outcome(Sampled, frozen=True):
     """What a task brought."""
 
-    sampled: Sampled | None
     target_logprobs: Sequence[TokenLogprob] = ()
-
-    @property
-    def finite(self) -> bool:
-        """Whether what the model said are numbers."""
-        if self.sampled is not None and self.sampled.token_id is None:
-            return False
-        return not self.target_logprobs or all(isfinite(scored.logprob) for scored in self.target_logprobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +62,19 @@ class Launched:
     scored: Mapping[int, Sequence[Scored]]
     """What of the prompts of some tasks was scored, in blocks."""
 
-    def read(self) -> list[Outcome]:
-        """What each task brought, in their order. Waits until the step is done."""
-        sampled: list[Sampled | None] = [None] * self.tasks
+    def read(self) -> list[Sampled | Exception]:
+        """What each task brought, in their order, an `Outcome` if it had targets, or that it was no numbers. Waits
+        until the step is done."""
+        outcomes: list[Sampled | Exception] = [NOTHING] * self.tasks
         if self.chosen is not None:
-            for i, one in zip(self.rows, self.chosen.read(), strict=True):
-                sampled[i] = one
-        scored = {i: [entry for block in blocks for entry in block.read()] for i, blocks in self.scored.items()}
-        return [Outcome(one, scored.get(i, ())) for i, one in enumerate(sampled)]
+            for i, sampled in zip(self.rows, self.chosen.read(), strict=True):
+                outcomes[i] = sampled
+        for i, blocks in self.scored.items():
+            scored, outcome = [entry for block in blocks for entry in block.read()], outcomes[i]
+            if isinstance(outcome, Sampled):
+                finite = all(isfinite(entry.logprob) for entry in scored)
+                outcomes[i] = Outcome(outcome.token_id, outcome.logprob, scored) if finite else NOT_FINITE
+        return outcomes
 
 
 class Runner:
@@ -105,13 +104,14 @@ class Runner:
         chunks = [task.chunk for task in tasks]
         sampling = [i for i, task in enumerate(tasks) if task.row is not None]
         targeted = [i for i, task in enumerate(tasks) if task.targets]
-        coming = self._coming(chunks, [i for i, chunk in enumerate(chunks) if chunk.token_ids[-1] == COMING])
+        coming = self._coming(tasks, [i for i, chunk in enumerate(chunks) if chunk.token_ids[-1] == COMING])
         tokens = sum([len(chunk.token_ids) for chunk in chunks])
-        scored: dict[int, list[Scored]] = {}
+        likeliest, scored = None, dict[int, list[Scored]]()
         if self.graphs is not None and tokens == len(tasks) and not targeted:
-            logits = self.graphs.logits(chunks, coming)
+            logits, likeliest = self.graphs.run(chunks, coming)
             if len(sampling) < len(tasks):
-                logits = logits[self._index(sampling)]
+                at = self._index(sampling)
+                logits, likeliest = logits[at], likeliest[at]
         else:
             batch = build_batch(chunks, self.rings.window, self.pages.page_size, self.rotary, self.device)
             lasts = [start - 1 for start in batch.starts[1:]]
@@ -120,21 +120,20 @@ class Runner:
             hidden = self.model.forward(batch, self.rings, self.pages)
             logits = self.model.logits(hidden[self._index([lasts[i] for i in sampling])]) if sampling else hidden
             scored = {i: self._score(hidden[batch.starts[i] :], tasks[i]) for i in targeted}
-        chosen = self._sample(logits, [tasks[i] for i in sampling]) if sampling else None
+        chosen = self._sample(logits, likeliest, [tasks[i] for i in sampling]) if sampling else None
         self._latest.note([chunks[i].request_id for i in sampling], None if chosen is None else chosen.tokens)
         return Launched(len(tasks), sampling, chosen, scored)
 
-    def _coming(self, chunks: Sequence[Chunk], rows: list[int]) -> Coming | None:
-        """The last tokens of the chunks in `rows`, which are still to come."""
-        return self._latest.of(rows, [chunks[i].request_id for i in rows])
+    def _coming(self, tasks: Sequence[Task], rows: list[int]) -> Coming | None:
+        """The last tokens of the tasks in `rows`, which are still to come."""
+        return self._latest.of(rows, [tasks[i].chunk.request_id for i in rows])
 
-    def _sample(self, logits: Tensor, tasks: Sequence[Task]) -> Chosen:
+    def _sample(self, logits: Tensor, likeliest: Tensor | None, tasks: Sequence[Task]) -> Chosen:
         rows = [task.row for task in tasks if task.row is not None]
         if self._sampler is None or rows != self._rows:
             self._rows, self._sampler = rows, Sampler(rows, logits.shape[1], self.device)
-        penalised = [r for r, row in enumerate(rows) if row.occurrences is not None and tasks[r].chunk.coming]
-        coming = self._coming([task.chunk for task in tasks], penalised)
-        return self._sampler(logits, [task.written for task in tasks], coming)
+        coming = self._coming(tasks, [r for r in self._sampler.penalised if tasks[r].chunk.coming])
+        return self._sampler(logits, [task.written for task in tasks], coming, likeliest)
 
     def check(self) -> None:
         """Raises what the device raises if it can compute nothing more, as a GPU does after some errors."""

@@ -37,7 +37,7 @@ class Adjustments:
 
     def __call__(self, logits: Tensor, written: Sequence[int], coming: Coming | None = None) -> Tensor:
         """Float32 [rows, vocab] → the same, adjusted: the argument itself if no row adjusts anything, else a copy.
-        `written` is how many tokens each row's answer has."""
+        `written` is how many tokens each row's answer has; `coming` are those that `occurrences` do not count yet."""
         held_back = {r: row.stop_ids for r, row in self._begun.items() if written[r] < row.sampling.min_tokens}
         if not (self._penalties or self._biased or held_back or self._governed):
             return logits

@@ -22,8 +22,7 @@ class SamplingRow(Struct, frozen=True, eq=False):
 
 
 class Coming(Struct, frozen=True):
-    """The last tokens of some rows, int64 [rows], where the device alone knows them: `occurrences` do not count them
-    yet."""
+    """The last tokens of some rows, int64 [rows], where the device alone knows them."""
 
     rows: list[int]
     tokens: Tensor

@@ -8,6 +8,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 
+from engine.errors import GenerationError
 from engine.request import SamplingParams, TokenLogprob
 from engine.sampling.adjust import Adjustments
 from engine.sampling.filters import Filters
@@ -21,39 +22,48 @@ GREEDY_BELOW = 1e-5
 
 NO_TOKEN = -1
 
+NOT_FINITE = GenerationError("the model's numbers are not finite")
+
 
 class Sampled(Struct, frozen=True):
-    """The token chosen for a row, and its log-probability if that was asked for. No token: the logits were not
-    finite, and nothing can be said of them."""
+    """The token chosen for a row, if one was to be, and its log-probability if that was asked for."""
 
-    token_id: int | None
+    token_id: int | None = None
     logprob: TokenLogprob | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """One token a row: int64 [rows] on the device, `NO_TOKEN` where the logits were not finite, and on its way to the
-    host. `scored_rows` are the rows that `scored` is about."""
+    host. `scored_rows` are the rows that `scored` is about. `governed` says that a grammar has to know a token before
+    the next one is chosen."""
 
     tokens: Tensor
     arriving: Arriving
     scored_rows: Sequence[int]
     scored: Scored | None
+    governed: bool
 
-    def read(self) -> list[Sampled]:
-        """Waits until all is there."""
+    def read(self) -> list[Sampled | GenerationError]:
+        """`NOT_FINITE` where nothing can be said of the logits. Waits until all is there."""
         (tokens,) = self.arriving.read()
-        sampled = [Sampled(None if token == NO_TOKEN else token) for token in tokens]
+        sampled = [NOT_FINITE if token == NO_TOKEN else Sampled(token) for token in tokens]
         if self.scored is not None:
             for r, logprob in zip(self.scored_rows, self.scored.read(), strict=True):
-                sampled[r] = Sampled(sampled[r].token_id, logprob)
+                if tokens[r] != NO_TOKEN:
+                    sampled[r] = Sampled(tokens[r], logprob)
         return sampled
 
 
 class Sampler:
-    """Chooses tokens for the same rows at every step: what depends on nothing else is put on the device once."""
+    """Chooses tokens for the same rows at every step: what depends on nothing else is put on the device once.
+
+    `penalised` are the rows that `coming` may be about.
+    """
 
     def __init__(self, rows: Sequence[SamplingRow], vocab_size: int, device: torch.device) -> None:
+        self.penalised = [r for r, row in enumerate(rows) if row.occurrences is not None]
+        self._governed = any(row.grammar is not None for row in rows)
         self._adjust = Adjustments(rows, device)
         self._drawn = [r for r, row in enumerate(rows) if row.sampling.temperature >= GREEDY_BELOW]
         self._scored = [r for r, row in enumerate(rows) if row.sampling.logprobs is not None]
@@ -64,23 +74,34 @@ class Sampler:
         if self._scored:
             self._scored_at = numbers_to_device(self._scored, np.int64, device)
 
-    def __call__(self, logits: Tensor, written: Sequence[int], coming: Coming | None = None) -> Chosen:
+    def __call__(
+        self,
+        logits: Tensor,
+        written: Sequence[int],
+        coming: Coming | None = None,
+        likeliest: Tensor | None = None,
+    ) -> Chosen:
         """Float32 [rows, vocab] → one token a row. The host does not wait for the device. `written` and `coming` are as
-        for `Adjustments`."""
+        for `Adjustments`; `likeliest` are those of the logits, if they are known."""
         adjusted = self._adjust(logits, written, coming)
-        best = adjusted.max(dim=-1)
-        tokens = best.indices
+        tokens = likeliest_tokens(adjusted) if likeliest is None or adjusted is not logits else likeliest
         if len(self._drawn) == len(written):
-            tokens = self._draw(adjusted, written)
+            tokens = self._draw(adjusted, written).masked_fill(tokens == NO_TOKEN, NO_TOKEN)
         elif self._drawn:
-            drawn = self._draw(adjusted[self._drawn_at], [written[r] for r in self._drawn])
-            tokens = tokens.index_copy(0, self._drawn_at, drawn)
-        tokens = tokens.where(best.values.abs() < torch.inf, NO_TOKEN)
+            at = self._drawn_at
+            drawn = self._draw(adjusted[at], [written[r] for r in self._drawn])
+            tokens = tokens.index_copy(0, at, drawn.masked_fill(tokens[at] == NO_TOKEN, NO_TOKEN))
         entries = None
         if self._scored:
             at = self._scored_at
             entries = token_logprobs(logits[at], tokens[at].clamp(min=0), self._tops)
-        return Chosen(tokens, Arriving(tokens), self._scored, entries)
+        return Chosen(tokens, Arriving(tokens), self._scored, entries, self._governed)
+
+
+def likeliest_tokens(logits: Tensor) -> Tensor:
+    """Float32 [rows, vocab] → int64 [rows]; `NO_TOKEN` where the largest logit is infinite or not a number."""
+    best = logits.max(dim=-1)
+    return best.indices.masked_fill(best.values - best.values != 0, NO_TOKEN)
 
 
 class Draw:

@@ -80,7 +80,8 @@ class Scheduler:
             if sequence.slot is None:
                 continue
             own = count if count == 1 else min(count, prompt_budget)
-            if own == 0 or not self._make_room(sequence, sequence.computed + own):
+            stop = sequence.computed + own
+            if own == 0 or (stop > sequence.room and not self._make_room(sequence, stop)):
                 continue
             if count > 1:
                 prompt_budget -= own
@@ -119,8 +120,6 @@ class Scheduler:
 
     def _make_room(self, sequence: Sequence, stop: int) -> bool:
         """Gives `sequence` pages for `stop` positions, preempting from the end; False if it was itself preempted."""
-        if stop <= len(sequence.pages) * self.page_size:
-            return True
         wanted = pages_for(stop, self.page_size) - len(sequence.pages)
         while wanted > self.pool.free:
             victim = self.running[-1]
@@ -128,6 +127,7 @@ class Scheduler:
             if victim is sequence:
                 return False
         sequence.pages += tuple(self.pool.take(wanted))
+        sequence.room = len(sequence.pages) * self.page_size
         return True
 
     def _preempt(self, sequence: Sequence) -> None:
@@ -141,7 +141,7 @@ class Scheduler:
         self._released.append(Released(sequence.slot, sequence.pages))
         self.free_slots.append(sequence.slot)
         self.pool.give_back(sequence.pages)
-        sequence.slot, sequence.pages, sequence.computed = None, (), 0
+        sequence.slot, sequence.pages, sequence.room, sequence.computed = None, (), 0, 0
 
 
 def rank(sequence: Sequence) -> tuple[int, int]:

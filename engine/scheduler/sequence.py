@@ -12,7 +12,8 @@ class Sequence:
     launched has run. The last `coming` tokens are sampled by steps whose results were not read yet: `plan.COMING`.
 
     `request` is admitted: its `max_tokens` is settled. `arrival` orders sequences of equal priority. `slot` is None
-    while it waits. `scored` counts the prompt's positions whose log-probabilities were asked for.
+    while it waits; `room` is how many positions its pages hold. `scored` counts the prompt's positions whose
+    log-probabilities were asked for.
     """
 
     request: Request
@@ -23,6 +24,7 @@ class Sequence:
     scored: int = 0
     slot: int | None = None
     pages: tuple[int, ...] = ()
+    room: int = 0
     prompt_length: int = field(init=False)
     longest: int = field(init=False)
     """How many of its tokens ever run: an answer's last one does not."""
@@ -69,7 +71,8 @@ class Sequence:
     @property
     def remaining(self) -> int:
         """Tokens that have to run and are not in the caches yet: 1 while decoding."""
-        return min(len(self.tokens), self.longest) - self.computed
+        known = len(self.tokens)
+        return (known if known < self.longest else self.longest) - self.computed
 
     @property
     def rank(self) -> tuple[int, int]:

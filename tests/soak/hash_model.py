@@ -147,11 +147,12 @@ def write_alone(config: ModelConfig, prompt: Sequence[int], sampling: SamplingPa
         )
         seen = Occurrences(prompt, tokens[len(prompt) :]) if sampling.penalised else None
         sampler = Sampler([SamplingRow(sampling, occurrences=seen)], config.vocab_size, torch.device("cpu"))
-        written += sampler(model.logits(hidden), [len(written)]).read()
-        token = written[-1].token_id
-        assert token is not None
-        tokens.append(token)
-        if token in stops:
+        (sampled,) = sampler(model.logits(hidden), [len(written)]).read()
+        assert isinstance(sampled, Sampled)
+        assert sampled.token_id is not None
+        written.append(sampled)
+        tokens.append(sampled.token_id)
+        if sampled.token_id in stops:
             break
     return written
 

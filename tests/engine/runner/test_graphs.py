@@ -18,6 +18,7 @@ from torch import Tensor
 
 import engine.buckets
 import engine.runner.graphs
+import engine.runner.latest
 from engine import start
 from engine.engine import Engine
 from engine.kernels.paged_attention import paged_attention
@@ -216,7 +217,9 @@ def test_ops_that_need_the_host_are_not_captured(capturing: Build) -> None:
     assert engine.runner.graphs is None
 
 
-@pytest.mark.parametrize(("module", "examples"), [(engine.buckets, 2), (engine.runner.graphs, 1)])
+@pytest.mark.parametrize(
+    ("module", "examples"), [(engine.buckets, 2), (engine.runner.graphs, 1), (engine.runner.latest, 4)]
+)
 def test_the_worked_examples(module: ModuleType, examples: int) -> None:
     result = doctest.testmod(module)
     assert (result.attempted, result.failed) == (examples, 0)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import engine.sampling.logprobs
+from engine.errors import GenerationError
 from engine.request import SamplingParams
 from engine.sampling import noise
 from engine.sampling import occurrences as occurrences_module
@@ -44,7 +45,7 @@ def row(
 
 def sample(logits: Tensor, rows: list[Row]) -> list[Sampled]:
     sampler = Sampler([each.row for each in rows], logits.shape[1], logits.device)
-    return sampler(logits, [each.written for each in rows]).read()
+    return [one for one in sampler(logits, [each.written for each in rows]).read() if isinstance(one, Sampled)]
 
 
 def adjust(logits: Tensor, rows: list[Row], coming: Coming | None = None) -> Tensor:
@@ -64,6 +65,17 @@ def frequencies(logits: Tensor, draws: int = 4000, **params: object) -> list[flo
 
 def test_temperature_zero_takes_the_best() -> None:
     assert sample(logits_of(0.2, 0.5, 0.3), [row(temperature=0)])[0].token_id == 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_a_row_that_is_not_finite_has_no_token_and_its_neighbour_has(temperature: float, broken: float) -> None:
+    rows = [SamplingRow(SamplingParams(temperature=temperature, top_k=1, seed=1, logprobs=0))] * 2
+    logits = torch.tensor([[1.0, broken, 2.0], [1.0, 3.0, 2.0]])
+    bad, good = Sampler(rows, 3, logits.device)(logits, [0, 0]).read()
+    assert isinstance(bad, GenerationError)
+    assert isinstance(good, Sampled)
+    assert good.token_id == 1
 
 
 def test_draws_follow_the_distribution() -> None:
