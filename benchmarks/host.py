@@ -3,9 +3,9 @@
     python -m benchmarks.host [--profile]
 
 What is left is the scheduler, the step's inputs, the sampler's launches over a tiny vocabulary (on a GPU each of them
-is a kernel, and takes the host about as long as here), and the taking in of tokens. Times are the processor's, so that
-other programs do not count. Beside them is the floor of the same step of 20b on an H200: as long as the host's time is
-below the device's, the device does not wait for it. `--profile` shows where it goes.
+is a kernel, and takes the host about as long as here), the taking in of tokens, and the message to the server. Times
+are the processor's, so that other programs do not count. Beside them is the floor of the same step of 20b on an H200:
+as long as the host's time is below the device's, the device does not wait for it. `--profile` shows where it goes.
 """
 
 import argparse
@@ -24,6 +24,9 @@ from benchmarks.gpu_workloads import GPT_OSS_20B, SMOKE, write_config
 from engine.config import EngineConfig
 from engine.engine import Engine
 from engine.floors import DecodeFloor
+from engine.process.compiling import Compiling
+from engine.process.wire import frame
+from engine.process.worker import settle_memory, step
 from engine.request import Request, SamplingParams
 from engine.start import start_engine
 
@@ -62,6 +65,7 @@ def start(batch: int, context: int, sampling: SamplingParams) -> Engine:
     assert engine.runner.graphs is not None
     with torch.inference_mode():
         engine.runner.graphs._logits.zero_()
+        engine.runner.graphs._likeliest.zero_()
     for number in range(batch):
         prompt = tuple((31 * number + i) % 90 for i in range(context))
         engine.add(Request(id=str(number), prompt_token_ids=prompt, sampling=sampling))
@@ -73,16 +77,16 @@ def start(batch: int, context: int, sampling: SamplingParams) -> Engine:
 
 def seconds_a_step(engine: Engine, steps: int) -> float:
     """The median."""
-    for _ in range(WARMING_STEPS):
-        engine.step()
     times = []
-    for _ in range(steps):
-        began = thread_time()
-        events = engine.step()
-        times.append(thread_time() - began)
-        assert all(event.finish_reason is None for event in events)
-        assert len(events) == len(engine.scheduler.running)
-    return statistics.median(times)
+    with Compiling(engine.grammars) as compiling:
+        for _ in range(WARMING_STEPS + steps):
+            began = thread_time()
+            message = step(engine, compiling)
+            frame(message)
+            times.append(thread_time() - began)
+            assert all(event.finish_reason is None for event in message.events)
+    assert len(message.events) == len(engine.scheduler.running)
+    return statistics.median(times[WARMING_STEPS:])
 
 
 def measure(batch: int, context: int, style: str, steps: int = STEPS) -> dict[str, object]:
@@ -109,6 +113,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="of the largest batch")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    settle_memory()
     if args.profile:
         profile(BATCHES[-1], CONTEXTS[-1], "temperature")
         return

@@ -65,8 +65,7 @@ def draw_value(draw: Draw, field: str, kind: str) -> Any:
         case "array":
             return draw.different_words(draw.rng.randint(1, 3))
         case _:
-            of_any_kind = field == "item" or (not draw.held_out and draw.chance(0.25))
-            return draw.any_word() if of_any_kind else draw.name()
+            return draw.any_word() if field == "item" else draw.name()
 
 
 def spoken(value: Any) -> str:
