@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-LOG2_E = math.log2(math.e)
+LOG2_E = tl.constexpr(math.log2(math.e))
 DECODE_HEADS = 16
 """Query heads of a decode program: the fewest rows that the tensor cores take."""
 PREFILL_HEADS = 8

@@ -143,7 +143,7 @@ def combine_splits(
     column = tl.arange(0, WIDTH)
     part = (index * HEADS + head) * SPLITS + tl.arange(0, SPLITS)
     score = tl.load(part_scores + part)
-    sink = tl.load(sinks + head).to(tl.float32) * 1.4426950408889634
+    sink = tl.load(sinks + head).to(tl.float32) * LOG2_E
     peak = tl.maximum(tl.max(score, axis=0), sink)
     weight = tl.exp2(score - peak)
     mask = (score > float("-inf"))[:, None] & (column < HEAD_DIM)[None, :]
@@ -181,7 +181,7 @@ def paged_prefill(
     query = load_rotated(q + row * q_stride + head * HEAD_DIM, cos + angle, sin + angle, valid, HEAD_DIM, WIDTH)
     at = context + token
 
-    peak = tl.load(sinks + head, mask=valid, other=0.0).to(tl.float32) * 1.4426950408889634
+    peak = tl.load(sinks + head, mask=valid, other=0.0).to(tl.float32) * LOG2_E
     total = tl.full([TOKENS * MEMBERS], 1.0, tl.float32)
     acc = tl.zeros([TOKENS * MEMBERS, WIDTH], tl.float32)
     seen_by_all = (context + first + 1) // BLOCK * BLOCK
@@ -211,7 +211,7 @@ def paged_attention(
     kv_heads = k.shape[1]
     group, width = heads // kv_heads, head_width(head_dim)
     out = torch.empty((tokens, heads, head_dim), dtype=q.dtype, device=q.device)
-    scale = head_dim**-0.5 * LOG2_E
+    scale = head_dim**-0.5 * LOG2_E.value
     stages = 1 + STAGES_A_BLOCK * blocks_ahead(page_keys, width)
     decoding = len(batch.decode_sequences)
     if decoding:

@@ -61,7 +61,7 @@ def ring_decode(
     value = tl.load(v + row * v_stride + kv_head * HEAD_DIM + column, mask=column < HEAD_DIM, other=0.0)
     value = round_as(value, ring_values)
 
-    sink = tl.load(sinks + head, mask=valid, other=0.0).to(tl.float32) * 1.4426950408889634
+    sink = tl.load(sinks + head, mask=valid, other=0.0).to(tl.float32) * LOG2_E
     score = tl.sum(query.to(tl.float32) * key.to(tl.float32), axis=1) * scale
     peak = tl.maximum(sink, score)
     weight = tl.exp2(score - peak)
@@ -108,7 +108,7 @@ def ring_prefill(
     query = load_rotated(q + row * q_stride + head * HEAD_DIM, cos + angle, sin + angle, valid, HEAD_DIM, WIDTH)
     at = context + token
 
-    peak = tl.load(sinks + head, mask=valid, other=0.0).to(tl.float32) * 1.4426950408889634
+    peak = tl.load(sinks + head, mask=valid, other=0.0).to(tl.float32) * LOG2_E
     total = tl.full([TOKENS * MEMBERS], 1.0, tl.float32)
     acc = tl.zeros([TOKENS * MEMBERS, WIDTH], tl.float32)
     oldest = tl.maximum(0, context + first - WINDOW + 1)
@@ -148,7 +148,7 @@ def ring_attention(
     kv_heads = k.shape[1]
     group, width = heads // kv_heads, head_width(head_dim)
     out = torch.empty((tokens, heads, head_dim), dtype=q.dtype, device=q.device)
-    scale = head_dim**-0.5 * LOG2_E
+    scale = head_dim**-0.5 * LOG2_E.value
     if len(batch.decode_sequences):
         ring_decode[(kv_heads * triton.cdiv(group, DECODE_HEADS), len(batch.decode_sequences))](
             q, k, v, batch.cos, batch.sin, sinks, ring_keys, ring_values, out,
