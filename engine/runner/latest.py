@@ -9,11 +9,11 @@ from engine.transfer import numbers_to_device
 
 
 class Latest:
-    """Those of the requests that sampled then. Two of them in a batch of four rows:
+    """Those of the requests that sampled then. Two of them, in another order, in a batch of four rows:
 
     >>> latest, token_ids = Latest(), torch.tensor([1, 2, 3, 4], dtype=torch.int32)
-    >>> latest.note(["a", "b", "c"], torch.tensor([7, -1, 9]))
-    >>> feed(token_ids, latest.of([0, 3], ["c", "b"]))
+    >>> latest.note(["a", "b"], torch.tensor([-1, 9]))
+    >>> feed(token_ids, latest.of([0, 3], ["b", "a"]))
     >>> token_ids.tolist()
     [9, 2, 3, 0]
     """

@@ -78,6 +78,14 @@ def test_a_row_that_is_not_finite_has_no_token_and_its_neighbour_has(temperature
     assert good.token_id == 1
 
 
+def test_the_likeliest_tokens_that_are_known_hold_for_logits_that_nothing_changes() -> None:
+    logits, known = logits_of(0.2, 0.5, 0.3), torch.tensor([1])
+    for bias, token in (({}, 1), ({2: 5.0}, 2)):
+        rows = [SamplingRow(SamplingParams(temperature=0, logit_bias=bias))]
+        (chosen,) = Sampler(rows, 3, logits.device)(logits, [0], None, known).read()
+        assert chosen == Sampled(token)
+
+
 def test_draws_follow_the_distribution() -> None:
     drawn = frequencies(logits_of(0.2, 0.5, 0.3))
     assert drawn == pytest.approx([0.2, 0.5, 0.3], abs=0.03)

@@ -130,6 +130,7 @@ def test_when_pages_run_out_the_last_one_is_preempted_and_recomputed() -> None:
     assert s.take_released() == [Released(slot=1, pages=(1, 3))]
     s.remove("a")
     assert step(s) == [("b", 0, 8, False)]
+    assert s["b"].pages == (3, 2)
     assert step(s) == [("b", 8, 9, True)]
 
 
