@@ -2,9 +2,10 @@
 
     python -m benchmarks.gpu --output benchmarks/results/gpu-h200.json [--llama-cpp PATH]
 
-One call, under ten minutes, with torch, triton, numpy and transformers; a plot beside the JSON where matplotlib is
-installed. Each part runs in a process of its own for the seconds it is given, so that one that fails or hangs costs
-itself alone; the file is written after every record, and what there was no time or no memory for is named in it.
+One call, under ten minutes, with torch, triton, numpy, msgspec and transformers; a plot beside the JSON where
+matplotlib is installed. Each part runs in a process of its own for the seconds it is given, so that one that fails or
+hangs costs itself alone; the file is written after every record, and what there was no time or no memory for is named
+in it.
 
 The floors are those of this GPU, whose speed at copying and at multiplying is measured in the same run. transformers
 runs in bfloat16. PATH is llama.cpp's source: its CUDA build and a checkpoint in its format are made there, behind what

@@ -65,10 +65,18 @@ class MemoryPlan:
         return min(self.max_num_seqs, self.kv_cache_bytes // self.request_bytes_without_rings(length))
 
 
-def plan_memory(
-    model: ModelConfig, engine: EngineConfig, *, weights_bytes: int, device_bytes: int, on_gpu: bool
-) -> MemoryPlan:
-    """Shares out `device_bytes`, the memory that is free before the weights are loaded.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Where the model is to run: the bytes that are free there before the weights are loaded, whether that is a GPU,
+    and whether its attention holds scores in memory, as the references do and kernels do not."""
+
+    device_bytes: int
+    on_gpu: bool
+    holds_scores: bool
+
+
+def plan_memory(model: ModelConfig, engine: EngineConfig, machine: Machine, weights_bytes: int) -> MemoryPlan:
+    """Shares out what is free on the machine.
 
     The caches get --kv-cache-memory-bytes if that is given; else, on a GPU, --gpu-memory-utilization of the
     memory less weights, workspace and CUDA graphs; on a CPU a quarter of what these leave; and never more than all
@@ -82,21 +90,19 @@ def plan_memory(
         raise ConfigError(
             f"--max-model-len {engine.max_model_len} is beyond the model's {model.max_position} positions"
         )
-    plan = least_lowered(model, engine, weights_bytes, device_bytes, on_gpu)
+    plan = least_lowered(model, engine, machine, weights_bytes)
     length = engine.max_model_len or model.max_position
     if not fits(plan, engine):
-        flags = what_would_fit(model, engine, weights_bytes, device_bytes, on_gpu)
-        raise MemoryPlanError(shortage(plan, engine, length, device_bytes, on_gpu, flags))
-    return replace(plan, notes=notes(plan, engine, length, on_gpu))
+        flags = what_would_fit(model, engine, machine, weights_bytes)
+        raise MemoryPlanError(shortage(plan, engine, length, machine, flags))
+    return replace(plan, notes=notes(plan, engine, length, machine.on_gpu))
 
 
-def least_lowered(
-    model: ModelConfig, engine: EngineConfig, weights_bytes: int, device_bytes: int, on_gpu: bool
-) -> MemoryPlan:
+def least_lowered(model: ModelConfig, engine: EngineConfig, machine: Machine, weights_bytes: int) -> MemoryPlan:
     """The first plan that `fits`, or the last one that does not."""
     length = engine.max_model_len or model.max_position
-    for seqs in slot_choices(engine, on_gpu):
-        plan = share_out(model, engine, seqs, length, weights_bytes, device_bytes, on_gpu)
+    for seqs in slot_choices(engine, machine.on_gpu):
+        plan = share_out(model, engine, seqs, length, machine, weights_bytes)
         few = seqs <= CPU_MAX_NUM_SEQS and seqs * plan.kv.rings <= plan.kv_budget_bytes // RINGS_SHARE
         may_shorten = engine.max_model_len is None and (few or seqs == 1 or engine.max_num_seqs is not None)
         if plan.max_model_len == length or (plan.max_model_len > 0 and may_shorten):
@@ -121,21 +127,17 @@ def slot_choices(engine: EngineConfig, on_gpu: bool) -> Iterator[int]:
 
 
 def share_out(
-    model: ModelConfig,
-    engine: EngineConfig,
-    seqs: int,
-    length: int,
-    weights_bytes: int,
-    device_bytes: int,
-    on_gpu: bool,
+    model: ModelConfig, engine: EngineConfig, seqs: int, length: int, machine: Machine, weights_bytes: int
 ) -> MemoryPlan:
     """The plan for `seqs` requests of up to `length` tokens; its `max_model_len` is less, down to 0, if one
     such request does not fit."""
     kv = kv_sizes(model, engine.kv_element_bytes)
-    workspace = workspace_bytes(model, engine.dtype, engine.max_num_batched_tokens, seqs)
-    captures = on_gpu and not engine.enforce_eager
+    workspace = workspace_bytes(
+        model, engine.dtype, engine.max_num_batched_tokens, seqs, holds_scores=machine.holds_scores
+    )
+    captures = machine.on_gpu and not engine.enforce_eager
     graphs = graphs_bytes(model, engine.dtype, seqs, -(-length // engine.page_size)) if captures else 0
-    budget = kv_budget(engine, device_bytes, weights_bytes + workspace + graphs, on_gpu)
+    budget = kv_budget(engine, machine, weights_bytes + workspace + graphs)
     left = budget - seqs * kv.rings
     wanted_pages = seqs * -(-length // engine.page_size)
     page_bytes = kv.token * engine.page_size
@@ -153,14 +155,14 @@ def share_out(
     )
 
 
-def kv_budget(engine: EngineConfig, device_bytes: int, fixed: int, on_gpu: bool) -> int:
+def kv_budget(engine: EngineConfig, machine: Machine, fixed: int) -> int:
     """Bytes for the caches beside `fixed` bytes of weights, workspace and graphs; 0 if there is no room for them."""
     wanted = engine.kv_cache_memory_bytes
     if wanted is not None:
-        return wanted if fixed + wanted <= device_bytes else 0
-    if on_gpu:
-        return max(0, int(device_bytes * engine.gpu_memory_utilization) - fixed)
-    return max(0, device_bytes - fixed) // CPU_SHARE
+        return wanted if fixed + wanted <= machine.device_bytes else 0
+    if machine.on_gpu:
+        return max(0, int(machine.device_bytes * engine.gpu_memory_utilization) - fixed)
+    return max(0, machine.device_bytes - fixed) // CPU_SHARE
 
 
 def notes(plan: MemoryPlan, engine: EngineConfig, length: int, on_gpu: bool) -> tuple[str, ...]:
@@ -175,9 +177,7 @@ def notes(plan: MemoryPlan, engine: EngineConfig, length: int, on_gpu: bool) -> 
     )
 
 
-def what_would_fit(
-    model: ModelConfig, engine: EngineConfig, weights_bytes: int, device_bytes: int, on_gpu: bool
-) -> str:
+def what_would_fit(model: ModelConfig, engine: EngineConfig, machine: Machine, weights_bytes: int) -> str:
     """The fewest settings with which there is a plan, as flags, of those that cost little; "" if there are none."""
     settings: list[tuple[str, Any]] = [(name, "fp8") for name in FP8_SETTINGS if getattr(engine, name) != "fp8"]
     if engine.max_num_batched_tokens > FEW_BATCHED_TOKENS:
@@ -186,21 +186,21 @@ def what_would_fit(
         for chosen in combinations(settings, count):
             changed = replace(engine, **dict(chosen))
             saved = saved_by_fp8(model, engine.dtype) if changed.quantization != engine.quantization else 0
-            if fits(least_lowered(model, changed, weights_bytes - saved, device_bytes, on_gpu), changed):
+            if fits(least_lowered(model, changed, machine, weights_bytes - saved), changed):
                 return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in chosen)
     return ""
 
 
-def shortage(plan: MemoryPlan, engine: EngineConfig, length: int, device_bytes: int, on_gpu: bool, flags: str) -> str:
+def shortage(plan: MemoryPlan, engine: EngineConfig, length: int, machine: Machine, flags: str) -> str:
     """Why `plan` cannot be: one line with the numbers and the flags that would help."""
     asked = engine.kv_cache_memory_bytes
-    share = f" at --gpu-memory-utilization {engine.gpu_memory_utilization}" if on_gpu and asked is None else ""
+    share = f" at --gpu-memory-utilization {engine.gpu_memory_utilization}" if machine.on_gpu and asked is None else ""
     if plan.kv_budget_bytes == 0:
         caches = f" and --kv-cache-memory-bytes of {size(asked)}" if asked is not None else ""
         graphs = f", CUDA graphs of {size(plan.graphs_bytes)} (--enforce-eager: none)" if plan.graphs_bytes else ""
         return (
             f"weights of {size(plan.weights_bytes)} and workspace of {size(plan.workspace_bytes)}{graphs}{caches} do "
-            f"not fit in {size(device_bytes)} of free memory{share}: "
+            f"not fit in {size(machine.device_bytes)} of free memory{share}: "
             f"{f'they would with {flags}' if flags else 'more memory is needed'}, see `carousel plan`"
         )
     pages = plan.request_bytes(length) - plan.kv.rings

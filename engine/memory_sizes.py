@@ -112,17 +112,17 @@ def saved_by_fp8(model: ModelConfig, dtype: Dtype) -> int:
     return weights_bytes(model, dtype, "dense") - weights_bytes(model, dtype, "dense", "fp8")
 
 
-def workspace_bytes(model: ModelConfig, dtype: Dtype, batched_tokens: int, rows: int) -> int:
+def workspace_bytes(model: ModelConfig, dtype: Dtype, batched_tokens: int, rows: int, *, holds_scores: bool) -> int:
     """An estimate, from above, of what one step needs beside weights and caches.
 
     While the layers run, the hidden states of `batched_tokens` (in the experts, the larger of the reference's and of
-    the kernels', which have a row for each of a token's experts), and the larger of attention's scores and one unpacked
-    expert; after them, the larger of the logits of `rows` sampled tokens and those of a scored
-    prompt.
+    the kernels', which have a row for each of a token's experts), and the larger of attention's scores, if it
+    `holds_scores`, and one unpacked expert; after them, the larger of the logits of `rows` sampled tokens and those of
+    a scored prompt.
     """
     hidden, inner = model.hidden_size, model.intermediate_size
     states = states_bytes(model, dtype, batched_tokens)
-    scores = SCORE_BYTES * min(SCORES_LIMIT, batched_tokens * model.num_heads * model.max_position)
+    scores = holds_scores * SCORE_BYTES * min(SCORES_LIMIT, batched_tokens * model.num_heads * model.max_position)
     expert = 2 * inner * hidden * (2 + 2 * DTYPE_BYTES[dtype])
     sampled = SAMPLED_LOGIT_BYTES * rows * model.vocab_size
     scored = SCORE_BYTES * min(SCORES_LIMIT, batched_tokens * model.vocab_size)

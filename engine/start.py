@@ -19,7 +19,7 @@ from engine.errors import ConfigError
 from engine.faults import FaultyModel
 from engine.grammar import GrammarCompiler
 from engine.kernels.table import select_ops
-from engine.memory_plan import MemoryPlan, describe, plan_memory
+from engine.memory_plan import Machine, MemoryPlan, describe, plan_memory
 from engine.memory_sizes import weights_bytes
 from engine.model.gpt_oss import GptOss
 from engine.model.weights import TORCH_DTYPES, empty_weights
@@ -65,7 +65,8 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
     plan = plan_memory(
         model_config,
         config,
-        weights_bytes=weights_bytes(
+        Machine(device_bytes=free_bytes(device), on_gpu=device.type == "cuda", holds_scores=ops.holds_scores),
+        weights_bytes(
             model_config,
             config.dtype,
             experts,
@@ -73,8 +74,6 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
             tiled=ops.tiles_experts,
             resident=config.resident_experts,
         ),
-        device_bytes=free_bytes(device),
-        on_gpu=device.type == "cuda",
     )
     if config.max_num_batched_tokens < plan.max_num_seqs:
         raise ConfigError(

@@ -53,6 +53,12 @@ class Ops:
             and self.paged_attention is not REFERENCE.paged_attention
         )
 
+    @property
+    def holds_scores(self) -> bool:
+        """Whether attention may be plain torch, which holds its scores in memory: all but Triton's goes back to that,
+        some for heads of some sizes only."""
+        return any(getattr(self, name).__module__ != TRITON[name] for name in ("ring_attention", "paged_attention"))
+
     def with_resident_experts(self) -> "Ops":
         """The same ops where prepared MXFP4 matrices have a bfloat16 copy beside them for steps of many tokens."""
         from engine.kernels.triton.experts import prepare_resident_experts

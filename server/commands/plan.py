@@ -8,7 +8,7 @@ import typer
 from engine.checkpoint.config_json import read_expert_format, read_model_config
 from engine.config import EngineConfig
 from engine.floors import DecodeFloor
-from engine.memory_plan import MemoryPlan, describe, plan_memory, size
+from engine.memory_plan import Machine, MemoryPlan, describe, plan_memory, size
 from engine.memory_sizes import weights_bytes
 
 
@@ -75,11 +75,8 @@ def plan_text(config: EngineConfig, device: Device) -> str:
     plan = plan_memory(
         model,
         config,
-        weights_bytes=weights_bytes(
-            model, config.dtype, experts, config.quantization, tiled=tiled, resident=config.resident_experts
-        ),
-        device_bytes=device.memory_bytes,
-        on_gpu=device.is_gpu,
+        Machine(device_bytes=device.memory_bytes, on_gpu=device.is_gpu, holds_scores=not device.is_gpu),
+        weights_bytes(model, config.dtype, experts, config.quantization, tiled=tiled, resident=config.resident_experts),
     )
     lines = [describe(plan), "", context_table(plan, DecodeFloor(model, config, experts), device.bandwidth)]
     if device.bandwidth is not None:

@@ -20,7 +20,7 @@ from engine.kernels.fp8_matrix import quantize
 from engine.kernels.mxfp4 import Mxfp4
 from engine.kernels.table import REFERENCE
 from engine.kernels.triton.repack import TiledProduct, repack, unpack_experts
-from engine.memory_plan import MemoryPlan, describe, plan_memory, size
+from engine.memory_plan import Machine, MemoryPlan, describe, plan_memory, size
 from engine.memory_sizes import GRAPH_BYTES, SCORES_LIMIT, graphs_bytes, kv_sizes, weights_bytes, workspace_bytes
 from engine.model.gpt_oss import GptOss
 from engine.model.weights import empty_weights
@@ -55,7 +55,8 @@ def plan(
     **engine: Any,
 ) -> MemoryPlan:
     config = EngineConfig(model=Path(), **engine)
-    return plan_memory(model, config, weights_bytes=weights, device_bytes=memory, on_gpu=gpu)
+    machine = Machine(device_bytes=memory, on_gpu=gpu, holds_scores=not gpu)
+    return plan_memory(model, config, machine, weights)
 
 
 def test_20b_takes_24_kib_a_token_and_3_mib_of_rings() -> None:
@@ -128,7 +129,7 @@ def test_repacking_needs_no_more_than_is_planned(model: ModelConfig) -> None:
     repacked = weights_bytes(model, "bfloat16", "mxfp4", tiled=True)
     largest = model.num_experts * (2 * model.intermediate_size) * -(-model.hidden_size // 128) * 68
     assert 0 < largest < as_read / 20
-    assert as_read + largest <= repacked + workspace_bytes(model, "bfloat16", 1, 1)
+    assert as_read + largest <= repacked + workspace_bytes(model, "bfloat16", 1, 1, holds_scores=False)
 
 
 def test_matrices_as_read_are_gone_when_the_next_are_repacked() -> None:
@@ -208,9 +209,24 @@ def test_workspace_knows_the_limits_of_attention_and_runner() -> None:
 
 
 def test_workspace_grows_with_tokens_and_rows() -> None:
-    small = workspace_bytes(GPT_OSS_20B, "bfloat16", 256, 16)
-    assert small < workspace_bytes(GPT_OSS_20B, "bfloat16", 4096, 16)
-    assert small < workspace_bytes(GPT_OSS_20B, "bfloat16", 256, 1024)
+    small = workspace_bytes(GPT_OSS_20B, "bfloat16", 256, 16, holds_scores=True)
+    assert small < workspace_bytes(GPT_OSS_20B, "bfloat16", 4096, 16, holds_scores=True)
+    assert small < workspace_bytes(GPT_OSS_20B, "bfloat16", 256, 1024, holds_scores=True)
+
+
+def test_scores_have_room_only_where_attention_holds_them() -> None:
+    """2^26 at 16 bytes, as long as nothing after the layers needs more; kernels leave that to keys and values."""
+    small = small_config(vocab_size=64, num_heads=64, num_kv_heads=8, max_position=131072)
+    with_scores, without = (
+        workspace_bytes(small, "bfloat16", 2048, 1, holds_scores=holds_scores) for holds_scores in (True, False)
+    )
+    assert with_scores - without > GIB - 64 * MIB
+    machine = Machine(device_bytes=80 * GIB, on_gpu=True, holds_scores=True)
+    config = EngineConfig(model=Path(), max_num_seqs=8, max_num_batched_tokens=8192)
+    held, kernels = (
+        plan_memory(GPT_OSS_20B, config, replace(machine, holds_scores=holds), 13 * GIB) for holds in (True, False)
+    )
+    assert kernels.kv_budget_bytes - held.kv_budget_bytes == held.workspace_bytes - kernels.workspace_bytes > 512 * MIB
 
 
 class TestGpu:
@@ -242,7 +258,7 @@ class TestGpu:
         assert planned.max_model_len < 131072
 
     def test_an_explicit_length_costs_requests_down_to_one(self) -> None:
-        needed = 13 * GIB + workspace_bytes(GPT_OSS_20B, "bfloat16", 2048, 1) + 3075 * MIB
+        needed = 13 * GIB + workspace_bytes(GPT_OSS_20B, "bfloat16", 2048, 1, holds_scores=False) + 3075 * MIB
         needed += graphs_bytes(GPT_OSS_20B, "bfloat16", 1, 131072 // 16)
         planned = plan(memory=needed, gpu_memory_utilization=1.0, max_model_len=131072)
         assert (planned.max_num_seqs, planned.requests_at(131072)) == (1, 1)
@@ -253,19 +269,24 @@ class TestGpu:
         with pytest.raises(
             MemoryPlanError, match=r"raise --gpu-memory-utilization; it would fit with --kv-cache-dtype fp8$"
         ):
-            plan(memory=18 * GIB, max_model_len=131072)
+            plan(memory=int(17.5 * GIB), max_model_len=131072)
         with pytest.raises(MemoryPlanError, match=r"raise --kv-cache-memory-bytes$"):
             plan(memory=80 * GIB, kv_cache_memory_bytes=GIB, max_model_len=131072)
 
     @pytest.mark.parametrize(
         ("memory", "settings", "flags"),
         [
-            (16.0, {}, "--max-num-batched-tokens 512"),
+            (16.0, {"max_num_batched_tokens": 8192}, "--max-num-batched-tokens 512"),
             (15.0, {}, "--quantization fp8"),
-            (14.5, {}, "--max-num-batched-tokens 512 --quantization fp8"),
+            (14.5, {"max_num_batched_tokens": 8192}, "--max-num-batched-tokens 512 --quantization fp8"),
             (14.5, {"max_num_batched_tokens": 300}, "--quantization fp8"),
             (16.0, {"max_model_len": 30000}, "--quantization fp8"),
-            (15.5, {"max_model_len": 60000}, "--max-num-batched-tokens 512 --quantization fp8 --kv-cache-dtype fp8"),
+            (15.5, {"max_model_len": 60000}, "--quantization fp8 --kv-cache-dtype fp8"),
+            (
+                15.5,
+                {"max_model_len": 60000, "max_num_batched_tokens": 8192},
+                "--max-num-batched-tokens 512 --quantization fp8 --kv-cache-dtype fp8",
+            ),
         ],
     )
     def test_a_shortage_names_the_flags_with_which_there_is_a_plan(

@@ -28,6 +28,8 @@ def test_a_cpu_runs_its_own_ops_in_bfloat16() -> None:
     assert fp8.ring_attention is REFERENCE.ring_attention
     assert fp8.paged_attention is REFERENCE.paged_attention
     assert fp8.mix_experts is not REFERENCE.mix_experts
+    assert own.holds_scores
+    assert fp8.holds_scores
 
 
 def test_the_deterministic_ops_run_anywhere() -> None:
@@ -35,6 +37,7 @@ def test_the_deterministic_ops_run_anywhere() -> None:
         ops = select_ops(torch.device(device), torch.bfloat16, torch.bfloat16, deterministic=True)
         assert ops is DETERMINISTIC
         assert not ops.tiles_experts
+        assert ops.holds_scores
 
 
 def test_a_gpu_runs_every_kernel_there_is(caplog: pytest.LogCaptureFixture) -> None:
@@ -42,6 +45,7 @@ def test_a_gpu_runs_every_kernel_there_is(caplog: pytest.LogCaptureFixture) -> N
     for field in fields(ops):
         module = getattr(ops, field.name).__module__
         assert module == TRITON.get(field.name, getattr(REFERENCE, field.name).__module__)
+    assert not ops.holds_scores
     assert not caplog.records
 
 
@@ -59,6 +63,7 @@ def test_a_kernel_that_cannot_be_imported_leaves_the_others(
     ops = triton_ops((9, 0))
     assert ops.paged_attention is REFERENCE.paged_attention
     assert ops.ring_attention is not REFERENCE.ring_attention
+    assert ops.holds_scores
     assert len(caplog.records) == 1
 
 
