@@ -21,6 +21,7 @@ from time import thread_time
 import torch
 
 from benchmarks.gpu_workloads import GPT_OSS_20B, SMOKE, write_config
+from engine.buckets import decode_buckets
 from engine.config import EngineConfig
 from engine.engine import Engine
 from engine.floors import DecodeFloor
@@ -61,7 +62,7 @@ def start(batch: int, context: int, sampling: SamplingParams) -> Engine:
         )
         engine = start_engine(config).engine
     pages = -(-(context + 512) // engine.scheduler.page_size)
-    engine.runner.capture(do_nothing, batch, pages, lambda done, total: None)
+    engine.runner.capture(do_nothing, decode_buckets(batch), pages, lambda done, total: None)
     assert engine.runner.graphs is not None
     with torch.inference_mode():
         engine.runner.graphs._logits.zero_()

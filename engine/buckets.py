@@ -1,4 +1,6 @@
-"""The batch sizes that decoding is captured for: a CUDA graph is of one shape, and a smaller batch is padded to it."""
+"""The batch sizes that decoding is captured for: a graph is of one shape, and a smaller batch is padded to it."""
+
+MOST_RECORDED = 8
 
 
 def decode_buckets(most: int) -> tuple[int, ...]:
@@ -10,6 +12,16 @@ def decode_buckets(most: int) -> tuple[int, ...]:
     """
     sizes = (1, 2, 4, *range(8, 64, 8), *range(64, most, 32))
     return (*(size for size in sizes if size < most), most)
+
+
+def recorded_sizes(most: int) -> tuple[int, ...]:
+    """Every size up to `most` sequences or MOST_RECORDED. On a CPU a row of padding would cost the weights of its
+    experts; where there are more rows, what Python takes no longer shows.
+
+    >>> recorded_sizes(3), recorded_sizes(100)
+    ((1, 2, 3), (1, 2, 3, 4, 5, 6, 7, 8))
+    """
+    return tuple(range(1, min(most, MOST_RECORDED) + 1))
 
 
 def bucket_for(sequences: int, buckets: tuple[int, ...]) -> int:

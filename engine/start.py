@@ -1,11 +1,13 @@
 """From a configuration to a running engine: read the config, plan the memory, load the weights, make the caches."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
+from engine.buckets import decode_buckets, recorded_sizes
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
 from engine.checkpoint.config_json import read_expert_format, read_model_config
@@ -18,6 +20,7 @@ from engine.engine import Engine
 from engine.errors import ConfigError
 from engine.faults import FaultyModel
 from engine.grammar import GrammarCompiler
+from engine.kernels.cpu.recording import CannotRecordError, Recorder
 from engine.kernels.table import select_ops
 from engine.memory_plan import Machine, MemoryPlan, describe, plan_memory
 from engine.memory_sizes import weights_bytes
@@ -27,6 +30,8 @@ from engine.runner.graphs import CudaCapture
 from engine.runner.runner import Runner
 from engine.scheduler.scheduler import Scheduler
 from engine.streams import EngineInfo
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +100,7 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
         device,
     )
     if not config.enforce_eager:
-        longest_pages = plan.pages_for(plan.max_model_len)
-        capturing = partial(progress, "capturing CUDA graphs")
-        runner.capture(CudaCapture(device), plan.max_num_seqs, longest_pages, capturing)
+        capture(runner, plan, progress)
     engine = Engine(
         runner,
         Scheduler(
@@ -126,3 +129,17 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
         page_size=plan.page_size,
     )
     return Started(engine, plan, info)
+
+
+def capture(runner: Runner, plan: MemoryPlan, progress: Progress) -> None:
+    """Makes decoding a matter of one call a step: CUDA graphs, or recordings of the C++ ops."""
+    longest_pages, library = plan.pages_for(plan.max_model_len), runner.model.ops.library
+    if library is None:
+        capturing = partial(progress, "capturing CUDA graphs")
+        runner.capture(CudaCapture(runner.device), decode_buckets(plan.max_num_seqs), longest_pages, capturing)
+        return
+    recording = partial(progress, "recording steps")
+    try:
+        runner.capture(Recorder(library), recorded_sizes(plan.max_num_seqs), longest_pages, recording)
+    except CannotRecordError as reason:
+        logger.warning("each op of a step is called from Python, which takes a millisecond: %s", reason)

@@ -54,7 +54,9 @@ Deterministic = Annotated[
 ]
 EnforceEager = Annotated[
     bool,
-    typer.Option("--enforce-eager", help="Capture no CUDA graphs on a GPU: less memory, an earlier start, slower."),
+    typer.Option(
+        "--enforce-eager", help="No CUDA graphs, on a CPU no recorded steps: an earlier start, less memory, slower."
+    ),
 ]
 BlockSize = Annotated[int, typer.Option(help="Tokens of one cache page.")]
 

@@ -23,7 +23,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine.model": {"engine.model", "engine.cache", "engine.kernels", "engine.config"},
     "engine.scheduler": {"engine.scheduler", "engine.request", "engine.plan", "engine.errors"},
     "engine.grammar": {"engine.errors"},
-    "engine.sampling": {"engine.sampling", "engine.grammar", "engine.request", "engine.errors", "engine.transfer"},
+    "engine.sampling": {
+        "engine.sampling", "engine.kernels.vocabulary", "engine.grammar", "engine.request", "engine.errors",
+        "engine.transfer",
+    },
     "engine.prompt": {"engine.prompt", "engine.errors", "engine.request"},
     "engine.checkpoint": {"engine.checkpoint", "engine.config", "engine.errors", "engine.model.weights"},
     "engine.memory_plan": {"engine.config", "engine.errors", "engine.memory_sizes"},

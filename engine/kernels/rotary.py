@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 
-def cos_sin(angles: Tensor) -> tuple[Tensor, Tensor]:
-    """float32 [tokens, head_dim / 2] → two of the same."""
-    return angles.cos(), angles.sin()
+def cos_sin(positions: Tensor, frequencies: Tensor, concentration: float) -> tuple[Tensor, Tensor]:
+    """int32 [tokens], float32 [head_dim / 2] → cos and sin of their products, times `concentration`: float32
+    [tokens, head_dim / 2]."""
+    angles = positions.float()[:, None] * frequencies
+    return angles.cos() * concentration, angles.sin() * concentration
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.kernels.cpu.library import Library
 from engine.kernels.deterministic import attend_in_blocks, in_tiles, linear_add_in_tiles, norm_linear_in_tiles
 from engine.kernels.experts import ExpertProduct, keep_experts, mix_experts, through_expert
 from engine.kernels.norm_linear import linear_add, norm_linear
@@ -22,6 +23,7 @@ from engine.kernels.ring_attention import ring_attention
 from engine.kernels.rotary import cos_sin
 from engine.kernels.router import route
 from engine.kernels.triton.repack import KernelProduct
+from engine.kernels.vocabulary import embed, likeliest, widen
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +32,8 @@ logger = logging.getLogger(__name__)
 class Ops:
     """One implementation of every op; the signatures are those of the references."""
 
+    embed: Callable[[Tensor, Tensor], Tensor]
+    cos_sin: Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
     norm_linear: Callable[..., Tensor]
     ring_attention: Callable[..., Tensor]
     paged_attention: Callable[..., Tensor]
@@ -37,7 +41,10 @@ class Ops:
     route: Callable[..., tuple[Tensor, Tensor, Tensor]]
     mix_experts: Callable[..., Tensor]
     prepare_experts: Callable[[ExpertProduct], ExpertProduct | KernelProduct]
-    cos_sin: Callable[[Tensor], tuple[Tensor, Tensor]]
+    widen: Callable[[Tensor, Tensor | None], Tensor]
+    likeliest: Callable[[Tensor, Tensor | None], Tensor]
+    library: Library | None = None
+    """What the C++ ops are in."""
 
     @property
     def tiles_experts(self) -> bool:
@@ -46,9 +53,10 @@ class Ops:
 
     @property
     def capturable(self) -> bool:
-        """Whether a step of decoding goes from launch to launch without the host, so that a CUDA graph can hold it."""
+        """Whether a step of decoding goes from launch to launch without the host, so that a CUDA graph, or a recording
+        of C++ ops, can hold it."""
         return (
-            self.tiles_experts
+            (self.tiles_experts or self.library is not None)
             and self.ring_attention is not REFERENCE.ring_attention
             and self.paged_attention is not REFERENCE.paged_attention
         )
@@ -68,6 +76,8 @@ class Ops:
 
 
 REFERENCE = Ops(
+    embed=embed,
+    cos_sin=cos_sin,
     norm_linear=norm_linear,
     ring_attention=ring_attention,
     paged_attention=paged_attention,
@@ -75,7 +85,8 @@ REFERENCE = Ops(
     route=route,
     mix_experts=mix_experts,
     prepare_experts=keep_experts,
-    cos_sin=cos_sin,
+    widen=widen,
+    likeliest=likeliest,
 )
 DETERMINISTIC = replace(
     REFERENCE,
@@ -143,7 +154,7 @@ def triton_ops(capability: tuple[int, int]) -> Ops:
 def cpu_ops(kv_dtype: torch.dtype) -> Ops:
     """The C++ ops, compiled on first use; attention's are for bfloat16 caches. Without a compiler all is plain torch,
     and the log says so."""
-    from engine.kernels.cpu import attention, experts, norm_linear, router
+    from engine.kernels.cpu import attention, experts, norm_linear, router, vocabulary
     from engine.kernels.cpu.build import CannotBuildError, best_level, cache_directory
     from engine.kernels.cpu.library import load
 
@@ -154,6 +165,11 @@ def cpu_ops(kv_dtype: torch.dtype) -> Ops:
         return REFERENCE
     ops = replace(
         REFERENCE,
+        library=library,
+        embed=partial(vocabulary.embed, library),
+        cos_sin=partial(vocabulary.cos_sin, library),
+        widen=partial(vocabulary.widen, library),
+        likeliest=partial(vocabulary.likeliest, library),
         norm_linear=partial(norm_linear.norm_linear, library),
         linear_add=partial(norm_linear.linear_add, library),
         route=partial(router.route, library),

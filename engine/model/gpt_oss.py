@@ -6,9 +6,7 @@ that of OpenAI's gpt-oss; the ops come from one table (`engine.kernels.table`).
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
@@ -61,7 +59,7 @@ class GptOss:
 
     def forward(self, batch: RaggedBatch, rings: RollingCache, pages: PagedCache) -> Tensor:
         """One step: reads and turns the caches, returns the last hidden states [tokens, hidden]."""
-        x = functional.embedding(batch.token_ids, self.embedding)
+        x = self.ops.embed(batch.token_ids, self.embedding)
         for number, layer in enumerate(self.layers):
             x = self.attention(x, number, layer, batch, rings, pages)
             x = self.experts(x, layer)
@@ -103,7 +101,7 @@ class GptOss:
     def logits(self, hidden: Tensor, out: Tensor | None = None) -> Tensor:
         """[rows, hidden] → float32 [rows, vocab], in `out` if that is given."""
         logits = self.ops.norm_linear(hidden, self.norm, self.config.rms_norm_eps, self.unembedding, None)
-        return logits.to(torch.float32) if out is None else out.copy_(logits)
+        return self.ops.widen(logits, out)
 
 
 def layer_weights(weights: Weights, layer: int, ops: Ops) -> LayerWeights:

@@ -18,7 +18,7 @@ class RotaryTable:
         rope: RopeConfig,
         head_dim: int,
         device: torch.device,
-        cos_sin: Callable[[Tensor], tuple[Tensor, Tensor]] = cos_sin,
+        cos_sin: Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]] = cos_sin,
     ) -> None:
         self._cos_sin = cos_sin
         self.frequencies = yarn_frequencies(rope, head_dim).to(device)
@@ -26,8 +26,7 @@ class RotaryTable:
 
     def __call__(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """[tokens] → cos and sin, float32 [tokens, head_dim / 2]."""
-        cos, sin = self._cos_sin(positions.float()[:, None] * self.frequencies)
-        return cos * self.concentration, sin * self.concentration
+        return self._cos_sin(positions, self.frequencies, self.concentration)
 
 
 def concentration(rope: RopeConfig) -> float:

@@ -1,4 +1,5 @@
-"""Decoding as CUDA graphs, one for each size of batch: the host launches a step of 160 kernels by one call.
+"""Decoding as CUDA graphs, one for each size of batch: the host launches a step of 160 kernels by one call. On a CPU
+the graphs are recordings of the C++ ops (`engine.kernels.cpu.recording`).
 
 A graph runs on the tensors that it was captured with. A step's numbers are copied into these, and a batch smaller than
 its graph is padded with sequences that the attention passes over: their rows hold anything, and nothing of them enters
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.buckets import bucket_for, decode_buckets
+from engine.buckets import bucket_for
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
 from engine.kernels.ragged import RaggedBatch
@@ -29,7 +30,6 @@ from engine.plan import Chunk
 from engine.runner.batch import ALIGNMENT
 from engine.runner.latest import feed
 from engine.sampling.rows import Coming
-from engine.sampling.sampler import likeliest_tokens
 from engine.transfer import copy_into, numbers_to_device
 
 
@@ -99,11 +99,10 @@ class DecodeInputs:
     def _turn(self, tables: Sequence[tuple[int, ...]]) -> None:
         """Copies what is new in the block tables."""
         changed = [row for row, table in enumerate(tables) if self._known[row] is not table]
-        if not changed:
-            return
         entries = [entry for row in changed for entry in new_entries(row, self._known[row], tables[row])]
-        rows, columns, pages = numbers_to_device(entries, np.int64, self._device).unbind(1)
-        self._tables[rows, columns] = pages.to(torch.int32)
+        if entries:
+            rows, columns, pages = numbers_to_device(entries, np.int64, self._device).unbind(1)
+            self._tables[rows, columns] = pages.to(torch.int32)
         for row in changed:
             self._known[row] = tables[row]
 
@@ -134,16 +133,23 @@ class DecodeInputs:
 
 
 class DecodeGraphs:
-    """A graph for each bucket up to `most` sequences, on the caches as they are then: the model, its logits, and the
-    likeliest tokens, which many steps need nothing beside."""
+    """A graph for each of some batch sizes, on the caches as they are then: the model, its logits, and the likeliest
+    tokens, which many steps need nothing beside."""
 
     def __init__(
-        self, model: GptOss, rings: RollingCache, pages: PagedCache, rotary: RotaryTable, most: int, longest: int
+        self,
+        model: GptOss,
+        rings: RollingCache,
+        pages: PagedCache,
+        rotary: RotaryTable,
+        buckets: tuple[int, ...],
+        longest: int,
     ) -> None:
-        """`longest` is in pages. Nothing can run before `capture`."""
+        """`buckets` are ascending, `longest` is in pages. Nothing can run before `capture`."""
         device = rings.keys.device
         self._model, self._rings, self._pages, self._rotary = model, rings, pages, rotary
-        self._buckets = decode_buckets(most)
+        self._buckets = buckets
+        self.most = most = buckets[-1]
         self._inputs = DecodeInputs(most, longest, pages.page_size, device)
         self._logits = torch.empty(most, model.config.vocab_size, dtype=torch.float32, device=device)
         self._likeliest = torch.empty(most, dtype=torch.int64, device=device)
@@ -167,7 +173,7 @@ class DecodeGraphs:
         batch = self._inputs.batch(bucket, self._rotary)
         hidden = self._model.forward(batch, self._rings, self._pages)
         logits = self._model.logits(hidden, out=self._logits[:bucket])
-        self._likeliest[:bucket] = likeliest_tokens(logits)
+        self._model.ops.likeliest(logits, self._likeliest[:bucket])
 
 
 def new_entries(row: int, known: tuple[int, ...], table: tuple[int, ...]) -> list[tuple[int, int, int]]:

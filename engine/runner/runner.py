@@ -93,10 +93,18 @@ class Runner:
         """Of the last rows: mostly the next ones are the same."""
 
     @torch.inference_mode()
-    def capture(self, capture: Capture, most: int, longest_pages: int, progress: Callable[[int, int], None]) -> None:
-        """From now on decoding up to `most` sequences runs as CUDA graphs; `progress` counts them."""
-        self.graphs = DecodeGraphs(self.model, self.rings, self.pages, self.rotary, most, longest_pages)
-        self.graphs.capture(capture, progress)
+    def capture(
+        self,
+        capture: Capture,
+        buckets: tuple[int, ...],
+        longest_pages: int,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        """From now on decoding up to the largest of `buckets` sequences runs as graphs; `progress` counts them. Raises
+        what `capture` raises, and all stays as it was."""
+        graphs = DecodeGraphs(self.model, self.rings, self.pages, self.rotary, buckets, longest_pages)
+        graphs.capture(capture, progress)
+        self.graphs = graphs
 
     @torch.inference_mode()
     def launch(self, tasks: Sequence[Task]) -> Launched:
@@ -107,7 +115,7 @@ class Runner:
         coming = self._coming(tasks, [i for i, chunk in enumerate(chunks) if chunk.token_ids[-1] == COMING])
         tokens = sum([len(chunk.token_ids) for chunk in chunks])
         likeliest, scored = None, dict[int, list[Scored]]()
-        if self.graphs is not None and tokens == len(tasks) and not targeted:
+        if self.graphs is not None and tokens == len(tasks) <= self.graphs.most and not targeted:
             logits, likeliest = self.graphs.run(chunks, coming)
             if len(sampling) < len(tasks):
                 at = self._index(sampling)

@@ -9,6 +9,8 @@ from msgspec import Struct
 from torch import Tensor
 
 from engine.errors import GenerationError
+from engine.kernels.vocabulary import NO_TOKEN
+from engine.kernels.vocabulary import likeliest as likeliest_of
 from engine.request import SamplingParams, TokenLogprob
 from engine.sampling.adjust import Adjustments
 from engine.sampling.filters import Filters
@@ -20,7 +22,6 @@ from engine.transfer import Arriving, numbers_to_device, to_device
 GREEDY_BELOW = 1e-5
 """A temperature under this is greedy: dividing by it would overflow float32."""
 
-NO_TOKEN = -1
 
 NOT_FINITE = GenerationError("the model's numbers are not finite")
 
@@ -84,7 +85,7 @@ class Sampler:
         """Float32 [rows, vocab] → one token a row. The host does not wait for the device. `written` and `coming` are as
         for `Adjustments`; `likeliest` are those of the logits, if they are known."""
         adjusted = self._adjust(logits, written, coming)
-        tokens = likeliest_tokens(adjusted) if likeliest is None or adjusted is not logits else likeliest
+        tokens = likeliest_of(adjusted) if likeliest is None or adjusted is not logits else likeliest
         if len(self._drawn) == len(written):
             tokens = self._draw(adjusted, written).masked_fill(tokens == NO_TOKEN, NO_TOKEN)
         elif self._drawn:
@@ -96,12 +97,6 @@ class Sampler:
             at = self._scored_at
             entries = token_logprobs(logits[at], tokens[at].clamp(min=0), self._tops)
         return Chosen(tokens, Arriving(tokens), self._scored, entries, self._governed)
-
-
-def likeliest_tokens(logits: Tensor) -> Tensor:
-    """Float32 [rows, vocab] → int64 [rows]; `NO_TOKEN` where the largest logit is infinite or not a number."""
-    best = logits.max(dim=-1)
-    return best.indices.masked_fill(best.values - best.values != 0, NO_TOKEN)
 
 
 class Draw:

@@ -15,6 +15,8 @@ from torch import Tensor
 from engine.kernels.cpu.build import CannotBuildError, Level, library_path
 
 SIGNATURES = {
+    "embed": "ppp ll",
+    "cos_sin": "ppf pp ll",
     "linear_bf16": "ppf pppp lll",
     "linear_fp8": "ppf ppppp lll",
     "route": "ppf ppppp llll",
@@ -22,36 +24,63 @@ SIGNATURES = {
     "experts_bf16": "ppp pppp ff pp lllll",
     "ring_attention": "ppp lll pppppp lll ppl pl",
     "paged_attention": "ppp lll pppppp lll ppl pll",
+    "widen": "pp l",
+    "likeliest": "pp ll",
 }
-"""The functions of kernels.cpp. p: the address of a tensor, or none; f: a float; l: a whole number. The number of
-threads comes last in all of them."""
+"""The functions of kernels.cpp, in the order of its `carousel_replay`. p: the address of a tensor, or none; f: a float;
+l: a whole number. The number of threads comes first in all of them."""
 TYPES = {"p": ctypes.c_void_p, "f": ctypes.c_float, "l": ctypes.c_long}
 
 
 class Library:
-    """The functions of one compiled library; each takes tensors, None and numbers, and runs on torch's threads."""
+    """The functions of one compiled library; each takes tensors, None and numbers, and runs on torch's threads.
+
+    While `calls` is a list, every call adds its name and arguments to it.
+    """
 
     def __init__(self, path: Path) -> None:
         functions = ctypes.CDLL(str(path))
-        self.linear_bf16 = bind(functions, "linear_bf16")
-        self.linear_fp8 = bind(functions, "linear_fp8")
-        self.route = bind(functions, "route")
-        self.experts_mxfp4 = bind(functions, "experts_mxfp4")
-        self.experts_bf16 = bind(functions, "experts_bf16")
-        self.ring_attention = bind(functions, "ring_attention")
-        self.paged_attention = bind(functions, "paged_attention")
+        self.calls: list[tuple[str, tuple[Any, ...]]] | None = None
+        self.embed = self._bind(functions, "embed")
+        self.cos_sin = self._bind(functions, "cos_sin")
+        self.linear_bf16 = self._bind(functions, "linear_bf16")
+        self.linear_fp8 = self._bind(functions, "linear_fp8")
+        self.route = self._bind(functions, "route")
+        self.experts_mxfp4 = self._bind(functions, "experts_mxfp4")
+        self.experts_bf16 = self._bind(functions, "experts_bf16")
+        self.ring_attention = self._bind(functions, "ring_attention")
+        self.paged_attention = self._bind(functions, "paged_attention")
+        self.widen = self._bind(functions, "widen")
+        self.likeliest = self._bind(functions, "likeliest")
+        self._replay = functions.carousel_replay
+        self._replay.restype = None
+        self._replay.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_long]
+
+    def _bind(self, functions: ctypes.CDLL, name: str) -> Callable[..., None]:
+        function = getattr(functions, f"carousel_{name}")
+        function.restype = None
+        function.argtypes = [ctypes.c_int] + [TYPES[letter] for letter in letters(name)]
+
+        def call(*arguments: Any) -> None:
+            function(torch.get_num_threads(), *addressed(arguments))
+            if self.calls is not None:
+                self.calls.append((name, arguments))
+
+        return call
+
+    def replay(self, calls: ctypes.Array[Any]) -> None:
+        """Makes calls again that were written down as `engine.kernels.cpu.recording` does."""
+        self._replay(torch.get_num_threads(), ctypes.addressof(calls), len(calls))
 
 
-def bind(functions: ctypes.CDLL, name: str) -> Callable[..., None]:
-    function = getattr(functions, f"carousel_{name}")
-    function.restype = None
-    function.argtypes = [TYPES[letter] for letter in SIGNATURES[name].replace(" ", "")] + [ctypes.c_int]
+def letters(name: str) -> str:
+    """A function's arguments, one letter each."""
+    return SIGNATURES[name].replace(" ", "")
 
-    def call(*arguments: Any) -> None:
-        addressed = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
-        function(*addressed, torch.get_num_threads())
 
-    return call
+def addressed(arguments: tuple[Any, ...]) -> list[Any]:
+    """The arguments with addresses in the place of tensors."""
+    return [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
 
 
 @cache

@@ -73,7 +73,7 @@ def test_a_row_has_the_same_bits_in_every_place(dtype: torch.dtype, hidden: int,
             experts,
             weights,
             ops.mix_experts(x, one.long() * 0, one.to(dtype), gate_up, back, 1.702, 7.0, x),
-            *ops.cos_sin(x[:, :6].float()),
+            *ops.cos_sin(x[:, 0].float(), norm[:6].float(), 1.2),
         ]
 
     alone = every_op(row)

@@ -23,7 +23,7 @@ def test_a_cpu_runs_its_own_ops_in_bfloat16() -> None:
     assert select_ops(cpu, torch.float32, torch.float32) is REFERENCE
     own = select_ops(cpu, torch.bfloat16, torch.bfloat16)
     same = {field.name for field in fields(own) if getattr(own, field.name) is getattr(REFERENCE, field.name)}
-    assert same == {"prepare_experts", "cos_sin"}
+    assert same == {"prepare_experts"}
     fp8 = select_ops(cpu, torch.bfloat16, torch.float8_e4m3fn)
     assert fp8.ring_attention is REFERENCE.ring_attention
     assert fp8.paged_attention is REFERENCE.paged_attention
@@ -42,7 +42,10 @@ def test_the_deterministic_ops_run_anywhere() -> None:
 
 def test_a_gpu_runs_every_kernel_there_is(caplog: pytest.LogCaptureFixture) -> None:
     ops = triton_ops((9, 0))
+    assert ops.library is None
     for field in fields(ops):
+        if field.name == "library":
+            continue
         module = getattr(ops, field.name).__module__
         assert module == TRITON.get(field.name, getattr(REFERENCE, field.name).__module__)
     assert not ops.holds_scores

@@ -181,6 +181,15 @@ def all_poison(engine: Engine) -> bool:
     return all(bool(tensor.isnan().all()) for held in caches for tensor in (held.keys, held.values))
 
 
+def test_a_request_may_get_the_pages_of_the_one_before(capturing: Build) -> None:
+    engine, recorder = capturing(max_num_seqs=1, page_size=512)
+    for number in range(2):
+        again = [replace(request, id=f"{number}{request.id}") for request in requests(2)]
+        events = {name[1:]: its for name, its in run(engine, again).items()}
+        assert_same(events)
+    assert recorder.replayed
+
+
 def test_prompts_and_scored_tokens_run_eagerly(capturing: Build) -> None:
     engine, recorder = capturing()
     scored = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0)
@@ -218,7 +227,7 @@ def test_ops_that_need_the_host_are_not_captured(capturing: Build) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "examples"), [(engine.buckets, 2), (engine.runner.graphs, 1), (engine.runner.latest, 4)]
+    ("module", "examples"), [(engine.buckets, 3), (engine.runner.graphs, 1), (engine.runner.latest, 4)]
 )
 def test_the_worked_examples(module: ModuleType, examples: int) -> None:
     result = doctest.testmod(module)

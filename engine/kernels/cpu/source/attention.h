@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "linear.h"
+#include "rotary.h"
 
 struct Attention {
     const bf16 *q, *k, *v;   // rows of [heads, head_dim], [kv_heads, head_dim], not rotated
@@ -61,16 +62,6 @@ struct Pages {
 constexpr long KEYS_AT_ONCE = 128;
 constexpr long MOST_HEADS = 64; // Query heads that share a kv head, at most.
 constexpr long MOST_DIM = 512;
-
-INLINE void rotate(const bf16 *x, const float *cos, const float *sin, long head_dim, bf16 *out) {
-    long half = head_dim / 2;
-    for (long i = 0; i < half; i += LANES) {
-        floats a = widen(load<halves>(x + i)), b = widen(load<halves>(x + half + i));
-        floats c = load<floats>(cos + i), s = load<floats>(sin + i);
-        store(out + i, narrow(a * c - b * s));
-        store(out + half + i, narrow(b * c + a * s));
-    }
-}
 
 // The rotated key and the value of a row, for one kv head, into a slot of `keys` and `values`.
 INLINE void write(const Attention &op, long row, long kv_head, bf16 *keys, bf16 *values, long slot) {

@@ -2,33 +2,46 @@
 #include "attention.h"
 #include "experts.h"
 #include "linear.h"
+#include "replay.h"
+#include "rotary.h"
 #include "router.h"
+#include "vocabulary.h"
 
 extern "C" {
 
+void carousel_embed(int, const int32_t *token_ids, const bf16 *table, bf16 *out, long tokens, long columns) {
+    embed(token_ids, table, out, tokens, columns);
+}
+
+void carousel_cos_sin(
+    int threads, const int32_t *positions, const float *frequencies, float concentration, float *cos, float *sin,
+    long tokens, long half) {
+    cos_sin(positions, frequencies, concentration, cos, sin, tokens, half, threads);
+}
+
 void carousel_linear_bf16(
-    const bf16 *x, const float *norm, float eps, const bf16 *weight, const bf16 *bias, const bf16 *residual, bf16 *out,
-    long tokens, long rows, long columns, int threads) {
+    int threads, const bf16 *x, const float *norm, float eps, const bf16 *weight, const bf16 *bias,
+    const bf16 *residual, bf16 *out, long tokens, long rows, long columns) {
     linear(Bf16Rows{weight, columns, columns}, {x, norm, eps, bias, residual, out, tokens, rows, columns}, threads);
 }
 
 void carousel_linear_fp8(
-    const bf16 *x, const float *norm, float eps, const uint8_t *weight, const float *scales, const bf16 *bias,
-    const bf16 *residual, bf16 *out, long tokens, long rows, long columns, int threads) {
+    int threads, const bf16 *x, const float *norm, float eps, const uint8_t *weight, const float *scales,
+    const bf16 *bias, const bf16 *residual, bf16 *out, long tokens, long rows, long columns) {
     linear(Fp8Rows{weight, scales, columns}, {x, norm, eps, bias, residual, out, tokens, rows, columns}, threads);
 }
 
 void carousel_route(
-    const bf16 *x, const float *norm, float eps, const bf16 *weight, const bf16 *bias, bf16 *normed, int64_t *chosen,
-    bf16 *weights, long tokens, long columns, long experts, long k, int threads) {
+    int threads, const bf16 *x, const float *norm, float eps, const bf16 *weight, const bf16 *bias, bf16 *normed,
+    int64_t *chosen, bf16 *weights, long tokens, long columns, long experts, long k) {
     route({x, norm, eps, weight, bias, normed, chosen, weights, tokens, columns, experts, k}, threads);
 }
 
 void carousel_experts_mxfp4(
-    const bf16 *x, const int64_t *chosen, const bf16 *weights, const uint8_t *up_blocks, const uint8_t *up_scales,
-    const bf16 *up_bias, const uint8_t *down_blocks, const uint8_t *down_scales, const bf16 *down_bias, float alpha,
-    float limit, const bf16 *residual, bf16 *out, long tokens, long hidden, long inner, long experts, long k,
-    int threads) {
+    int threads, const bf16 *x, const int64_t *chosen, const bf16 *weights, const uint8_t *up_blocks,
+    const uint8_t *up_scales, const bf16 *up_bias, const uint8_t *down_blocks, const uint8_t *down_scales,
+    const bf16 *down_bias, float alpha, float limit, const bf16 *residual, bf16 *out, long tokens, long hidden,
+    long inner, long experts, long k) {
     auto up = [=](long e) {
         long at = e * 2 * inner * hidden;
         return Mxfp4Rows{up_blocks + at / 2, up_scales + at / 32, hidden};
@@ -43,9 +56,9 @@ void carousel_experts_mxfp4(
 }
 
 void carousel_experts_bf16(
-    const bf16 *x, const int64_t *chosen, const bf16 *weights, const bf16 *up_matrix, const bf16 *up_bias,
+    int threads, const bf16 *x, const int64_t *chosen, const bf16 *weights, const bf16 *up_matrix, const bf16 *up_bias,
     const bf16 *down_matrix, const bf16 *down_bias, float alpha, float limit, const bf16 *residual, bf16 *out,
-    long tokens, long hidden, long inner, long experts, long k, int threads) {
+    long tokens, long hidden, long inner, long experts, long k) {
     auto up = [=](long e) { return Bf16Rows{up_matrix + e * 2 * inner * hidden, hidden, hidden}; };
     auto down = [=](long e) { return Bf16Rows{down_matrix + e * hidden * inner, inner, inner}; };
     mix_experts(
@@ -54,9 +67,10 @@ void carousel_experts_bf16(
 }
 
 void carousel_ring_attention(
-    const bf16 *q, const bf16 *k, const bf16 *v, long q_stride, long k_stride, long v_stride, const float *cos,
-    const float *sin, const float *sinks, bf16 *keys, bf16 *values, bf16 *out, long heads, long kv_heads, long head_dim,
-    const int32_t *starts, const int32_t *contexts, long sequences, const int32_t *rings, long window, int threads) {
+    int threads, const bf16 *q, const bf16 *k, const bf16 *v, long q_stride, long k_stride, long v_stride,
+    const float *cos, const float *sin, const float *sinks, bf16 *keys, bf16 *values, bf16 *out, long heads,
+    long kv_heads, long head_dim, const int32_t *starts, const int32_t *contexts, long sequences, const int32_t *rings,
+    long window) {
     ring_attention(
         {q, k, v, q_stride, k_stride, v_stride, cos, sin, sinks, keys, values, out, heads, kv_heads, head_dim, starts,
          contexts, sequences},
@@ -64,13 +78,36 @@ void carousel_ring_attention(
 }
 
 void carousel_paged_attention(
-    const bf16 *q, const bf16 *k, const bf16 *v, long q_stride, long k_stride, long v_stride, const float *cos,
-    const float *sin, const float *sinks, bf16 *keys, bf16 *values, bf16 *out, long heads, long kv_heads, long head_dim,
-    const int32_t *starts, const int32_t *contexts, long sequences, const int32_t *tables, long most_pages,
-    long page_size, int threads) {
+    int threads, const bf16 *q, const bf16 *k, const bf16 *v, long q_stride, long k_stride, long v_stride,
+    const float *cos, const float *sin, const float *sinks, bf16 *keys, bf16 *values, bf16 *out, long heads,
+    long kv_heads, long head_dim, const int32_t *starts, const int32_t *contexts, long sequences, const int32_t *tables,
+    long most_pages, long page_size) {
     paged_attention(
         {q, k, v, q_stride, k_stride, v_stride, cos, sin, sinks, keys, values, out, heads, kv_heads, head_dim, starts,
          contexts, sequences},
         tables, most_pages, page_size, threads);
+}
+
+void carousel_widen(int threads, const bf16 *x, float *out, long count) { widen(x, out, count, threads); }
+
+void carousel_likeliest(int threads, const float *logits, int64_t *out, long rows, long vocab) {
+    likeliest(logits, out, rows, vocab, threads);
+}
+
+void carousel_replay(int threads, const Call *calls, long count) {
+    static const Replayed FUNCTIONS[] = {
+        replayed<carousel_embed>,
+        replayed<carousel_cos_sin>,
+        replayed<carousel_linear_bf16>,
+        replayed<carousel_linear_fp8>,
+        replayed<carousel_route>,
+        replayed<carousel_experts_mxfp4>,
+        replayed<carousel_experts_bf16>,
+        replayed<carousel_ring_attention>,
+        replayed<carousel_paged_attention>,
+        replayed<carousel_widen>,
+        replayed<carousel_likeliest>,
+    };
+    for (long i = 0; i < count; i++) FUNCTIONS[calls[i].function](threads, calls[i].arguments);
 }
 }
