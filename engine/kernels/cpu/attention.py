@@ -9,8 +9,6 @@ from engine.kernels.ragged import RaggedBatch
 from engine.kernels.ring_attention import ring_attention as ring_attention_reference
 
 HEAD_DIMS = range(32, 513, 32)
-MOST_HEADS = 64
-"""Query heads that share a kv head, at most."""
 
 
 def ring_attention(
@@ -25,7 +23,7 @@ def ring_attention(
     batch: RaggedBatch,
 ) -> Tensor:
     """Takes, gives and writes what the reference does."""
-    if not fits(q, k):
+    if not fits(q):
         return ring_attention_reference(q, k, v, sinks, ring_keys, ring_values, window, batch)
     out = torch.empty(q.shape, dtype=q.dtype)
     library.ring_attention(*operands(q, k, v, sinks, ring_keys, ring_values, out, batch), batch.ring_slots, window)
@@ -43,7 +41,7 @@ def paged_attention(
     batch: RaggedBatch,
 ) -> Tensor:
     """Takes, gives and writes what the reference does."""
-    if not fits(q, k):
+    if not fits(q):
         return paged_attention_reference(q, k, v, sinks, page_keys, page_values, batch)
     out = torch.empty(q.shape, dtype=q.dtype)
     shared = operands(q, k, v, sinks, page_keys, page_values, out, batch)
@@ -51,9 +49,9 @@ def paged_attention(
     return out
 
 
-def fits(q: Tensor, k: Tensor) -> bool:
-    """Whether the ops know heads of this size, and so many of them."""
-    return q.shape[2] in HEAD_DIMS and q.shape[1] // k.shape[1] <= MOST_HEADS
+def fits(q: Tensor) -> bool:
+    """Whether the ops know heads of this size."""
+    return q.shape[2] in HEAD_DIMS
 
 
 def operands(

@@ -1,8 +1,7 @@
-// Attention over rings and pages with sinks: RoPE, the new keys and values into the caches, every key that is visible.
+// Attention with sinks: some rows of one sequence over a stretch of the keys that they see, all heads together.
 //
-// A query's visible keys lie in runs of neighbouring slots. A decoding sequence's key takes its place in the cache first:
-// of a ring, that is the oldest's, and all of the ring is visible then. A chunk of several tokens must not turn the ring
-// before its queries have read it: they read a copy of what they see, the ring as it was and the fresh keys behind it.
+// The keys go by in blocks, each block in runs of neighbouring slots: first the products with all of its keys, and when
+// its weights are known all of its values.
 #pragma once
 
 #include <algorithm>
@@ -39,29 +38,62 @@ struct Attention {
     long slot_size() const { return kv_heads * head_dim; }
 };
 
-// Slots first … first + visible − 1.
-struct Span {
-    long first, visible;
-    long run(long from, long &slot) const {
-        slot = first + from;
-        return visible - from;
-    }
+constexpr long BLOCK = 128;
+constexpr long RUN = 16;          // Slots whose keys and values stay in the first-level cache while all heads read them.
+constexpr long ROWS_TOGETHER = 4; // Rows of a chunk that read keys and values together.
+constexpr long MOST_DIM = 512;
+
+// Rows row … row + rows − 1 over the keys from … to − 1.
+struct Piece {
+    long sequence, row, rows, from, to;
 };
 
-// Positions 0 … visible − 1 of a sequence, by its table of pages.
+// Which keys a row sees.
+struct Seen {
+    long first, last;
+};
+
+// Keys in neighbouring slots from `slot` on. The rows' own keys begin at `newest`, and each sees `window` keys at most.
+struct Span {
+    long slot, newest, window;
+    long run(long key, long &first) const {
+        first = slot + key;
+        return RUN;
+    }
+    Seen seen(long row) const { return {std::max(0L, newest + row - window + 1), newest + row + 1}; }
+};
+
+// Keys by a sequence's table of pages; the rows' own begin at `newest`.
 struct Pages {
     const int32_t *table;
-    long size, visible;
-    long slot(long at) const { return table[at / size] * size + at % size; }
-    long run(long from, long &first) const {
-        first = slot(from);
-        return std::min(size - from % size, visible - from);
+    long size, newest;
+    long slot(long key) const { return table[key / size] * size + key % size; }
+    long run(long key, long &first) const {
+        first = slot(key);
+        return std::min(RUN, size - key % size);
     }
+    Seen seen(long row) const { return {0, newest + row + 1}; }
 };
 
-constexpr long KEYS_AT_ONCE = 128;
-constexpr long MOST_HEADS = 64; // Query heads that share a kv head, at most.
-constexpr long MOST_DIM = 512;
+// For a piece's heads and rows [heads, rows]: the largest score, Σ e^(score − largest), and the values so weighted.
+struct Weighted {
+    std::vector<float> largest, total, mixed;
+
+    void clear(long count, long head_dim) {
+        largest.assign(count, -INFINITY), total.assign(count, 0.0f), mixed.assign(count * head_dim, 0.0f);
+    }
+
+    // What another stretch of keys brought.
+    void add(const Weighted &other, long head_dim) {
+        for (size_t i = 0; i < largest.size(); i++) {
+            float now = std::max(largest[i], other.largest[i]);
+            float own = std::exp(largest[i] - now), others = std::exp(other.largest[i] - now);
+            total[i] = total[i] * own + other.total[i] * others;
+            for (long d = i * head_dim; d < long(i + 1) * head_dim; d++) mixed[d] = mixed[d] * own + other.mixed[d] * others;
+            largest[i] = now;
+        }
+    }
+};
 
 // The rotated key and the value of a row, for one kv head, into a slot of `keys` and `values`.
 INLINE void write(const Attention &op, long row, long kv_head, bf16 *keys, bf16 *values, long slot) {
@@ -73,187 +105,124 @@ INLINE void write(const Attention &op, long row, long kv_head, bf16 *keys, bf16 
 // mixed[h] += Σ weights[h][key] · values[key], for H heads at a time.
 template <int H>
 INLINE void mix(const float *weights, const bf16 *values, long stride, long keys, long head_dim, float *mixed) {
-    for (long d = 0; d < head_dim; d += LANES) {
-        floats sums[H];
-        for (int h = 0; h < H; h++) sums[h] = load<floats>(mixed + h * head_dim + d);
+    for (long d = 0; d < head_dim; d += 2 * LANES) {
+        floats sums[H][2];
+        for (int h = 0; h < H; h++)
+            for (int i = 0; i < 2; i++) sums[h][i] = load<floats>(mixed + h * head_dim + d + i * LANES);
         for (long key = 0; key < keys; key++) {
-            floats v = widen(load<halves>(values + key * stride + d));
-            for (int h = 0; h < H; h++) sums[h] += weights[h * KEYS_AT_ONCE + key] * v;
+            const bf16 *from = values + key * stride + d;
+            floats first = widen(load<halves>(from)), second = widen(load<halves>(from + LANES));
+            for (int h = 0; h < H; h++) {
+                sums[h][0] += weights[h * BLOCK + key] * first;
+                sums[h][1] += weights[h * BLOCK + key] * second;
+            }
         }
-        for (int h = 0; h < H; h++) store(mixed + h * head_dim + d, sums[h]);
+        for (int h = 0; h < H; h++)
+            for (int i = 0; i < 2; i++) store(mixed + h * head_dim + d + i * LANES, sums[h][i]);
     }
 }
 
-// Scores → e^(score − the largest so far), and how much what was mixed before shrinks.
-INLINE float weigh(float *scores, long keys, float &largest, float &total) {
-    for (long key = keys; key % LANES; key++) scores[key] = -INFINITY;
-    floats peaks = load<floats>(scores), sums = {};
-    for (long key = LANES; key < keys; key += LANES) {
-        floats others = load<floats>(scores + key);
+// Scores of a block → e^(score · scale − the largest so far), 0 outside of first … last − 1; gives how much what was mixed
+// before shrinks.
+INLINE float weigh(float *scores, long first, long last, long block, float scale, float &largest, float &total) {
+    std::fill(scores, scores + std::max(0L, first), -INFINITY);
+    std::fill(scores + std::max(0L, last), scores + (block + LANES - 1) / LANES * LANES, -INFINITY);
+    floats peaks = floats{} - INFINITY, sums = {};
+    for (long key = 0; key < block; key += LANES) {
+        floats others = load<floats>(scores + key) * scale;
         peaks = peaks > others ? peaks : others;
     }
     float now = largest;
     for (long lane = 0; lane < LANES; lane++) now = std::max(now, peaks[lane]);
-    for (long key = 0; key < keys; key += LANES) {
-        floats e = exponential(load<floats>(scores + key) - now);
+    const floats hidden = floats{} - INFINITY;
+    for (long key = 0; key < block; key += LANES) {
+        floats score = load<floats>(scores + key), e = exponential(score * scale - now);
+        e = score == hidden ? floats{} : e;
         store(scores + key, e);
         sums += e;
     }
-    float kept = std::exp(largest - now);
+    float kept = largest == now ? 1.0f : std::exp(largest - now);
     total = total * kept + sum(sums);
     largest = now;
     return kept;
 }
 
-// Asks for a head's part of the next slots.
-template <class Visible>
-INLINE void ask_for_slots(const bf16 *cache, const Visible &visible, long from, long stride, long dim) {
-    const long last = std::min(from + KEYS_AT_ONCE, visible.visible);
-    for (long slot, count; from < last; from += count) {
-        count = std::min(visible.run(from, slot), last - from);
-        for (long i = slot; i < slot + count; i++)
-            for (long d = 0; d < dim; d += 32) ask_for(cache + i * stride + d);
+// Reads a word of every cache line of some slots. In the order of memory the processor foresees what comes next; the heads,
+// which read each its part of every slot, then find it in the first-level cache: decode is twice as fast.
+INLINE void bring(const bf16 *cache, long slot, long count, long size) {
+    uint64_t seen = 0;
+    for (long at = slot * size; at < (slot + count) * size; at += 32) seen |= *(const volatile uint64_t *)(cache + at);
+    asm volatile("" : : "r"(seen));
+}
+
+// visit(done, slot, count) for every run of a block's keys.
+template <class Slots, class Visit> INLINE void each_run(const Slots &slots, long from, long block, const Visit &visit) {
+    for (long done = 0, slot, count; done < block; done += count) {
+        count = std::min(slots.run(from + done, slot), block - done);
+        visit(done, slot, count);
     }
 }
 
-// One row's query heads of one kv head, over blocks of keys; the sink joins at the end.
-template <class Visible>
-void attend(const Attention &op, const bf16 *keys, const bf16 *values, const Visible &visible, long row, long kv_head) {
-    const long dim = op.head_dim, group = op.heads / op.kv_heads, stride = op.slot_size(), half = row * dim / 2;
+template <class Slots>
+void attend(
+    const Attention &op, const bf16 *keys, const bf16 *values, const Slots &slots, const Piece &piece, Weighted &weighted) {
+    const long dim = op.head_dim, rows = piece.rows, size = op.slot_size(), all = op.heads * rows;
+    const long together = all / op.kv_heads; // Rows of all query heads that share a kv head.
     static thread_local Activations q;
     static thread_local Buffer scratch;
-    static thread_local std::vector<float> mixed_store, weight_store;
-    bf16 rotated[MOST_DIM];
-    q.resize<Bf16Rows>(group, dim);
-    mixed_store.assign(group * dim, 0.0f);
-    weight_store.resize(group * KEYS_AT_ONCE);
-    float *const mixed = mixed_store.data(), *const weights = weight_store.data();
-    for (long h = 0; h < group; h++) {
-        rotate(op.q + row * op.q_stride + (kv_head * group + h) * dim, op.cos + half, op.sin + half, dim, rotated);
-        put<Bf16Rows>(q.row(h), rotated, dim);
+    static thread_local std::vector<float> weight_store;
+    q.resize<Bf16Rows>(all, dim);
+    weight_store.resize(all * BLOCK);
+    float *const weights = weight_store.data();
+    for (long i = 0; i < all; i++) {
+        bf16 rotated[MOST_DIM];
+        long row = piece.row + i % rows, half = row * dim / 2;
+        rotate(op.q + row * op.q_stride + i / rows * dim, op.cos + half, op.sin + half, dim, rotated);
+        put<Bf16Rows>(q.row(i), rotated, dim);
     }
-    float largest[MOST_HEADS], total[MOST_HEADS];
-    std::fill_n(largest, group, -INFINITY);
-    std::fill_n(total, group, 0.0f);
+    weighted.clear(all, dim);
     const float scale = 1.0f / std::sqrt(float(dim));
-    for (long from = 0; from < visible.visible; from += KEYS_AT_ONCE) {
-        const long block = std::min(KEYS_AT_ONCE, visible.visible - from);
-        ask_for_slots(values + kv_head * dim, visible, from, stride, dim);
-        ask_for_slots(keys + kv_head * dim, visible, from + KEYS_AT_ONCE, stride, dim);
-        for (long done = 0, slot, count; done < block; done += count) {
-            count = std::min(visible.run(from + done, slot), block - done);
-            multiply(
-                Bf16Rows{keys + slot * stride + kv_head * dim, dim, stride}, 0, count, q.all(), group, scratch,
-                [&](long key, long neighbours, long head, const float *products) {
-                    float *to = weights + head * KEYS_AT_ONCE + done + key;
-                    for (long i = 0; i < neighbours; i++) to[i] = products[i] * scale;
-                });
+    for (long from = piece.from; from < piece.to; from += BLOCK) {
+        const long block = std::min(BLOCK, piece.to - from);
+        each_run(slots, from, block, [&](long done, long slot, long count) {
+            bring(keys, slot, count, size);
+            for (long h = 0; h < op.kv_heads; h++)
+                multiply(
+                    Bf16Rows{keys + slot * size + h * dim, dim, size}, 0, count, q.all() + h * together, together, scratch,
+                    [&](long key, long neighbours, long t, const float *products) {
+                        float *to = weights + (h * together + t) * BLOCK + done + key;
+                        std::memcpy(to, products, neighbours * sizeof(float));
+                    });
+        });
+        for (long i = 0; i < all; i++) {
+            Seen seen = slots.seen(i % rows);
+            float kept = weigh(
+                weights + i * BLOCK, seen.first - from, std::min(block, seen.last - from), block, scale,
+                weighted.largest[i], weighted.total[i]);
+            if (kept != 1.0f)
+                for (long d = i * dim; d < (i + 1) * dim; d++) weighted.mixed[d] *= kept;
         }
-        for (long h = 0; h < group; h++) {
-            float kept = weigh(&weights[h * KEYS_AT_ONCE], block, largest[h], total[h]);
-            for (long d = 0; d < dim; d++) mixed[h * dim + d] *= kept;
-        }
-        for (long done = 0, slot, count; done < block; done += count) {
-            count = std::min(visible.run(from + done, slot), block - done);
-            const bf16 *v = values + slot * stride + kv_head * dim;
-            long h = 0;
-            for (; h + 4 <= group; h += 4) mix<4>(&weights[h * KEYS_AT_ONCE + done], v, stride, count, dim, &mixed[h * dim]);
-            for (; h < group; h++) mix<1>(&weights[h * KEYS_AT_ONCE + done], v, stride, count, dim, &mixed[h * dim]);
-        }
-    }
-    for (long h = 0; h < group; h++) {
-        float sink = op.sinks[kv_head * group + h], most = std::max(largest[h], sink), kept = std::exp(largest[h] - most);
-        float factor = kept / (total[h] * kept + std::exp(sink - most));
-        bf16 *out = op.out + (row * op.heads + kv_head * group + h) * dim;
-        for (long d = 0; d < dim; d += LANES) store(out + d, narrow(load<floats>(&mixed[h * dim + d]) * factor));
+        each_run(slots, from, block, [&](long done, long slot, long count) {
+            bring(values, slot, count, size);
+            for (long h = 0; h < op.kv_heads; h++) {
+                const bf16 *v = values + slot * size + h * dim;
+                long i = h * together, end = i + together;
+                for (; i + 4 <= end; i += 4) mix<4>(weights + i * BLOCK + done, v, size, count, dim, &weighted.mixed[i * dim]);
+                for (; i < end; i++) mix<1>(weights + i * BLOCK + done, v, size, count, dim, &weighted.mixed[i * dim]);
+            }
+        });
     }
 }
 
-inline void paged_attention(const Attention &op, const int32_t *tables, long most_pages, long page_size, int threads) {
-    long rows = op.starts[op.sequences];
-    auto pages = [=](long s, long visible) { return Pages{tables + s * most_pages, page_size, visible}; };
-    threads = op.threads(std::numeric_limits<long>::max(), threads);
-    const bool chunks = rows > op.sequences; // Else a row needs no other's key: each head writes its own.
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        if (chunks)
-#pragma omp for schedule(static)
-            for (long row = 0; row < rows; row++)
-                for (long h = 0; h < op.kv_heads; h++) {
-                    long position = op.position(row);
-                    write(op, row, h, op.keys, op.values, pages(op.sequence_of(row), position + 1).slot(position));
-                }
-#pragma omp for schedule(dynamic) collapse(2)
-        for (long row = 0; row < rows; row++)
-            for (long h = 0; h < op.kv_heads; h++) {
-                long position = op.position(row);
-                Pages visible = pages(op.sequence_of(row), position + 1);
-                if (!chunks) write(op, row, h, op.keys, op.values, visible.slot(position));
-                attend(op, op.keys, op.values, visible, row, h);
-            }
-    }
-}
-
-// Of a chunk of several tokens: slots of the copy, the ring as it was in front of the fresh keys.
-struct Copy {
-    long first, past;
-};
-
-inline void ring_attention(const Attention &op, const int32_t *rings, long window, int threads) {
-    static thread_local std::vector<Copy> copy_store;
-    static thread_local std::vector<bf16> key_store, value_store;
-    std::vector<Copy> &copies = copy_store;
-    threads = op.threads(window, threads);
-    copies.clear();
-    long slots = 0, rows = op.starts[op.sequences];
-    for (long s = 0; s < op.sequences; s++) {
-        long past = op.count(s) == 1 ? 0 : std::min<long>(op.contexts[s], window - 1);
-        copies.push_back({slots, past});
-        slots += op.count(s) == 1 ? 0 : past + op.count(s);
-    }
-    key_store.resize(slots * op.slot_size()), value_store.resize(slots * op.slot_size());
-    bf16 *keys = key_store.data(), *values = value_store.data();
-    auto move = [&](bf16 *to, const bf16 *from, long to_slot, long from_slot) {
-        std::memcpy(to + to_slot * op.slot_size(), from + from_slot * op.slot_size(), op.slot_size() * sizeof(bf16));
-    };
-    const bool chunks = slots > 0;
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        if (chunks)
-#pragma omp for schedule(static)
-            for (long row = 0; row < rows; row++) {
-                long s = op.sequence_of(row), at = copies[s].first + copies[s].past + row - op.starts[s];
-                if (op.count(s) > 1)
-                    for (long h = 0; h < op.kv_heads; h++) write(op, row, h, keys, values, at);
-            }
-        if (chunks)
-#pragma omp for schedule(static)
-            for (long s = 0; s < op.sequences; s++)
-                for (long i = 0; i < copies[s].past; i++) {
-                    long slot = rings[s] * window + (op.contexts[s] - copies[s].past + i) % window;
-                    move(keys, op.keys, copies[s].first + i, slot);
-                    move(values, op.values, copies[s].first + i, slot);
-                }
-#pragma omp for schedule(dynamic) collapse(2)
-        for (long row = 0; row < rows; row++)
-            for (long h = 0; h < op.kv_heads; h++) {
-                long s = op.sequence_of(row), at = copies[s].past + row - op.starts[s], first = rings[s] * window;
-                if (op.count(s) == 1) {
-                    write(op, row, h, op.keys, op.values, first + op.contexts[s] % window);
-                    attend(op, op.keys, op.values, Span{first, std::min<long>(op.contexts[s] + 1, window)}, row, h);
-                } else {
-                    long oldest = std::max(0L, at - window + 1);
-                    attend(op, keys, values, Span{copies[s].first + oldest, at - oldest + 1}, row, h);
-                }
-            }
-        if (chunks)
-#pragma omp for schedule(static)
-            for (long s = 0; s < op.sequences; s++)
-                for (long i = op.count(s) == 1 ? 1 : std::max(0L, op.count(s) - window); i < op.count(s); i++) {
-                    long slot = rings[s] * window + (op.contexts[s] + i) % window;
-                    long from = copies[s].first + copies[s].past + i;
-                    move(op.keys, keys, slot, from);
-                    move(op.values, values, slot, from);
-                }
+// The sink joins the weights, and the rows are done.
+INLINE void finish(const Attention &op, const Piece &piece, const Weighted &weighted) {
+    for (long i = 0; i < op.heads * piece.rows; i++) {
+        long head = i / piece.rows, row = piece.row + i % piece.rows;
+        float sink = op.sinks[head], most = std::max(weighted.largest[i], sink);
+        float kept = std::exp(weighted.largest[i] - most);
+        float factor = kept / (weighted.total[i] * kept + std::exp(sink - most));
+        bf16 *out = op.out + (row * op.heads + head) * op.head_dim;
+        for (long d = 0; d < op.head_dim; d += LANES)
+            store(out + d, narrow(load<floats>(&weighted.mixed[i * op.head_dim + d]) * factor));
     }
 }

@@ -1,8 +1,9 @@
 // The ops as C functions, for `engine.kernels.cpu.library`. Shapes stand at the structures that are filled here.
-#include "attention.h"
 #include "experts.h"
 #include "linear.h"
+#include "paged_attention.h"
 #include "replay.h"
+#include "ring_attention.h"
 #include "rotary.h"
 #include "router.h"
 #include "vocabulary.h"

@@ -4,6 +4,9 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #define INLINE inline __attribute__((always_inline))
 
@@ -49,7 +52,13 @@ INLINE bf16 to_bf16(float x) {
 // What will be read soon, in an order that the processor does not foresee well.
 INLINE void ask_for(const void *soon) { __builtin_prefetch(soon); }
 
-INLINE floats widen(halves x) { return (floats)(__builtin_convertvector(x, words) << 16); }
+INLINE floats widen(halves x) {
+#if defined(__AVX512F__) // GCC takes three instructions more.
+    return (floats)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)x), 16);
+#else
+    return (floats)(__builtin_convertvector(x, words) << 16);
+#endif
+}
 
 INLINE halves narrow(floats x) {
     words bits = (words)x;

@@ -1,0 +1,82 @@
+// Attention over rings.
+//
+// A decoding sequence's key takes the oldest's place first, and all of the ring is visible then. A chunk of several tokens
+// must not turn the ring before its queries have read it: they read a copy of what they see, the ring as it was and the
+// fresh keys behind it.
+#pragma once
+
+#include "attention.h"
+
+// Of a chunk of several tokens: slots of the copy, the ring as it was in front of the fresh keys.
+struct Copy {
+    long first, past;
+};
+
+inline void ring_attention(const Attention &op, const int32_t *rings, long window, int threads) {
+    static thread_local std::vector<Copy> copy_store;
+    static thread_local std::vector<bf16> key_store, value_store;
+    static thread_local std::vector<Piece> piece_store;
+    std::vector<Copy> &copies = copy_store;
+    std::vector<Piece> &pieces = piece_store;
+    threads = op.threads(window, threads);
+    copies.clear(), pieces.clear();
+    long slots = 0, rows = op.starts[op.sequences];
+    for (long s = 0; s < op.sequences; s++) {
+        long past = op.count(s) == 1 ? 0 : std::min<long>(op.contexts[s], window - 1);
+        copies.push_back({slots, past});
+        slots += op.count(s) == 1 ? 0 : past + op.count(s);
+        if (op.count(s) == 1) pieces.push_back({s, op.starts[s], 1, 0, std::min<long>(op.contexts[s] + 1, window)});
+        for (long done = 0; op.count(s) > 1 && done < op.count(s); done += ROWS_TOGETHER) {
+            const long rows = std::min(ROWS_TOGETHER, op.count(s) - done), oldest = past + done - window + 1;
+            pieces.push_back({s, op.starts[s] + done, rows, std::max(0L, oldest), past + done + rows});
+        }
+    }
+    key_store.resize(slots * op.slot_size()), value_store.resize(slots * op.slot_size());
+    bf16 *keys = key_store.data(), *values = value_store.data();
+    auto move = [&](bf16 *to, const bf16 *from, long to_slot, long from_slot) {
+        std::memcpy(to + to_slot * op.slot_size(), from + from_slot * op.slot_size(), op.slot_size() * sizeof(bf16));
+    };
+    const bool chunks = slots > 0;
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        if (chunks)
+#pragma omp for schedule(static)
+            for (long row = 0; row < rows; row++) {
+                long s = op.sequence_of(row), at = copies[s].first + copies[s].past + row - op.starts[s];
+                if (op.count(s) > 1)
+                    for (long h = 0; h < op.kv_heads; h++) write(op, row, h, keys, values, at);
+            }
+        if (chunks)
+#pragma omp for schedule(static)
+            for (long s = 0; s < op.sequences; s++)
+                for (long i = 0; i < copies[s].past; i++) {
+                    long slot = rings[s] * window + (op.contexts[s] - copies[s].past + i) % window;
+                    move(keys, op.keys, copies[s].first + i, slot);
+                    move(values, op.values, copies[s].first + i, slot);
+                }
+#pragma omp for schedule(dynamic)
+        for (size_t i = 0; i < pieces.size(); i++) {
+            static thread_local Weighted weighted;
+            const Piece &piece = pieces[i];
+            const long s = piece.sequence, first = rings[s] * window;
+            if (op.count(s) == 1) {
+                for (long h = 0; h < op.kv_heads; h++)
+                    write(op, piece.row, h, op.keys, op.values, first + op.contexts[s] % window);
+                attend(op, op.keys, op.values, Span{first, piece.to - 1, window}, piece, weighted);
+            } else {
+                const Span copied{copies[s].first, copies[s].past + piece.row - op.starts[s], window};
+                attend(op, keys, values, copied, piece, weighted);
+            }
+            finish(op, piece, weighted);
+        }
+        if (chunks)
+#pragma omp for schedule(static)
+            for (long s = 0; s < op.sequences; s++)
+                for (long i = op.count(s) == 1 ? 1 : std::max(0L, op.count(s) - window); i < op.count(s); i++) {
+                    long slot = rings[s] * window + (op.contexts[s] + i) % window;
+                    long from = copies[s].first + copies[s].past + i;
+                    move(op.keys, keys, slot, from);
+                    move(op.values, values, slot, from);
+                }
+    }
+}
