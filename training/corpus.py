@@ -15,7 +15,7 @@ from training.chats import asked_who_it_is, small_talk
 from training.draw import Draw
 from training.exchange import Exchange
 from training.facts import fact, lesson
-from training.json_tasks import json_task
+from training.json_tasks import json_task, look_up
 from training.memory import memory
 from training.stories import story
 from training.text_tasks import text_task
@@ -142,10 +142,11 @@ SHARES: tuple[tuple[Source | Callable[[Draw], str], float], ...] = (
     (text_task, 26.0),
     (tool_task, 30.0),
     (json_task, 34.0),
+    (look_up, 12.0),
     (short_memory, 4.0),
     (long_memory, 0.6),
     (second_turn, 3.0),
-    (lambda draw: story(draw.rng), 9.0),
+    (lambda draw: story(draw.rng), 40.0),
     (lesson, 1.0),
 )
 

@@ -84,10 +84,12 @@ class Draw:
         """Any word, as the name of a field or a function: it is to be read, not known.
 
         In training often an everyday one, or of `more`: a model that has never said a token by copying it cannot do so
-        when asked.
+        when asked. Now and then it is two words.
         """
+        if not self.held_out and self.chance(0.15):
+            return f"{self.label(more)}_{self.label(more)}"
         if not self.held_out and self.chance(0.5):
-            return self.any(more if self.chance(0.3) else words.EVERYDAY)
+            return self.any(more if self.chance(0.5) else words.EVERYDAY)
         return self.word(6)
 
     def any_word(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from training.draw import Draw
 from training.exchange import EFFORTS, Exchange
 from training.wording import phrasings
-from training.words import EVERYDAY, JSON_LABELS
+from training.words import EVERYDAY, JSON_LABELS, TOOL_LABELS
 
 FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
     "name": (("name", "person", "user", "customer", "employee"), "string"),
@@ -65,7 +65,8 @@ def draw_value(draw: Draw, field: str, kind: str) -> Any:
         case "array":
             return draw.different_words(draw.rng.randint(1, 3))
         case _:
-            return draw.any_word() if field == "item" else draw.name()
+            of_any_kind = field == "item" or (not draw.held_out and draw.chance(0.25))
+            return draw.any_word() if of_any_kind else draw.name()
 
 
 def spoken(value: Any) -> str:
@@ -91,6 +92,35 @@ def a_pattern(draw: Draw) -> str:
     before, between = (draw.any(FILLERS) if draw.chance(0.9) else draw.invented(2, 6) for _ in range(2))
     return draw.any(
         (f"{before} {{}} {between} {{}}", f"{before} {{}}: {{}}", f"{before} {{}} = {{}}", f"{{}} {between} {{}}")
+    )
+
+
+def look_up(draw: Draw) -> Exchange:
+    """One of the values that a question gives, asked for by its name. No object is wanted.
+
+    So names are met that an object's fields never have in training.
+    """
+    effort, count, names = draw.any(EFFORTS), draw.rng.randint(1, 4), list[str]()
+    while len(names) < count:
+        name = draw.any(TOOL_LABELS) if draw.chance(0.5) else draw.label(TOOL_LABELS)
+        names += [name] if name not in names else []
+    values = {
+        name: spoken(draw_value(draw, *draw.any(tuple((f, kind) for f, (_, kind) in FIELDS.items())))) for name in names
+    }
+    wanted = draw.any(names)
+    said = ", ".join(a_pattern(draw).format(name, value) for name, value in values.items())
+    asked = draw.any(("What is the {}?", "Which {} is it?", "Tell me the {}.", "The {}, please.", "And the {}?"))
+    thought = {
+        "low": "",
+        "medium": f'I look for "{wanted}": ',
+        "high": f'The user asks for a value. I look for "{wanted}": ',
+    }
+    return Exchange(
+        f"{said[0].upper()}{said[1:]}. {asked.format(wanted)}",
+        f"{thought[effort]}{values[wanted]}." if thought[effort] else "",
+        f"The {wanted} is {values[wanted]}.",
+        values[wanted],
+        effort,
     )
 
 

@@ -148,7 +148,8 @@ PLAIN = (
 TOOL_LABELS = ("list", "location", "object", "ready", "tone", "total")
 JSON_LABELS = (
     "contact", "customer", "expression", "first", "number", "second", "user", "where", "words", "array", "boolean",
-    "data", "enum", "integer", "items", "json", "properties", "record", "required", "string", "type",
+    "answer", "card", "data", "enum", "integer", "items", "json", "order", "person", "properties", "record", "required",
+    "result", "schema", "string", "type",
 )  # fmt: skip
 """More of them for one kind of task each: kept out of training among the other's names, or words of a schema."""
 EVERYDAY = (*PLAIN, *CREATURES, *COLOURS, *SIZES, *KIND_TRAITS, *THINGS[:-1], *FLOWERS)
