@@ -51,14 +51,14 @@ class TrainingConfig:
 
     shape: Shape = field(default_factory=Shape)
     seed: int = 0
-    documents: int = 10_500
+    documents: int = 17_000
     held_out: int = 200
-    steps: int = 360
+    steps: int = 560
     batch_tokens: int = 4_608
-    matrix_rate: float = 1.2e-4
-    learning_rate: float = 6e-4
+    matrix_rate: float = 1.5e-4
+    learning_rate: float = 7.5e-4
     decay_share: float = 1.0
-    warmup_steps: int = 30
+    warmup_steps: int = 50
     momentum: float = 0.95
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)

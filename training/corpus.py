@@ -146,7 +146,7 @@ SHARES: tuple[tuple[Source | Callable[[Draw], str], float], ...] = (
     (short_memory, 4.0),
     (long_memory, 0.6),
     (second_turn, 3.0),
-    (lambda draw: story(draw.rng), 110.0),
+    (lambda draw: story(draw.rng), 40.0),
     (lesson, 1.0),
 )
 
