@@ -95,6 +95,11 @@ struct Weighted {
     }
 };
 
+// visit(first, rows) for a chunk's rows, some at a time.
+template <class Visit> INLINE void each_few_rows(long count, const Visit &visit) {
+    for (long first = 0; first < count; first += ROWS_TOGETHER) visit(first, std::min(ROWS_TOGETHER, count - first));
+}
+
 // The rotated key and the value of a row, for one kv head, into a slot of `keys` and `values`.
 INLINE void write(const Attention &op, long row, long kv_head, bf16 *keys, bf16 *values, long slot) {
     long dim = op.head_dim, half = row * dim / 2, at = slot * op.slot_size() + kv_head * dim;

@@ -22,14 +22,19 @@ inline void ring_attention(const Attention &op, const int32_t *rings, long windo
     copies.clear(), pieces.clear();
     long slots = 0, rows = op.starts[op.sequences];
     for (long s = 0; s < op.sequences; s++) {
-        long past = op.count(s) == 1 ? 0 : std::min<long>(op.contexts[s], window - 1);
-        copies.push_back({slots, past});
-        slots += op.count(s) == 1 ? 0 : past + op.count(s);
-        if (op.count(s) == 1) pieces.push_back({s, op.starts[s], 1, 0, std::min<long>(op.contexts[s] + 1, window)});
-        for (long done = 0; op.count(s) > 1 && done < op.count(s); done += ROWS_TOGETHER) {
-            const long rows = std::min(ROWS_TOGETHER, op.count(s) - done), oldest = past + done - window + 1;
-            pieces.push_back({s, op.starts[s] + done, rows, std::max(0L, oldest), past + done + rows});
+        const long row = op.starts[s], count = op.count(s), context = op.contexts[s];
+        if (count == 1) {
+            copies.push_back({slots, 0});
+            pieces.push_back({s, row, 1, 0, std::min(context + 1, window)});
+            continue;
         }
+        const long past = std::min(context, window - 1);
+        copies.push_back({slots, past});
+        slots += past + count;
+        each_few_rows(count, [&](long first, long together) {
+            const long oldest = std::max(0L, past + first - window + 1);
+            pieces.push_back({s, row + first, together, oldest, past + first + together});
+        });
     }
     key_store.resize(slots * op.slot_size()), value_store.resize(slots * op.slot_size());
     bf16 *keys = key_store.data(), *values = value_store.data();
