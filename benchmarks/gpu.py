@@ -29,7 +29,7 @@ from benchmarks.determinism import bits_agree
 from benchmarks.device import measure_machine, measure_speeds
 from benchmarks.gpu_plot import plot
 from benchmarks.gpu_workloads import workload
-from benchmarks.isolated import GRACE_SECONDS, Record, Result, records_of, within, write
+from benchmarks.isolated import Record, Result, records_of, run_parts, within
 
 PARTS = {
     "machine": 30,
@@ -47,27 +47,17 @@ def run(
     parts: list[str], minutes: float, *, smoke: bool, llama_cpp: Path | None, output: Path | None
 ) -> tuple[Result, int]:
     """Runs parts until the time is over. Returns their records, and how many parts failed."""
-    began, failed = monotonic(), 0
-    result: Result = {"smoke": smoke, "minutes": 0.0, "parts": {}}
     building = None
     if llama_cpp is not None and "llama.cpp" in parts and not smoke:
         building = gpu_peers.prepare_llama_cpp(llama_cpp)
-    for part in parts:
-        records = result["parts"][part] = []
-        left = 60 * minutes - (monotonic() - began)
-        if left < GRACE_SECONDS:
-            records.append({"left_out": f"{minutes} minutes are over"})
-            continue
-        seconds = min(PARTS[part], left - GRACE_SECONDS)
+
+    def records(part: str, left: float) -> Iterator[Record]:
+        seconds = min(PARTS[part], left)
         if part == "llama.cpp" and building is not None:
             seconds -= wait(building, seconds / 2)
-        for record in records_of_part(part, seconds, smoke=smoke, llama_cpp=llama_cpp):
-            records.append(record)
-            failed += "failed" in record
-            print(part, json.dumps(record), flush=True)
-            result["minutes"] = round((monotonic() - began) / 60, 2)
-            write(result, output)
-    write(result, output)
+        return records_of_part(part, seconds, smoke=smoke, llama_cpp=llama_cpp)
+
+    result, failed = run_parts(parts, minutes, records, smoke=smoke, output=output)
     if building is not None and building.poll() is None:
         building.terminate()
     return result, failed

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import traceback
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from threading import Timer
 from time import monotonic
@@ -23,6 +23,34 @@ class Result(TypedDict):
     smoke: bool
     minutes: float
     parts: dict[str, list[Record]]
+
+
+def run_parts(
+    names: Sequence[str],
+    minutes: float,
+    records_within: Callable[[str, float], Iterator[Record]],
+    *,
+    smoke: bool,
+    output: Path | None,
+) -> tuple[Result, int]:
+    """Runs parts until the time is over, each with the seconds that are left; the file is written after every record.
+    Returns their records, and how many failed."""
+    began, failed = monotonic(), 0
+    result: Result = {"smoke": smoke, "minutes": 0.0, "parts": {}}
+    for name in names:
+        records = result["parts"][name] = []
+        left = 60 * minutes - (monotonic() - began) - GRACE_SECONDS
+        if left < 0:
+            records.append({"left_out": f"{minutes} minutes are over"})
+            continue
+        for record in records_within(name, left):
+            records.append(record)
+            failed += "failed" in record
+            print(name, json.dumps(record), flush=True)
+            result["minutes"] = round((monotonic() - began) / 60, 2)
+            write(result, output)
+    write(result, output)
+    return result, failed
 
 
 def records_of(module: str, arguments: Sequence[str], seconds: float) -> Iterator[Record]:

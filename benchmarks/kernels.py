@@ -17,12 +17,11 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from time import monotonic
 
 import torch
 
 from benchmarks.device import Speeds, measure_speeds
-from benchmarks.isolated import GRACE_SECONDS, Record, Result, records_of, within, write
+from benchmarks.isolated import Record, Result, records_of, run_parts, within
 from benchmarks.shapes import PUBLISHED, TINY, Shapes
 
 Section = Callable[[Shapes, torch.device, Speeds], Iterator[Record]]
@@ -53,22 +52,11 @@ def section(name: str) -> Section:
 
 def run(names: list[str], minutes: float, *, smoke: bool, output: Path | None) -> tuple[Result, int]:
     """Runs sections until the time is over. Returns their records, and how many failed."""
-    began, failed = monotonic(), 0
-    result: Result = {"smoke": smoke, "minutes": 0.0, "parts": {}}
-    for name in names:
-        records = result["parts"][name] = []
-        left = 60 * minutes - (monotonic() - began) - GRACE_SECONDS
-        if left < 0:
-            records.append({"left_out": f"{minutes} minutes are over"})
-            continue
-        for record in records_of("benchmarks.kernels", ["--section", name, *["--smoke"] * smoke], left):
-            records.append(record)
-            failed += "failed" in record
-            print(name, json.dumps(record), flush=True)
-            result["minutes"] = round((monotonic() - began) / 60, 2)
-            write(result, output)
-    write(result, output)
-    return result, failed
+
+    def records(name: str, seconds: float) -> Iterator[Record]:
+        return records_of("benchmarks.kernels", ["--section", name, *["--smoke"] * smoke], seconds)
+
+    return run_parts(names, minutes, records, smoke=smoke, output=output)
 
 
 def measure(name: str, shapes: Shapes, device: torch.device, seconds: float) -> Iterator[Record]:
