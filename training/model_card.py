@@ -53,8 +53,9 @@ A very small gpt-oss model, so that the server answers out of the box: it reason
 ## Scores
 
 Right answers to {count} prompts of each kind, at temperature 0 and 0.7, from a running server. Seeds, phrasings, names,
-words and pairs of numbers are ones that training never sees (`training/draw.py`). What is right
-says `training/judge.py`.
+words and pairs of numbers are ones that training never sees (`training/draw.py`); some of the names that fields have
+here, and "Will", it sees as words in other tasks, for a token must have been said. What is right says
+`training/judge.py`.
 
 | kind | what | target | {temperatures} |
 |---|---|---|{rules}

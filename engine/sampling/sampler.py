@@ -22,7 +22,6 @@ from engine.transfer import Arriving, numbers_to_device, to_device
 GREEDY_BELOW = 1e-5
 """A temperature under this is greedy: dividing by it would overflow float32."""
 
-
 NOT_FINITE = GenerationError("the model's numbers are not finite")
 
 
