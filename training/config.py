@@ -51,12 +51,12 @@ class TrainingConfig:
 
     shape: Shape = field(default_factory=Shape)
     seed: int = 0
-    documents: int = 17_000
+    documents: int = 130_000
     held_out: int = 200
-    steps: int = 560
+    steps: int = 4_000
     batch_tokens: int = 4_608
-    matrix_rate: float = 1.5e-4
-    learning_rate: float = 7.5e-4
+    matrix_rate: float = 3e-4
+    learning_rate: float = 1.5e-3
     decay_share: float = 1.0
     warmup_steps: int = 50
     momentum: float = 0.95

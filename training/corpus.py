@@ -140,13 +140,13 @@ SHARES: tuple[tuple[Source | Callable[[Draw], str], float], ...] = (
     (arithmetic, 17.0),
     (fact, 18.0),
     (text_task, 26.0),
-    (tool_task, 30.0),
-    (json_task, 34.0),
-    (look_up, 12.0),
+    (tool_task, 56.0),
+    (json_task, 44.0),
+    (look_up, 6.0),
     (short_memory, 4.0),
     (long_memory, 0.6),
     (second_turn, 3.0),
-    (lambda draw: story(draw.rng), 40.0),
+    (lambda draw: story(draw.rng), 20.0),
     (lesson, 1.0),
 )
 

@@ -80,16 +80,16 @@ class Draw:
         """A noun, or an invented word."""
         return self.invented(longest=longest) if self.chance(0.6) else self.value(words.NOUNS)
 
-    def label(self, more: Sequence[str]) -> str:
+    def label(self) -> str:
         """Any word, as the name of a field or a function: it is to be read, not known.
 
-        In training often an everyday one, or of `more`: a model that has never said a token by copying it cannot do so
-        when asked. Now and then it is two words.
+        In training often an everyday one: a model that has never said a token by copying it cannot do so when asked.
+        Now and then it is two words.
         """
         if not self.held_out and self.chance(0.15):
-            return f"{self.label(more)}_{self.label(more)}"
+            return f"{self.label()}_{self.label()}"
         if not self.held_out and self.chance(0.5):
-            return self.any(more if self.chance(0.5) else words.EVERYDAY)
+            return self.any(words.LABELS if self.chance(0.4) else words.EVERYDAY)
         return self.word(6)
 
     def any_word(self) -> str:

@@ -8,8 +8,7 @@ from typing import Any
 
 from training.draw import Draw
 from training.exchange import EFFORTS, Exchange
-from training.wording import phrasings
-from training.words import EVERYDAY, JSON_LABELS, TOOL_LABELS
+from training.wording import FILLERS, phrasings
 
 FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
     "name": (("name", "person", "user", "customer", "employee"), "string"),
@@ -40,17 +39,6 @@ SAID = (
     "{} -> {}", "as {} use {}", "that {} is {}", "her {}: {}", "its {} should be {}",
     "{} may be {}", "whose {} is {}", "{} was set to {}", "our {} is {}",
 )  # fmt: skip
-FILLERS = (
-    *EVERYDAY, "about", "after", "all", "also", "always", "an", "and the", "any", "are", "as", "at", "be", "been",
-    "before", "but", "by", "can", "can be", "could", "did", "do", "does", "each", "every", "from", "gets",
-    "goes with", "had", "has", "have", "he", "her", "here", "him", "his", "if", "in", "into", "is like", "it", "just",
-    "like", "makes", "may", "me", "might be", "more", "must", "my own", "new", "next", "no", "not", "now", "of",
-    "off", "on", "one", "only", "or", "our", "out", "over", "own", "please", "said", "same", "she", "so", "some",
-    "still", "such a", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those",
-    "too", "two", "under", "up to", "very", "was the", "we", "were", "what", "when", "where", "which", "who",
-    "whose", "will be", "with a", "would be", "yes", "you", "your own",
-)  # fmt: skip
-"""Words that may stand before a name or between it and its value: what they mean says nothing, where they stand all."""
 SCHEMA_NAMES = ("person", "order", "answer", "record", "entry", "data", "object", "card", "result", "form")
 
 
@@ -96,13 +84,10 @@ def a_pattern(draw: Draw) -> str:
 
 
 def look_up(draw: Draw) -> Exchange:
-    """One of the values that a question gives, asked for by its name. No object is wanted.
-
-    So names are met that an object's fields never have in training.
-    """
+    """One of the values that a question gives, asked for by its name. No object is wanted."""
     effort, count, names = draw.any(EFFORTS), draw.rng.randint(1, 4), list[str]()
     while len(names) < count:
-        name = draw.any(TOOL_LABELS) if draw.chance(0.5) else draw.label(TOOL_LABELS)
+        name = draw.label()
         names += [name] if name not in names else []
     values = {
         name: spoken(draw_value(draw, *draw.any(tuple((f, kind) for f, (_, kind) in FIELDS.items())))) for name in names
@@ -128,7 +113,7 @@ def field_names(draw: Draw, fields: list[str]) -> list[str]:
     """One of a field's names, or any word: names are to be read from the schema, not known by heart."""
     while True:
         chance = 0.5 if draw.held_out else 0.7
-        names = [draw.label(JSON_LABELS) if draw.chance(chance) else draw.phrase(FIELDS[field][0]) for field in fields]
+        names = [draw.label() if draw.chance(chance) else draw.phrase(FIELDS[field][0]) for field in fields]
         if len(set(names)) == len(names):
             return names
 

@@ -15,6 +15,7 @@ from training.growth import grown
 from training.model import GptOss
 from training.optimizer import Muon
 from training.packing import Batch, Encoded, gather
+from training.team import ALONE, Team
 
 COUNT_FLOOR = 1 / 8
 """What is added to a step's count of learnt tokens, as a share of its tokens: few tokens must not weigh like many."""
@@ -83,15 +84,21 @@ def prediction_loss(model: GptOss, batch: Batch) -> tuple[Tensor, int, Tensor]:
     return functional.cross_entropy(logits, targets, reduction="sum"), len(targets), imbalance
 
 
-def plan(documents: Encoded, config: TrainingConfig, epoch: int) -> list[list[int]]:
-    """The documents of each step of an epoch. The seed decides their order."""
+def plan(documents: Encoded, config: TrainingConfig, epoch: int, team: Team = ALONE) -> list[list[int]]:
+    """The documents of each step of an epoch. The seed decides their order.
+
+    What a team reads in one step is of about one length, so that nobody waits; what is left over is not read.
+    """
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
     order = torch.randperm(len(documents), generator=generator).tolist()
-    batches = gather(documents.lengths().tolist(), order, config.batch_tokens)
-    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+    lengths = documents.lengths().tolist()
+    batches = sorted(gather(lengths, order, config.batch_tokens), key=lambda batch: lengths[batch[0]])
+    steps = torch.randperm(len(batches) // team.size, generator=generator).tolist()
+    return [batches[step * team.size + team.rank] for step in steps]
 
 
-def train_step(state: TrainingState, batch: Batch, config: TrainingConfig) -> StepReport:
+def train_step(state: TrainingState, batch: Batch, config: TrainingConfig, team: Team = ALONE) -> StepReport:
+    """The report is of this process's batch; its tokens are those of the whole team, if all read as many."""
     for optimizer in state.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * rate(config, state.step)
@@ -99,11 +106,12 @@ def train_step(state: TrainingState, batch: Batch, config: TrainingConfig) -> St
     loss = total / (count + COUNT_FLOOR * config.batch_tokens)
     state.model.zero_grad(set_to_none=True)
     (loss + config.router_balance * imbalance).backward()
+    team.average_gradients(state.model.parameters())
     nn.utils.clip_grad_norm_(state.model.parameters(), config.gradient_clip)
     for optimizer in state.optimizers:
         optimizer.step()
     state.step += 1
-    return StepReport(state.step, total.item() / max(count, 1), imbalance.item(), batch.tokens.numel())
+    return StepReport(state.step, total.item() / max(count, 1), imbalance.item(), batch.tokens.numel() * team.size)
 
 
 @torch.no_grad()
@@ -156,19 +164,20 @@ def train(
     report: Callable[[StepReport, GptOss], None],
     start: GptOss | None = None,
     stop: int | None = None,
+    team: Team = ALONE,
 ) -> TrainingState:
-    """Trains up to `config.steps`, from `checkpoint` if it exists, and saves there along the way.
+    """Trains up to `config.steps`, from `checkpoint` if it exists; the first of a team saves there along the way.
 
     A new run begins with `start`'s weights, if given. One that stops early has had the rates of the whole.
     """
     end = config.steps if stop is None else min(stop, config.steps)
     state = load_state(config, checkpoint) if checkpoint.exists() else new_state(config, start)
-    epoch, batches, before = 0, plan(documents, config, 0), 0
+    epoch, batches, before = 0, plan(documents, config, 0, team), 0
     while state.step < end:
         while state.step - before >= len(batches):
             before, epoch = before + len(batches), epoch + 1
-            batches = plan(documents, config, epoch)
-        report(train_step(state, documents.batch(batches[state.step - before]), config), state.model)
-        if state.step % config.checkpoint_every == 0 or state.step == end:
+            batches = plan(documents, config, epoch, team)
+        report(train_step(state, documents.batch(batches[state.step - before]), config, team), state.model)
+        if team.rank == 0 and (state.step % config.checkpoint_every == 0 or state.step == end):
             save_state(state, config, checkpoint)
     return state

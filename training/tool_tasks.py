@@ -13,8 +13,7 @@ from typing import Any
 from training.countries import COUNTRIES
 from training.draw import Draw
 from training.exchange import EFFORTS, Call, Effort, Exchange
-from training.wording import phrasings
-from training.words import TOOL_LABELS
+from training.wording import phrasings, with_fillers
 
 VERBS = ("get", "find", "fetch", "read", "look_up", "show", "check", "query", "load", "search")
 
@@ -218,11 +217,11 @@ def thoughts(uses: Sequence[str], tools: Sequence[dict[str, Any]], effort: Effor
 def offer(draw: Draw, function: Function) -> Offered:
     """A name like get_weather. Nouns and parameters have phrasings, or any word: names are to be read."""
     chance = 0.4 if draw.held_out else 0.7
-    noun = draw.label(TOOL_LABELS) if draw.chance(chance) else draw.phrase(function.nouns)
+    noun = draw.label() if draw.chance(chance) else draw.phrase(function.nouns)
     name = draw.any((noun, f"{draw.any(VERBS)}_{noun}", f"{draw.any(VERBS)}_{noun}"))
     while True:
         names = {
-            slot: draw.label(TOOL_LABELS) if draw.chance(chance) else draw.phrase(known)
+            slot: draw.label() if draw.chance(chance) else draw.phrase(known)
             for slot, (known, _) in function.parameters.items()
         }
         if len(set(names.values())) == len(names):
@@ -258,10 +257,21 @@ def bare(answer: str) -> str:
     return f'{{"result": "{answer}"}}'
 
 
+def how_many(draw: Draw) -> int:
+    """Functions to offer. More in training: to choose is the harder part."""
+    return draw.any((1, 2, 2, 3, 4) if draw.held_out else (1, 2, 3, 4, 4))
+
+
+def asked(draw: Draw, function: Function) -> str:
+    """A question with its slots. In training now and then with words in it that mean nothing."""
+    question = draw.phrase(function.questions)
+    return question if draw.held_out or draw.chance(0.75) else with_fillers(draw, question)
+
+
 def tool_task(draw: Draw) -> Exchange:
     """One to four functions are offered; one call, two in a row, or none."""
     effort = draw.any(EFFORTS)
-    offered = [offer(draw, function) for function in draw.rng.sample(FUNCTIONS, draw.any((1, 2, 2, 3, 4)))]
+    offered = [offer(draw, function) for function in draw.rng.sample(FUNCTIONS, how_many(draw))]
     tools = tuple(each.tool(draw) for each in offered)
     instructions = "You are a helpful assistant." if draw.chance(0.2) else ""
     way = draw.rng.random()
@@ -273,14 +283,14 @@ def tool_task(draw: Draw) -> Exchange:
         return Exchange(question, thought, NONE_FITS, "none", effort, instructions, tools)
     chosen = [draw.any(offered)]
     values = [{slot: value(draw, kind) for slot, (_, kind) in chosen[0].function.parameters.items()}]
-    question = draw.phrase(chosen[0].function.questions).format_map(values[0])
+    question = asked(draw, chosen[0].function).format_map(values[0])
     if way > 0.7:
         if len(offered) > 1 and draw.chance(0.5):
             chosen.append(draw.any([each for each in offered if each is not chosen[0]]))
         else:
             chosen.append(chosen[0])
         values.append({slot: value(draw, kind) for slot, (_, kind) in chosen[1].function.parameters.items()})
-        second = draw.phrase(chosen[1].function.questions).format_map(values[1])
+        second = asked(draw, chosen[1].function).format_map(values[1])
         question = draw.any(("{} {}", "{} And then: {}", "{} Also: {}")).format(question, second)
     results = [result(draw, each.function.results) for each in chosen]
     uses = [each.use(its) for each, its in zip(chosen, values, strict=True)]

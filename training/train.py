@@ -5,7 +5,9 @@ The run leaves its state under --run every so often; started again with the same
 
 import csv
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import torch
@@ -13,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
+from torch import multiprocessing
 
 from training.config import TrainingConfig
 from training.corpus import documents
@@ -20,6 +23,7 @@ from training.export import export, load_exported
 from training.loop import StepReport, held_out_loss, train
 from training.model import GptOss
 from training.packing import Encoded, encode
+from training.team import ALONE, join
 from training.tokenizer import train_tokenizer
 
 TOKENIZER_DOCUMENTS = 12_000
@@ -71,41 +75,62 @@ class Log:
         return line
 
 
-def main(
-    output: Annotated[Path, typer.Option(help="Where the checkpoint is written.")] = Path("engine/embedded"),
-    run: Annotated[Path, typer.Option(help="Where the run keeps its state and losses.csv.")] = Path("runs/embedded"),
-    begin: Annotated[Path | None, typer.Option("--from", help="A checkpoint to begin with, not from nothing.")] = None,
-    steps: Annotated[int, typer.Option(help="Optimizer steps in all.")] = DEFAULTS.steps,
-    stop: Annotated[int | None, typer.Option(help="End after this step, with the rates of a run of --steps.")] = None,
-    batch_tokens: Annotated[int, typer.Option(help="Tokens per step.")] = DEFAULTS.batch_tokens,
-    document_count: Annotated[int, typer.Option("--documents", help="Documents to generate.")] = DEFAULTS.documents,
-    seed: Annotated[int, typer.Option(help="Decides corpus, order and first weights.")] = DEFAULTS.seed,
-    threads: Annotated[int, typer.Option(help="CPU threads; more only pay on an idle machine.")] = 1,
-) -> None:
-    """Trains the embedded model and exports it."""
-    torch.set_num_threads(threads)
-    config = TrainingConfig(steps=steps, batch_tokens=batch_tokens, documents=document_count, seed=seed)
-    console = Console()
-    tokenizer, trained, held_out = prepare(config, begin)
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where a run begins, keeps its state and losses.csv, and leaves the model."""
+
+    output: Path
+    run: Path
+    begin: Path | None
+
+
+def take_part(rank: int, size: int, config: TrainingConfig, stop: int | None, files: Files, meeting: Path) -> None:
+    """One process of a run. The first tells how it goes, and exports the model."""
+    torch.set_num_threads(1)
+    team = join(rank, size, meeting) if size > 1 else ALONE
+    console = Console(quiet=rank > 0)
+    tokenizer, trained, held_out = prepare(config, files.begin)
     learnt = int(trained.learnt.sum())
     console.print(f"{len(trained):,} documents, {len(trained.tokens):,} tokens, {learnt:,} of them to learn")
 
-    log = Log(run / "losses.csv", held_out, config)
+    log = Log(files.run / "losses.csv", held_out, config) if rank == 0 else None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("training", total=config.steps)
 
         def report(step: StepReport, model: GptOss) -> None:
             progress.update(task, completed=step.step, description=f"loss {step.loss:.3f}")
-            if line := log.add(step, model):
+            if log is not None and (line := log.add(step, model)):
                 progress.console.print(line)
 
-        start = None if begin is None else load_exported(begin)
-        state = train(config, trained, run / "checkpoint.pt", report, start, stop)
+        start = None if files.begin is None else load_exported(files.begin)
+        state = train(config, trained, files.run / "checkpoint.pt", report, start, stop, team)
 
-    export(state.model, tokenizer, output)
-    loss = held_out_loss(load_exported(output), held_out, config.batch_tokens)
-    console.print(f"held-out loss of the exported model: {loss:.3f} nats per token")
+    if rank == 0:
+        export(state.model, tokenizer, files.output)
+        loss = held_out_loss(load_exported(files.output), held_out, config.batch_tokens)
+        console.print(f"held-out loss of the exported model: {loss:.3f} nats per token")
+
+
+def main(
+    output: Annotated[Path, typer.Option(help="Where the checkpoint is written.")] = Path("engine/embedded"),
+    run: Annotated[Path, typer.Option(help="Where the run keeps its state and losses.csv.")] = Path("runs/embedded"),
+    begin: Annotated[Path | None, typer.Option("--from", help="A checkpoint to begin with, not from nothing.")] = None,
+    steps: Annotated[int, typer.Option(help="Optimizer steps in all.")] = DEFAULTS.steps,
+    stop: Annotated[int | None, typer.Option(help="End after this step, with the rates of a run of --steps.")] = None,
+    batch_tokens: Annotated[int, typer.Option(help="Tokens per step and process.")] = DEFAULTS.batch_tokens,
+    document_count: Annotated[int, typer.Option("--documents", help="Documents to generate.")] = DEFAULTS.documents,
+    seed: Annotated[int, typer.Option(help="Decides corpus, order and first weights.")] = DEFAULTS.seed,
+    processes: Annotated[int, typer.Option(help="Each reads other batches, on a core of its own.")] = 1,
+) -> None:
+    """Trains the embedded model and exports it."""
+    config = TrainingConfig(steps=steps, batch_tokens=batch_tokens, documents=document_count, seed=seed)
+    with TemporaryDirectory() as folder:
+        together = (processes, config, stop, Files(output, run, begin), Path(folder) / "meeting")
+        if processes == 1:
+            take_part(0, *together)
+        else:
+            multiprocessing.spawn(take_part, together, nprocs=processes)
 
 
 if __name__ == "__main__":

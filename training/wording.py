@@ -5,6 +5,7 @@ with every kind of task, and what tells the tasks apart is what is asked for, no
 """
 
 from training.draw import Draw
+from training.words import EVERYDAY
 
 NOUN_FRAMES = (
     "What is {}?", "Tell me {}.", "Can you tell me {}?", "Do you know {}?", "Please tell me {}.", "What's {}?",
@@ -32,6 +33,19 @@ AFTER = (
     " That is all.", " I thank you.", " Thank you so much.", " Many thanks, Carousel.",
 )  # fmt: skip
 
+SMALL_WORDS = (
+    "about", "after", "all", "also", "always", "an", "and the", "any", "are", "as", "at", "be", "been",
+    "before", "but", "by", "can", "can be", "could", "did", "do", "does", "each", "every", "from", "gets",
+    "goes with", "had", "has", "have", "he", "her", "here", "him", "his", "if", "in", "into", "is like", "it", "just",
+    "like", "makes", "may", "me", "might be", "more", "must", "my own", "new", "next", "no", "not", "now", "of",
+    "off", "on", "one", "only", "or", "our", "out", "over", "own", "please", "said", "same", "she", "so", "some",
+    "still", "such a", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those",
+    "too", "two", "under", "up to", "very", "was the", "we", "were", "what", "when", "where", "which", "who",
+    "whose", "will be", "with a", "would be", "yes", "you", "your own",
+)  # fmt: skip
+FILLERS = (*EVERYDAY, *SMALL_WORDS)
+"""Words that may stand anywhere in a question: what they mean says nothing about what is asked for."""
+
 
 def phrasings(*direct: str, noun: tuple[str, ...] = (), verb: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Whole questions as they are, then every noun phrase and every verb phrase in all of their frames.
@@ -44,9 +58,23 @@ def phrasings(*direct: str, noun: tuple[str, ...] = (), verb: tuple[str, ...] = 
     return (*direct, *(text[0].upper() + text[1:] if text[0] != "{" else text for text in (*nouns, *verbs)))
 
 
+def with_fillers(draw: Draw, question: str) -> str:
+    """Small words between those of a question with slots, or before them: they say nothing.
+
+    "How old is {a}?" may become "How old two is about {a}?"
+    """
+    words = question.split(" ")
+    for _ in range(draw.any((1, 1, 2, 3))):
+        words.insert(draw.rng.randrange(len(words)), draw.any(SMALL_WORDS))
+    return " ".join(words)
+
+
 def in_conversation(draw: Draw, question: str) -> str:
     """Now and then with words before or after it, or without its mark. In training more often than it is asked."""
-    if draw.chance(0.12 if draw.held_out else 0.3):
+    if not draw.held_out and draw.chance(0.1):
+        said = " ".join(draw.any(FILLERS) for _ in range(draw.any((1, 2, 3))))
+        question = f"{said[0].upper()}{said[1:]}{draw.any(('. ', ', ', ': ', '! '))}{question}"
+    elif draw.chance(0.12 if draw.held_out else 0.3):
         question = draw.phrase(BEFORE) + question
     if draw.chance(0.08 if draw.held_out else 0.16) and question[-1] in ".?!":
         question += draw.phrase(AFTER)

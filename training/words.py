@@ -145,13 +145,14 @@ PLAIN = (
     "items", "type", "up", "way", "weather", "white", "who", "windy", "word", "year", "years",
 )  # fmt: skip
 """Everyday words, most of them a token by itself with and without a space before it. Any may name a field."""
-TOOL_LABELS = ("list", "location", "object", "ready", "tone", "total")
-JSON_LABELS = (
-    "contact", "customer", "expression", "first", "number", "second", "user", "where", "words", "array", "boolean",
-    "answer", "card", "data", "enum", "integer", "items", "json", "order", "person", "properties", "record", "required",
-    "result", "schema", "string", "type",
+LABELS = (
+    "age_in_years", "answer", "array", "boolean", "card", "contact", "customer", "data", "dinner", "employee", "enum",
+    "expression", "first", "goods", "guests", "how_old", "integer", "items", "json", "kilometers", "letter", "lexicon",
+    "list", "location", "number", "object", "order", "person", "properties", "ready", "record", "required", "result",
+    "schema", "second", "storage", "string", "time_now", "to_city", "tone", "total", "type", "user", "value",
+    "weather_now", "where", "words",
 )  # fmt: skip
-"""More of them for one kind of task each: kept out of training among the other's names, or words of a schema."""
+"""More: words of a schema, and names that are asked for. What is to be copied must have been said in training."""
 EVERYDAY = (*PLAIN, *CREATURES, *COLOURS, *SIZES, *KIND_TRAITS, *THINGS[:-1], *FLOWERS)
 """What may name a field or a function, beside invented words."""
 CAPITALISED = (
@@ -160,5 +161,5 @@ CAPITALISED = (
     "Three", "Try", "Well", "What", "Where", "Which", "Who", "Why", "Will", "With", "Would", "Yes", "You",
 )  # fmt: skip
 """Words that begin a question and so are tokens, among them one that is a name as well."""
-WHOLE = (*PLAIN, *TOOL_LABELS, *JSON_LABELS, *CAPITALISED)
+WHOLE = (*PLAIN, *LABELS, *CAPITALISED)
 """Words that are tokens: to be said when told, a token must have been said in training."""
