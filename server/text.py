@@ -1,10 +1,12 @@
 """Text to token ids for the routes, without holding up the event loop."""
 
 import asyncio
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.checkpoint.generation_config import read_sampling_defaults
 from engine.grammar import GrammarCompiler
 from engine.prompt.chat import ChatRenderer, Conversation
 from engine.prompt.conversation import Message
@@ -20,20 +22,24 @@ def _one_thread() -> ThreadPoolExecutor:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The tokenizer and the chat format of the checkpoint being served, and the grammars of its vocabulary."""
+    """The tokenizer and the chat format of the checkpoint being served, the grammars of its vocabulary, and how it is
+    sampled where a request does not say.
+    """
 
     tokenizer: Tokenizer
     renderer: ChatRenderer
     grammars: GrammarCompiler
+    sampling_defaults: Mapping[str, float | int] = field(default_factory=dict)
     _compiling: ThreadPoolExecutor = field(default_factory=_one_thread)
 
     @classmethod
     def load(cls, directory: Path) -> "Text":
-        """Raises CheckpointError."""
+        """Raises CheckpointError or ConfigError."""
         tokenizer = Tokenizer.load(directory)
         grammars = GrammarCompiler(directory / "tokenizer.json", tokenizer.vocab_size, ())
         grammars.load()
-        return cls(tokenizer, ChatRenderer.load(directory, tokenizer), grammars)
+        renderer = ChatRenderer.load(directory, tokenizer)
+        return cls(tokenizer, renderer, grammars, read_sampling_defaults(directory))
 
     async def encode(self, text: str) -> list[int]:
         """The ids of plain text. Raises RequestError."""

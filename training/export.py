@@ -17,6 +17,8 @@ from training.mxfp4 import pack, unpack
 
 EXPERT_PRODUCTS = ("mlp.experts.gate_up_proj", "mlp.experts.down_proj")
 STOP_TOKENS = ("<|return|>", "<|endoftext|>", "<|call|>")
+TOP_P = 0.9
+"""How it is sampled unless asked otherwise: the least likely tenth of what so small a model would say is noise."""
 WEIGHTS_FILE = "model.safetensors"
 
 # Where config.json keeps each number of the shape; rotary and layer fields are written by hand.
@@ -107,6 +109,7 @@ def generation_config_json(tokenizer: Tokenizer) -> dict[str, Any]:
         "do_sample": True,
         "eos_token_id": [tokenizer.token_to_id(token) for token in STOP_TOKENS],
         "pad_token_id": tokenizer.token_to_id("<|endoftext|>"),
+        "top_p": TOP_P,
     }
 
 

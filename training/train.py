@@ -130,7 +130,7 @@ def main(
         if processes == 1:
             take_part(0, *together)
         else:
-            multiprocessing.spawn(take_part, together, nprocs=processes)
+            multiprocessing.spawn(take_part, together, nprocs=processes)  # type: ignore[attr-defined, no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from server.schemas.chat import ChatChunk, ChatCompletion, ChatRequest
 from server.state import State
 from server.translate.chat import ChatAnswer, conversation
 from server.translate.constraints import chat_constraint
+from server.translate.requests import with_defaults
 
 router = APIRouter(tags=["Generation"])
 
@@ -56,6 +57,7 @@ async def create_chat_completion(
     request: Request, state: State, body: Annotated[ChatRequest, Depends(json_body(ChatRequest))]
 ) -> Response:
     model = state.model_name(body.model)
+    body = with_defaults(body, state.text.sampling_defaults)
     prompt = await state.text.render(
         conversation(
             body.messages,

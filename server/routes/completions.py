@@ -11,6 +11,7 @@ from server.schemas.completions import Completion, CompletionRequest
 from server.state import State
 from server.translate.completions import CompletionAnswer
 from server.translate.constraints import completion_constraint
+from server.translate.requests import with_defaults
 
 router = APIRouter(tags=["Generation"])
 
@@ -38,6 +39,7 @@ async def create_completion(
     request: Request, state: State, body: Annotated[CompletionRequest, Depends(json_body(CompletionRequest))]
 ) -> Response:
     model = state.model_name(body.model)
+    body = with_defaults(body, state.text.sampling_defaults)
     prompts = [await state.text.encode(prompt) if isinstance(prompt, str) else prompt for prompt in body.prompts]
     constraint = completion_constraint(body.structured_outputs)
     if constraint is not None:

@@ -1,13 +1,23 @@
 """From a request's fields to the engine's requests, one per prompt and choice."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from engine.errors import RequestError
 from engine.request import MAX_LOGIT_BIAS, SEED_BITS, Request, SamplingParams, at_most
 from server.schemas.sampling import SamplingFields
 
+Body = TypeVar("Body", bound=SamplingFields)
+
 TOKEN_ID = re.compile(r"-?[0-9]{1,20}")
+
+
+def with_defaults(body: Body, defaults: Mapping[str, float | int]) -> Body:
+    """The request, with the checkpoint's own sampling in the fields that it leaves out."""
+    return body.model_copy(
+        update={name: value for name, value in defaults.items() if name not in body.model_fields_set}
+    )
 
 
 def engine_requests(
