@@ -22,8 +22,7 @@ template <class T> struct Aligned {
 };
 typedef std::vector<Activation, Aligned<Activation>> Buffer;
 
-constexpr long GROUP = 32;   // Rows whose products are handed on together; they stay in the second-level cache meanwhile.
-constexpr long UNPACKED = 8; // Rows unpacked together: with some activations they fit into the first-level cache.
+constexpr long GROUP = 32; // Rows whose products are handed on together; they stay in the second-level cache meanwhile.
 
 // R neighbouring rows times T activations → out[t][r].
 template <int R, int T, class Rows>
@@ -68,36 +67,41 @@ void group_times_up_to(
     }
 }
 
-// The same for any number of activations, `most` at a time.
+// The same for any number of activations, as evenly as can be: 9 as 5 and 4.
 template <class Rows, class Take>
 void group_times_all(
-    const Rows &rows, long first, long last, const Activation *const *x, long tokens, long most, const Take &take) {
-    for (long token = 0; token < tokens; token += most)
-        group_times_up_to(rows, first, last, x, token, std::min(most, tokens - token), take);
+    const Rows &rows, long first, long last, const Activation *const *x, long tokens, const Take &take) {
+    const long parts = (tokens + TOKENS - 1) / TOKENS;
+    for (long part = 0; part < parts; part++) {
+        const long token = part * tokens / parts;
+        group_times_up_to(rows, first, last, x, token, (part + 1) * tokens / parts - token, take);
+    }
 }
 
 // Rows first … last − 1 times x[0 … tokens − 1]; `take(row, count, token, values)` gets the products of neighbouring rows.
 template <class Rows, class Take>
 void multiply(
-    const Rows &rows, long first, long last, const Activation *const *x, long tokens, Buffer &scratch,
+    const Rows &rows, long first, long last, const Activation *const *x, long tokens, [[maybe_unused]] Buffer &scratch,
     const Take &take) {
-    if (tokens <= Rows::DIRECT) {
-        for (long row = first; row < last; row += GROUP)
-            group_times_all(rows, row, std::min(row + GROUP, last), x, tokens, TOKENS, take);
+#if !defined(__AVX512BF16__)
+    if (tokens > TOKENS) {
+        const long padded = Rows::padded(rows.columns);
+        scratch.resize(UNPACKED * padded);
+        for (long row = first; row < last; row += UNPACKED) {
+            const long count = std::min(UNPACKED, last - row);
+            for (long r = 0; r < count; r++) rows.unpack(row + r, scratch.data() + r * padded);
+            group_times_all(
+                UnpackedRows{scratch.data(), padded, padded}, 0, count, x, tokens,
+                [&](long, long neighbours, long token, float *values) {
+                    for (long r = 0; r < neighbours; r++) values[r] *= rows.scale(row + r);
+                    take(row, neighbours, token, values);
+                });
+        }
         return;
     }
-    const long padded = Rows::padded(rows.columns);
-    scratch.resize(UNPACKED * padded);
-    for (long row = first; row < last; row += UNPACKED) {
-        const long count = std::min(UNPACKED, last - row);
-        for (long r = 0; r < count; r++) rows.unpack(row + r, scratch.data() + r * padded);
-        group_times_all(
-            UnpackedRows{scratch.data(), padded, padded}, 0, count, x, tokens, TILE,
-            [&](long, long neighbours, long token, float *values) {
-                for (long r = 0; r < neighbours; r++) values[r] *= rows.scale(row + r);
-                take(row, neighbours, token, values);
-            });
-    }
+#endif
+    for (long row = first; row < last; row += GROUP)
+        group_times_all(rows, row, std::min(row + GROUP, last), x, tokens, take);
 }
 
 // Rows of numbers as activations of a matrix, and pointers to them.

@@ -18,7 +18,6 @@
 typedef bf16 Activation;
 typedef __m512 Sum;
 constexpr int TOKENS = 8; // Activations that rows are multiplied with at a time, their sums in registers.
-constexpr int TILE = 4;   // Activations that unpacked rows are multiplied with at a time.
 
 // The first `there` bytes of 64, zeros after them.
 INLINE __m512i load_first(const void *from, long there) {
@@ -56,8 +55,7 @@ INLINE void add_products(const __m512i (&weights)[R], const Activation *const *x
 
 // bf16 rows in their own order, `stride` apart; columns in multiples of 32.
 struct Bf16Rows {
-    static constexpr long DIRECT = 1L << 40; // As many activations as there are: nothing is unpacked.
-    static constexpr long AHEAD = 64;
+    static constexpr long AHEAD = 3072;
     const bf16 *values;
     long columns, stride;
 
@@ -66,7 +64,6 @@ struct Bf16Rows {
     static long padded(long columns) { return columns; }
     static INLINE void put(Activation *to, long k, halves x) { store(to + k, x); }
     INLINE float scale(long) const { return 1.0f; }
-    void unpack(long, Activation *) const {}
 
     template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, __m512 (&sums)[T][R]) const {
         const bf16 *w = values + row * stride, *ahead = w + R * stride + AHEAD;
@@ -74,7 +71,7 @@ struct Bf16Rows {
             __m512i weights[R];
 #pragma GCC unroll 4
             for (int r = 0; r < R; r++) {
-                if (R > 1) ask_for(ahead + R * k + 32 * r);
+                if (R > 1) ask_for_ahead(ahead + R * k + 32 * r);
                 weights[r] = _mm512_loadu_si512(w + r * stride + k);
             }
             add_products(weights, x, k, sums);
@@ -82,12 +79,9 @@ struct Bf16Rows {
     }
 };
 
-typedef Bf16Rows UnpackedRows;
-
 // e4m3 rows with a scale each, 64 columns at a time: two table look-ups give the two bytes of each bf16, and
 // unpacking these leaves columns 0–7 of every 16 in one register, 8–15 in the other.
 struct Fp8Rows {
-    static constexpr long DIRECT = TOKENS;
     static constexpr long AHEAD = 4096; // Bytes.
     const uint8_t *values;
     const float *scales;
@@ -139,24 +133,16 @@ struct Fp8Rows {
         }
     }
 
-    void unpack(long row, Activation *to) const {
-        for (long k = 0; k < columns; k += 64) {
-            __m512i first, second;
-            pair(all_tables, read(row, k, columns - k), first, second);
-            _mm512_storeu_si512(to + k, first);
-            _mm512_storeu_si512(to + k + 32, second);
-        }
-    }
-
     static const Tables all_tables;
 };
 
 const Fp8Rows::Tables Fp8Rows::all_tables;
 
-// Rows of MXFP4 as published. Unpacked to bf16, scale bytes are held within 2 … 252, where every value is an ordinary
-// bf16; trained checkpoints have none beyond.
+// Rows of MXFP4 as published. Unpacked to bf16, scale bytes are held within 42 … 252, where every value is an ordinary
+// bf16; trained checkpoints have none beyond. A zero is unpacked to 2^-41 of its scale, of which no sum of floats that
+// has anything else in it can tell: so a scale is taken off it like off any other, by the one instruction that does not
+// wait for the units that multiply.
 struct Mxfp4Rows {
-    static constexpr long DIRECT = TOKENS;
     static constexpr long AHEAD = 4096; // Bytes.
     const uint8_t *blocks, *scale_bytes;
     long columns;
@@ -172,11 +158,11 @@ struct Mxfp4Rows {
     INLINE float scale(long) const { return 1.0f; }
 
     // The values of the 16 nibbles times 2^125, twice: the fifth bit of an index belongs to the next nibble. What a scale
-    // is less than the largest is then taken off the exponents, and off zero nothing can be taken.
+    // is less than the largest is then taken off the exponents.
     static INLINE __m512i table() {
         const __m256i once = _mm256_setr_epi16(
-            0x0000, 0x7d80, 0x7e00, 0x7e40, 0x7e80, 0x7ec0, 0x7f00, 0x7f40,
-            0x0000, short(0xfd80), short(0xfe00), short(0xfe40), short(0xfe80), short(0xfec0), short(0xff00), short(0xff40));
+            0x6980, 0x7d80, 0x7e00, 0x7e40, 0x7e80, 0x7ec0, 0x7f00, 0x7f40,
+            short(0xe980), short(0xfd80), short(0xfe00), short(0xfe40), short(0xfe80), short(0xfec0), short(0xff00), short(0xff40));
         return _mm512_broadcast_i64x4(once);
     }
 
@@ -191,7 +177,7 @@ struct Mxfp4Rows {
         const uint8_t *from = scale_bytes + (row * columns + k) / 32;
         long there = std::min(SCALED, columns - k) / 32;
         __m256i bytes = _mm256_maskz_loadu_epi8(uint32_t((1ULL << there) - 1), from);
-        __m256i less = _mm256_min_epu8(_mm256_subs_epu8(_mm256_set1_epi8(char(252)), bytes), _mm256_set1_epi8(char(250)));
+        __m256i less = _mm256_min_epu8(_mm256_subs_epu8(_mm256_set1_epi8(char(252)), bytes), _mm256_set1_epi8(char(210)));
         return _mm512_slli_epi16(_mm512_cvtepu8_epi16(less), 7);
     }
 
@@ -203,7 +189,7 @@ struct Mxfp4Rows {
     }
 
     template <int J> static INLINE __m512i nibble(__m512i packed, __m512i less) {
-        return _mm512_subs_epu16(_mm512_permutexvar_epi16(_mm512_srli_epi16(packed, 4 * J), table()), less);
+        return _mm512_sub_epi16(_mm512_permutexvar_epi16(_mm512_srli_epi16(packed, 4 * J), table()), less);
     }
 
     template <int J, int R, int T>
@@ -232,20 +218,6 @@ struct Mxfp4Rows {
                 add_nibbles<1>(packed, less, x, k, sums);
                 add_nibbles<2>(packed, less, x, k, sums);
                 add_nibbles<3>(packed, less, x, k, sums);
-                which = _mm512_add_epi16(which, _mm512_set1_epi16(4));
-            }
-        }
-    }
-
-    void unpack(long row, Activation *to) const {
-        for (long from = 0; from < columns; from += SCALED) {
-            __m512i scales = read_scales(row, from), which = first_scales();
-            for (long k = from; k < std::min(from + SCALED, columns); k += 128) {
-                __m512i packed = read(row, k, columns - k), less = _mm512_permutexvar_epi16(which, scales);
-                _mm512_storeu_si512(to + k, nibble<0>(packed, less));
-                _mm512_storeu_si512(to + k + 32, nibble<1>(packed, less));
-                _mm512_storeu_si512(to + k + 64, nibble<2>(packed, less));
-                _mm512_storeu_si512(to + k + 96, nibble<3>(packed, less));
                 which = _mm512_add_epi16(which, _mm512_set1_epi16(4));
             }
         }

@@ -7,8 +7,8 @@
 
 typedef float Activation;
 typedef floats Sum;
-constexpr int TOKENS = 4; // Activations that rows are multiplied with at a time, their sums in registers.
-constexpr int TILE = 4;   // Activations that unpacked rows are multiplied with at a time.
+constexpr int TOKENS = 4;    // Activations that rows are multiplied with at a time, their sums in registers.
+constexpr long UNPACKED = 8; // Rows unpacked together for more: with some activations they fit the first-level cache.
 
 template <int N> INLINE void add_up(const Sum *sums, float *out) {
     for (int n = 0; n < N; n++) out[n] = sum(sums[n]);
@@ -54,7 +54,6 @@ struct UnpackedRows {
 };
 
 struct Bf16Rows {
-    static constexpr long DIRECT = TOKENS;
     const bf16 *values;
     long columns, stride;
 
@@ -75,7 +74,6 @@ struct Bf16Rows {
 
 // The bits of an e4m3 number in the places of a float32's are the number times 2^−120.
 struct Fp8Rows {
-    static constexpr long DIRECT = TOKENS;
     const uint8_t *values;
     const float *scales;
     long columns;
@@ -102,7 +100,6 @@ struct Fp8Rows {
 // The bits of a nibble in the places of a float32's are its value times 2^−126. A vector of bytes holds the even columns
 // in its low nibbles and the odd ones in its high nibbles.
 struct Mxfp4Rows {
-    static constexpr long DIRECT = TOKENS;
     const uint8_t *blocks, *scale_bytes;
     long columns;
 

@@ -52,6 +52,9 @@ INLINE bf16 to_bf16(float x) {
 // What will be read soon, in an order that the processor does not foresee well.
 INLINE void ask_for(const void *soon) { __builtin_prefetch(soon); }
 
+// The same into the second-level cache, from further off.
+INLINE void ask_for_ahead(const void *later) { __builtin_prefetch(later, 0, 2); }
+
 INLINE floats widen(halves x) {
 #if defined(__AVX512F__) // GCC takes three instructions more.
     return (floats)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)x), 16);
