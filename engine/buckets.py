@@ -1,6 +1,6 @@
 """The batch sizes that decoding is captured for: a graph is of one shape, and a smaller batch is padded to it."""
 
-MOST_RECORDED = 8
+MOST_RECORDED = 32
 
 
 def decode_buckets(most: int) -> tuple[int, ...]:
@@ -18,8 +18,8 @@ def recorded_sizes(most: int) -> tuple[int, ...]:
     """Every size up to `most` sequences or MOST_RECORDED. On a CPU a row of padding would cost the weights of its
     experts; where there are more rows, what Python takes no longer shows.
 
-    >>> recorded_sizes(3), recorded_sizes(100)
-    ((1, 2, 3), (1, 2, 3, 4, 5, 6, 7, 8))
+    >>> recorded_sizes(3), recorded_sizes(100)[-1]
+    ((1, 2, 3), 32)
     """
     return tuple(range(1, min(most, MOST_RECORDED) + 1))
 

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from engine.kernels.cpu.library import SIGNATURES, Library, addressed, letters
 
 MOST_ARGUMENTS = 24
+LINE = 64
+BLOCK_BYTES = 1 << 20
 FIELDS = {"p": "address", "f": "real", "l": "number"}
 EMPTY = {f"aten::{name}" for name in ("empty", "new_empty", "empty_like", "empty_strided")}
 
@@ -35,8 +38,38 @@ class Call(ctypes.Structure):
     _fields_ = (("function", ctypes.c_long), ("arguments", Argument * MOST_ARGUMENTS))
 
 
+class Arena:
+    """Memory for the tensors of one step at a time: every recording begins at its start again."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Tensor] = []
+        self.reset()
+
+    @property
+    def nbytes(self) -> int:
+        return sum(block.nbytes for block in self._blocks)
+
+    def reset(self) -> None:
+        self._block = self._used = 0
+
+    def like(self, tensor: Tensor) -> Tensor:
+        """A tensor of its shape and type, contiguous, beginning at a cache line; the content is undefined."""
+        size = -(-tensor.nbytes // LINE) * LINE
+        while self._block < len(self._blocks) and self._used + size > self._blocks[self._block].nbytes:
+            self._block, self._used = self._block + 1, 0
+        if self._block == len(self._blocks):
+            self._blocks.append(torch.empty(max(size, BLOCK_BYTES), dtype=torch.uint8))
+        start, self._used = self._used, self._used + size
+        return self._blocks[self._block][start : start + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+
+
 class NothingOfTorch(TorchDispatchMode):
-    """While it lasts, torch may make tensors and views of them; what it computes would be missing in a recording."""
+    """While it lasts, torch may make tensors, in the arena, and views of them; what it computes would be missing in a
+    recording."""
+
+    def __init__(self, arena: Arena) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._arena = arena
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -45,7 +78,9 @@ class NothingOfTorch(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if func._schema.name not in EMPTY and (func._schema.is_mutable or not is_view(result, args)):
+        if func._schema.name in EMPTY:
+            return self._arena.like(result)
+        if func._schema.is_mutable or not is_view(result, args):
             raise CannotRecordError(f"{func} is no C++ op")
         return result
 
@@ -58,15 +93,19 @@ def is_view(result: Any, arguments: Any) -> bool:
 
 
 class Recorder:
-    """Records steps on one library: an `engine.runner.graphs.Capture`. Raises CannotRecordError."""
+    """Records steps on one library: an `engine.runner.graphs.Capture`. Raises CannotRecordError.
+
+    What a step makes on the way lies where the others' does, too: it is lost when another one is replayed.
+    """
 
     def __init__(self, library: Library) -> None:
-        self._library = library
+        self._library, self.arena = library, Arena()
 
     def __call__(self, step: Callable[[], None]) -> Callable[[], None]:
         calls = self._library.calls = []
+        self.arena.reset()
         try:
-            with NothingOfTorch():  # type: ignore[no-untyped-call]
+            with NothingOfTorch(self.arena):
                 step()
         finally:
             self._library.calls = None

@@ -16,7 +16,7 @@ import torch
 
 from engine.kernels.cpu.build import find_compiler
 from engine.kernels.cpu.library import Library
-from engine.kernels.cpu.recording import CannotRecordError, Recorder
+from engine.kernels.cpu.recording import BLOCK_BYTES, Arena, CannotRecordError, Recorder
 from engine.request import TokenEvent
 from tests.checkpoints import write_checkpoint
 from tests.engine.test_equality import CONFIG, requests
@@ -51,8 +51,11 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @needs_compiler
 @pytest.mark.parametrize(("experts", "quantization"), [("mxfp4", "none"), ("dense", "fp8")])
-def test_recorded_is_op_by_op(experts: str, quantization: str, replays: list[int]) -> None:
-    """Of up to twelve sequences: more than eight are not recorded."""
+def test_recorded_is_op_by_op(
+    experts: str, quantization: str, replays: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of up to twelve sequences: more than eight are not recorded here."""
+    monkeypatch.setattr("engine.buckets.MOST_RECORDED", 8)
     options = {"dtype": "bfloat16", "quantization": quantization, "max_num_seqs": 12, "page_size": 4}
     plain = build_engine(checkpoint(32, experts), enforce_eager=True, **options)
     assert plain.runner.graphs is None
@@ -97,6 +100,40 @@ def test_recorded_calls_keep_their_tensors(library: Library) -> None:
     assert all((other == 7).all() for other in others)
 
 
+def test_steps_share_what_they_make_on_the_way(library: Library) -> None:
+    table = torch.arange(64.0 * 4096).bfloat16().view(64, 4096)
+    outs = {rows: torch.zeros(rows, 4096) for rows in (64, 3, 1)}
+    ids = torch.arange(64, dtype=torch.int32)
+
+    def step(rows: int) -> None:
+        x = torch.empty(rows, 4096, dtype=torch.bfloat16)
+        library.embed(ids, table, x, rows, 4096)
+        library.widen(x, outs[rows], rows * 4096)
+
+    recorder = Recorder(library)
+    replays = {rows: recorder(partial(step, rows)) for rows in outs}
+    assert recorder.arena.nbytes == BLOCK_BYTES
+    for rows in (1, 64, 3, 64):
+        outs[rows].zero_()
+        replays[rows]()
+        assert torch.equal(outs[rows], table[:rows].float())
+
+
+def test_an_arena_gives_each_tensor_memory_of_its_own() -> None:
+    arena = Arena()
+    shapes = [torch.empty(3, 5), torch.empty(BLOCK_BYTES + 1, dtype=torch.uint8), torch.empty(2, dtype=torch.int64)] * 2
+    given = [arena.like(shape) for shape in shapes]
+    for number, tensor in enumerate(given):
+        tensor.fill_(number)
+    assert all((tensor == number).all() for number, tensor in enumerate(given))
+    assert all(tensor.data_ptr() % 64 == 0 for tensor in given)
+    assert [(t.shape, t.dtype, t.is_contiguous()) for t in given] == [(s.shape, s.dtype, True) for s in shapes]
+    size = arena.nbytes
+    arena.reset()
+    assert [arena.like(shape).data_ptr() for shape in shapes] == [tensor.data_ptr() for tensor in given]
+    assert arena.nbytes == size
+
+
 @pytest.mark.parametrize("compute", [lambda x: x + 1, lambda x: x.zero_(), lambda x: x.t().flatten()])
 def test_nothing_is_left_out(library: Library, compute: Callable[[torch.Tensor], torch.Tensor]) -> None:
     x = torch.ones(4, 8)
@@ -111,8 +148,8 @@ def test_recording_imports_no_compiler() -> None:
     code = """
 import sys
 import torch
-from engine.kernels.cpu.recording import NothingOfTorch
-with NothingOfTorch():
+from engine.kernels.cpu.recording import Arena, NothingOfTorch
+with NothingOfTorch(Arena()):
     torch.empty(2).view(1, 2)
 assert "torch._dynamo" not in sys.modules
 """
