@@ -176,14 +176,14 @@ void attend(
     static thread_local Activations q;
     static thread_local Buffer scratch;
     static thread_local std::vector<float> weight_store;
-    q.resize<Bf16Rows>(all, dim);
+    q.resize<CachedRows>(all, dim);
     weight_store.resize(all * BLOCK);
     float *const weights = weight_store.data();
     for (long i = 0; i < all; i++) {
         bf16 rotated[MOST_DIM];
         long row = piece.row + i % rows, half = row * dim / 2;
         rotate(op.q + row * op.q_stride + i / rows * dim, op.cos + half, op.sin + half, dim, rotated);
-        put<Bf16Rows>(q.row(i), rotated, dim);
+        put<CachedRows>(q.row(i), rotated, dim);
     }
     weighted.clear(all, dim);
     const float scale = 1.0f / std::sqrt(float(dim));
@@ -193,7 +193,7 @@ void attend(
             bring(keys, slot, count, size);
             for (long h = 0; h < op.kv_heads; h++)
                 multiply(
-                    Bf16Rows{keys + slot * size + h * dim, dim, size}, 0, count, q.all() + h * together, together, scratch,
+                    CachedRows{keys + slot * size + h * dim, dim, size}, 0, count, q.all() + h * together, together, scratch,
                     [&](long key, long neighbours, long t, const float *products) {
                         float *to = weights + (h * together + t) * BLOCK + done + key;
                         std::memcpy(to, products, neighbours * sizeof(float));

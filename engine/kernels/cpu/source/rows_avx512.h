@@ -53,8 +53,8 @@ INLINE void add_products(const __m512i (&weights)[R], const Activation *const *x
     }
 }
 
-// bf16 rows in their own order, `stride` apart; columns in multiples of 32.
-struct Bf16Rows {
+// bf16 rows in their own order, `stride` apart; columns in multiples of 32. From memory, or in the cache already.
+template <bool FROM_MEMORY> struct RowsOfBf16 {
     static constexpr long AHEAD = 3072;
     const bf16 *values;
     long columns, stride;
@@ -71,13 +71,16 @@ struct Bf16Rows {
             __m512i weights[R];
 #pragma GCC unroll 4
             for (int r = 0; r < R; r++) {
-                if (R > 1) ask_for_ahead(ahead + R * k + 32 * r);
+                if (FROM_MEMORY && R > 1) ask_for_ahead(ahead + R * k + 32 * r);
                 weights[r] = _mm512_loadu_si512(w + r * stride + k);
             }
             add_products(weights, x, k, sums);
         }
     }
 };
+
+typedef RowsOfBf16<true> Bf16Rows;
+typedef RowsOfBf16<false> CachedRows;
 
 // e4m3 rows with a scale each, 64 columns at a time: two table look-ups give the two bytes of each bf16, and
 // unpacking these leaves columns 0–7 of every 16 in one register, 8–15 in the other.

@@ -72,6 +72,8 @@ struct Bf16Rows {
     void unpack(long row, Activation *to) const { unpack_floats(*this, row, to); }
 };
 
+typedef Bf16Rows CachedRows;
+
 // The bits of an e4m3 number in the places of a float32's are the number times 2^−120.
 struct Fp8Rows {
     const uint8_t *values;
