@@ -41,7 +41,7 @@ struct Share {
 };
 
 // An expert of few tokens waits for memory, one of many for the multipliers: so that some threads are at the one while
-// others are at the other, shares are taken from both ends in turn.
+// others are at the other, shares are taken from both ends in turn. Where all are alike, in the order of memory.
 //
 //     experts of 1, 2, 3 and 4 tokens, a share each  →  1 4 2 3
 inline void share_out(const Sorted &sorted, long experts, long rows, int threads, std::vector<Share> &shares) {
@@ -53,7 +53,8 @@ inline void share_out(const Sorted &sorted, long experts, long rows, int threads
     std::vector<Share> by_count;
     for (long e : touched)
         for (long first = 0; first < rows; first += size) by_count.push_back({e, first, std::min(first + size, rows)});
-    shares.resize(by_count.size());
+    shares = by_count;
+    if (touched.empty() || sorted.count(touched.front()) == sorted.count(touched.back())) return;
     for (size_t i = 0; i < shares.size(); i++) shares[i] = by_count[i % 2 ? by_count.size() - 1 - i / 2 : i / 2];
 }
 
