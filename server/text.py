@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.checkpoint.generation_config import read_sampling_defaults
 from engine.grammar import GrammarCompiler
 from engine.prompt.chat import ChatRenderer, Conversation
 from engine.prompt.conversation import Message
 from engine.prompt.tokenizer import Tokenizer
+from server.sampling_defaults import read_sampling_defaults
 
 LARGE_TEXT = 16_384
 """Characters: about 5 ms of tokenising; longer texts are handed to a thread."""

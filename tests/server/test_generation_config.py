@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.checkpoint.generation_config import read_sampling_defaults
 from engine.errors import CheckpointError, ConfigError
+from server.sampling_defaults import read_sampling_defaults
 
 
 def write(directory: Path, content: str) -> Path:
