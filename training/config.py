@@ -14,7 +14,7 @@ class Shape:
     vocab_size: int = 1856
     hidden_size: int = 160
     intermediate_size: int = 96
-    num_layers: int = 6
+    num_layers: int = 8
     num_heads: int = 4
     num_kv_heads: int = 2
     head_dim: int = 32

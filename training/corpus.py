@@ -17,6 +17,7 @@ from training.exchange import Exchange
 from training.facts import fact, lesson
 from training.json_tasks import json_task, look_up
 from training.memory import memory
+from training.recital import recital
 from training.stories import story
 from training.text_tasks import text_task
 from training.tool_tasks import tool_task
@@ -136,17 +137,18 @@ KINDS: Mapping[str, Source] = {
 """What the scorer asks for, beside plain completion."""
 
 SHARES: tuple[tuple[Source | Callable[[Draw], str], float], ...] = (
-    (small_talk, 9.0),
-    (arithmetic, 17.0),
-    (fact, 18.0),
-    (text_task, 26.0),
+    (small_talk, 7.0),
+    (arithmetic, 14.0),
+    (fact, 14.0),
+    (text_task, 21.0),
     (tool_task, 56.0),
-    (json_task, 44.0),
+    (recital, 12.0),
+    (json_task, 46.0),
     (look_up, 6.0),
     (short_memory, 4.0),
     (long_memory, 0.6),
     (second_turn, 3.0),
-    (lambda draw: story(draw.rng), 20.0),
+    (lambda draw: story(draw.rng), 14.0),
     (lesson, 1.0),
 )
 

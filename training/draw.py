@@ -86,10 +86,10 @@ class Draw:
         In training often an everyday one: a model that has never said a token by copying it cannot do so when asked.
         Now and then it is two words.
         """
-        if not self.held_out and self.chance(0.15):
+        if not self.held_out and self.chance(0.1):
             return f"{self.label()}_{self.label()}"
-        if not self.held_out and self.chance(0.5):
-            return self.any(words.LABELS if self.chance(0.4) else words.EVERYDAY)
+        if not self.held_out and self.chance(0.6):
+            return self.any(words.LABELS if self.chance(0.6) else words.EVERYDAY)
         return self.word(6)
 
     def any_word(self) -> str:

@@ -39,6 +39,8 @@ SAID = (
     "{} -> {}", "as {} use {}", "that {} is {}", "her {}: {}", "its {} should be {}",
     "{} may be {}", "whose {} is {}", "{} was set to {}", "our {} is {}",
 )  # fmt: skip
+SCHEMA_WORDS = ("object", "object", "object", "type", "properties", "required", "string", "items", "array", "integer")
+"""Words that a schema says of itself. As a field's name they are hard to find in the question."""
 SCHEMA_NAMES = ("person", "order", "answer", "record", "entry", "data", "object", "card", "result", "form")
 
 
@@ -114,14 +116,16 @@ def field_names(draw: Draw, fields: list[str]) -> list[str]:
     while True:
         chance = 0.5 if draw.held_out else 0.7
         names = [draw.label() if draw.chance(chance) else draw.phrase(FIELDS[field][0]) for field in fields]
+        if not draw.held_out and draw.chance(0.3):
+            names[draw.rng.randrange(len(names))] = draw.any(SCHEMA_WORDS)
         if len(set(names)) == len(names):
             return names
 
 
 def json_task(draw: Draw) -> Exchange:
-    """The question names the values in another order than the schema does."""
+    """The question names the values in another order than the schema does. In training often more of them."""
     effort = draw.any(EFFORTS)
-    fields = draw.rng.sample(sorted(FIELDS), draw.rng.randint(1, 4))
+    fields = draw.rng.sample(sorted(FIELDS), draw.rng.randint(1, 4 if draw.held_out else 7))
     names = dict(zip(fields, field_names(draw, fields), strict=True))
     values = {names[field]: draw_value(draw, field, FIELDS[field][1]) for field in fields}
     properties = {names[field]: described(FIELDS[field][1]) for field in fields}
