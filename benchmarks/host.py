@@ -66,7 +66,7 @@ def start(batch: int, context: int, sampling: SamplingParams) -> Engine:
     assert engine.runner.graphs is not None
     with torch.inference_mode():
         engine.runner.graphs._logits.zero_()
-        engine.runner.graphs._likeliest.zero_()
+        engine.runner.graphs._chosen.zero_()
     for number in range(batch):
         prompt = tuple((31 * number + i) % 90 for i in range(context))
         engine.add(Request(id=str(number), prompt_token_ids=prompt, sampling=sampling))

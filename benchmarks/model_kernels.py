@@ -165,7 +165,7 @@ def measure_sampling(shapes: Shapes, device: torch.device, speeds: Speeds) -> It
             ("temperature", SamplingParams(temperature=1.0, seed=1)),
             ("top_p 0.9", SamplingParams(temperature=1.0, top_p=0.9, seed=1)),
         ):
-            sampler = Sampler([SamplingRow(params)] * rows, shapes.model.vocab_size, device)
+            sampler = Sampler([SamplingRow(params)] * rows, shapes.model.vocab_size, device, kernel_ops(device).choose)
             times = []
             for _ in range(5 if device.type == "cuda" else 1):
                 began = perf_counter()

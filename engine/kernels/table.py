@@ -23,7 +23,7 @@ from engine.kernels.ring_attention import ring_attention
 from engine.kernels.rotary import cos_sin
 from engine.kernels.router import route
 from engine.kernels.triton.repack import KernelProduct
-from engine.kernels.vocabulary import embed, likeliest, widen
+from engine.kernels.vocabulary import choose, embed, widen
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Ops:
     mix_experts: Callable[..., Tensor]
     prepare_experts: Callable[[ExpertProduct], ExpertProduct | KernelProduct]
     widen: Callable[[Tensor, Tensor | None], Tensor]
-    likeliest: Callable[[Tensor, Tensor | None], Tensor]
+    choose: Callable[..., Tensor]
     library: Library | None = None
     """What the C++ ops are in."""
 
@@ -86,7 +86,7 @@ REFERENCE = Ops(
     mix_experts=mix_experts,
     prepare_experts=keep_experts,
     widen=widen,
-    likeliest=likeliest,
+    choose=choose,
 )
 DETERMINISTIC = replace(
     REFERENCE,
@@ -109,6 +109,7 @@ TRITON = {
     "route": "engine.kernels.triton.router",
     "mix_experts": "engine.kernels.triton.experts",
     "prepare_experts": "engine.kernels.triton.experts",
+    "choose": "engine.kernels.triton.choose",
 }
 """Ops with a Triton kernel, and the modules that hold them under the same name."""
 TRITON_CAPABILITY = (8, 0)
@@ -169,7 +170,7 @@ def cpu_ops(kv_dtype: torch.dtype) -> Ops:
         embed=partial(vocabulary.embed, library),
         cos_sin=partial(vocabulary.cos_sin, library),
         widen=partial(vocabulary.widen, library),
-        likeliest=partial(vocabulary.likeliest, library),
+        choose=partial(vocabulary.choose, library),
         norm_linear=partial(norm_linear.norm_linear, library),
         linear_add=partial(norm_linear.linear_add, library),
         route=partial(router.route, library),

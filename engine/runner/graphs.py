@@ -30,6 +30,7 @@ from engine.plan import Chunk
 from engine.runner.batch import ALIGNMENT
 from engine.runner.latest import feed
 from engine.sampling.rows import Coming
+from engine.sampling.sampler import Draws
 from engine.transfer import copy_into, numbers_to_device
 
 
@@ -77,12 +78,16 @@ class DecodeInputs:
         self._starts = torch.arange(width + 1, dtype=torch.int32, device=device)
         self._tables = torch.zeros(most, longest, dtype=torch.int32, device=device)
         self._nothing = torch.empty(0, dtype=torch.int32, device=device)
+        self.draws = torch.zeros(2, most, dtype=torch.float64, device=device)
+        self._drawing = False
         self._known: list[tuple[int, ...]] = [()] * most
         """The block table that stands in each row: most stay as they are from step to step."""
 
-    def fill(self, chunks: Sequence[Chunk], coming: Coming | None) -> None:
+    def fill(
+        self, chunks: Sequence[Chunk], coming: Coming | None, sampling: Sequence[int], draws: Draws | None
+    ) -> None:
         """Copies what a step of decoding sequences needs; the host does not wait. `coming` are the tokens that only the
-        device knows."""
+        device knows, `draws` is for the rows that sample."""
         count = len(chunks)
         numbers = np.zeros(self._numbers.shape, np.int32)
         if coming is None or len(coming.rows) < count:
@@ -95,6 +100,16 @@ class DecodeInputs:
         if coming is not None:
             feed(self._numbers[0, :count], coming)
         self._turn([chunk.pages for chunk in chunks])
+        self._let_draw(sampling, draws)
+
+    def _let_draw(self, rows: Sequence[int], draws: Draws | None) -> None:
+        """Copies temperatures and numbers, unless all is greedy as it was."""
+        if draws is not None or self._drawing:
+            padded = np.zeros(self.draws.shape)
+            if draws is not None:
+                padded[:, rows] = draws
+            copy_into(self.draws, padded)
+        self._drawing = draws is not None
 
     def _turn(self, tables: Sequence[tuple[int, ...]]) -> None:
         """Copies what is new in the block tables."""
@@ -133,8 +148,8 @@ class DecodeInputs:
 
 
 class DecodeGraphs:
-    """A graph for each of some batch sizes, on the caches as they are then: the model, its logits, and the likeliest
-    tokens, which many steps need nothing beside."""
+    """A graph for each of some batch sizes, on the caches as they are then: the model, its logits, and the tokens that
+    most steps take from them."""
 
     def __init__(
         self,
@@ -152,7 +167,7 @@ class DecodeGraphs:
         self.most = most = buckets[-1]
         self._inputs = DecodeInputs(most, longest, pages.page_size, device)
         self._logits = torch.empty(most, model.config.vocab_size, dtype=torch.float32, device=device)
-        self._likeliest = torch.empty(most, dtype=torch.int64, device=device)
+        self._chosen = torch.empty(most, dtype=torch.int64, device=device)
         self._replays: dict[int, Callable[[], None]] = {}
 
     def capture(self, capture: Capture, progress: Callable[[int, int], None]) -> None:
@@ -162,18 +177,21 @@ class DecodeGraphs:
             self._replays[bucket] = capture(partial(self._step, bucket))
         progress(len(self._buckets), len(self._buckets))
 
-    def run(self, chunks: Sequence[Chunk], coming: Coming | None) -> tuple[Tensor, Tensor]:
+    def run(
+        self, chunks: Sequence[Chunk], coming: Coming | None, sampling: Sequence[int], draws: Draws | None
+    ) -> tuple[Tensor, Tensor]:
         """Runs a step of chunks of one token each → their logits, float32 [chunks, vocab], valid until the next step,
-        and the likeliest tokens, int64 [chunks]."""
-        self._inputs.fill(chunks, coming)
+        and their tokens, int64 [chunks]: as `draws` has it for those that are `sampling`, the best where it is None."""
+        self._inputs.fill(chunks, coming, sampling, draws)
         self._replays[bucket_for(len(chunks), self._buckets)]()
-        return self._logits[: len(chunks)], self._likeliest[: len(chunks)].clone()
+        return self._logits[: len(chunks)], self._chosen[: len(chunks)].clone()
 
     def _step(self, bucket: int) -> None:
         batch = self._inputs.batch(bucket, self._rotary)
         hidden = self._model.forward(batch, self._rings, self._pages)
         logits = self._model.logits(hidden, out=self._logits[:bucket])
-        self._model.ops.likeliest(logits, self._likeliest[:bucket])
+        temperatures, numbers = self._inputs.draws[:, :bucket]
+        self._model.ops.choose(logits, temperatures, numbers, self._chosen[:bucket])
 
 
 def new_entries(row: int, known: tuple[int, ...], table: tuple[int, ...]) -> list[tuple[int, int, int]]:

@@ -112,14 +112,15 @@ class Runner:
         chunks = [task.chunk for task in tasks]
         sampling = [i for i, task in enumerate(tasks) if task.row is not None]
         targeted = [i for i, task in enumerate(tasks) if task.targets]
-        coming = self._coming(tasks, [i for i, chunk in enumerate(chunks) if chunk.token_ids[-1] == COMING])
+        coming = self._coming(chunks, [i for i, chunk in enumerate(chunks) if chunk.token_ids[-1] == COMING])
         tokens = sum([len(chunk.token_ids) for chunk in chunks])
-        likeliest, scored = None, dict[int, list[Scored]]()
+        sampler, written = self._sampler_of(tasks), [tasks[i].written for i in sampling]
+        ready, scored = None, dict[int, list[Scored]]()
         if self.graphs is not None and tokens == len(tasks) <= self.graphs.most and not targeted:
-            logits, likeliest = self.graphs.run(chunks, coming)
+            logits, ready = self.graphs.run(chunks, coming, sampling, sampler.draws(written))
             if len(sampling) < len(tasks):
                 at = self._index(sampling)
-                logits, likeliest = logits[at], likeliest[at]
+                logits, ready = logits[at], ready[at]
         else:
             batch = build_batch(chunks, self.rings.window, self.pages.page_size, self.rotary, self.device)
             lasts = [start - 1 for start in batch.starts[1:]]
@@ -128,20 +129,24 @@ class Runner:
             hidden = self.model.forward(batch, self.rings, self.pages)
             logits = self.model.logits(hidden[self._index([lasts[i] for i in sampling])]) if sampling else hidden
             scored = {i: self._score(hidden[batch.starts[i] :], tasks[i]) for i in targeted}
-        chosen = self._sample(logits, likeliest, [tasks[i] for i in sampling]) if sampling else None
+        chosen = None
+        if sampling:
+            ends = [chunks[i] for i in sampling]
+            unread = self._coming(ends, [r for r in sampler.penalised if ends[r].coming])
+            chosen = sampler(logits, written, unread, ready)
         self._latest.note([chunks[i].request_id for i in sampling], None if chosen is None else chosen.tokens)
         return Launched(len(tasks), sampling, chosen, scored)
 
-    def _coming(self, tasks: Sequence[Task], rows: list[int]) -> Coming | None:
-        """The last tokens of the tasks in `rows`, which are still to come."""
-        return self._latest.of(rows, [tasks[i].chunk.request_id for i in rows])
+    def _coming(self, chunks: Sequence[Chunk], rows: list[int]) -> Coming | None:
+        """The last tokens of the chunks in `rows`, which are still to come."""
+        return self._latest.of(rows, [chunks[i].request_id for i in rows])
 
-    def _sample(self, logits: Tensor, likeliest: Tensor | None, tasks: Sequence[Task]) -> Chosen:
+    def _sampler_of(self, tasks: Sequence[Task]) -> Sampler:
         rows = [task.row for task in tasks if task.row is not None]
         if self._sampler is None or rows != self._rows:
-            self._rows, self._sampler = rows, Sampler(rows, logits.shape[1], self.device)
-        coming = self._coming(tasks, [r for r in self._sampler.penalised if tasks[r].chunk.coming])
-        return self._sampler(logits, [task.written for task in tasks], coming, likeliest)
+            self._rows = rows
+            self._sampler = Sampler(rows, self.model.config.vocab_size, self.device, self.model.ops.choose)
+        return self._sampler
 
     def check(self) -> None:
         """Raises what the device raises if it can compute nothing more, as a GPU does after some errors."""

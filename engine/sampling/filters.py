@@ -11,27 +11,31 @@ import torch
 from torch import Tensor
 
 from engine.request import SamplingParams
+from engine.sampling.rows import draws
 from engine.transfer import numbers_to_device
 
 Mask = Callable[[Tensor], Tensor]
 
 
 class Filters:
-    """The filters that some rows ask for: their numbers are on the device from the beginning."""
+    """The filters that some rows ask for, if they draw: their numbers are on the device from the beginning."""
 
     def __init__(self, rows: Sequence[SamplingParams], vocab_size: int, device: torch.device) -> None:
         numbers = partial(numbers_to_device, device=device)
         self._masks: list[tuple[Tensor, Mask]] = []
-        if at := [r for r, row in enumerate(rows) if row.min_p > 0]:
+        if at := [r for r, row in enumerate(rows) if draws(row) and row.min_p > 0]:
             floor = numbers([rows[r].min_p for r in at], np.float32).log()
             self._masks.append((numbers(at, np.int64), partial(min_p_mask, floor=floor)))
-        if at := [r for r, row in enumerate(rows) if 0 < row.top_k < vocab_size]:
+        if at := [r for r, row in enumerate(rows) if draws(row) and 0 < row.top_k < vocab_size]:
             top_k = [rows[r].top_k for r in at]
             last = numbers([k - 1 for k in top_k], np.int64)
             self._masks.append((numbers(at, np.int64), partial(top_k_mask, last=last, most=max(top_k))))
-        if at := [r for r, row in enumerate(rows) if row.top_p < 1]:
+        if at := [r for r, row in enumerate(rows) if draws(row) and row.top_p < 1]:
             top_p = numbers([rows[r].top_p for r in at], np.float64)
             self._masks.append((numbers(at, np.int64), partial(top_p_mask, top_p=top_p)))
+
+    def __bool__(self) -> bool:
+        return bool(self._masks)
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Float32 [rows, vocab], already divided by the temperature → the same with −inf for what is out."""

@@ -1,28 +1,28 @@
 """From logits to tokens, vectorised over the batch, on the device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from msgspec import Struct
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.errors import GenerationError
 from engine.kernels.vocabulary import NO_TOKEN
-from engine.kernels.vocabulary import likeliest as likeliest_of
-from engine.request import SamplingParams, TokenLogprob
+from engine.request import TokenLogprob
 from engine.sampling.adjust import Adjustments
 from engine.sampling.filters import Filters
 from engine.sampling.logprobs import Scored, token_logprobs
 from engine.sampling.noise import seeds_of, uniform
-from engine.sampling.rows import Coming, SamplingRow
-from engine.transfer import Arriving, numbers_to_device, to_device
-
-GREEDY_BELOW = 1e-5
-"""A temperature under this is greedy: dividing by it would overflow float32."""
+from engine.sampling.rows import Coming, SamplingRow, draws
+from engine.transfer import Arriving, numbers_to_device
 
 NOT_FINITE = GenerationError("the model's numbers are not finite")
+
+Draws = NDArray[np.float64]
+"""[2, rows]: temperatures, 0 where the best token is taken, and the numbers in [0, 1) that choose the others."""
 
 
 class Sampled(Struct, frozen=True):
@@ -58,57 +58,59 @@ class Chosen:
 class Sampler:
     """Chooses tokens for the same rows at every step: what depends on nothing else is put on the device once.
 
-    `penalised` are the rows that `coming` may be about.
+    `choose` is the op table's. `penalised` are the rows that `coming` may be about.
     """
 
-    def __init__(self, rows: Sequence[SamplingRow], vocab_size: int, device: torch.device) -> None:
+    def __init__(
+        self, rows: Sequence[SamplingRow], vocab_size: int, device: torch.device, choose: Callable[..., Tensor]
+    ) -> None:
         self.penalised = [r for r, row in enumerate(rows) if row.occurrences is not None]
         self._governed = any(row.grammar is not None for row in rows)
         self._adjust = Adjustments(rows, device)
-        self._drawn = [r for r, row in enumerate(rows) if row.sampling.temperature >= GREEDY_BELOW]
+        self._device, self._choose = device, choose
+        self._temperatures = np.array([row.sampling.temperature if draws(row.sampling) else 0.0 for row in rows])
+        self._drawing = bool(self._temperatures.any())
+        self._seeds = seeds_of([row.sampling.seed or 0 for row in rows])
+        self._filter = Filters([row.sampling for row in rows], vocab_size, device)
+        if self._filter:
+            divisors = np.where(self._temperatures > 0, self._temperatures, 1)
+            self._divisors = numbers_to_device(divisors[:, None], np.float32, device)
+            self._divided = numbers_to_device(self._temperatures > 0, np.float64, device)
         self._scored = [r for r, row in enumerate(rows) if row.sampling.logprobs is not None]
         self._tops = [row.sampling.logprobs for row in rows if row.sampling.logprobs is not None]
-        if self._drawn:
-            self._draw = Draw([rows[r].sampling for r in self._drawn], vocab_size, device)
-            self._drawn_at = numbers_to_device(self._drawn, np.int64, device)
         if self._scored:
             self._scored_at = numbers_to_device(self._scored, np.int64, device)
+
+    def draws(self, written: Sequence[int]) -> Draws | None:
+        """None if all is greedy. `written` is how many tokens each row's answer has."""
+        if not self._drawing:
+            return None
+        draws = np.empty((2, len(written)))
+        draws[0], draws[1] = self._temperatures, uniform(self._seeds, written)
+        return draws
 
     def __call__(
         self,
         logits: Tensor,
         written: Sequence[int],
         coming: Coming | None = None,
-        likeliest: Tensor | None = None,
+        chosen: Tensor | None = None,
     ) -> Chosen:
         """Float32 [rows, vocab] → one token a row. The host does not wait for the device. `written` and `coming` are as
-        for `Adjustments`; `likeliest` are those of the logits, if they are known."""
+        for `Adjustments`; `chosen` are the tokens if nothing changes the logits, where they are known."""
         adjusted = self._adjust(logits, written, coming)
-        tokens = likeliest_of(adjusted) if likeliest is None or adjusted is not logits else likeliest
-        if len(self._drawn) == len(written):
-            tokens = self._draw(adjusted, written).masked_fill(tokens == NO_TOKEN, NO_TOKEN)
-        elif self._drawn:
-            at = self._drawn_at
-            drawn = self._draw(adjusted[at], [written[r] for r in self._drawn])
-            tokens = tokens.index_copy(0, at, drawn.masked_fill(tokens[at] == NO_TOKEN, NO_TOKEN))
+        if chosen is None or adjusted is not logits or self._filter:
+            chosen = self._from(adjusted, written)
         entries = None
         if self._scored:
             at = self._scored_at
-            entries = token_logprobs(logits[at], tokens[at].clamp(min=0), self._tops)
-        return Chosen(tokens, Arriving(tokens), self._scored, entries, self._governed)
+            entries = token_logprobs(logits[at], chosen[at].clamp(min=0), self._tops)
+        return Chosen(chosen, Arriving(chosen), self._scored, entries, self._governed)
 
-
-class Draw:
-    """Temperature, filters, then the first token at which the cumulated probability, in vocabulary order, exceeds the
-    row's own uniform number."""
-
-    def __init__(self, rows: Sequence[SamplingParams], vocab_size: int, device: torch.device) -> None:
-        self._temperature = numbers_to_device([[row.temperature] for row in rows], np.float32, device)
-        self._filter = Filters(rows, vocab_size, device)
-        self._seeds = seeds_of([row.seed or 0 for row in rows])
-
-    def __call__(self, logits: Tensor, written: Sequence[int]) -> Tensor:
-        """Float32 [rows, vocab] → int64 [rows]."""
-        cumulated = self._filter(logits / self._temperature).softmax(dim=-1, dtype=torch.float64).cumsum(dim=-1)
-        numbers = to_device(torch.from_numpy(uniform(self._seeds, written)), logits.device)
-        return torch.searchsorted(cumulated, (numbers * cumulated[:, -1])[:, None], right=True)[:, 0]
+    def _from(self, logits: Tensor, written: Sequence[int]) -> Tensor:
+        draws = self.draws(written)
+        draws = np.zeros((2, len(written))) if draws is None else draws
+        temperatures, numbers = numbers_to_device(draws, np.float64, self._device)
+        if self._filter:
+            logits, temperatures = self._filter(logits / self._divisors), self._divided
+        return self._choose(logits, temperatures, numbers)

@@ -18,6 +18,8 @@ from engine.cache.rolling import RollingCache
 from engine.config import ModelConfig, RopeConfig
 from engine.engine import Engine
 from engine.kernels.ragged import RaggedBatch
+from engine.kernels.table import REFERENCE
+from engine.kernels.vocabulary import choose
 from engine.request import FinishReason, SamplingParams
 from engine.sampling.occurrences import Occurrences
 from engine.sampling.rows import SamplingRow
@@ -67,7 +69,7 @@ class HashModel:
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        self.config = config
+        self.config, self.ops = config, REFERENCE
         self.spoiled: int | None = None
         self.broken: int | None = None
         self.broke = 0
@@ -146,7 +148,7 @@ def write_alone(config: ModelConfig, prompt: Sequence[int], sampling: SamplingPa
             for layer, kind in enumerate(config.layer_types)
         )
         seen = Occurrences(prompt, tokens[len(prompt) :]) if sampling.penalised else None
-        sampler = Sampler([SamplingRow(sampling, occurrences=seen)], config.vocab_size, torch.device("cpu"))
+        sampler = Sampler([SamplingRow(sampling, occurrences=seen)], config.vocab_size, torch.device("cpu"), choose)
         (sampled,) = sampler(model.logits(hidden), [len(written)]).read()
         assert isinstance(sampled, Sampled)
         assert sampled.token_id is not None

@@ -25,7 +25,7 @@ SIGNATURES = {
     "ring_attention": "ppp lll pppppp lll ppl pl",
     "paged_attention": "ppp lll pppppp lll ppl pll",
     "widen": "pp l",
-    "likeliest": "pp ll",
+    "choose": "pppp ll",
 }
 """The functions of kernels.cpp, in the order of its `carousel_replay`. p: the address of a tensor, or none; f: a float;
 l: a whole number. The number of threads comes first in all of them."""
@@ -51,7 +51,7 @@ class Library:
         self.ring_attention = self._bind(functions, "ring_attention")
         self.paged_attention = self._bind(functions, "paged_attention")
         self.widen = self._bind(functions, "widen")
-        self.likeliest = self._bind(functions, "likeliest")
+        self.choose = self._bind(functions, "choose")
         self._replay = functions.carousel_replay
         self._replay.restype = None
         self._replay.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_long]

@@ -1,4 +1,4 @@
-"""Token ids to rows of numbers, positions to turns, and the last rows to likeliest tokens, as C++ ops: with these, a
+"""Token ids to rows of numbers, positions to turns, and the last rows to tokens, as C++ ops: with these, a
 step of decoding is nothing but C++ ops (`engine.kernels.cpu.recording`)."""
 
 import torch
@@ -31,10 +31,12 @@ def widen(library: Library, x: Tensor, out: Tensor | None = None) -> Tensor:
     return out
 
 
-def likeliest(library: Library, logits: Tensor, out: Tensor | None = None) -> Tensor:
-    """Takes and gives what the reference does."""
+def choose(
+    library: Library, logits: Tensor, temperatures: Tensor, numbers: Tensor, out: Tensor | None = None
+) -> Tensor:
+    """Takes and gives what the reference does. Shares of tokens are float32, their sums float64."""
     rows, vocab = logits.shape
     if out is None:
         out = torch.empty(rows, dtype=torch.int64)
-    library.likeliest(logits, out, rows, vocab)
+    library.choose(logits, temperatures, numbers, out, rows, vocab)
     return out

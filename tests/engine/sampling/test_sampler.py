@@ -14,6 +14,7 @@ from torch import Tensor
 
 import engine.sampling.logprobs
 from engine.errors import GenerationError
+from engine.kernels.vocabulary import choose
 from engine.request import SamplingParams
 from engine.sampling import noise
 from engine.sampling import occurrences as occurrences_module
@@ -44,7 +45,7 @@ def row(
 
 
 def sample(logits: Tensor, rows: list[Row]) -> list[Sampled]:
-    sampler = Sampler([each.row for each in rows], logits.shape[1], logits.device)
+    sampler = Sampler([each.row for each in rows], logits.shape[1], logits.device, choose)
     return [one for one in sampler(logits, [each.written for each in rows]).read() if isinstance(one, Sampled)]
 
 
@@ -72,17 +73,17 @@ def test_temperature_zero_takes_the_best() -> None:
 def test_a_row_that_is_not_finite_has_no_token_and_its_neighbour_has(temperature: float, broken: float) -> None:
     rows = [SamplingRow(SamplingParams(temperature=temperature, top_k=1, seed=1, logprobs=0))] * 2
     logits = torch.tensor([[1.0, broken, 2.0], [1.0, 3.0, 2.0]])
-    bad, good = Sampler(rows, 3, logits.device)(logits, [0, 0]).read()
+    bad, good = Sampler(rows, 3, logits.device, choose)(logits, [0, 0]).read()
     assert isinstance(bad, GenerationError)
     assert isinstance(good, Sampled)
     assert good.token_id == 1
 
 
-def test_the_likeliest_tokens_that_are_known_hold_for_logits_that_nothing_changes() -> None:
+def test_tokens_that_are_known_hold_for_logits_that_nothing_changes() -> None:
     logits, known = logits_of(0.2, 0.5, 0.3), torch.tensor([1])
     for bias, token in (({}, 1), ({2: 5.0}, 2)):
         rows = [SamplingRow(SamplingParams(temperature=0, logit_bias=bias))]
-        (chosen,) = Sampler(rows, 3, logits.device)(logits, [0], None, known).read()
+        (chosen,) = Sampler(rows, 3, logits.device, choose)(logits, [0], None, known).read()
         assert chosen == Sampled(token)
 
 

@@ -91,8 +91,10 @@ void carousel_paged_attention(
 
 void carousel_widen(int threads, const bf16 *x, float *out, long count) { widen(x, out, count, threads); }
 
-void carousel_likeliest(int threads, const float *logits, int64_t *out, long rows, long vocab) {
-    likeliest(logits, out, rows, vocab, threads);
+void carousel_choose(
+    int threads, const float *logits, const double *temperatures, const double *numbers, int64_t *out, long rows,
+    long vocab) {
+    choose(logits, temperatures, numbers, out, rows, vocab, threads);
 }
 
 void carousel_replay(int threads, const Call *calls, long count) {
@@ -107,7 +109,7 @@ void carousel_replay(int threads, const Call *calls, long count) {
         replayed<carousel_ring_attention>,
         replayed<carousel_paged_attention>,
         replayed<carousel_widen>,
-        replayed<carousel_likeliest>,
+        replayed<carousel_choose>,
     };
     for (long i = 0; i < count; i++) FUNCTIONS[calls[i].function](threads, calls[i].arguments);
 }

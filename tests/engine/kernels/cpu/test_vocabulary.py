@@ -6,7 +6,8 @@ import torch
 from engine.kernels.cpu import vocabulary as ops
 from engine.kernels.cpu.library import Library
 from engine.kernels.rotary import cos_sin
-from engine.kernels.vocabulary import embed, likeliest, widen
+from engine.kernels.vocabulary import NO_TOKEN, choose, embed, widen
+from tests.engine.kernels.choices import choices
 
 
 @pytest.mark.parametrize(("tokens", "columns"), [(1, 32), (40, 7)])
@@ -33,18 +34,11 @@ def test_widen(library: Library, shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("vocab", [1, 15, 1024, 5003, 300_000])
-def test_likeliest(library: Library, vocab: int) -> None:
-    logits = torch.randn(9, vocab)
-    logits[1:3] = 0.5  # Many largest ones, of which it is the first.
-    logits[2, 0] = -1
-    logits[3, -1] = logits[4, vocab // 2] = torch.nan
-    logits[5, vocab // 3] = torch.inf
-    logits[6] = -torch.inf
-    logits[7, : vocab // 2] = -torch.inf
-    expected = [int((row == row.max()).nonzero()[0]) if row.max().isfinite() else -1 for row in logits]
-    out = torch.empty(9, dtype=torch.int64)
-    assert ops.likeliest(library, logits).tolist() == expected
-    assert likeliest(logits).tolist() == expected
-    assert ops.likeliest(library, logits, out) is out
-    assert out.tolist() == expected
-    assert expected[3:7] == [-1] * 4
+@pytest.mark.parametrize("share", [0.0, 0.5], ids=["greedy", "half drawn"])
+def test_choose(library: Library, vocab: int, share: float) -> None:
+    case, out = choices(vocab, 40, share), torch.empty(40, dtype=torch.int64)
+    want = choose(*case)
+    assert ops.choose(library, *case).equal(want)
+    assert ops.choose(library, *case, out) is out
+    assert out.equal(want)
+    assert (want == NO_TOKEN).sum() >= 4
