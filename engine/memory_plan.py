@@ -68,11 +68,13 @@ class MemoryPlan:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """Where the model is to run: the bytes that are free there before the weights are loaded, whether that is a GPU,
-    and whether its attention holds scores in memory, as the references do and kernels do not."""
+    whether its attention holds scores in memory, and whether its filters sort logits: the references do, kernels do
+    not."""
 
     device_bytes: int
     on_gpu: bool
     holds_scores: bool
+    sorts_logits: bool
 
 
 def plan_memory(model: ModelConfig, engine: EngineConfig, machine: Machine, weights_bytes: int) -> MemoryPlan:
@@ -133,7 +135,12 @@ def share_out(
     such request does not fit."""
     kv = kv_sizes(model, engine.kv_element_bytes)
     workspace = workspace_bytes(
-        model, engine.dtype, engine.max_num_batched_tokens, seqs, holds_scores=machine.holds_scores
+        model,
+        engine.dtype,
+        engine.max_num_batched_tokens,
+        seqs,
+        holds_scores=machine.holds_scores,
+        sorts_logits=machine.sorts_logits,
     )
     captures = machine.on_gpu and not engine.enforce_eager
     graphs = graphs_bytes(model, engine.dtype, seqs, -(-length // engine.page_size)) if captures else 0

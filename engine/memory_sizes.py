@@ -12,9 +12,11 @@ SCORE_BYTES = 16
 """A score as computed, scaled, masked and as a weight, at most 4 bytes each."""
 GRAPH_BYTES = 8 * 2**20
 """What a captured graph may keep for its launches, beside the tensors of its step: an allowance, not a measurement."""
-SAMPLED_LOGIT_BYTES = 48
-"""A logit through the sampler: float32 as computed, adjusted, filtered; sorted, with its index; and top_p's
-cumulated probabilities in float64."""
+SAMPLED_LOGIT_BYTES = 24
+"""A logit through the sampler: float32 as computed, adjusted; and a grammar's mask, or its log-probability."""
+SORTED_LOGIT_BYTES = 48
+"""The same where filters sort: divided and filtered as well; in order, with its index; and top_p's cumulated
+probabilities in float64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,9 @@ def saved_by_fp8(model: ModelConfig, dtype: Dtype) -> int:
     return weights_bytes(model, dtype, "dense") - weights_bytes(model, dtype, "dense", "fp8")
 
 
-def workspace_bytes(model: ModelConfig, dtype: Dtype, batched_tokens: int, rows: int, *, holds_scores: bool) -> int:
+def workspace_bytes(
+    model: ModelConfig, dtype: Dtype, batched_tokens: int, rows: int, *, holds_scores: bool, sorts_logits: bool
+) -> int:
     """An estimate, from above, of what one step needs beside weights and caches.
 
     While the layers run, the hidden states of `batched_tokens` (in the experts, the larger of the reference's and of
@@ -124,7 +128,7 @@ def workspace_bytes(model: ModelConfig, dtype: Dtype, batched_tokens: int, rows:
     states = states_bytes(model, dtype, batched_tokens)
     scores = holds_scores * SCORE_BYTES * min(SCORES_LIMIT, batched_tokens * model.num_heads * model.max_position)
     expert = 2 * inner * hidden * (2 + 2 * DTYPE_BYTES[dtype])
-    sampled = SAMPLED_LOGIT_BYTES * rows * model.vocab_size
+    sampled = (SORTED_LOGIT_BYTES if sorts_logits else SAMPLED_LOGIT_BYTES) * rows * model.vocab_size
     scored = SCORE_BYTES * min(SCORES_LIMIT, batched_tokens * model.vocab_size)
     return max(states + max(scores, expert), sampled, scored)
 

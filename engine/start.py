@@ -70,7 +70,12 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
     plan = plan_memory(
         model_config,
         config,
-        Machine(device_bytes=free_bytes(device), on_gpu=device.type == "cuda", holds_scores=ops.holds_scores),
+        Machine(
+            device_bytes=free_bytes(device),
+            on_gpu=device.type == "cuda",
+            holds_scores=ops.holds_scores,
+            sorts_logits=ops.sorts_logits,
+        ),
         weights_bytes(
             model_config,
             config.dtype,

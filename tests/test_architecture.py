@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine.scheduler": {"engine.scheduler", "engine.request", "engine.plan", "engine.errors"},
     "engine.grammar": {"engine.errors"},
     "engine.sampling": {
-        "engine.sampling", "engine.kernels.vocabulary", "engine.grammar", "engine.request", "engine.errors",
+        "engine.sampling", "engine.kernels.choose", "engine.grammar", "engine.request", "engine.errors",
         "engine.transfer",
     },
     "engine.prompt": {"engine.prompt", "engine.errors", "engine.request"},

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.kernels.choose import choose
 from engine.kernels.cpu.library import Library
 from engine.kernels.deterministic import attend_in_blocks, in_tiles, linear_add_in_tiles, norm_linear_in_tiles
 from engine.kernels.experts import ExpertProduct, keep_experts, mix_experts, through_expert
@@ -23,7 +24,7 @@ from engine.kernels.ring_attention import ring_attention
 from engine.kernels.rotary import cos_sin
 from engine.kernels.router import route
 from engine.kernels.triton.repack import KernelProduct
-from engine.kernels.vocabulary import choose, embed, widen
+from engine.kernels.vocabulary import embed, widen
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,11 @@ class Ops:
         """Whether attention may be plain torch, which holds its scores in memory: all but Triton's goes back to that,
         some for heads of some sizes only."""
         return any(getattr(self, name).__module__ != TRITON[name] for name in ("ring_attention", "paged_attention"))
+
+    @property
+    def sorts_logits(self) -> bool:
+        """Whether the filters of sampling are plain torch, which sorts whole rows."""
+        return self.choose is REFERENCE.choose
 
     def with_resident_experts(self) -> "Ops":
         """The same ops where prepared MXFP4 matrices have a bfloat16 copy beside them for steps of many tokens."""
@@ -156,6 +162,7 @@ def cpu_ops(kv_dtype: torch.dtype) -> Ops:
     """The C++ ops, compiled on first use; attention's are for bfloat16 caches. Without a compiler all is plain torch,
     and the log says so."""
     from engine.kernels.cpu import attention, experts, norm_linear, router, vocabulary
+    from engine.kernels.cpu import choose as choice
     from engine.kernels.cpu.build import CannotBuildError, best_level, cache_directory
     from engine.kernels.cpu.library import load
 
@@ -170,7 +177,7 @@ def cpu_ops(kv_dtype: torch.dtype) -> Ops:
         embed=partial(vocabulary.embed, library),
         cos_sin=partial(vocabulary.cos_sin, library),
         widen=partial(vocabulary.widen, library),
-        choose=partial(vocabulary.choose, library),
+        choose=partial(choice.choose, library),
         norm_linear=partial(norm_linear.norm_linear, library),
         linear_add=partial(norm_linear.linear_add, library),
         route=partial(router.route, library),

@@ -18,11 +18,13 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.buckets import bucket_for
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
+from engine.kernels.choose import NEUTRAL
 from engine.kernels.ragged import RaggedBatch
 from engine.model.gpt_oss import GptOss
 from engine.model.rope import RotaryTable
@@ -30,7 +32,6 @@ from engine.plan import Chunk
 from engine.runner.batch import ALIGNMENT
 from engine.runner.latest import feed
 from engine.sampling.rows import Coming
-from engine.sampling.sampler import Draws
 from engine.transfer import copy_into, numbers_to_device
 
 
@@ -78,13 +79,14 @@ class DecodeInputs:
         self._starts = torch.arange(width + 1, dtype=torch.int32, device=device)
         self._tables = torch.zeros(most, longest, dtype=torch.int32, device=device)
         self._nothing = torch.empty(0, dtype=torch.int32, device=device)
-        self.draws = torch.zeros(2, most, dtype=torch.float64, device=device)
+        self._neutral = np.repeat(np.array(NEUTRAL)[:, None], most, axis=1)
+        self.draws = torch.zeros(len(NEUTRAL), most, dtype=torch.float64, device=device)
         self._drawing = False
         self._known: list[tuple[int, ...]] = [()] * most
         """The block table that stands in each row: most stay as they are from step to step."""
 
     def fill(
-        self, chunks: Sequence[Chunk], coming: Coming | None, sampling: Sequence[int], draws: Draws | None
+        self, chunks: Sequence[Chunk], coming: Coming | None, sampling: Sequence[int], draws: NDArray[np.float64] | None
     ) -> None:
         """Copies what a step of decoding sequences needs; the host does not wait. `coming` are the tokens that only the
         device knows, `draws` is for the rows that sample."""
@@ -102,12 +104,12 @@ class DecodeInputs:
         self._turn([chunk.pages for chunk in chunks])
         self._let_draw(sampling, draws)
 
-    def _let_draw(self, rows: Sequence[int], draws: Draws | None) -> None:
+    def _let_draw(self, rows: Sequence[int], draws: NDArray[np.float64] | None) -> None:
         """Copies temperatures and numbers, unless all is greedy as it was."""
         if draws is not None or self._drawing:
-            padded = np.zeros(self.draws.shape)
+            padded = self._neutral.copy()
             if draws is not None:
-                padded[:, rows] = draws
+                padded[: len(draws), rows] = draws
             copy_into(self.draws, padded)
         self._drawing = draws is not None
 
@@ -178,7 +180,7 @@ class DecodeGraphs:
         progress(len(self._buckets), len(self._buckets))
 
     def run(
-        self, chunks: Sequence[Chunk], coming: Coming | None, sampling: Sequence[int], draws: Draws | None
+        self, chunks: Sequence[Chunk], coming: Coming | None, sampling: Sequence[int], draws: NDArray[np.float64] | None
     ) -> tuple[Tensor, Tensor]:
         """Runs a step of chunks of one token each → their logits, float32 [chunks, vocab], valid until the next step,
         and their tokens, int64 [chunks]: as `draws` has it for those that are `sampling`, the best where it is None."""
@@ -190,8 +192,7 @@ class DecodeGraphs:
         batch = self._inputs.batch(bucket, self._rotary)
         hidden = self._model.forward(batch, self._rings, self._pages)
         logits = self._model.logits(hidden, out=self._logits[:bucket])
-        temperatures, numbers = self._inputs.draws[:, :bucket]
-        self._model.ops.choose(logits, temperatures, numbers, self._chosen[:bucket])
+        self._model.ops.choose(logits, self._inputs.draws[:, :bucket], self._chosen[:bucket])
 
 
 def new_entries(row: int, known: tuple[int, ...], table: tuple[int, ...]) -> list[tuple[int, int, int]]:

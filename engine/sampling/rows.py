@@ -7,14 +7,6 @@ from engine.grammar import GrammarState
 from engine.request import SamplingParams
 from engine.sampling.occurrences import Occurrences
 
-GREEDY_BELOW = 1e-5
-"""A temperature under this is greedy: dividing by it would overflow float32."""
-
-
-def draws(sampling: SamplingParams) -> bool:
-    """Whether a token is left to chance, not greedy."""
-    return sampling.temperature >= GREEDY_BELOW
-
 
 class SamplingRow(Struct, frozen=True, eq=False):
     """A request's parameters and what of its answer they depend on: the same object at each of its steps.

@@ -10,19 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.errors import GenerationError
-from engine.kernels.vocabulary import NO_TOKEN
+from engine.kernels.choose import NO_TOKEN
 from engine.request import TokenLogprob
 from engine.sampling.adjust import Adjustments
-from engine.sampling.filters import Filters
+from engine.sampling.draws import Draws
 from engine.sampling.logprobs import Scored, token_logprobs
-from engine.sampling.noise import seeds_of, uniform
-from engine.sampling.rows import Coming, SamplingRow, draws
+from engine.sampling.rows import Coming, SamplingRow
 from engine.transfer import Arriving, numbers_to_device
 
 NOT_FINITE = GenerationError("the model's numbers are not finite")
-
-Draws = NDArray[np.float64]
-"""[2, rows]: temperatures, 0 where the best token is taken, and the numbers in [0, 1) that choose the others."""
 
 
 class Sampled(Struct, frozen=True):
@@ -67,27 +63,16 @@ class Sampler:
         self.penalised = [r for r, row in enumerate(rows) if row.occurrences is not None]
         self._governed = any(row.grammar is not None for row in rows)
         self._adjust = Adjustments(rows, device)
-        self._device, self._choose = device, choose
-        self._temperatures = np.array([row.sampling.temperature if draws(row.sampling) else 0.0 for row in rows])
-        self._drawing = bool(self._temperatures.any())
-        self._seeds = seeds_of([row.sampling.seed or 0 for row in rows])
-        self._filter = Filters([row.sampling for row in rows], vocab_size, device)
-        if self._filter:
-            divisors = np.where(self._temperatures > 0, self._temperatures, 1)
-            self._divisors = numbers_to_device(divisors[:, None], np.float32, device)
-            self._divided = numbers_to_device(self._temperatures > 0, np.float64, device)
+        self._choose, self._device = choose, device
+        self._draws = Draws([row.sampling for row in rows], vocab_size)
         self._scored = [r for r, row in enumerate(rows) if row.sampling.logprobs is not None]
         self._tops = [row.sampling.logprobs for row in rows if row.sampling.logprobs is not None]
         if self._scored:
             self._scored_at = numbers_to_device(self._scored, np.int64, device)
 
-    def draws(self, written: Sequence[int]) -> Draws | None:
-        """None if all is greedy. `written` is how many tokens each row's answer has."""
-        if not self._drawing:
-            return None
-        draws = np.empty((2, len(written)))
-        draws[0], draws[1] = self._temperatures, uniform(self._seeds, written)
-        return draws
+    def draws(self, written: Sequence[int]) -> NDArray[np.float64] | None:
+        """As `Draws`."""
+        return self._draws(written)
 
     def __call__(
         self,
@@ -99,18 +84,12 @@ class Sampler:
         """Float32 [rows, vocab] → one token a row. The host does not wait for the device. `written` and `coming` are as
         for `Adjustments`; `chosen` are the tokens if nothing changes the logits, where they are known."""
         adjusted = self._adjust(logits, written, coming)
-        if chosen is None or adjusted is not logits or self._filter:
-            chosen = self._from(adjusted, written)
+        if chosen is None or adjusted is not logits:
+            draws = self._draws(written)
+            draws = np.zeros((2, len(written))) if draws is None else draws
+            chosen = self._choose(adjusted, numbers_to_device(draws, np.float64, self._device))
         entries = None
         if self._scored:
             at = self._scored_at
             entries = token_logprobs(logits[at], chosen[at].clamp(min=0), self._tops)
         return Chosen(chosen, Arriving(chosen), self._scored, entries, self._governed)
-
-    def _from(self, logits: Tensor, written: Sequence[int]) -> Tensor:
-        draws = self.draws(written)
-        draws = np.zeros((2, len(written))) if draws is None else draws
-        temperatures, numbers = numbers_to_device(draws, np.float64, self._device)
-        if self._filter:
-            logits, temperatures = self._filter(logits / self._divisors), self._divided
-        return self._choose(logits, temperatures, numbers)

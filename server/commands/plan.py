@@ -75,7 +75,12 @@ def plan_text(config: EngineConfig, device: Device) -> str:
     plan = plan_memory(
         model,
         config,
-        Machine(device_bytes=device.memory_bytes, on_gpu=device.is_gpu, holds_scores=not device.is_gpu),
+        Machine(
+            device_bytes=device.memory_bytes,
+            on_gpu=device.is_gpu,
+            holds_scores=not device.is_gpu,
+            sorts_logits=not device.is_gpu,
+        ),
         weights_bytes(model, config.dtype, experts, config.quantization, tiled=tiled, resident=config.resident_experts),
     )
     lines = [describe(plan), "", context_table(plan, DecodeFloor(model, config, experts), device.bandwidth)]

@@ -55,7 +55,7 @@ def plan(
     **engine: Any,
 ) -> MemoryPlan:
     config = EngineConfig(model=Path(), **engine)
-    machine = Machine(device_bytes=memory, on_gpu=gpu, holds_scores=not gpu)
+    machine = Machine(device_bytes=memory, on_gpu=gpu, holds_scores=not gpu, sorts_logits=not gpu)
     return plan_memory(model, config, machine, weights)
 
 
@@ -129,7 +129,9 @@ def test_repacking_needs_no_more_than_is_planned(model: ModelConfig) -> None:
     repacked = weights_bytes(model, "bfloat16", "mxfp4", tiled=True)
     largest = model.num_experts * (2 * model.intermediate_size) * -(-model.hidden_size // 128) * 68
     assert 0 < largest < as_read / 20
-    assert as_read + largest <= repacked + workspace_bytes(model, "bfloat16", 1, 1, holds_scores=False)
+    assert as_read + largest <= repacked + workspace_bytes(
+        model, "bfloat16", 1, 1, holds_scores=False, sorts_logits=False
+    )
 
 
 def test_matrices_as_read_are_gone_when_the_next_are_repacked() -> None:
@@ -209,19 +211,29 @@ def test_workspace_knows_the_limits_of_attention_and_runner() -> None:
 
 
 def test_workspace_grows_with_tokens_and_rows() -> None:
-    small = workspace_bytes(GPT_OSS_20B, "bfloat16", 256, 16, holds_scores=True)
-    assert small < workspace_bytes(GPT_OSS_20B, "bfloat16", 4096, 16, holds_scores=True)
-    assert small < workspace_bytes(GPT_OSS_20B, "bfloat16", 256, 1024, holds_scores=True)
+    small = workspace_bytes(GPT_OSS_20B, "bfloat16", 256, 16, holds_scores=True, sorts_logits=True)
+    assert small < workspace_bytes(GPT_OSS_20B, "bfloat16", 4096, 16, holds_scores=True, sorts_logits=True)
+    assert small < workspace_bytes(GPT_OSS_20B, "bfloat16", 256, 1024, holds_scores=True, sorts_logits=True)
+
+
+def test_logits_that_are_not_sorted_take_half() -> None:
+    """256 rows of 201,088: 1.2 GB that are left to keys and values."""
+    sorts, reads = (
+        workspace_bytes(GPT_OSS_20B, "bfloat16", 2048, 256, holds_scores=False, sorts_logits=sorting)
+        for sorting in (True, False)
+    )
+    assert sorts == 2 * reads == 48 * 256 * GPT_OSS_20B.vocab_size
 
 
 def test_scores_have_room_only_where_attention_holds_them() -> None:
     """2^26 at 16 bytes, as long as nothing after the layers needs more; kernels leave that to keys and values."""
     small = small_config(vocab_size=64, num_heads=64, num_kv_heads=8, max_position=131072)
     with_scores, without = (
-        workspace_bytes(small, "bfloat16", 2048, 1, holds_scores=holds_scores) for holds_scores in (True, False)
+        workspace_bytes(small, "bfloat16", 2048, 1, holds_scores=holds_scores, sorts_logits=True)
+        for holds_scores in (True, False)
     )
     assert with_scores - without > GIB - 64 * MIB
-    machine = Machine(device_bytes=80 * GIB, on_gpu=True, holds_scores=True)
+    machine = Machine(device_bytes=80 * GIB, on_gpu=True, holds_scores=True, sorts_logits=False)
     config = EngineConfig(model=Path(), max_num_seqs=8, max_num_batched_tokens=8192)
     held, kernels = (
         plan_memory(GPT_OSS_20B, config, replace(machine, holds_scores=holds), 13 * GIB) for holds in (True, False)
@@ -253,12 +265,16 @@ class TestGpu:
         assert [note.split(" lowered")[0] for note in planned.notes] == ["max_num_seqs", "max_model_len"]
 
     def test_keeps_an_explicit_number_of_requests(self) -> None:
-        planned = plan(memory=20 * GIB, max_num_seqs=200)
+        planned = plan(memory=19 * GIB, max_num_seqs=200)
         assert planned.max_num_seqs == 200
         assert planned.max_model_len < 131072
 
     def test_an_explicit_length_costs_requests_down_to_one(self) -> None:
-        needed = 13 * GIB + workspace_bytes(GPT_OSS_20B, "bfloat16", 2048, 1, holds_scores=False) + 3075 * MIB
+        needed = (
+            13 * GIB
+            + workspace_bytes(GPT_OSS_20B, "bfloat16", 2048, 1, holds_scores=False, sorts_logits=False)
+            + 3075 * MIB
+        )
         needed += graphs_bytes(GPT_OSS_20B, "bfloat16", 1, 131072 // 16)
         planned = plan(memory=needed, gpu_memory_utilization=1.0, max_model_len=131072)
         assert (planned.max_num_seqs, planned.requests_at(131072)) == (1, 1)

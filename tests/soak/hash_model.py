@@ -17,9 +17,9 @@ from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
 from engine.config import ModelConfig, RopeConfig
 from engine.engine import Engine
+from engine.kernels.choose import choose
 from engine.kernels.ragged import RaggedBatch
 from engine.kernels.table import REFERENCE
-from engine.kernels.vocabulary import choose
 from engine.request import FinishReason, SamplingParams
 from engine.sampling.occurrences import Occurrences
 from engine.sampling.rows import SamplingRow

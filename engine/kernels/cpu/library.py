@@ -25,7 +25,7 @@ SIGNATURES = {
     "ring_attention": "ppp lll pppppp lll ppl pl",
     "paged_attention": "ppp lll pppppp lll ppl pll",
     "widen": "pp l",
-    "choose": "pppp ll",
+    "choose": "ppllp ll",
 }
 """The functions of kernels.cpp, in the order of its `carousel_replay`. p: the address of a tensor, or none; f: a float;
 l: a whole number. The number of threads comes first in all of them."""

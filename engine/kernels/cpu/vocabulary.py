@@ -1,5 +1,5 @@
-"""Token ids to rows of numbers, positions to turns, and the last rows to tokens, as C++ ops: with these, a
-step of decoding is nothing but C++ ops (`engine.kernels.cpu.recording`)."""
+"""Token ids to rows of numbers, positions to turns, and the last rows to float32, as C++ ops: with these,
+a step of decoding is nothing but C++ ops (`engine.kernels.cpu.recording`)."""
 
 import torch
 from torch import Tensor
@@ -28,15 +28,4 @@ def widen(library: Library, x: Tensor, out: Tensor | None = None) -> Tensor:
     if out is None:
         out = torch.empty(x.shape, dtype=torch.float32)
     library.widen(x, out, x.numel())
-    return out
-
-
-def choose(
-    library: Library, logits: Tensor, temperatures: Tensor, numbers: Tensor, out: Tensor | None = None
-) -> Tensor:
-    """Takes and gives what the reference does. Shares of tokens are float32, their sums float64."""
-    rows, vocab = logits.shape
-    if out is None:
-        out = torch.empty(rows, dtype=torch.int64)
-    library.choose(logits, temperatures, numbers, out, rows, vocab)
     return out

@@ -29,6 +29,7 @@ def test_a_cpu_runs_its_own_ops_in_bfloat16() -> None:
     assert fp8.paged_attention is REFERENCE.paged_attention
     assert fp8.mix_experts is not REFERENCE.mix_experts
     assert own.holds_scores
+    assert not own.sorts_logits
     assert fp8.holds_scores
 
 
@@ -38,6 +39,7 @@ def test_the_deterministic_ops_run_anywhere() -> None:
         assert ops is DETERMINISTIC
         assert not ops.tiles_experts
         assert ops.holds_scores
+        assert ops.sorts_logits
 
 
 def test_a_gpu_runs_every_kernel_there_is(caplog: pytest.LogCaptureFixture) -> None:
@@ -49,6 +51,7 @@ def test_a_gpu_runs_every_kernel_there_is(caplog: pytest.LogCaptureFixture) -> N
         module = getattr(ops, field.name).__module__
         assert module == TRITON.get(field.name, getattr(REFERENCE, field.name).__module__)
     assert not ops.holds_scores
+    assert not ops.sorts_logits
     assert not caplog.records
 
 

@@ -14,12 +14,11 @@ from torch import Tensor
 
 import engine.sampling.logprobs
 from engine.errors import GenerationError
-from engine.kernels.vocabulary import choose
+from engine.kernels.choose import choose
 from engine.request import SamplingParams
 from engine.sampling import noise
 from engine.sampling import occurrences as occurrences_module
 from engine.sampling.adjust import BANNED, Adjustments
-from engine.sampling.filters import Filters
 from engine.sampling.noise import seeds_of, uniform
 from engine.sampling.occurrences import Occurrences
 from engine.sampling.rows import Coming, SamplingRow
@@ -105,22 +104,32 @@ def test_a_tiny_temperature_is_greedy_and_finite() -> None:
 @pytest.mark.parametrize(
     ("params", "kept"),
     [
-        ({"top_k": 1}, [1]),
-        ({"top_k": 2}, [1, 2]),
-        ({"top_k": 9}, [0, 1, 2, 3]),
-        ({"top_p": 0.5}, [1]),
-        ({"top_p": 0.51}, [1, 2]),
-        ({"top_p": 1e-9}, [1]),
-        ({"min_p": 0.5}, [1, 2]),
-        ({"min_p": 0.1}, [0, 1, 2]),
-        ({"top_k": 3, "top_p": 0.9}, [1, 2, 0]),
-        ({"min_p": 0.5, "top_k": 3, "top_p": 0.6}, [1]),
+        ({"top_k": 1}, {1}),
+        ({"top_k": 2}, {1, 2}),
+        ({"top_k": 9}, {0, 1, 2, 3}),
+        ({"top_k": 0}, {0, 1, 2, 3}),
+        ({"top_p": 0.5}, {1}),
+        ({"top_p": 0.51}, {1, 2}),
+        ({"top_p": 1e-9}, {1}),
+        ({"min_p": 0.59}, {1, 2}),
+        ({"min_p": 0.29}, {0, 1, 2}),
+        ({"min_p": 0.29, "temperature": 0.5}, {1, 2}),
+        ({"top_k": 3, "top_p": 0.9}, {1, 2, 0}),
+        ({"min_p": 0.5, "top_k": 3, "top_p": 0.6}, {1}),
     ],
 )
-def test_the_filters_keep_the_best(params: dict[str, float], kept: list[int]) -> None:
-    logits = logits_of(0.15, 0.5, 0.3, 0.04999)
-    out = Filters([SamplingParams(**params)], 4, logits.device)(logits)  # type: ignore[arg-type]
-    assert out[0].isfinite().nonzero()[:, 0].tolist() == sorted(kept)
+def test_the_filters_keep_the_best(params: dict[str, float], kept: set[int]) -> None:
+    drawn = frequencies(logits_of(0.15, 0.5, 0.3, 0.04999), draws=400, **params)
+    assert {token for token, share in enumerate(drawn) if share} == kept
+
+
+def test_filters_change_nothing_for_a_neighbour() -> None:
+    plain, greedy = row(seed=3), row(temperature=0, top_k=2)
+    logits = torch.randn(3, 50)
+    for filtered in (row(seed=1, top_p=0.3), row(seed=1, top_k=1), row(seed=1, min_p=0.9)):
+        together = sample(logits, [plain, filtered, greedy])
+        assert together[0] == sample(logits[:1], [plain])[0]
+        assert together[2].token_id == logits[2].argmax()
 
 
 @settings(deadline=None, max_examples=50)

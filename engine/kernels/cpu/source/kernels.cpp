@@ -1,4 +1,5 @@
 // The ops as C functions, for `engine.kernels.cpu.library`. Shapes stand at the structures that are filled here.
+#include "choose.h"
 #include "experts.h"
 #include "linear.h"
 #include "paged_attention.h"
@@ -92,9 +93,9 @@ void carousel_paged_attention(
 void carousel_widen(int threads, const bf16 *x, float *out, long count) { widen(x, out, count, threads); }
 
 void carousel_choose(
-    int threads, const float *logits, const double *temperatures, const double *numbers, int64_t *out, long rows,
+    int threads, const float *logits, const double *draws, long kinds, long stride, int64_t *out, long rows,
     long vocab) {
-    choose(logits, temperatures, numbers, out, rows, vocab, threads);
+    choose(logits, draws, kinds, stride, out, rows, vocab, threads);
 }
 
 void carousel_replay(int threads, const Call *calls, long count) {

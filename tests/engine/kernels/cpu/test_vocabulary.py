@@ -6,8 +6,7 @@ import torch
 from engine.kernels.cpu import vocabulary as ops
 from engine.kernels.cpu.library import Library
 from engine.kernels.rotary import cos_sin
-from engine.kernels.vocabulary import NO_TOKEN, choose, embed, widen
-from tests.engine.kernels.choices import choices
+from engine.kernels.vocabulary import embed, widen
 
 
 @pytest.mark.parametrize(("tokens", "columns"), [(1, 32), (40, 7)])
@@ -31,14 +30,3 @@ def test_widen(library: Library, shape: tuple[int, int]) -> None:
     assert ops.widen(library, x).equal(widen(x))
     assert ops.widen(library, x, out) is out
     assert out.equal(x.float())
-
-
-@pytest.mark.parametrize("vocab", [1, 15, 1024, 5003, 300_000])
-@pytest.mark.parametrize("share", [0.0, 0.5], ids=["greedy", "half drawn"])
-def test_choose(library: Library, vocab: int, share: float) -> None:
-    case, out = choices(vocab, 40, share), torch.empty(40, dtype=torch.int64)
-    want = choose(*case)
-    assert ops.choose(library, *case).equal(want)
-    assert ops.choose(library, *case, out) is out
-    assert out.equal(want)
-    assert (want == NO_TOKEN).sum() >= 4

@@ -5,44 +5,54 @@ from dataclasses import replace
 import pytest
 import torch
 
+from engine.kernels.choose import NO_TOKEN
+from engine.kernels.choose import choose as reference
 from engine.kernels.triton import choose as kernels
+from engine.kernels.triton import least_kept
 from engine.kernels.triton.choose import choose
-from engine.kernels.vocabulary import NO_TOKEN
-from engine.kernels.vocabulary import choose as reference
 from tests.engine.kernels.choices import choices
 from tests.engine.kernels.triton.ahead import compile_ahead
 from tests.engine.kernels.triton.launches import record_launches
 
 
 @pytest.mark.parametrize("tile", [16, 4096])
-@pytest.mark.parametrize("vocab", [1, 15, 64, 1001])
-def test_the_choice_is_the_references(monkeypatch: pytest.MonkeyPatch, vocab: int, tile: int) -> None:
+@pytest.mark.parametrize("vocab", [1, 15, 64, 601])
+@pytest.mark.parametrize("filtered", [False, True])
+def test_the_choice_is_the_references(monkeypatch: pytest.MonkeyPatch, vocab: int, tile: int, filtered: bool) -> None:
     monkeypatch.setattr(kernels, "TILE", tile)
-    for share in 0.0, 0.5, 1.0:
-        logits, temperatures, numbers = choices(vocab, 24, share)
-        want = reference(logits, temperatures, numbers)
+    monkeypatch.setattr(least_kept, "TILE", min(tile, 256))
+    for share in 0.0, 1.0:
+        logits, draws = choices(vocab, 20, share, filtered=filtered)
+        want = reference(logits, draws)
         apart = torch.cat((logits, torch.full_like(logits, torch.inf)), dim=1)[:, :vocab]
-        out = torch.empty(24, dtype=torch.int64)
-        assert choose(apart, temperatures, numbers, out) is out
+        out = torch.empty(20, dtype=torch.int64)
+        assert choose(apart, torch.cat((draws, draws), dim=1)[:, :20], out) is out
         assert out.equal(want)
-        assert choose(logits, temperatures, numbers).equal(want)
         assert (want[3:7] == NO_TOKEN).all()
 
 
 def test_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "TILE", 4)
-    ones = torch.ones(1, dtype=torch.float64)
     for number, token in ((0.0, 0), (0.55, 5), (0.7999, 7), (0.8001, 8), (1 - 2**-52, 9)):
-        assert choose(torch.zeros(1, 10), ones, number * ones).item() == token
+        draws = torch.tensor([[1.0], [number]], dtype=torch.float64)
+        assert choose(torch.zeros(1, 10), draws).item() == token
+
+
+def test_the_example_of_what_filters_leave() -> None:
+    """Of 2, 7, 9 and 12 two are left: at a great temperature each of them is half as likely as both."""
+    for number, token in ((0.49, 2), (0.51, 3)):
+        draws = torch.tensor([[1e6], [number], [torch.inf], [2.0], [1.0]], dtype=torch.float64)
+        assert choose(torch.tensor([[2.0, 7.0, 9.0, 12.0]]), draws).item() == token
 
 
 def test_nothing_spills() -> None:
     def published() -> None:
         logits = torch.empty(2, 201_088, device="meta")
-        numbers = torch.empty(2, dtype=torch.float64, device="meta")
-        choose(logits, numbers, numbers)
+        for kinds in 2, 5:
+            choose(logits, torch.empty(kinds, 2, dtype=torch.float64, device="meta"))
 
-    launches = record_launches(published, kernels)
-    assert [launch.name.split(":")[1] for launch in launches] == ["weigh_tiles", "pick_tokens"]
+    launches = record_launches(published, kernels, least_kept)
+    plain = ["weigh_tiles", "pick_tokens"]
+    assert [launch.name.split(":")[1] for launch in launches] == [*plain, "find_least_kept", *plain]
     on_each = [replace(launch, capability=capability) for launch in launches for capability in (80, 90, 100)]
-    assert [binary.spills for binary in compile_ahead(on_each)] == [0] * 6
+    assert [binary.spills for binary in compile_ahead(on_each)] == [0] * 15
