@@ -137,14 +137,14 @@ KINDS: Mapping[str, Source] = {
 """What the scorer asks for, beside plain completion."""
 
 SHARES: tuple[tuple[Source | Callable[[Draw], str], float], ...] = (
-    (small_talk, 7.0),
-    (arithmetic, 14.0),
-    (fact, 14.0),
-    (text_task, 21.0),
-    (tool_task, 56.0),
-    (recital, 12.0),
-    (json_task, 46.0),
-    (look_up, 6.0),
+    (small_talk, 6.0),
+    (arithmetic, 11.0),
+    (fact, 11.0),
+    (text_task, 22.0),
+    (tool_task, 60.0),
+    (recital, 36.0),
+    (json_task, 36.0),
+    (look_up, 5.0),
     (short_memory, 4.0),
     (long_memory, 0.6),
     (second_turn, 3.0),
