@@ -39,7 +39,7 @@ class Capture(Protocol):
     """What makes a graph. Tests put a recording one in its place."""
 
     def __call__(self, step: Callable[[], None]) -> Callable[[], None]:
-        """Runs `step` until it is warm and records it. What it returns runs it again, on the same tensors."""
+        """Records `step`, made warm before where that matters. What it returns runs it on the same tensors."""
         ...
 
 

@@ -38,13 +38,13 @@ class SamplingFields(RequestModel):
     max_tokens: int | None = Field(default=None, examples=[64], json_schema_extra={"minimum": 0, "maximum": MAX_COUNT})
     """The longest answer in tokens, reasoning included. A completion's default is 16, a chat may fill the context."""
     temperature: float = Field(default=1.0, examples=[0.7], json_schema_extra={"minimum": 0, "maximum": 2})
-    """Divides the logits; 0 always takes the likeliest token."""
+    """Divides the logits; 0 always takes the likeliest token. A checkpoint may have another default."""
     top_p: float = Field(default=1.0, examples=[0.95], json_schema_extra={"exclusiveMinimum": 0, "maximum": 1})
-    """Draws from the likeliest tokens that together have this probability."""
+    """Draws from the likeliest tokens that together have this probability. A checkpoint may have another default."""
     top_k: int = Field(default=0, examples=[50], json_schema_extra={"minimum": -1, "maximum": MAX_COUNT})
-    """Draws from so many of the likeliest tokens; 0 and -1: from all."""
+    """Draws from so many of the likeliest tokens; 0 and -1: from all. A checkpoint may have another default."""
     min_p: float = Field(default=0.0, examples=[0.05], json_schema_extra={"minimum": 0, "maximum": 1})
-    """Draws from tokens at least this probable, relative to the likeliest one."""
+    """Draws from tokens at least this probable beside the likeliest one. A checkpoint may have another default."""
     n: int = Field(default=1, ge=1, le=MAX_CHOICES, examples=[1])
     """How many answers to give to each prompt."""
     seed: int | None = Field(default=None, examples=[7], json_schema_extra={"minimum": -(2**63), "maximum": 2**64 - 1})
@@ -84,7 +84,8 @@ class SamplingFields(RequestModel):
     repetition_penalty: float = Field(
         default=1.0, examples=[1.1], json_schema_extra={"exclusiveMinimum": 0, "maximum": 10}
     )
-    """Divides the logits (multiplies the negative ones) of tokens in the prompt or the answer."""
+    """Divides the logits (multiplies the negative ones) of tokens in the prompt or the answer. A checkpoint may have
+    another default."""
     stream: bool = Field(default=False, examples=[False])
     """Sends the answer as it is made, as server-sent events."""
     stream_options: StreamOptions | None = Field(default=None, examples=[None])

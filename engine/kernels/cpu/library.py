@@ -35,7 +35,7 @@ TYPES = {"p": ctypes.c_void_p, "f": ctypes.c_float, "l": ctypes.c_long}
 class Library:
     """The functions of one compiled library; each takes tensors, None and numbers, and runs on torch's threads.
 
-    While `calls` is a list, every call adds its name and arguments to it.
+    While `calls` is a list, calls are only written down there, by name and arguments.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,14 +62,15 @@ class Library:
         function.argtypes = [ctypes.c_int] + [TYPES[letter] for letter in letters(name)]
 
         def call(*arguments: Any) -> None:
-            function(torch.get_num_threads(), *addressed(arguments))
-            if self.calls is not None:
+            if self.calls is None:
+                function(torch.get_num_threads(), *addressed(arguments))
+            else:
                 self.calls.append((name, arguments))
 
         return call
 
     def replay(self, calls: ctypes.Array[Any]) -> None:
-        """Makes calls again that were written down as `engine.kernels.cpu.recording` does."""
+        """Makes calls that were written down as `engine.kernels.cpu.recording` does."""
         self._replay(torch.get_num_threads(), ctypes.addressof(calls), len(calls))
 
 

@@ -1,4 +1,4 @@
-"""A step of decoding as one call: what it asked of the C++ ops is written down and made again without Python between.
+"""A step of decoding as one call: what it asks of the C++ ops is written down, and then made without Python between.
 
 This is to a CPU what a CUDA graph is to a GPU (`engine.runner.graphs`): the calls run on the tensors that they were
 written down with, so the numbers of another step are first copied into these.
@@ -93,7 +93,7 @@ def is_view(result: Any, arguments: Any) -> bool:
 
 
 class Recorder:
-    """Records steps on one library: an `engine.runner.graphs.Capture`. Raises CannotRecordError.
+    """Records steps on one library: an `engine.runner.graphs.Capture` that computes nothing. Raises CannotRecordError.
 
     What a step makes on the way lies where the others' does, too: it is lost when another one is replayed.
     """
@@ -113,7 +113,7 @@ class Recorder:
 
 
 def replay(library: Library, calls: ctypes.Array[Call], kept: list[tuple[str, tuple[Any, ...]]]) -> None:
-    """The calls once more. They are about tensors, of which they have only the addresses: `kept` has the tensors."""
+    """Makes the calls. They are about tensors, of which they have only the addresses: `kept` has the tensors."""
     library.replay(calls)
 
 

@@ -89,7 +89,10 @@ def test_recorded_calls_keep_their_tensors(library: Library) -> None:
         library.embed(ids, table, x, 1, 32)
         library.widen(x, out, 32)
 
+    out.fill_(-1)
     replay = Recorder(library)(step)
+    assert (out == -1).all()
+    replay()
     assert out.tolist() == [list(range(32))]
     gc.collect()
     others = [torch.full((1, 32), 7.0).bfloat16() for _ in range(100)]
