@@ -62,13 +62,15 @@ class Launched:
     scored: Mapping[int, Sequence[Scored]]
     """What of the prompts of some tasks was scored, in blocks."""
 
-    def read(self) -> list[Sampled | Exception]:
+    def read(self) -> Sequence[Sampled | Exception]:
         """What each task brought, in their order, an `Outcome` if it had targets, or that it was no numbers. Waits
         until the step is done."""
+        sampled: Sequence[Sampled | Exception] = [] if self.chosen is None else self.chosen.read()
+        if len(sampled) == self.tasks and not self.scored:
+            return sampled
         outcomes: list[Sampled | Exception] = [NOTHING] * self.tasks
-        if self.chosen is not None:
-            for i, sampled in zip(self.rows, self.chosen.read(), strict=True):
-                outcomes[i] = sampled
+        for i, its in zip(self.rows, sampled, strict=True):
+            outcomes[i] = its
         for i, blocks in self.scored.items():
             scored, outcome = [entry for block in blocks for entry in block.read()], outcomes[i]
             if isinstance(outcome, Sampled):
@@ -112,7 +114,8 @@ class Runner:
         chunks = [task.chunk for task in tasks]
         sampling = [i for i, task in enumerate(tasks) if task.row is not None]
         targeted = [i for i, task in enumerate(tasks) if task.targets]
-        coming = self._coming(chunks, [i for i, chunk in enumerate(chunks) if chunk.token_ids[-1] == COMING])
+        ending = [i for i, chunk in enumerate(chunks) if chunk.token_ids[-1] == COMING]
+        coming = self._coming(ending, [chunks[i] for i in ending])
         tokens = sum([len(chunk.token_ids) for chunk in chunks])
         sampler, written = self._sampler_of(tasks), [tasks[i].written for i in sampling]
         ready, scored = None, dict[int, list[Scored]]()
@@ -131,15 +134,14 @@ class Runner:
             scored = {i: self._score(hidden[batch.starts[i] :], tasks[i]) for i in targeted}
         chosen = None
         if sampling:
-            ends = [chunks[i] for i in sampling]
-            unread = self._coming(ends, [r for r in sampler.penalised if ends[r].coming])
-            chosen = sampler(logits, written, unread, ready)
+            unread = [r for r in sampler.penalised if chunks[sampling[r]].coming]
+            chosen = sampler(logits, written, self._coming(unread, [chunks[sampling[r]] for r in unread]), ready)
         self._latest.note([chunks[i].request_id for i in sampling], None if chosen is None else chosen.tokens)
         return Launched(len(tasks), sampling, chosen, scored)
 
-    def _coming(self, chunks: Sequence[Chunk], rows: list[int]) -> Coming | None:
-        """The last tokens of the chunks in `rows`, which are still to come."""
-        return self._latest.of(rows, [chunks[i].request_id for i in rows])
+    def _coming(self, rows: list[int], chunks: Sequence[Chunk]) -> Coming | None:
+        """The tokens to come of these rows, which end with those of these chunks."""
+        return self._latest.of(rows, [chunk.request_id for chunk in chunks])
 
     def _sampler_of(self, tasks: Sequence[Task]) -> Sampler:
         rows = [task.row for task in tasks if task.row is not None]
