@@ -26,8 +26,9 @@ TILE = 4096
 
 @triton.jit
 def shares(x, base, temperature):
-    """How likely tokens are beside one whose logit, divided by the temperature, is `base`: float64, for −inf 0."""
-    return tl.exp((x / temperature).to(tl.float64) - base.to(tl.float64))
+    """How likely tokens are beside one whose logit, divided by the temperature, is `base`: float64, for −inf 0. The
+    power itself is float32: float64's is slow on many cards, and of near logits the difference is exact."""
+    return tl.exp(x / temperature - base).to(tl.float64)
 
 
 @triton.jit
@@ -83,8 +84,8 @@ def pick_tokens(
     if temperature > 0:
         base = base_of(best, temperature)
         mass = tl.load(masses + place, mask=tile < tiles, other=0.0)
-        mass = mass * tl.exp(base_of(peak, temperature).to(tl.float64) - base.to(tl.float64))
-        mass = tl.where(tl.abs(peak) < float("inf"), mass, 0.0)
+        finite = tl.abs(peak) < float("inf")
+        mass = tl.where(finite, mass, 0.0) * shares(tl.where(finite, peak, float("-inf")), base, temperature)
         reached = tl.cumsum(mass, axis=0)
         wanted = tl.load(draws + draw_stride + row) * tl.max(reached, axis=0)
         at = first_true((reached > wanted) & (mass > 0), mass > 0, tile, TILES)

@@ -24,6 +24,7 @@ def choices(vocab: int, rows: int, drawn: float, *, filtered: bool = False) -> t
     logits[8:] = logits[8:].masked_fill(torch.rand(rows - 8, vocab, generator=generator) < 0.3, -torch.inf)
     logits[8:16] = logits[8:16].round()
     logits[8:, vocab // 2] = 1.0
+    logits[16:] -= 60
     numbers = torch.rand(2, rows, generator=generator, dtype=torch.float64)
     temperatures = (0.05 + 2 * numbers[1]).masked_fill(~some(drawn), 0)
     draws = [temperatures, numbers[0]]
