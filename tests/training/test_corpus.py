@@ -12,6 +12,7 @@ from training.corpus import KINDS, Document, chat, developer_text, documents, me
 from training.countries import COUNTRIES
 from training.draw import Draw
 from training.exchange import Exchange
+from training.recital import recital
 from training.stories import ENDING, OPENING, PLOTS, SETTING, draw_cast, story
 from training.text_tasks import count_letters, repeat, reverse, sort, uppercase
 from training.tokenizer import SPECIAL_TOKENS
@@ -168,6 +169,22 @@ def test_a_thought_quotes_the_definition_that_it_calls() -> None:
             _, quotation = call.thought.split("\n", 1)
             assert f" {quotation}" in prompt
             assert f"type {call.name} = " in quotation
+
+
+def test_a_recital_quotes_all_definitions_in_the_order_asked_for() -> None:
+    for number in range(30):
+        exchange = recital(Draw(f"test/{number}"))
+        prompt = ChatFormat().render(messages_before(exchange), date="2026-01-01", tools=exchange.tools)
+        definitions = exchange.thought.split("\n}\n")
+        assert len(definitions) == len(exchange.tools) > 1
+        for definition, purpose, name in zip(
+            definitions,
+            exchange.question.split(": ")[1].removesuffix(".").split(", then "),
+            exchange.answer.removesuffix(".").split(", "),
+            strict=True,
+        ):
+            assert definition.startswith(f"{purpose}.\ntype {name} = ")
+            assert definition.removesuffix("\n}") in prompt
 
 
 def test_a_thought_says_what_is_left_to_do_with_which_values() -> None:
