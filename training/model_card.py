@@ -48,7 +48,7 @@ A very small gpt-oss model, so that the server answers out of the box: it reason
 | fifth training | revision 06bd6ad: 1,900 steps, 8,617,705 tokens in 26 minutes |
 | sixth training | revision 9315635: 560 steps, 2,522,071 tokens in 7 minutes |
 | seventh training | revision 0bd2450, two processes: 4,000 steps, 36,402,228 tokens in 63 minutes |
-| eighth training | revisions d7104b4 and e144078, two layers more, two processes: {steps:,} steps, {tokens:,} tokens in {minutes} minutes |
+| eighth training | d7104b4 and e144078: two layers more; {steps:,} steps, {tokens:,} tokens in {minutes} minutes |
 | trained on | {machine} |
 | held-out loss | {held_out_loss} nats per learnt token |
 
@@ -80,12 +80,12 @@ The seventh training had the names that are asked for as names of anything, more
 in questions that mean nothing, and twice the tokens a step; and the checkpoint got a top_p of 0.9, for at 0.7 it was
 the least likely tenth that spoilt stories. So tools came to 78% and json to 87%.
 
-The eighth had two layers more, one of them with full attention; up to seven fields in an object, and often a word that a
-schema says of itself ("object", "type") as the name of one; and recitals: the definitions of all functions of a prompt
+The eighth had two layers more, one of them with full attention; up to seven fields in an object, and often a word that
+a schema says of itself ("object", "type") as the name of one; and recitals: the definitions of all functions of a prompt
 written down in another order than they stand there, which is the hard part of a call, many times in one answer. What is
-still wrong in tools is mostly the name of a function or parameter, copied from another definition: of 200 other questions
-89% were right, with `strict` functions, whose parameters' names the server sees to, 95%. In json it is a value that is
-copied from another field or spelt wrongly.
+still wrong in tools is mostly the name of a function or parameter, copied from another definition: of 200 other
+questions 89% were right, with `strict` functions, whose parameters' names the server sees to, 95%. In json it is a value
+that is copied from another field or spelt wrongly.
 
 ## Loss
 
@@ -114,7 +114,8 @@ Of the eighth training:
     git checkout 9315635
     python -m training.train --seed 6 --from runs/fifth/model --run runs/sixth --output runs/sixth/model
     git checkout 0bd2450
-    python -m training.train --seed 7 --from runs/sixth/model --run runs/seventh --processes 2 --output runs/seventh/model
+    SEVENTH="--run runs/seventh --output runs/seventh/model"
+    python -m training.train --seed 7 --from runs/sixth/model --processes 2 $SEVENTH
     git checkout d7104b4
     RUN="--seed 8 --from runs/seventh/model --run runs/embedded --processes 2 --documents 200000"
     python -m training.train $RUN --steps 5200 --stop 1800
