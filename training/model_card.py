@@ -80,12 +80,12 @@ The seventh training had the names that are asked for as names of anything, more
 in questions that mean nothing, and twice the tokens a step; and the checkpoint got a top_p of 0.9, for at 0.7 it was
 the least likely tenth that spoilt stories. So tools came to 78% and json to 87%.
 
-The eighth had two layers more, one of them with full attention; up to seven fields in an object, and often a word that
-a schema says of itself ("object", "type") as the name of one; and recitals: the definitions of all functions of a prompt
-written down in another order than they stand there, which is the hard part of a call, many times in one answer. What is
-still wrong in tools is mostly the name of a function or parameter, copied from another definition: of 200 other
-questions 89% were right, with `strict` functions, whose parameters' names the server sees to, 95%. In json it is a value
-that is copied from another field or spelt wrongly.
+The eighth had two layers more, one of them with full attention; up to seven fields in an object, and often a word
+that a schema says of itself ("object", "type") as the name of one; and recitals: the definitions of all functions of
+a prompt written down in another order than they stand there, which is the hard part of a call, many times in one
+answer. What is still wrong in tools is mostly the name of a function or parameter, copied from another definition: of
+200 other questions 89% were right, with `strict` functions, whose parameters' names the server sees to, 95%. In json
+it is a value that is copied from another field or spelt wrongly.
 
 ## Loss
 
