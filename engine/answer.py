@@ -27,8 +27,6 @@ class Answer:
         self.ended = False
         self.waits_since: float | None = monotonic()
         self._waited: float | None = None
-        self.scored = sampling.prompt_logprobs
-        self._least, self._most = sampling.min_tokens, sampling.max_tokens
         self._scores: list[TokenLogprob | None] | None = None if sampling.prompt_logprobs is None else [None]
 
     def begin(self) -> None:
@@ -52,7 +50,7 @@ class Answer:
         finish, error, stopped, written = None, None, False, 0
         if token is not None:
             written = self.sequence.arrive(token)
-            stopped = token in row.stop_ids and written > self._least
+            stopped = token in row.stop_ids and written > row.sampling.min_tokens
             if row.occurrences is not None:
                 row.occurrences.add(token)
             if row.grammar is not None:
@@ -64,7 +62,7 @@ class Answer:
             finish, error = FinishReason.ERROR, f"the grammar cannot go on: {error}"
         elif row.grammar is not None and row.grammar.complete:
             finish = FinishReason.STOP
-        elif written == self._most:
+        elif written == row.sampling.max_tokens:
             finish = FinishReason.LENGTH
         scores, waited = self._scores, self._waited
         self._scores = self._waited = None

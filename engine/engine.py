@@ -229,11 +229,11 @@ class Engine:
 
 def make_task(chunk: Chunk, answer: Answer) -> Task:
     """What is wanted of a chunk."""
-    sequence = answer.sequence
-    row, written = answer.row if chunk.samples else None, len(sequence.tokens) - sequence.prompt_length
-    if written or answer.scored is None:
+    sequence, row, written = answer.sequence, answer.row if chunk.samples else None, answer.sequence.generated
+    sampling = answer.row.sampling
+    if sampling.prompt_logprobs is None or written:
         return Task(chunk, row, written)
     offset = max(0, sequence.scored - chunk.start)
     targets = sequence.request.prompt_token_ids[chunk.start + offset + 1 : chunk.stop + 1]
     sequence.scored += len(targets)
-    return Task(chunk, row, written, targets, offset, answer.scored)
+    return Task(chunk, row, written, targets, offset, sampling.prompt_logprobs)

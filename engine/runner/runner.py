@@ -115,7 +115,7 @@ class Runner:
         sampling = [i for i, task in enumerate(tasks) if task.row is not None]
         targeted = [i for i, task in enumerate(tasks) if task.targets]
         ending = [i for i, chunk in enumerate(chunks) if chunk.token_ids[-1] == COMING]
-        coming = self._coming(ending, [chunks[i] for i in ending])
+        coming = self._latest.of(ending, [chunks[i].request_id for i in ending])
         tokens = sum([len(chunk.token_ids) for chunk in chunks])
         sampler, written = self._sampler_of(tasks), [tasks[i].written for i in sampling]
         ready, scored = None, dict[int, list[Scored]]()
@@ -135,13 +135,10 @@ class Runner:
         chosen = None
         if sampling:
             unread = [r for r in sampler.penalised if chunks[sampling[r]].coming]
-            chosen = sampler(logits, written, self._coming(unread, [chunks[sampling[r]] for r in unread]), ready)
+            penalised = self._latest.of(unread, [chunks[sampling[r]].request_id for r in unread])
+            chosen = sampler(logits, written, penalised, ready)
         self._latest.note([chunks[i].request_id for i in sampling], None if chosen is None else chosen.tokens)
         return Launched(len(tasks), sampling, chosen, scored)
-
-    def _coming(self, rows: list[int], chunks: Sequence[Chunk]) -> Coming | None:
-        """The tokens to come of these rows, which end with those of these chunks."""
-        return self._latest.of(rows, [chunk.request_id for chunk in chunks])
 
     def _sampler_of(self, tasks: Sequence[Task]) -> Sampler:
         rows = [task.row for task in tasks if task.row is not None]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from msgspec import Struct
-from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.errors import GenerationError
@@ -54,7 +53,7 @@ class Chosen:
 class Sampler:
     """Chooses tokens for the same rows at every step: what depends on nothing else is put on the device once.
 
-    `choose` is the op table's. `penalised` are the rows that `coming` may be about.
+    `choose` is the op table's. `draws` is what it takes of a step; `penalised` are the rows that `coming` may be about.
     """
 
     def __init__(
@@ -64,15 +63,11 @@ class Sampler:
         self._governed = any(row.grammar is not None for row in rows)
         self._adjust = Adjustments(rows, device)
         self._choose, self._device = choose, device
-        self._draws = Draws([row.sampling for row in rows], vocab_size)
+        self.draws = Draws([row.sampling for row in rows], vocab_size)
         self._scored = [r for r, row in enumerate(rows) if row.sampling.logprobs is not None]
         self._tops = [row.sampling.logprobs for row in rows if row.sampling.logprobs is not None]
         if self._scored:
             self._scored_at = numbers_to_device(self._scored, np.int64, device)
-
-    def draws(self, written: Sequence[int]) -> NDArray[np.float64] | None:
-        """As `Draws`."""
-        return self._draws(written)
 
     def __call__(
         self,
@@ -85,7 +80,7 @@ class Sampler:
         for `Adjustments`; `chosen` are the tokens if nothing changes the logits, where they are known."""
         adjusted = self._adjust(logits, written, coming)
         if chosen is None or adjusted is not logits:
-            draws = self._draws(written)
+            draws = self.draws(written)
             draws = np.zeros((2, len(written))) if draws is None else draws
             chosen = self._choose(adjusted, numbers_to_device(draws, np.float64, self._device))
         entries = None
