@@ -64,9 +64,8 @@ def start(batch: int, context: int, sampling: SamplingParams) -> Engine:
     pages = -(-(context + 512) // engine.scheduler.page_size)
     engine.runner.capture(do_nothing, decode_buckets(batch), pages, lambda done, total: None)
     assert engine.runner.graphs is not None
-    with torch.inference_mode():
-        engine.runner.graphs._logits.zero_()
-        engine.runner.graphs._chosen.zero_()
+    engine.runner.graphs._logits.zero_()
+    engine.runner.graphs._chosen.zero_()
     for number in range(batch):
         prompt = tuple((31 * number + i) % 90 for i in range(context))
         engine.add(Request(id=str(number), prompt_token_ids=prompt, sampling=sampling))

@@ -23,12 +23,12 @@ class Arriving:
     def __init__(self, *tensors: Tensor) -> None:
         self._event: torch.cuda.Event | None = None
         self._host = tensors
-        if (device := tensors[0].device).type == "cuda":
+        if tensors[0].is_cuda:
             self._host = tuple(torch.empty_like(tensor, device="cpu", pin_memory=True) for tensor in tensors)
             for host, tensor in zip(self._host, tensors, strict=True):
                 host.copy_(tensor, non_blocking=True)
             self._event = torch.cuda.Event()
-            self._event.record(torch.cuda.current_stream(device))
+            self._event.record(torch.cuda.current_stream(tensors[0].device))
 
     def read(self) -> list[list[Any]]:
         """The tensors as nested lists. Waits until they are there."""
@@ -40,7 +40,7 @@ class Arriving:
 def copy_into(place: Tensor, numbers: NDArray[Any]) -> None:
     """Copies an array into a tensor on a device, as `to_device` does."""
     host = torch.from_numpy(numbers)
-    place.copy_(host.pin_memory() if place.device.type == "cuda" else host, non_blocking=True)
+    place.copy_(host.pin_memory() if place.is_cuda else host, non_blocking=True)
 
 
 def numbers_to_device(numbers: ArrayLike, dtype: DTypeLike, device: torch.device) -> Tensor:

@@ -32,7 +32,7 @@ from engine.plan import Chunk
 from engine.runner.batch import ALIGNMENT
 from engine.runner.latest import feed
 from engine.sampling.rows import Coming
-from engine.transfer import copy_into, numbers_to_device
+from engine.transfer import copy_into, numbers_to_device, to_device
 
 
 class Capture(Protocol):
@@ -65,7 +65,8 @@ class CudaCapture:
 
 
 class DecodeInputs:
-    """The tensors that every graph reads: those of a small bucket are the first rows of the large one's.
+    """The tensors that every graph reads: those of a small bucket are the first rows of the large one's. On a CPU the
+    host writes into them.
 
     int32 on the device; `longest` is the pages of the longest sequence.
     """
@@ -74,8 +75,8 @@ class DecodeInputs:
         width = -(-most // ALIGNMENT) * ALIGNMENT
         self._device = device
         self._page_size = page_size
-        self._numbers = torch.zeros(4, width, dtype=torch.int32, device=device)
-        self._numbers[3] = -1
+        self._host = np.zeros((4, width), np.int32)
+        self._numbers = to_device(torch.from_numpy(self._host), device)
         self._starts = torch.arange(width + 1, dtype=torch.int32, device=device)
         self._tables = torch.zeros(most, longest, dtype=torch.int32, device=device)
         self._nothing = torch.empty(0, dtype=torch.int32, device=device)
@@ -91,14 +92,15 @@ class DecodeInputs:
         """Copies what a step of decoding sequences needs; the host does not wait. `coming` are the tokens that only the
         device knows, `draws` is for the rows that sample."""
         count = len(chunks)
-        numbers = np.zeros(self._numbers.shape, np.int32)
+        numbers = self._host
         if coming is None or len(coming.rows) < count:
             numbers[0, :count] = [chunk.token_ids[0] for chunk in chunks]
         numbers[1, :count] = [chunk.start for chunk in chunks]
         numbers[2, :count] = [chunk.slot for chunk in chunks]
         numbers[3, :count] = np.arange(count)
         numbers[3, count:] = -1
-        copy_into(self._numbers, numbers)
+        if self._numbers.is_cuda:
+            copy_into(self._numbers, numbers)
         if coming is not None:
             feed(self._numbers[0, :count], coming)
         self._turn([chunk.pages for chunk in chunks])
@@ -170,6 +172,7 @@ class DecodeGraphs:
         self._inputs = DecodeInputs(most, longest, pages.page_size, device)
         self._logits = torch.empty(most, model.config.vocab_size, dtype=torch.float32, device=device)
         self._chosen = torch.empty(most, dtype=torch.int64, device=device)
+        self._results = {count: (self._logits[:count], self._chosen[:count]) for count in range(1, most + 1)}
         self._replays: dict[int, Callable[[], None]] = {}
 
     def capture(self, capture: Capture, progress: Callable[[int, int], None]) -> None:
@@ -184,9 +187,11 @@ class DecodeGraphs:
     ) -> tuple[Tensor, Tensor]:
         """Runs a step of chunks of one token each → their logits, float32 [chunks, vocab], valid until the next step,
         and their tokens, int64 [chunks]: as `draws` has it for those that are `sampling`, the best where it is None."""
+        count = len(chunks)
         self._inputs.fill(chunks, coming, sampling, draws)
-        self._replays[bucket_for(len(chunks), self._buckets)]()
-        return self._logits[: len(chunks)], self._chosen[: len(chunks)].clone()
+        self._replays[bucket_for(count, self._buckets)]()
+        logits, chosen = self._results[count]
+        return logits, chosen.clone()
 
     def _step(self, bucket: int) -> None:
         batch = self._inputs.batch(bucket, self._rotary)

@@ -94,7 +94,6 @@ class Runner:
         self._sampler: Sampler | None = None
         """Of the last rows: mostly the next ones are the same."""
 
-    @torch.inference_mode()
     def capture(
         self,
         capture: Capture,
@@ -108,7 +107,6 @@ class Runner:
         graphs.capture(capture, progress)
         self.graphs = graphs
 
-    @torch.inference_mode()
     def launch(self, tasks: Sequence[Task]) -> Launched:
         """Sets a step going. A chunk that ends with a token to come gets the one that the launch before samples."""
         chunks = [task.chunk for task in tasks]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-import torch
 
 import engine.plan
 from engine.config import FaultPlan
@@ -125,7 +124,6 @@ def test_without_a_plan_the_tokens_are_like_any_other(directory: Path) -> None:
 def test_the_caches_are_free_after_every_failure(directory: Path) -> None:
     engine: Engine = build_engine(directory, faults=FAULTS, max_num_seqs=2, max_num_batched_tokens=8)
     bad = [request(f"bad-{i}", [1, 2, fault, 3] * 3) for i, fault in enumerate((RAISES, EXHAUSTS, SPOILS) * 2)]
-    with torch.inference_mode():
-        ends = run(engine, [replace(one, priority=i % 2) for i, one in enumerate(bad)])
+    ends = run(engine, [replace(one, priority=i % 2) for i, one in enumerate(bad)])
     assert {ending(events)[0] for events in ends.values()} == {FinishReason.ERROR}
     assert_nothing_held(engine)
