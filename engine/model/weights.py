@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from engine.config import Dtype, ExpertFormat, ModelConfig, Quantization
+from engine.kernels.arena import Arena, whole_lines
 from engine.kernels.fp8_matrix import Fp8Matrix
 
 Weights = dict[str, Tensor]
@@ -35,8 +36,6 @@ Matrix = Tensor | Fp8Matrix
 
 TORCH_DTYPES: dict[Dtype, torch.dtype] = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 MXFP4_BLOCK = 32
-LINE = 64
-"""Bytes of a cache line."""
 
 
 def empty_weights(
@@ -54,19 +53,10 @@ def empty_weights(
 
 
 def side_by_side(shapes: Weights) -> Weights:
-    """In one piece of memory, each from a cache line on. Linux puts pages of 2 MiB only under what holds whole ones: a
-    matrix of 3 MiB by itself hardly does.
-
-    >>> first, second = side_by_side({"a": torch.empty(3), "b": torch.empty(2, 4)}).values()
-    >>> second.data_ptr() - first.data_ptr(), second.shape
-    (64, torch.Size([2, 4]))
-    """
-    sizes = [-(-tensor.nbytes // LINE) * LINE for tensor in shapes.values()]
-    places = torch.empty(sum(sizes), dtype=torch.uint8).split(sizes)
-    return {
-        name: place[: tensor.nbytes].view(tensor.dtype).view(tensor.shape)
-        for (name, tensor), place in zip(shapes.items(), places, strict=True)
-    }
+    """In one piece of memory. Linux puts pages of 2 MiB only under what holds whole ones: a matrix of 3 MiB by itself
+    hardly does."""
+    arena = Arena(sum(whole_lines(tensor) for tensor in shapes.values()))
+    return {name: arena.like(tensor) for name, tensor in shapes.items()}
 
 
 def without_memory(config: ModelConfig, experts: ExpertFormat, dtype: Dtype, quantization: Quantization) -> Weights:

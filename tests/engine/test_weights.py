@@ -4,13 +4,14 @@ import doctest
 
 import torch
 
-import engine.model.weights
-from engine.model.weights import LINE, empty_weights
+import engine.kernels.arena
+from engine.kernels.arena import LINE
+from engine.model.weights import empty_weights
 from tests.checkpoints import small_config
 
 
 def test_the_examples_are_true() -> None:
-    result = doctest.testmod(engine.model.weights)
+    result = doctest.testmod(engine.kernels.arena)
     assert (result.attempted > 0, result.failed) == (True, 0)
 
 

@@ -9,15 +9,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from engine.kernels.arena import Arena
 from engine.kernels.cpu.library import SIGNATURES, Library, addressed, letters
 
 MOST_ARGUMENTS = 24
-LINE = 64
-BLOCK_BYTES = 1 << 20
 FIELDS = {"p": "address", "f": "real", "l": "number"}
 EMPTY = {f"aten::{name}" for name in ("empty", "new_empty", "empty_like", "empty_strided")}
 
@@ -36,31 +34,6 @@ class Call(ctypes.Structure):
     """As in replay.h: a function's place in SIGNATURES, and its arguments."""
 
     _fields_ = (("function", ctypes.c_long), ("arguments", Argument * MOST_ARGUMENTS))
-
-
-class Arena:
-    """Memory for the tensors of one step at a time: every recording begins at its start again."""
-
-    def __init__(self) -> None:
-        self._blocks: list[Tensor] = []
-        self.reset()
-
-    @property
-    def nbytes(self) -> int:
-        return sum(block.nbytes for block in self._blocks)
-
-    def reset(self) -> None:
-        self._block = self._used = 0
-
-    def like(self, tensor: Tensor) -> Tensor:
-        """A tensor of its shape and type, contiguous, beginning at a cache line; the content is undefined."""
-        size = -(-tensor.nbytes // LINE) * LINE
-        while self._block < len(self._blocks) and self._used + size > self._blocks[self._block].nbytes:
-            self._block, self._used = self._block + 1, 0
-        if self._block == len(self._blocks):
-            self._blocks.append(torch.empty(max(size, BLOCK_BYTES), dtype=torch.uint8))
-        start, self._used = self._used, self._used + size
-        return self._blocks[self._block][start : start + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
 
 
 class NothingOfTorch(TorchDispatchMode):

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import torch
 
+from engine.kernels.arena import BLOCK_BYTES, Arena
 from engine.kernels.cpu.build import find_compiler
 from engine.kernels.cpu.library import Library
-from engine.kernels.cpu.recording import BLOCK_BYTES, Arena, CannotRecordError, Recorder
+from engine.kernels.cpu.recording import CannotRecordError, Recorder
 from engine.request import TokenEvent
 from tests.checkpoints import write_checkpoint
 from tests.engine.test_equality import CONFIG, requests
@@ -151,7 +152,8 @@ def test_recording_imports_no_compiler() -> None:
     code = """
 import sys
 import torch
-from engine.kernels.cpu.recording import Arena, NothingOfTorch
+from engine.kernels.arena import Arena
+from engine.kernels.cpu.recording import NothingOfTorch
 with NothingOfTorch(Arena()):
     torch.empty(2).view(1, 2)
 assert "torch._dynamo" not in sys.modules
