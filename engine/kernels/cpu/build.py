@@ -5,6 +5,7 @@ found again as long as these are the same. `python -m engine.kernels.cpu.build D
 for this kind of machine; CAROUSEL_KERNEL_CACHE names the directory to a server.
 """
 
+import ctypes
 import hashlib
 import os
 import platform
@@ -21,6 +22,8 @@ FLAGS = (
     "-Wall", "-Wextra", "-Wno-psabi", "-Wno-maybe-uninitialized",
 )  # fmt: skip
 COMPILERS = ("c++", "g++", "clang++")
+ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA = 158, 0x1023, 18
+"""A system call of x86-64 and what it is asked for, by the numbers of Linux's arch/x86/include/uapi/asm/prctl.h."""
 SECONDS = 300
 """A compiler takes about ten; one that takes this long is stuck."""
 
@@ -51,13 +54,14 @@ AVX512 = Level(
     frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vbmi", "avx512_bf16", "fma"}),
     ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vbmi", "-mavx512bf16", "-mfma"),
 )
+AMX = Level("amx", AVX512.features | {"amx_tile", "amx_bf16"}, (*AVX512.flags, "-mamx-tile", "-mamx-bf16"))
 AVX2 = Level("avx2", frozenset({"avx2", "fma"}), ("-mavx2", "-mfma"))
 PLAIN = Level("plain", frozenset(), ())
 
 
 def levels() -> tuple[Level, ...]:
     """The levels of this kind of machine, the fastest first; the last one runs on all of them."""
-    return (AVX512, AVX2, PLAIN) if platform.machine() in ("x86_64", "AMD64") else (PLAIN,)
+    return (AMX, AVX512, AVX2, PLAIN) if platform.machine() in ("x86_64", "AMD64") else (PLAIN,)
 
 
 def cpu_features() -> frozenset[str]:
@@ -69,10 +73,22 @@ def cpu_features() -> frozenset[str]:
     return frozenset(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
 
 
-def best_level() -> Level:
-    """The fastest level that this processor has."""
+def tiles_allowed() -> bool:
+    """Asks Linux for AMX's tiles, which a process may use only then, in all of its threads."""
+    system_call = ctypes.CDLL(None, use_errno=True).syscall
+    return bool(system_call(ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0)
+
+
+def usable_levels() -> tuple[Level, ...]:
+    """The levels that this processor has and Linux lets be used, the fastest first."""
     features = cpu_features()
-    return next(level for level in levels() if level.features <= features)
+    if features >= AMX.features and not tiles_allowed():
+        features = AVX512.features | AVX2.features
+    return tuple(level for level in levels() if level.features <= features)
+
+
+def best_level() -> Level:
+    return usable_levels()[0]
 
 
 def cache_directory() -> Path:

@@ -5,7 +5,9 @@
 #include <new>
 #include <vector>
 
-#if defined(__AVX512BF16__)
+#if defined(__AMX_BF16__)
+#include "tiles.h"
+#elif defined(__AVX512BF16__)
 #include "rows_avx512.h"
 #else
 #include "rows_portable.h"
@@ -83,7 +85,9 @@ template <class Rows, class Take>
 void multiply(
     const Rows &rows, long first, long last, const Activation *const *x, long tokens, [[maybe_unused]] Buffer &scratch,
     const Take &take) {
-#if !defined(__AVX512BF16__)
+#if defined(__AMX_BF16__)
+    if constexpr (Rows::TILED) return multiply_tiles(rows, first, last, x, tokens, scratch, take);
+#elif !defined(__AVX512BF16__)
     if (tokens > TOKENS) {
         const long padded = Rows::padded(rows.columns);
         scratch.resize(UNPACKED * padded);

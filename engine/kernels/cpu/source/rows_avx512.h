@@ -6,8 +6,8 @@
 //
 // R rows are multiplied with T activations at once: what is loaded or unpacked is used many times, and up to 16 sums
 // hide the time that one takes. Each product is a single sum over the columns in their order, whatever R and T are:
-// a token's result does not depend on its company. Where rows lie side by side, what comes after them is asked for in
-// the order of memory, which is fastest so.
+// a token's result does not depend on its company. What comes after the rows is asked for in the order of memory: where
+// they lie side by side it comes fastest so, and some processors do not look far enough ahead along a single one.
 #pragma once
 
 #include <algorithm>
@@ -17,6 +17,7 @@
 
 typedef bf16 Activation;
 typedef __m512 Sum;
+constexpr long TILE = 16, TILE_COLUMNS = 32, PIECE = TILE * TILE_COLUMNS; // Rows and columns, see tiles.h.
 constexpr int TOKENS = 8; // Activations that rows are multiplied with at a time, their sums in registers.
 
 // The first `there` bytes of 64, zeros after them.
@@ -55,6 +56,7 @@ INLINE void add_products(const __m512i (&weights)[R], const Activation *const *x
 
 // bf16 rows in their own order, `stride` apart; columns in multiples of 32. From memory, or in the cache already.
 template <bool FROM_MEMORY> struct RowsOfBf16 {
+    static constexpr bool TILED = FROM_MEMORY, PACKED = false; // On AMX.
     static constexpr long AHEAD = 3072;
     const bf16 *values;
     long columns, stride;
@@ -71,7 +73,7 @@ template <bool FROM_MEMORY> struct RowsOfBf16 {
             __m512i weights[R];
 #pragma GCC unroll 4
             for (int r = 0; r < R; r++) {
-                if (FROM_MEMORY && R > 1) ask_for_ahead(ahead + R * k + 32 * r);
+                if (FROM_MEMORY) ask_for_ahead(ahead + R * k + 32 * r);
                 weights[r] = _mm512_loadu_si512(w + r * stride + k);
             }
             add_products(weights, x, k, sums);
@@ -85,6 +87,7 @@ typedef RowsOfBf16<false> CachedRows;
 // e4m3 rows with a scale each, 64 columns at a time: two table look-ups give the two bytes of each bf16, and
 // unpacking these leaves columns 0–7 of every 16 in one register, 8–15 in the other.
 struct Fp8Rows {
+    static constexpr bool TILED = true, PACKED = true;
     static constexpr long AHEAD = 4096; // Bytes.
     const uint8_t *values;
     const float *scales;
@@ -136,6 +139,19 @@ struct Fp8Rows {
         }
     }
 
+    // PIECE columns, from column k on, to every TILE-th line of `to`; and asks for as much of what comes 16 rows later.
+    INLINE void unpack(long row, long k, bf16 *to, long share) const {
+        const Tables in_registers = all_tables;
+        const uint8_t *ahead = values + (row / TILE + 1) * TILE * columns + share * PIECE;
+        for (long from = k; from < std::min(k + PIECE, columns); from += 64, to += 2 * PIECE) {
+            __m512i first, second;
+            ask_for_ahead(ahead + from - k);
+            pair(in_registers, read(row, from, columns - from), first, second);
+            _mm512_store_si512(to, first);
+            _mm512_store_si512(to + PIECE, second);
+        }
+    }
+
     static const Tables all_tables;
 };
 
@@ -146,6 +162,7 @@ const Fp8Rows::Tables Fp8Rows::all_tables;
 // has anything else in it can tell: so a scale is taken off it like off any other, by the one instruction that does not
 // wait for the units that multiply.
 struct Mxfp4Rows {
+    static constexpr bool TILED = true, PACKED = true;
     static constexpr long AHEAD = 4096; // Bytes.
     const uint8_t *blocks, *scale_bytes;
     long columns;
@@ -223,6 +240,21 @@ struct Mxfp4Rows {
                 add_nibbles<3>(packed, less, x, k, sums);
                 which = _mm512_add_epi16(which, _mm512_set1_epi16(4));
             }
+        }
+    }
+
+    // PIECE columns, from column k on, to every TILE-th line of `to`; and asks for as much of what comes 16 rows later.
+    INLINE void unpack(long row, long k, bf16 *to, long share) const {
+        const uint8_t *ahead = blocks + ((row / TILE + 1) * TILE * columns + share * PIECE) / 2;
+        __m512i scales = read_scales(row, k), which = first_scales();
+        for (long from = k; from < std::min(k + PIECE, columns); from += 128, to += 4 * PIECE) {
+            ask_for_ahead(ahead + (from - k) / 2);
+            __m512i packed = read(row, from, columns - from), less = _mm512_permutexvar_epi16(which, scales);
+            _mm512_store_si512(to, nibble<0>(packed, less));
+            _mm512_store_si512(to + PIECE, nibble<1>(packed, less));
+            _mm512_store_si512(to + 2 * PIECE, nibble<2>(packed, less));
+            _mm512_store_si512(to + 3 * PIECE, nibble<3>(packed, less));
+            which = _mm512_add_epi16(which, _mm512_set1_epi16(4));
         }
     }
 };

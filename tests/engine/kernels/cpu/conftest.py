@@ -2,13 +2,11 @@
 
 import pytest
 
-from engine.kernels.cpu.build import Level, cache_directory, cpu_features, find_compiler, levels
+from engine.kernels.cpu.build import Level, cache_directory, find_compiler, usable_levels
 from engine.kernels.cpu.library import Library, load
 
-RUNNABLE = [level for level in levels() if level.features <= cpu_features()]
 
-
-@pytest.fixture(scope="session", params=RUNNABLE, ids=lambda level: level.name)
+@pytest.fixture(scope="session", params=usable_levels(), ids=lambda level: level.name)
 def level(request: pytest.FixtureRequest) -> Level:
     if find_compiler() is None:
         pytest.skip("no C++ compiler: here the ops run as plain torch")

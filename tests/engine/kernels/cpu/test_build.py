@@ -25,14 +25,24 @@ def test_every_level_compiles_without_a_warning(level: build.Level, tmp_path: Pa
 
 
 def test_the_best_level_is_the_first_that_the_processor_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "levels", lambda: (build.AVX512, build.AVX2, build.PLAIN))
+    monkeypatch.setattr(build, "levels", lambda: (build.AMX, build.AVX512, build.AVX2, build.PLAIN))
+    monkeypatch.setattr(build, "tiles_allowed", lambda: True)
     for features, best in (
+        (build.AMX.features | {"avx2"}, build.AMX),
         (build.AVX512.features | {"avx2"}, build.AVX512),
         (frozenset({"avx2", "fma", "avx512f"}), build.AVX2),
         (frozenset({"sse2"}), build.PLAIN),
         (frozenset(), build.PLAIN),
     ):
         monkeypatch.setattr(build, "cpu_features", lambda features=features: features)
+        assert build.best_level() == best
+
+
+def test_tiles_that_linux_does_not_give_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "levels", lambda: (build.AMX, build.AVX512, build.AVX2, build.PLAIN))
+    monkeypatch.setattr(build, "cpu_features", lambda: build.AMX.features | build.AVX2.features)
+    for allowed, best in ((True, build.AMX), (False, build.AVX512)):
+        monkeypatch.setattr(build, "tiles_allowed", lambda allowed=allowed: allowed)
         assert build.best_level() == best
 
 

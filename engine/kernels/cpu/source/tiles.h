@@ -1,0 +1,170 @@
+// The same products on AMX: 16 rows times up to 16 activations, 32 columns of them an instruction.
+//
+// A tile of weights is 16 rows of 32 columns; one of activations has a row for each two columns and in it the pairs of
+// all tokens. Rows of bf16 are loaded as they lie in memory. Others are unpacked in pieces, 512 columns of 16 rows, that
+// stay in the first-level cache: while one is unpacked, the one before is multiplied on another unit, after each of its 16
+// rows one of 16 tiles. For more than 32 tokens the pieces of 16 rows are kept and multiplied again.
+//
+// Each product is two sums, of the even tiles and of the odd ones, over the columns in their order, whatever the number
+// of tokens.
+#pragma once
+
+#include <algorithm>
+#include <immintrin.h>
+
+#include "rows_avx512.h"
+
+// What tiles are to hold: 0 to 3 the sums, 4 and 5 weights, 6 and 7 activations of so many tokens. To be said again after
+// anything else has run: torch's own products use tiles, too.
+INLINE void shape_tiles(long tokens) {
+    struct alignas(64) {
+        uint8_t palette = 1, start_row = 0, reserved[14] = {};
+        uint16_t bytes[16] = {};
+        uint8_t rows[16] = {};
+    } shapes;
+    for (int tile = 0; tile < 8; tile++) {
+        shapes.rows[tile] = TILE;
+        shapes.bytes[tile] = tile == 4 || tile == 5 ? 64 : uint16_t(4 * tokens);
+    }
+    asm volatile("" ::"r"(&shapes) : "memory"); // The compiler is not told that this reads all of it.
+    _tile_loadconfig(&shapes);
+}
+
+INLINE void clear_sums() {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+}
+
+// Tile `i` of weights times that of activations, and, if there are others, times theirs, onto the even or the odd sums.
+INLINE void add_tile(
+    long i, const bf16 *weights, long stride, const Activation *x, const Activation *others, long tokens) {
+    asm volatile("" ::: "memory"); // The compiler is not told what loads of tiles read.
+    if (i % 2 == 0) {
+        _tile_loadd(4, weights, 2 * stride);
+        _tile_loadd(6, x, 4 * tokens);
+        _tile_dpbf16ps(0, 4, 6);
+        if (!others) return;
+        _tile_loadd(7, others, 4 * tokens);
+        _tile_dpbf16ps(2, 4, 7);
+    } else {
+        _tile_loadd(5, weights, 2 * stride);
+        _tile_loadd(6, x, 4 * tokens);
+        _tile_dpbf16ps(1, 5, 6);
+        if (!others) return;
+        _tile_loadd(7, others, 4 * tokens);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+}
+
+// The even and the odd sums together, of the first tokens or of the others: [16 rows][tokens].
+INLINE void take_sums(bool others, long tokens, float *out) {
+    alignas(64) float even[TILE * TILE], odd[TILE * TILE];
+    if (others) {
+        _tile_stored(2, even, 4 * tokens);
+        _tile_stored(3, odd, 4 * tokens);
+    } else {
+        _tile_stored(0, even, 4 * tokens);
+        _tile_stored(1, odd, 4 * tokens);
+    }
+    for (long i = 0; i < TILE * tokens; i += LANES) store(out + i, load<floats>(even + i) + load<floats>(odd + i));
+}
+
+// Activations as tiles want them, `width` tokens side by side; tokens that there are not are zeros.
+class TileActivations {
+  public:
+    const long width, parts;
+
+    TileActivations(const Activation *const *x, long tokens, long columns, Activation *memory)
+        : width((tokens + parts_of(tokens) - 1) / parts_of(tokens)), parts(parts_of(tokens)), columns(columns),
+          packed(tokens == 1 ? x[0] : memory) {
+        if (tokens == 1) return;
+        for (long t = 0; t < parts * width; t++)
+            for (long pair = 0; pair < columns / 2; pair++) {
+                bf16 *const to = memory + t / width * width * columns + 2 * (pair * width + t % width);
+                if (t < tokens) std::memcpy(to, x[t] + 2 * pair, 4);
+                else std::memset(to, 0, 4);
+            }
+    }
+    static long parts_of(long tokens) { return (tokens + TILE - 1) / TILE; }
+    // The tile `i` of a part, none if there is no such part.
+    INLINE const Activation *tile(long part, long i) const {
+        return part < parts ? packed + (part * columns + i * TILE_COLUMNS) * width : nullptr;
+    }
+
+  private:
+    const long columns;
+    const Activation *const packed;
+};
+
+// Rows first … last − 1 times x[0 … tokens − 1], see `multiply`.
+template <class Rows, class Memory, class Take>
+void multiply_tiles(
+    const Rows &rows, long first, long last, const Activation *const *x, long tokens, Memory &scratch, const Take &take) {
+    const long columns = Rows::padded(rows.columns), tiles = columns / TILE_COLUMNS, all = (columns + PIECE - 1) / PIECE;
+    const long kept = 2 * all * TILE * PIECE, needed = kept + (tokens + TILE) * columns;
+    if (long(scratch.size()) < needed) scratch.resize(needed);
+    bf16 *const memory = scratch.data();
+    const TileActivations activations(x, tokens, columns, memory + kept);
+    const long width = activations.width, parts = activations.parts;
+    shape_tiles(width);
+
+    auto hand_on = [&](long row, long part) {
+        const long count = std::min(TILE, last - row);
+        for (long p = part; p < std::min(part + 2, parts); p++) {
+            alignas(64) float sums[TILE * TILE];
+            take_sums(p > part, width, sums);
+            for (long t = 0; t < std::min(width, tokens - p * width); t++) {
+                float values[TILE];
+                for (long r = 0; r < TILE; r++) values[r] = sums[r * width + t];
+                for (long r = 0; r < count; r++) values[r] *= rows.scale(row + r);
+                take(row, count, p * width + t, values);
+            }
+        }
+    };
+    auto add = [&](long part, long i, const bf16 *weights, long stride) {
+        add_tile(i, weights, stride, activations.tile(part, i), activations.tile(part + 1, i), width);
+    };
+
+    if constexpr (Rows::PACKED) {
+        // Of two times 16 rows where they are kept, else two in turn.
+        auto piece = [&](long number) { return memory + number % (parts > 2 ? 2 * all : 2) * TILE * PIECE; };
+        const long pieces = (last - first + TILE - 1) / TILE * all;
+        for (long next = 0; next <= pieces; next++) {
+            const long row = first + next / all * TILE, count = next < pieces ? std::min(TILE, last - row) : 0;
+            const long number = next - 1, begin = number % all * TILE;
+            if (begin == 0) clear_sums();
+            for (long r = 0; r < TILE; r++) {
+                if (r < count) rows.unpack(row + r, next % all * PIECE, piece(next) + r * TILE_COLUMNS, next % all * TILE + r);
+                if (next > 0 && begin + r < tiles) add(0, begin + r, piece(number) + r * PIECE, TILE_COLUMNS);
+            }
+            if (next == 0 || next % all != 0) continue;
+            hand_on(row - TILE, 0);
+            for (long part = 2; part < parts; part += 2) {
+                clear_sums();
+                for (long i = 0; i < tiles; i++)
+                    add(part, i, piece(next - all + i / TILE) + i % TILE * PIECE, TILE_COLUMNS);
+                hand_on(row - TILE, part);
+            }
+        }
+    } else {
+        for (long row = first; row < last; row += TILE) {
+            const long count = std::min(TILE, last - row);
+            const bf16 *from = rows.values + row * rows.stride, *next = from + TILE * rows.stride;
+            long stride = rows.stride;
+            if (count < TILE) { // A tile has 16 rows, and what follows the last one may not be ours to read.
+                for (long r = 0; r < count; r++) std::memcpy(memory + r * columns, from + r * stride, 2 * columns);
+                from = memory, stride = columns;
+            }
+            for (long part = 0; part < parts; part += 2) {
+                clear_sums();
+                for (long i = 0; i < tiles; i++) {
+                    for (int line = 0; part == 0 && line < TILE; line++) ask_for_ahead(next + (i * TILE + line) * TILE_COLUMNS);
+                    add(part, i, from + i * TILE_COLUMNS, stride);
+                }
+                hand_on(row, part);
+            }
+        }
+    }
+}
