@@ -1,6 +1,7 @@
 """Attention with sinks over whole sequences, in a window or over everything, and YaRN's rotary positions."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -9,6 +10,9 @@ from torch.nn import functional
 
 from training.affine import project
 from training.config import Shape
+
+BLOCK = 128
+"""Queries that are held against keys at once: few enough to leave out most of what a mask would hide."""
 
 
 def rotary_frequencies(shape: Shape) -> tuple[Tensor, float]:
@@ -47,48 +51,60 @@ def attention_mask(queries: int, keys: int, window: int | None) -> Tensor:
     return torch.zeros(queries, keys).masked_fill(~seen, -torch.inf)
 
 
-class SoftmaxWithSink(torch.autograd.Function):
-    """The share of each key and of the sink [H], whose place is the last of scores and mask: [B, H, ..., Q, K + 1]."""
+def blocks(length: int, window: int | None) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Queries, the keys that any of them sees, and the mask between them and for the sink, which all see.
+
+    With a window of 128, queries 256 to 383 are held against keys 129 to 383 only.
+    """
+    for first in range(0, length, BLOCK):
+        end = min(first + BLOCK, length)
+        seen = 0 if window is None else max(0, first - window + 1)
+        mask = attention_mask(end - first, end - seen, window)
+        yield slice(first, end), slice(seen, end), functional.pad(mask, (0, 1))
+
+
+class Attend(torch.autograd.Function):
+    """q, k, v [B, H, T, D], sinks [H] → [B, H, T, D]. The sink is one more key, whose value is zero."""
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, sinks: Tensor, mask: Tensor) -> Tensor:
-        scores = scores + mask
-        scores[..., -1] = sinks.view(-1, *[1] * (scores.dim() - 3))
-        shares = scores.softmax(-1)
-        ctx.save_for_backward(shares, sinks)
-        return shares
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None) -> Tensor:
+        q, out = q * q.shape[-1] ** -0.5, torch.empty_like(q)
+        kept = []
+        for queries, keys, mask in blocks(q.shape[2], window):
+            scores = q[:, :, queries] @ with_sink(k[:, :, keys]).mT
+            scores += mask.to(q.dtype)
+            scores[..., -1] = sinks[:, None]
+            kept.append(scores.softmax(-1))
+            torch.matmul(kept[-1], with_sink(v[:, :, keys]), out=out[:, :, queries])
+        ctx.save_for_backward(q, k, v, sinks, *kept)
+        ctx.window = window
+        return out
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        shares, sinks = ctx.saved_tensors
-        gradient = torch.ops.aten._softmax_backward_data(gradients[0], shares, -1, shares.dtype)
-        others = [dimension for dimension in range(gradient.dim() - 1) if dimension != 1]
-        return gradient, gradient[..., -1].sum(others, dtype=sinks.dtype), None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, sinks, *kept = ctx.saved_tensors
+        of_q, of_k, of_v, of_sinks = torch.empty_like(q), *map(torch.zeros_like, (k, v, sinks))
+        for (queries, keys, _), shares in zip(blocks(q.shape[2], ctx.window), kept, strict=True):
+            gradient = gradients[0][:, :, queries]
+            of_v[:, :, keys] += (shares.mT @ gradient)[:, :, :-1]
+            slope = torch.ops.aten._softmax_backward_data(
+                gradient @ with_sink(v[:, :, keys]).mT, shares, -1, shares.dtype
+            )
+            of_sinks += slope[..., -1].sum((0, 2), dtype=sinks.dtype)
+            of_q[:, :, queries] = slope @ with_sink(k[:, :, keys])
+            of_k[:, :, keys] += (slope.mT @ q[:, :, queries])[:, :, :-1]
+        return of_q.mul_(q.shape[-1] ** -0.5), of_k, of_v, of_sinks, None
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, mask: Tensor) -> Tensor:
-    """q [B, H, ..., Q, D], k and v [B, H, ..., K, D], mask [..., Q, K], sinks [H] → [B, H, ..., Q, D].
-
-    One more key and value, of zeros, keep a place for the sink.
-    """
-    k, v = (functional.pad(x, (0, 0, 0, 1)) for x in (k, v))
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-    shares: Tensor = SoftmaxWithSink.apply(scores, sinks, functional.pad(mask, (0, 1)).to(q.dtype))  # type: ignore[no-untyped-call]
-    return shares @ v
+def with_sink(x: Tensor) -> Tensor:
+    """Keys or values and one more of zeros, [B, H, K, D] → [B, H, K + 1, D]."""
+    return functional.pad(x, (0, 0, 0, 1))
 
 
-def attend_window(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int) -> Tensor:
-    """What `attend` gives with a window's mask, in blocks of `window` queries that see two blocks of keys.
-
-    q, k, v [B, H, T, D]. Keys before the first position are zeros, which the first block's mask hides.
-    """
-    length = q.shape[2]
-    pad = -length % window
-    q, k, v = (functional.pad(x, (0, 0, 0, pad)).unflatten(2, (-1, window)) for x in (q, k, v))
-    k, v = (torch.cat((functional.pad(x, (0, 0, 0, 0, 1, 0))[:, :, :-1], x), 3) for x in (k, v))
-    mask = attention_mask(window, 2 * window, window).repeat(q.shape[2], 1, 1)
-    mask[0, :, :window] = -torch.inf
-    return attend(q, k, v, sinks, mask).flatten(2, 3)[:, :, :length]
+def attend(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None) -> Tensor:
+    """Causal attention over whole sequences, see Attend."""
+    out: Tensor = Attend.apply(q, k, v, sinks, window)  # type: ignore[no-untyped-call]
+    return out
 
 
 class Attention(nn.Module):
@@ -114,8 +130,5 @@ class Attention(nn.Module):
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         group = q.shape[1] // k.shape[1]
         k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-        if self.window is not None and length > 2 * self.window:
-            out = attend_window(q, k, v, self.sinks, self.window)
-        else:
-            out = attend(q, k, v, self.sinks, attention_mask(length, length, self.window))
+        out = attend(q, k, v, self.sinks, self.window)
         return project(self.o_proj, out.transpose(1, 2).reshape(batch, length, -1))

@@ -12,11 +12,11 @@ class Shape:
     """
 
     vocab_size: int = 1856
-    hidden_size: int = 160
+    hidden_size: int = 224
     intermediate_size: int = 96
     num_layers: int = 8
-    num_heads: int = 4
-    num_kv_heads: int = 2
+    num_heads: int = 8
+    num_kv_heads: int = 4
     head_dim: int = 32
     num_experts: int = 8
     experts_per_token: int = 2

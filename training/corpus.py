@@ -140,15 +140,15 @@ SHARES: tuple[tuple[Source | Callable[[Draw], str], float], ...] = (
     (small_talk, 6.0),
     (arithmetic, 11.0),
     (fact, 11.0),
-    (text_task, 22.0),
+    (text_task, 20.0),
     (tool_task, 60.0),
-    (recital, 36.0),
+    (recital, 44.0),
     (json_task, 36.0),
     (look_up, 5.0),
     (short_memory, 4.0),
     (long_memory, 0.6),
     (second_turn, 3.0),
-    (lambda draw: story(draw.rng), 14.0),
+    (lambda draw: story(draw.rng), 11.0),
     (lesson, 1.0),
 )
 

@@ -9,6 +9,7 @@ a pair; every number is free to move from there.
     content      what the token is
     back 1 … 4   what the tokens 1 to 4 places back are, written by the first layer
     said         what the second layer's heads found, read by the output
+    far 5 … 8    with eight heads, what the tokens 5 to 8 places back are (far_sight.py)
 """
 
 from dataclasses import dataclass
@@ -18,16 +19,14 @@ from torch import Tensor
 
 from training.attention import Attention
 from training.config import Shape
+from training.eyes import NO_MATCH, consecutive, heads_of, normal, slow_dimensions, turn_eyes, width
+from training.far_sight import look_farther
 from training.model import GptOss
 
 DEVIATION = 0.5
 """Of every entry of the residual stream's parts."""
-LOOK_BACK, FAST = 7.0, 0.03
-"""Size of the biases that look back, in the pairs that turn so fast: the right place gains 8 nats."""
 MATCH = 4.0
 """Size of queries times keys where tokens are compared: a match gains about 14 nats."""
-NO_MATCH = 6.0
-"""Sink of the heads that compare: what is not found is not attended to."""
 COPY_LOGIT = 0.3
 VOICES = (1.0, 0.3, 0.5, 0.3)
 """How much each comparing head has to say."""
@@ -36,29 +35,23 @@ DISTANCES, FARTHER = (1, 2, 3, 4), (3, 4, 5, 6)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Slices of the residual stream. Of 160: 48 of content, 24, 24, 16 and 16 of the tokens before, 32 said."""
+    """Slices of the residual stream.
+
+    Of 224, with eight heads: 48 of content, 24, 24, 16 and 16 of the tokens before, 32 said, 4 · 16 of those far back.
+    """
 
     content: slice
     back: tuple[slice, ...]
     said: slice
+    far: tuple[slice, ...]
 
     @staticmethod
     def of(shape: Shape) -> "Parts":
-        hidden = shape.hidden_size
-        widths = (*(hidden * share // 20 for share in (3, 3, 2, 2)), hidden // 5)
-        edges = [hidden - sum(widths)]
-        for width in widths:
-            edges.append(edges[-1] + width)
-        first, *rest = (slice(a, b) for a, b in zip((0, *edges), edges, strict=False))
-        return Parts(first, tuple(rest[:-1]), rest[-1])
-
-
-def normal(generator: torch.Generator, *size: int) -> Tensor:
-    return torch.randn(size, generator=generator)
-
-
-def width(part: slice) -> int:
-    return int(part.stop - part.start)
+        far = shape.hidden_size // 14 if shape.num_heads >= 8 and shape.num_kv_heads >= 4 else 0
+        near = shape.hidden_size - 4 * far
+        widths = (*(near * share // 20 for share in (3, 3, 2, 2)), near // 5)
+        first, *back, said = consecutive(0, (near - sum(widths), *widths))
+        return Parts(first, tuple(back), said, consecutive(near, (far,) * 4))
 
 
 @torch.no_grad()
@@ -86,20 +79,9 @@ def initialise(model: GptOss, seed: int) -> None:
         third = model.model.layers[2].self_attn
         assert isinstance(third, Attention)
         turn_eyes(third, FARTHER, model.model.frequencies)
-    find_and_copy(second, model, parts, codes, generator)
-
-
-def turn_eyes(attention: Attention, distances: tuple[int, ...], frequencies: Tensor) -> None:
-    """Each head sees the token so many places back.
-
-    Turned by position, a query a·(cos df, -sin df) and a key a·(1, 0) agree most where the key is d places back.
-    """
-    pairs, strength = len(frequencies), LOOK_BACK * (frequencies > FAST)
-    attention.k_proj.bias.view(-1, 2, pairs)[:, 0] = strength
-    heads = attention.q_proj.bias.view(-1, 2, pairs)
-    for head, distance in enumerate(distances):
-        heads[head, 0] = strength * (distance * frequencies).cos()
-        heads[head, 1] = -strength * (distance * frequencies).sin()
+    find_and_copy(second, model, parts, codes)
+    if width(parts.far[0]):
+        look_farther(model, parts.content, parts.far, generator)
 
 
 def look_back(attention: Attention, parts: Parts, codes: Tensor, frequencies: Tensor) -> None:
@@ -109,23 +91,22 @@ def look_back(attention: Attention, parts: Parts, codes: Tensor, frequencies: Te
     values = attention.v_proj.weight.view(-1, 2 * pairs, attention.v_proj.in_features)
     values[:] = 0
     values[:, :, parts.content] = codes
-    output = attention.o_proj.weight.view(attention.o_proj.out_features, -1, 2 * pairs)
+    output = heads_of(attention)
     normed = (attention.o_proj.out_features / width(parts.content)) ** 0.5
     for head, part in enumerate(parts.back):
         output[:, head] = 0
         output[part, head, : width(part)] = torch.eye(width(part)) * DEVIATION / normed
 
 
-def find_and_copy(attention: Attention, model: GptOss, parts: Parts, codes: Tensor, generator: torch.Generator) -> None:
+def find_and_copy(attention: Attention, model: GptOss, parts: Parts, codes: Tensor) -> None:
     """Heads that find where the same tokens stood before and say what came there.
 
     Tokens are compared in the pairs that position hardly turns. Two heads compare one token: the current one, or the
     one before it, with the one before the key. Two compare two: the last two, or every other of the last four, as in
     a numbered list of letters, with the two before the key.
     """
-    slow = torch.nonzero(model.model.frequencies < 2e-3).flatten()
     pairs = len(model.model.frequencies)
-    wide = torch.cat((slow, slow + pairs))[: min(width(part) for part in parts.back[:2])]
+    wide = slow_dimensions(model.model.frequencies)[: min(width(part) for part in parts.back[:2])]
     half = len(wide) // 2
     size = MATCH**0.5
     content, (one, two, three, _) = parts.content, parts.back
@@ -155,7 +136,7 @@ def find_and_copy(attention: Attention, model: GptOss, parts: Parts, codes: Tens
     values[:] = 0
     said = min(width(parts.said), 2 * pairs)
     values[:, :said, content] = codes[:said]
-    output = attention.o_proj.weight.view(attention.o_proj.out_features, -1, 2 * pairs)
+    output = heads_of(attention)
     for head in range(len(VOICES)):
         output[:, head] = 0
         output[parts.said.start : parts.said.start + said, head, :said] = torch.eye(said) * DEVIATION * VOICES[head]

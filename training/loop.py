@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.config import TrainingConfig
+from training.eyes import consecutive
+from training.far_sight import look_farther
 from training.first_weights import initialise
 from training.growth import grown
 from training.model import GptOss
@@ -55,6 +57,10 @@ def new_state(config: TrainingConfig, start: GptOss | None = None) -> TrainingSt
         initialise(model, config.seed)
     else:
         model.load_state_dict(grown(start, config.shape).state_dict())
+        old = start.shape.hidden_size
+        if config.shape.num_heads == 8 > start.shape.num_heads and config.shape.hidden_size > old:
+            far = consecutive(old, ((config.shape.hidden_size - old) // 4,) * 4)
+            look_farther(model, slice(0, old), far, torch.Generator().manual_seed(config.seed))
     matrices, tables, others = [], [], []
     for name, parameter in model.named_parameters():
         if parameter.dim() < 2 or name.endswith("bias"):

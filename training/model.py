@@ -10,19 +10,20 @@ from torch.nn import functional
 from training.attention import Attention, rotary_frequencies
 from training.config import Shape
 from training.experts import TILE, MixtureOfExperts
+from training.norm import Norm
 
 
 class Layer(nn.Module):
     def __init__(self, shape: Shape, layer_type: str) -> None:
         super().__init__()
-        self.input_layernorm = nn.RMSNorm(shape.hidden_size, shape.rms_norm_eps)
+        self.input_layernorm = Norm(shape.hidden_size, shape.rms_norm_eps)
         self.self_attn = Attention(shape, layer_type)
-        self.post_attention_layernorm = nn.RMSNorm(shape.hidden_size, shape.rms_norm_eps)
+        self.post_attention_layernorm = Norm(shape.hidden_size, shape.rms_norm_eps)
         self.mlp = MixtureOfExperts(shape)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-        x = x + self.self_attn(self.input_layernorm(x).to(cos.dtype), cos, sin)
-        update, imbalance = self.mlp(self.post_attention_layernorm(x).to(cos.dtype))
+        x = x + self.self_attn(self.input_layernorm(x, cos.dtype), cos, sin)
+        update, imbalance = self.mlp(self.post_attention_layernorm(x, cos.dtype))
         return x + update, imbalance
 
 
@@ -31,7 +32,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.embed_tokens = nn.Embedding(shape.vocab_size, shape.hidden_size)
         self.layers = nn.ModuleList(Layer(shape, kind) for kind in shape.layer_types)
-        self.norm = nn.RMSNorm(shape.hidden_size, shape.rms_norm_eps)
+        self.norm = Norm(shape.hidden_size, shape.rms_norm_eps)
         frequencies, self.concentration = rotary_frequencies(shape)
         self.frequencies: Tensor
         self.register_buffer("frequencies", frequencies, persistent=False)
@@ -44,7 +45,7 @@ class Decoder(nn.Module):
         for layer in self.layers:
             x, imbalance = layer(x, cos, sin)
             total = total + imbalance
-        return self.norm(x), total / len(self.layers)
+        return self.norm(x, dtype), total / len(self.layers)
 
 
 class GptOss(nn.Module):
@@ -62,7 +63,6 @@ class GptOss(nn.Module):
     def forward(self, token_ids: Tensor, wanted: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """With `wanted`, bool [B, T], only those positions' logits, [N, vocab]."""
         hidden, imbalance = self.model(token_ids, self.dtype)
-        hidden = hidden.to(self.dtype)
         if wanted is None:
             return functional.linear(hidden, self.lm_head.weight.to(self.dtype)).float(), imbalance
         hidden = hidden[wanted]

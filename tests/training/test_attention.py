@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from training.attention import attend, attend_window, attention_mask, rotary_frequencies
+from training.attention import attend, attention_mask, rotary_frequencies
 from training.config import Shape
 
 
@@ -12,18 +12,9 @@ def test_the_worked_example_of_the_attention_mask() -> None:
 
 def test_a_sink_takes_its_share_and_gives_nothing() -> None:
     q, k, v = torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 3, 4), torch.ones(1, 2, 3, 4)
-    out = attend(q, k, v, torch.tensor([0.0, -1e9]), attention_mask(3, 3, None))
+    out = attend(q, k, v, torch.tensor([0.0, -1e9]), None)
     assert torch.allclose(out[0, 0, :, 0], torch.tensor([1 / 2, 2 / 3, 3 / 4]))
     assert torch.allclose(out[0, 1], torch.ones(3, 4))
-
-
-@pytest.mark.parametrize("length", [1, 3, 4, 9, 16])
-def test_a_window_in_blocks_is_a_window(length: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    q, k, v = torch.randn(3, 2, 3, length, 8, generator=generator).unbind()
-    sinks = torch.randn(3, generator=generator)
-    expected = attend(q, k, v, sinks, attention_mask(length, length, 4))
-    assert torch.allclose(attend_window(q, k, v, sinks, 4), expected, atol=1e-6)
 
 
 def test_a_factor_of_one_is_plain_rotary_embedding() -> None:
@@ -41,17 +32,23 @@ def test_yarn_keeps_fast_dimensions_and_slows_slow_ones() -> None:
     assert concentration > 1.0
 
 
-def test_gradients_of_attention_are_those_of_plain_autograd() -> None:
-    """The sink as one more key without a value, which autograd works out by itself."""
+@pytest.mark.parametrize("window", [4, None])
+@pytest.mark.parametrize("length", [1, 3, 4, 9, 16])
+def test_attention_in_blocks_is_what_autograd_makes_of_the_formula(
+    length: int, window: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sink as one more score without a value."""
+    monkeypatch.setattr("training.attention.BLOCK", 3)
     generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(2, 3, 5, 4, generator=generator).requires_grad_() for _ in range(3))
+    q, k, v = (torch.randn(2, 3, length, 4, generator=generator).requires_grad_() for _ in range(3))
     sinks = torch.randn(3, generator=generator).requires_grad_()
-    mask = attention_mask(5, 5, None)
-    target = torch.randn(2, 3, 5, 4, generator=generator)
+    target = torch.randn(2, 3, length, 4, generator=generator)
 
-    scores = (q * 0.5) @ k.transpose(-1, -2) + mask
-    with_sink = torch.cat((scores, sinks.view(1, 3, 1, 1).expand(2, 3, 5, 1)), -1).softmax(-1)
-    expected = torch.autograd.grad((with_sink[..., :-1] @ v * target).sum(), (q, k, v, sinks))
-    found = torch.autograd.grad((attend(q, k, v, sinks, mask) * target).sum(), (q, k, v, sinks))
-    for mine, plain in zip(found, expected, strict=True):
-        assert torch.allclose(mine, plain, atol=1e-5)
+    scores = (q * 0.5) @ k.transpose(-1, -2) + attention_mask(length, length, window)
+    with_sink = torch.cat((scores, sinks.view(1, 3, 1, 1).expand(2, 3, length, 1)), -1).softmax(-1)
+    plain, mine = with_sink[..., :-1] @ v, attend(q, k, v, sinks, window)
+    assert torch.allclose(mine, plain, atol=1e-5)
+    expected = torch.autograd.grad((plain * target).sum(), (q, k, v, sinks))
+    found = torch.autograd.grad((mine * target).sum(), (q, k, v, sinks))
+    for own, its in zip(found, expected, strict=True):
+        assert torch.allclose(own, its, atol=1e-5)

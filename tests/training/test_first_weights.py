@@ -6,10 +6,17 @@ from training.model import GptOss
 
 
 def test_the_worked_example_of_the_parts() -> None:
-    parts = Parts.of(Shape(hidden_size=160))
-    widths = [part.stop - part.start for part in (parts.content, *parts.back, parts.said)]
-    assert widths == [48, 24, 24, 16, 16, 32]
+    parts = Parts.of(Shape(hidden_size=224, num_heads=8, num_kv_heads=4))
+    widths = [part.stop - part.start for part in (parts.content, *parts.back, parts.said, *parts.far)]
+    assert widths == [48, 24, 24, 16, 16, 32, 16, 16, 16, 16]
     assert parts.said.stop == 160
+    assert parts.far[3].stop == 224
+
+
+def test_four_heads_do_not_look_far() -> None:
+    parts = Parts.of(Shape(hidden_size=160, num_heads=4, num_kv_heads=2))
+    assert parts.said.stop == 160
+    assert {part.stop - part.start for part in parts.far} == {0}
 
 
 def test_it_copies_before_it_has_learnt_anything() -> None:

@@ -1,0 +1,20 @@
+import torch
+from torch.nn import functional
+
+from training.norm import Norm
+
+
+def test_result_and_gradients_are_those_of_torch() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 3, 8, generator=generator).requires_grad_()
+    target = torch.randn(2, 3, 8, generator=generator)
+    norm = Norm(8, eps=0.1)
+    with torch.no_grad():
+        norm.weight.normal_(1.0, 0.2, generator=generator)
+    plain = functional.rms_norm(x, (8,), norm.weight, 0.1)
+    mine = norm(x, torch.float32)
+    assert torch.allclose(mine, plain, atol=1e-6)
+    expected = torch.autograd.grad((plain * target).sum(), (x, norm.weight))
+    found = torch.autograd.grad((mine * target).sum(), (x, norm.weight))
+    for own, its in zip(found, expected, strict=True):
+        assert torch.allclose(own, its, atol=1e-5)
