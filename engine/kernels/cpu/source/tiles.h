@@ -58,9 +58,39 @@ INLINE void add_tile(
     }
 }
 
-// The even and the odd sums together, of the first tokens or of the others: [16 rows][tokens].
-INLINE void take_sums(bool others, long tokens, float *out) {
-    alignas(64) float even[TILE * TILE], odd[TILE * TILE];
+// 16 rows of 16 words → 16 columns of them.
+INLINE void transpose(__m512i (&rows)[TILE]) {
+    __m512i pairs[TILE], fours[TILE];
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 2) {
+        pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+        pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4)
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; half++) {
+            fours[i + 2 * half] = _mm512_unpacklo_epi64(pairs[i + half], pairs[i + half + 2]);
+            fours[i + 2 * half + 1] = _mm512_unpackhi_epi64(pairs[i + half], pairs[i + half + 2]);
+        }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) { // In each of the four 128-bit lanes of fours[i], [i + 4], … lie rows of column 4 · lane + i.
+        __m512i low = _mm512_shuffle_i32x4(fours[i], fours[i + 4], 0x88);
+        __m512i high = _mm512_shuffle_i32x4(fours[i], fours[i + 4], 0xdd);
+        __m512i lower = _mm512_shuffle_i32x4(fours[i + 8], fours[i + 12], 0x88);
+        __m512i higher = _mm512_shuffle_i32x4(fours[i + 8], fours[i + 12], 0xdd);
+        rows[i] = _mm512_shuffle_i32x4(low, lower, 0x88);
+        rows[i + 8] = _mm512_shuffle_i32x4(low, lower, 0xdd);
+        rows[i + 4] = _mm512_shuffle_i32x4(high, higher, 0x88);
+        rows[i + 12] = _mm512_shuffle_i32x4(high, higher, 0xdd);
+    }
+}
+
+INLINE __mmask16 first_words(long count) { return __mmask16((1u << count) - 1); }
+
+// The even and the odd sums together, of the first tokens or of the others: 16 rows of `tokens` floats.
+INLINE void take_sums(bool others, long tokens, __m512i (&out)[TILE]) {
+    float even[TILE * TILE], odd[TILE * TILE];
     if (others) {
         _tile_stored(2, even, 4 * tokens);
         _tile_stored(3, odd, 4 * tokens);
@@ -68,7 +98,10 @@ INLINE void take_sums(bool others, long tokens, float *out) {
         _tile_stored(0, even, 4 * tokens);
         _tile_stored(1, odd, 4 * tokens);
     }
-    for (long i = 0; i < TILE * tokens; i += LANES) store(out + i, load<floats>(even + i) + load<floats>(odd + i));
+    for (long r = 0; r < TILE; r++) {
+        auto row = [&](const float *of) { return _mm512_maskz_loadu_ps(first_words(tokens), of + r * tokens); };
+        out[r] = _mm512_castps_si512(_mm512_add_ps(row(even), row(odd)));
+    }
 }
 
 // Activations as tiles want them, `width` tokens side by side; tokens that there are not are zeros.
@@ -80,11 +113,14 @@ class TileActivations {
         : width((tokens + parts_of(tokens) - 1) / parts_of(tokens)), parts(parts_of(tokens)), columns(columns),
           packed(tokens == 1 ? x[0] : memory) {
         if (tokens == 1) return;
-        for (long t = 0; t < parts * width; t++)
-            for (long pair = 0; pair < columns / 2; pair++) {
-                bf16 *const to = memory + t / width * width * columns + 2 * (pair * width + t % width);
-                if (t < tokens) std::memcpy(to, x[t] + 2 * pair, 4);
-                else std::memset(to, 0, 4);
+        for (long first = 0; first < tokens; first += width)
+            for (long k = 0; k < columns; k += TILE_COLUMNS) {
+                __m512i pairs[TILE];
+                for (long t = 0; t < TILE; t++)
+                    pairs[t] = t < std::min(width, tokens - first) ? _mm512_loadu_si512(x[first + t] + k) : __m512i{};
+                transpose(pairs);
+                for (long pair = 0; pair < TILE; pair++, memory += 2 * width)
+                    _mm512_mask_storeu_epi32(memory, first_words(width), pairs[pair]);
             }
     }
     static long parts_of(long tokens) { return (tokens + TILE - 1) / TILE; }
@@ -113,11 +149,12 @@ void multiply_tiles(
     auto hand_on = [&](long row, long part) {
         const long count = std::min(TILE, last - row);
         for (long p = part; p < std::min(part + 2, parts); p++) {
-            alignas(64) float sums[TILE * TILE];
+            __m512i sums[TILE];
             take_sums(p > part, width, sums);
+            transpose(sums);
             for (long t = 0; t < std::min(width, tokens - p * width); t++) {
                 float values[TILE];
-                for (long r = 0; r < TILE; r++) values[r] = sums[r * width + t];
+                _mm512_storeu_si512(values, sums[t]);
                 for (long r = 0; r < count; r++) values[r] *= rows.scale(row + r);
                 take(row, count, p * width + t, values);
             }
