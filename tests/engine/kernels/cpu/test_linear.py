@@ -10,7 +10,10 @@ from engine.kernels.fp8_matrix import Fp8Matrix, quantize
 from engine.kernels.norm_linear import linear_add, norm_linear, rms_norm
 from tests.engine.kernels.cpu.close import assert_rounded
 
-SHAPES = [(1, 1024, 96), (2, 32, 1), (3, 160, 34), (5, 96, 7), (7, 2880, 130), (32, 64, 66), (61, 64, 9), (2, 40, 8)]
+SHAPES = [
+    (1, 1024, 96), (2, 32, 1), (3, 160, 34), (5, 96, 7), (7, 2880, 130), (32, 64, 66), (61, 64, 9), (70, 1120, 50),
+    (2, 40, 8),
+]  # fmt: skip
 """Tokens, columns, rows. The last one is left to the reference: columns in no whole vectors."""
 
 
