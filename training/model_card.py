@@ -48,7 +48,8 @@ A very small gpt-oss model, so that the server answers out of the box: it reason
 | fifth training | revision 06bd6ad: 1,900 steps, 8,617,705 tokens in 26 minutes |
 | sixth training | revision 9315635: 560 steps, 2,522,071 tokens in 7 minutes |
 | seventh training | revision 0bd2450, two processes: 4,000 steps, 36,402,228 tokens in 63 minutes |
-| eighth training | d7104b4 and e144078: two layers more; {steps:,} steps, {tokens:,} tokens in {minutes} minutes |
+| eighth training | d7104b4 and e144078: two layers more; 4,800 steps, 43,685,070 tokens in 102 minutes |
+| ninth training | 93f4a6b: wider, twice the heads; {steps:,} steps, {tokens:,} tokens in {minutes} minutes |
 | trained on | {machine} |
 | held-out loss | {held_out_loss} nats per learnt token |
 
@@ -89,12 +90,19 @@ it is a value that is copied from another field or spelt wrongly.
 
 As much training again did not help: 4,600 steps more, at falling rates, with more recitals and fewer stories, brought
 tools to 83% and 81%, but of 300 other questions 87% were right before and after, and stories at 0.7 fell to 81%. In
-questions of the kinds that training asks as many are wrong as in those it never asks: what is missing is not practice
-but room, probably heads that tell one definition from another.
+questions of the kinds that training asks as many were wrong as in those it never asks: what was missing was not
+practice but room.
+
+The ninth has it: twice the heads, and a residual stream of 224 and not 160, grown from the eighth so that nothing was
+lost. What is new begins with a purpose: in the first layer the new heads see what stands five to eight places back, and
+in the second they compare it (`training/far_sight.py`), for what tells one definition from another stands behind ".",
+the line's end and "type". After 1,400 steps, with the rates still high, 61 of 100 recitals were right to the last token
+(41% before), and 88 of 100 tools (75%). At its end tools came to 92% and 90% (of 200 other questions 92% were right)
+and json to 95%; text fell to 90% and 88%, by letters of longer words that are left out or said twice.
 
 ## Loss
 
-Of the eighth training:
+Of the ninth training:
 
 ![Loss over tokens]({picture})
 
@@ -122,10 +130,14 @@ Of the eighth training:
     SEVENTH="--run runs/seventh --output runs/seventh/model"
     python -m training.train --seed 7 --from runs/sixth/model --processes 2 $SEVENTH
     git checkout d7104b4
-    RUN="--seed 8 --from runs/seventh/model --run runs/embedded --processes 2 --documents 200000"
-    python -m training.train $RUN --steps 5200 --stop 1800
+    RUN="--seed 8 --from runs/seventh/model --run runs/eighth --processes 2 --documents 200000"
+    python -m training.train $RUN --output runs/eighth/model --steps 5200 --stop 1800
     git checkout e144078
-    python -m training.train $RUN --steps 4800
+    python -m training.train $RUN --output runs/eighth/model --steps 4800
+    git checkout 93f4a6b
+    RUN="--seed 10 --from runs/eighth/model --run runs/embedded --processes 2 --documents 140000"
+    python -m training.train $RUN --steps 3600 --stop 600
+    python -m training.train $RUN --steps 3000 --stop 2800
     carousel serve embedded
     python -m training.score --output scores.json
     python -m training.model_card engine/embedded --run runs/embedded --scores scores.json
