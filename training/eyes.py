@@ -21,7 +21,7 @@ def consecutive(start: int, widths: Sequence[int]) -> tuple[slice, ...]:
     >>> consecutive(4, (2, 3))
     (slice(4, 6, None), slice(6, 9, None))
     """
-    edges = [start, *itertools.accumulate(widths, initial=start)][1:]
+    edges = itertools.accumulate(widths, initial=start)
     return tuple(slice(a, b) for a, b in itertools.pairwise(edges))
 
 
@@ -37,6 +37,11 @@ def slow_dimensions(frequencies: Tensor) -> Tensor:
     """The dimensions of a head that are slow, first of each pair and then second."""
     slow = torch.nonzero(frequencies < SLOW).flatten()
     return torch.cat((slow, slow + len(frequencies)))
+
+
+def by_head(weight: Tensor, head_dim: int) -> Tensor:
+    """A view of a projection's weight or bias, [heads, head_dim, ...]."""
+    return weight.view(-1, head_dim, *weight.shape[1:])
 
 
 def heads_of(attention: Attention) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from training.attention import Attention
-from training.eyes import NO_MATCH, heads_of, normal, slow_dimensions, turn_eyes, width
+from training.eyes import NO_MATCH, by_head, heads_of, normal, slow_dimensions, turn_eyes, width
 from training.model import GptOss
 
 DISTANCES = (5, 6, 7, 8)
@@ -19,11 +19,6 @@ MATCH = 16.0
 NEW_HEADS, NEW_KEYS = slice(4, 8), slice(2, 4)
 
 
-def by_head(weight: Tensor, head_dim: int) -> Tensor:
-    """A view of a projection's weight or bias, [heads, head_dim, ...]."""
-    return weight.view(-1, head_dim, *weight.shape[1:])
-
-
 @torch.no_grad()
 def look_farther(model: GptOss, seen: slice, far: tuple[slice, ...], generator: torch.Generator) -> None:
     """The first layer's new heads write what stood 5 to 8 places back, as codes of `seen`, into the parts `far` of the
@@ -32,7 +27,6 @@ def look_farther(model: GptOss, seen: slice, far: tuple[slice, ...], generator: 
     In the layers above they read the new parts a little, or they would never learn to compare them.
     """
     codes = normal(generator, model.shape.head_dim, width(seen)) / model.shape.hidden_size**0.5
-    norm, *_ = (tensor for name, tensor in model.named_parameters() if name.endswith("0.input_layernorm.weight"))
     for number, layer in enumerate(model.model.layers):
         attention = layer.self_attn
         assert isinstance(attention, Attention)
@@ -47,6 +41,7 @@ def look_farther(model: GptOss, seen: slice, far: tuple[slice, ...], generator: 
         queries.zero_()
         keys.zero_()
         if number == 0:
+            norm = layer.get_parameter("input_layernorm.weight")
             write_far(attention, codes / norm[seen], seen, far, model.model.frequencies)
         else:
             compare_far(attention, queries, keys, far, slow_dimensions(model.model.frequencies))

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from training.attention import Attention
 from training.config import Shape
-from training.eyes import NO_MATCH, consecutive, heads_of, normal, slow_dimensions, turn_eyes, width
+from training.eyes import NO_MATCH, by_head, consecutive, heads_of, normal, slow_dimensions, turn_eyes, width
 from training.far_sight import look_farther
 from training.model import GptOss
 
@@ -87,8 +87,7 @@ def initialise(model: GptOss, seed: int) -> None:
 def look_back(attention: Attention, parts: Parts, codes: Tensor, frequencies: Tensor) -> None:
     """Heads that see the tokens 1 to 4 places back and write their codes."""
     turn_eyes(attention, DISTANCES, frequencies)
-    pairs = len(frequencies)
-    values = attention.v_proj.weight.view(-1, 2 * pairs, attention.v_proj.in_features)
+    values = by_head(attention.v_proj.weight, attention.head_dim)
     values[:] = 0
     values[:, :, parts.content] = codes
     output = heads_of(attention)
@@ -105,13 +104,12 @@ def find_and_copy(attention: Attention, model: GptOss, parts: Parts, codes: Tens
     one before it, with the one before the key. Two compare two: the last two, or every other of the last four, as in
     a numbered list of letters, with the two before the key.
     """
-    pairs = len(model.model.frequencies)
     wide = slow_dimensions(model.model.frequencies)[: min(width(part) for part in parts.back[:2])]
     half = len(wide) // 2
     size = MATCH**0.5
     content, (one, two, three, _) = parts.content, parts.back
-    queries = attention.q_proj.weight.view(-1, 2 * pairs, attention.q_proj.in_features)
-    keys = attention.k_proj.weight.view(-1, 2 * pairs, attention.k_proj.in_features)
+    queries = by_head(attention.q_proj.weight, attention.head_dim)
+    keys = by_head(attention.k_proj.weight, attention.head_dim)
     eye = torch.eye(len(wide)) * size
 
     def compare(rows: Tensor, row: slice, part: slice) -> None:
@@ -132,9 +130,9 @@ def find_and_copy(attention: Attention, model: GptOss, parts: Parts, codes: Tens
         compare(rows, row, part)
     attention.sinks[:4] = NO_MATCH
 
-    values = attention.v_proj.weight.view(-1, 2 * pairs, attention.v_proj.in_features)
+    values = by_head(attention.v_proj.weight, attention.head_dim)
     values[:] = 0
-    said = min(width(parts.said), 2 * pairs)
+    said = min(width(parts.said), attention.head_dim)
     values[:, :said, content] = codes[:said]
     output = heads_of(attention)
     for head in range(len(VOICES)):

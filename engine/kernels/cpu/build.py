@@ -88,6 +88,7 @@ def usable_levels() -> tuple[Level, ...]:
 
 
 def best_level() -> Level:
+    """The fastest of them."""
     return usable_levels()[0]
 
 

@@ -14,7 +14,7 @@
 
 #include "rows_avx512.h"
 
-// What tiles are to hold: 0 to 3 the sums, 4 and 5 weights, 6 and 7 activations of so many tokens. To be said again after
+// What tiles are to hold: 0 to 3 the sums, 4 weights, 5 and 6 activations of so many tokens. To be said again after
 // anything else has run: torch's own products use tiles, too.
 INLINE void shape_tiles(long tokens) {
     struct alignas(64) {
@@ -22,9 +22,9 @@ INLINE void shape_tiles(long tokens) {
         uint16_t bytes[16] = {};
         uint8_t rows[16] = {};
     } shapes;
-    for (int tile = 0; tile < 8; tile++) {
+    for (int tile = 0; tile < 7; tile++) {
         shapes.rows[tile] = TILE;
-        shapes.bytes[tile] = tile == 4 || tile == 5 ? 64 : uint16_t(4 * tokens);
+        shapes.bytes[tile] = tile == 4 ? 64 : uint16_t(4 * tokens);
     }
     asm volatile("" ::"r"(&shapes) : "memory"); // The compiler is not told that this reads all of it.
     _tile_loadconfig(&shapes);
@@ -41,21 +41,14 @@ INLINE void clear_sums() {
 INLINE void add_tile(
     long i, const bf16 *weights, long stride, const Activation *x, const Activation *others, long tokens) {
     asm volatile("" ::: "memory"); // The compiler is not told what loads of tiles read.
-    if (i % 2 == 0) {
-        _tile_loadd(4, weights, 2 * stride);
-        _tile_loadd(6, x, 4 * tokens);
-        _tile_dpbf16ps(0, 4, 6);
-        if (!others) return;
-        _tile_loadd(7, others, 4 * tokens);
-        _tile_dpbf16ps(2, 4, 7);
-    } else {
-        _tile_loadd(5, weights, 2 * stride);
-        _tile_loadd(6, x, 4 * tokens);
-        _tile_dpbf16ps(1, 5, 6);
-        if (!others) return;
-        _tile_loadd(7, others, 4 * tokens);
-        _tile_dpbf16ps(3, 5, 7);
-    }
+    _tile_loadd(4, weights, 2 * stride);
+    _tile_loadd(5, x, 4 * tokens);
+    if (i % 2 == 0) _tile_dpbf16ps(0, 4, 5);
+    else _tile_dpbf16ps(1, 4, 5);
+    if (!others) return;
+    _tile_loadd(6, others, 4 * tokens);
+    if (i % 2 == 0) _tile_dpbf16ps(2, 4, 6);
+    else _tile_dpbf16ps(3, 4, 6);
 }
 
 // 16 rows of 16 words → 16 columns of them.
