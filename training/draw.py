@@ -106,6 +106,9 @@ class Draw:
         return found
 
     def name(self) -> str:
+        """Known or invented; in training now and then a word that is a token and mostly no name, as "Will" is one."""
+        if not self.held_out and self.chance(0.1):
+            return self.value(words.CAPITALISED)
         return self.invented(3, 7).capitalize() if self.chance(0.5) else self.value(words.NAMES)
 
     def number(self, smallest: int, largest: int) -> int:
