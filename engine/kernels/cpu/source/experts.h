@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <omp.h>
 
 #include "linear.h"
 
@@ -41,10 +42,11 @@ struct Share {
 };
 
 // An expert of few tokens waits for memory, one of many for the multipliers: so that some threads are at the one while
-// others are at the other, shares are taken from both ends in turn. Where all are alike, in the order of memory.
+// others are at the other, shares are taken from both ends in turn. Where all are alike, in the order of memory; this is
+// what it returns.
 //
 //     experts of 1, 2, 3 and 4 tokens, a share each  →  1 4 2 3
-inline void share_out(const Sorted &sorted, long experts, long rows, int threads, std::vector<Share> &shares) {
+inline bool share_out(const Sorted &sorted, long experts, long rows, int threads, std::vector<Share> &shares) {
     std::vector<long> touched;
     for (long e = 0; e < experts; e++)
         if (sorted.count(e) > 0) touched.push_back(e);
@@ -54,8 +56,9 @@ inline void share_out(const Sorted &sorted, long experts, long rows, int threads
     for (long e : touched)
         for (long first = 0; first < rows; first += size) by_count.push_back({e, first, std::min(first + size, rows)});
     shares = by_count;
-    if (touched.empty() || sorted.count(touched.front()) == sorted.count(touched.back())) return;
+    if (touched.empty() || sorted.count(touched.front()) == sorted.count(touched.back())) return true;
     for (size_t i = 0; i < shares.size(); i++) shares[i] = by_count[i % 2 ? by_count.size() - 1 - i / 2 : i / 2];
+    return false;
 }
 
 // Pairs of gate and up, without bias → half as many, in their places among the activations of the next product.
@@ -93,8 +96,9 @@ template <class Up, class Down> void mix_experts(const Up &up, const Down &down,
     x.resize<Rows>(op.tokens, op.hidden);
     hidden.resize<Rows>(choices, op.inner);
     sorted.sort(op.chosen, choices, op.experts);
-    share_out(sorted, op.experts, 2 * op.inner, threads, up_shares);
+    const bool alike = share_out(sorted, op.experts, 2 * op.inner, threads, up_shares);
     share_out(sorted, op.experts, op.hidden, threads, down_shares);
+    omp_set_schedule(alike ? omp_sched_guided : omp_sched_dynamic, 1); // See `linear`.
     if (long(products.size()) < choices * op.hidden) products.resize(choices * op.hidden);
     rows_of.resize(choices);
     for (long p = 0; p < choices; p++) rows_of[p] = x.row(sorted.order[p] / op.k);
@@ -105,7 +109,7 @@ template <class Up, class Down> void mix_experts(const Up &up, const Down &down,
     {
         static thread_local Buffer scratch;
         static thread_local std::vector<float> pairs;
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(runtime)
         for (size_t i = 0; i < up_shares.size(); i++) {
             const Share share = up_shares[i];
             long start = sorted.starts[share.expert], count = sorted.count(share.expert);
@@ -122,7 +126,7 @@ template <class Up, class Down> void mix_experts(const Up &up, const Down &down,
                     to + token * rows, op.up_bias + share.expert * 2 * op.inner, share.first, share.last, op.alpha,
                     op.limit, hidden.row(start + token));
         }
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(runtime)
         for (size_t i = 0; i < down_shares.size(); i++) {
             const Share share = down_shares[i];
             long start = sorted.starts[share.expert];

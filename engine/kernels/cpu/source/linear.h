@@ -67,7 +67,8 @@ template <class Rows> void linear(const Rows &matrix, const Linear &op, int thre
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         static thread_local Buffer scratch;
-#pragma omp for schedule(dynamic)
+        // A thread that stays with neighbouring rows has asked for the next before it comes to them.
+#pragma omp for schedule(guided)
         for (long first = 0; first < op.rows; first += size)
             multiply(
                 matrix, first, std::min(first + size, op.rows), x.all(), op.tokens, scratch,

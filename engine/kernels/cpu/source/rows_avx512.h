@@ -17,7 +17,8 @@
 
 typedef bf16 Activation;
 typedef __m512 Sum;
-constexpr long TILE = 16, TILE_COLUMNS = 32, PIECE = TILE * TILE_COLUMNS; // Rows and columns, see tiles.h.
+// Tiles are of 16 rows and 32 columns; four at a time are unpacked, see tiles.h.
+constexpr long TILE = 16, TILE_COLUMNS = 32, TILE_SIZE = TILE * TILE_COLUMNS, TILES = 4, PIECE = TILES * TILE_COLUMNS;
 constexpr int TOKENS = 8; // Activations that rows are multiplied with at a time, their sums in registers.
 
 // The first `there` bytes of 64, zeros after them.
@@ -94,7 +95,7 @@ struct Fp8Rows {
     long columns;
 
     static constexpr int beside(int tokens) { return tokens <= 4 ? 4 : 2; }
-    static long padded(long columns) { return (columns + 63) / 64 * 64; }
+    static long padded(long columns) { return (columns + PIECE - 1) / PIECE * PIECE; }
     static INLINE void put(Activation *to, long k, halves x) {
         to += k / 64 * 64 + k % 64 / 2;
         std::memcpy(to, &x, 16);
@@ -139,18 +140,35 @@ struct Fp8Rows {
         }
     }
 
-    // PIECE columns, from column k on, to every TILE-th line of `to`; and asks for as much of what comes 16 rows later.
-    INLINE void unpack(long row, long k, bf16 *to, long share) const {
-        const Tables in_registers = all_tables;
-        const uint8_t *ahead = values + (row / TILE + 1) * TILE * columns + share * PIECE;
-        for (long from = k; from < std::min(k + PIECE, columns); from += 64, to += 2 * PIECE) {
-            __m512i first, second;
-            ask_for_ahead(ahead + from - k);
-            pair(in_registers, read(row, from, columns - from), first, second);
-            _mm512_store_si512(to, first);
-            _mm512_store_si512(to + PIECE, second);
+    // 16 rows on their way to tiles, PIECE columns at a time.
+    class Pieces {
+      public:
+        Pieces(const Fp8Rows &rows, long row, long count)
+            : columns(rows.columns), count(count), all(rows.values + row * columns) {}
+
+        INLINE void go_to(long column) { k = column; }
+
+        // Four rows to the lines of all tiles that are theirs; and asks for as much of what comes 16 rows later.
+        INLINE void unpack_four(long first, bf16 *tiles) const {
+            const Tables in_registers = all_tables;
+            const uint8_t *from = all + first * columns + k, *later = all + TILE * (columns + k) + first * PIECE;
+            for (long r = first; r < std::min(first + 4, count); r++, from += columns)
+                for (long i = 0; i < TILES; i += 2, later += 2 * TILE_COLUMNS) {
+                    bf16 *const to = tiles + i * TILE_SIZE + r * TILE_COLUMNS;
+                    __m512i left, right;
+                    ask_for(later);
+                    const long there = std::max(columns - k - i * TILE_COLUMNS, 0L);
+                    pair(in_registers, load_first(from + i * TILE_COLUMNS, there), left, right);
+                    _mm512_store_si512(to, left);
+                    _mm512_store_si512(to + TILE_SIZE, right);
+                }
         }
-    }
+
+      private:
+        const long columns, count;
+        const uint8_t *const all;
+        long k = 0;
+    };
 
     static const Tables all_tables;
 };
@@ -168,7 +186,7 @@ struct Mxfp4Rows {
     long columns;
 
     static constexpr int beside(int tokens) { return tokens <= 4 ? 4 : 2; }
-    static long padded(long columns) { return (columns + 127) / 128 * 128; }
+    static long padded(long columns) { return (columns + PIECE - 1) / PIECE * PIECE; }
     static INLINE void put(Activation *to, long k, halves x) {
         const __m256i by_nibble = _mm256_setr_epi16(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
         __m256i sorted = _mm256_permutexvar_epi16(by_nibble, (__m256i)x);
@@ -243,18 +261,38 @@ struct Mxfp4Rows {
         }
     }
 
-    // PIECE columns, from column k on, to every TILE-th line of `to`; and asks for as much of what comes 16 rows later.
-    INLINE void unpack(long row, long k, bf16 *to, long share) const {
-        const uint8_t *ahead = blocks + ((row / TILE + 1) * TILE * columns + share * PIECE) / 2;
-        __m512i scales = read_scales(row, k), which = first_scales();
-        for (long from = k; from < std::min(k + PIECE, columns); from += 128, to += 4 * PIECE) {
-            ask_for_ahead(ahead + (from - k) / 2);
-            __m512i packed = read(row, from, columns - from), less = _mm512_permutexvar_epi16(which, scales);
-            _mm512_store_si512(to, nibble<0>(packed, less));
-            _mm512_store_si512(to + PIECE, nibble<1>(packed, less));
-            _mm512_store_si512(to + 2 * PIECE, nibble<2>(packed, less));
-            _mm512_store_si512(to + 3 * PIECE, nibble<3>(packed, less));
-            which = _mm512_add_epi16(which, _mm512_set1_epi16(4));
+    // 16 rows on their way to tiles, PIECE columns at a time.
+    class Pieces {
+      public:
+        Pieces(const Mxfp4Rows &rows, long row, long count)
+            : rows(rows), columns(rows.columns), row(row), count(count), all(rows.blocks + row * columns / 2) {}
+
+        INLINE void go_to(long column) {
+            k = column;
+            if (k % SCALED == 0)
+                for (long r = 0; r < count; r++) scales[r] = rows.read_scales(row + r, k);
         }
-    }
+
+        // Four rows to the lines of all tiles that are theirs; and asks for as much of what comes 16 rows later.
+        INLINE void unpack_four(long first, bf16 *tiles) const {
+            const uint8_t *from = all + (first * columns + k) / 2, *later = all + (TILE * (columns + k) + first * PIECE) / 2;
+            const __m512i which = _mm512_add_epi16(first_scales(), _mm512_set1_epi16(short(k % SCALED / 32)));
+            for (long r = first; r < std::min(first + 4, count); r++, from += columns / 2, later += PIECE / 2) {
+                bf16 *const to = tiles + r * TILE_COLUMNS;
+                ask_for(later);
+                __m512i packed = load_first(from, (columns - k) / 2), less = _mm512_permutexvar_epi16(which, scales[r]);
+                _mm512_store_si512(to, nibble<0>(packed, less));
+                _mm512_store_si512(to + TILE_SIZE, nibble<1>(packed, less));
+                _mm512_store_si512(to + 2 * TILE_SIZE, nibble<2>(packed, less));
+                _mm512_store_si512(to + 3 * TILE_SIZE, nibble<3>(packed, less));
+            }
+        }
+
+      private:
+        const Mxfp4Rows &rows;
+        const long columns, row, count;
+        const uint8_t *const all;
+        long k = 0;
+        __m512i scales[TILE];
+    };
 };

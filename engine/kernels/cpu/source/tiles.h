@@ -1,9 +1,9 @@
 // The same products on AMX: 16 rows times up to 16 activations, 32 columns of them an instruction.
 //
 // A tile of weights is 16 rows of 32 columns; one of activations has a row for each two columns and in it the pairs of
-// all tokens. Rows of bf16 are loaded as they lie in memory. Others are unpacked in pieces, 512 columns of 16 rows, that
-// stay in the first-level cache: while one is unpacked, the one before is multiplied on another unit, after each of its 16
-// rows one of 16 tiles. For more than 32 tokens the pieces of 16 rows are kept and multiplied again.
+// all tokens. Rows of bf16 are loaded as they lie in memory. Others are unpacked in pieces, 128 columns of 16 rows, of
+// which two take a sixth of the first-level cache: while one is unpacked, the one before is multiplied on another unit,
+// after every four rows one of four tiles. For more than 32 tokens the pieces of 16 rows are kept and multiplied again.
 //
 // Each product is two sums, of the even tiles and of the odd ones, over the columns in their order, whatever the number
 // of tokens.
@@ -81,7 +81,7 @@ INLINE void transpose(__m512i (&rows)[TILE]) {
 
 INLINE __mmask16 first_words(long count) { return __mmask16((1u << count) - 1); }
 
-// The even and the odd sums together, of the first tokens or of the others: 16 rows of `tokens` floats.
+// The even and the odd sums together, of the first tokens or of the others: of each token those of 16 rows.
 INLINE void take_sums(bool others, long tokens, __m512i (&out)[TILE]) {
     float even[TILE * TILE], odd[TILE * TILE];
     if (others) {
@@ -91,10 +91,15 @@ INLINE void take_sums(bool others, long tokens, __m512i (&out)[TILE]) {
         _tile_stored(0, even, 4 * tokens);
         _tile_stored(1, odd, 4 * tokens);
     }
+    if (tokens == 1) {
+        out[0] = _mm512_castps_si512(_mm512_add_ps(_mm512_loadu_ps(even), _mm512_loadu_ps(odd)));
+        return;
+    }
     for (long r = 0; r < TILE; r++) {
         auto row = [&](const float *of) { return _mm512_maskz_loadu_ps(first_words(tokens), of + r * tokens); };
         out[r] = _mm512_castps_si512(_mm512_add_ps(row(even), row(odd)));
     }
+    transpose(out);
 }
 
 // Activations as tiles want them, `width` tokens side by side; tokens that there are not are zeros.
@@ -131,8 +136,8 @@ class TileActivations {
 template <class Rows, class Memory, class Take>
 void multiply_tiles(
     const Rows &rows, long first, long last, const Activation *const *x, long tokens, Memory &scratch, const Take &take) {
-    const long columns = Rows::padded(rows.columns), tiles = columns / TILE_COLUMNS, all = (columns + PIECE - 1) / PIECE;
-    const long kept = 2 * all * TILE * PIECE, needed = kept + (tokens + TILE) * columns;
+    const long columns = Rows::padded(rows.columns), tiles = columns / TILE_COLUMNS, pieces = columns / PIECE;
+    const long kept = TILE * std::max(columns, 2 * PIECE), needed = kept + (tokens + TILE) * columns;
     if (long(scratch.size()) < needed) scratch.resize(needed);
     bf16 *const memory = scratch.data();
     const TileActivations activations(x, tokens, columns, memory + kept);
@@ -144,7 +149,6 @@ void multiply_tiles(
         for (long p = part; p < std::min(part + 2, parts); p++) {
             __m512i sums[TILE];
             take_sums(p > part, width, sums);
-            transpose(sums);
             for (long t = 0; t < std::min(width, tokens - p * width); t++) {
                 float values[TILE];
                 _mm512_storeu_si512(values, sums[t]);
@@ -158,24 +162,26 @@ void multiply_tiles(
     };
 
     if constexpr (Rows::PACKED) {
-        // Of two times 16 rows where they are kept, else two in turn.
-        auto piece = [&](long number) { return memory + number % (parts > 2 ? 2 * all : 2) * TILE * PIECE; };
-        const long pieces = (last - first + TILE - 1) / TILE * all;
-        for (long next = 0; next <= pieces; next++) {
-            const long row = first + next / all * TILE, count = next < pieces ? std::min(TILE, last - row) : 0;
-            const long number = next - 1, begin = number % all * TILE;
-            if (begin == 0) clear_sums();
-            for (long r = 0; r < TILE; r++) {
-                if (r < count) rows.unpack(row + r, next % all * PIECE, piece(next) + r * TILE_COLUMNS, next % all * TILE + r);
-                if (next > 0 && begin + r < tiles) add(0, begin + r, piece(number) + r * PIECE, TILE_COLUMNS);
+        // Kept where they are multiplied again, else two in turn.
+        auto piece = [&](long number) { return memory + (parts > 2 ? number : number % 2) * TILE * PIECE; };
+        for (long row = first; row < last; row += TILE) {
+            typename Rows::Pieces packed(rows, row, std::min(TILE, last - row));
+            const bf16 *unpacked = nullptr;
+            clear_sums();
+            for (long next = 0; next <= pieces; next++) {
+                bf16 *const to = piece(next);
+                if (next < pieces) packed.go_to(next * PIECE);
+                for (long i = 0; i < TILES; i++) {
+                    if (next < pieces) packed.unpack_four(4 * i, to);
+                    if (next > 0) add(0, (next - 1) * TILES + i, unpacked + i * TILE_SIZE, TILE_COLUMNS);
+                }
+                unpacked = to;
             }
-            if (next == 0 || next % all != 0) continue;
-            hand_on(row - TILE, 0);
+            hand_on(row, 0);
             for (long part = 2; part < parts; part += 2) {
                 clear_sums();
-                for (long i = 0; i < tiles; i++)
-                    add(part, i, piece(next - all + i / TILE) + i % TILE * PIECE, TILE_COLUMNS);
-                hand_on(row - TILE, part);
+                for (long i = 0; i < tiles; i++) add(part, i, memory + i * TILE_SIZE, TILE_COLUMNS);
+                hand_on(row, part);
             }
         }
     } else {
