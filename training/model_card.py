@@ -49,7 +49,8 @@ A very small gpt-oss model, so that the server answers out of the box: it reason
 | sixth training | revision 9315635: 560 steps, 2,522,071 tokens in 7 minutes |
 | seventh training | revision 0bd2450, two processes: 4,000 steps, 36,402,228 tokens in 63 minutes |
 | eighth training | d7104b4 and e144078: two layers more; 4,800 steps, 43,685,070 tokens in 102 minutes |
-| ninth training | 93f4a6b: wider, twice the heads; {steps:,} steps, {tokens:,} tokens in {minutes} minutes |
+| ninth training | 93f4a6b: wider, twice the heads; 2,800 steps, 25,457,120 tokens in 101 minutes |
+| tenth training | da1ba2d: {steps:,} steps, {tokens:,} tokens in {minutes} minutes |
 | trained on | {machine} |
 | held-out loss | {held_out_loss} nats per learnt token |
 
@@ -100,9 +101,14 @@ the line's end and "type". After 1,400 steps, with the rates still high, 61 of 1
 (41% before), and 88 of 100 tools (75%). At its end tools came to 92% and 90% (of 200 other questions 92% were right)
 and json to 95%; text fell to 90% and 88%, by letters of longer words that are left out or said twice.
 
+The tenth, from there, asked for text half as often again and for recitals a quarter less often, and had names that are
+words ("Three", "Where"), since a name that is one token ("Will") had never been copied as a name. So tools came to
+96% and 95%, text to 95% and 94%; of 200 other questions 93% of the calls were right, and 96% of the objects.
+What is wrong in objects is mostly a value: another one, or a wrong first letter.
+
 ## Loss
 
-Of the ninth training:
+Of the tenth training:
 
 ![Loss over tokens]({picture})
 
@@ -135,9 +141,12 @@ Of the ninth training:
     git checkout e144078
     python -m training.train $RUN --output runs/eighth/model --steps 4800
     git checkout 93f4a6b
-    RUN="--seed 10 --from runs/eighth/model --run runs/embedded --processes 2 --documents 140000"
-    python -m training.train $RUN --steps 3600 --stop 600
-    python -m training.train $RUN --steps 3000 --stop 2800
+    RUN="--seed 10 --from runs/eighth/model --run runs/ninth --processes 2 --documents 140000"
+    python -m training.train $RUN --output runs/ninth/model --steps 3600 --stop 600
+    python -m training.train $RUN --output runs/ninth/model --steps 3000 --stop 2800
+    git checkout da1ba2d
+    RUN="--seed 11 --from runs/ninth/model --run runs/embedded --processes 2 --documents 140000"
+    python -m training.train $RUN --steps 3200
     carousel serve embedded
     python -m training.score --output scores.json
     python -m training.model_card engine/embedded --run runs/embedded --scores scores.json

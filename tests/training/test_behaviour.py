@@ -24,7 +24,7 @@ from training.score import COMPLETION, Asker, Outcome
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ASKED = 8
-RIGHT = {"talk": 6, "arithmetic": 7, "facts": 6, "text": 6, "memory": 7, COMPLETION: 7, "tools": 6, "json": 7}
+RIGHT = {"talk": 7, "arithmetic": 7, "facts": 7, "text": 7, "memory": 7, COMPLETION: 6, "tools": 7, "json": 6}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
