@@ -138,12 +138,12 @@ KINDS: Mapping[str, Source] = {
 
 SHARES: tuple[tuple[Source | Callable[[Draw], str], float], ...] = (
     (small_talk, 6.0),
-    (arithmetic, 11.0),
-    (fact, 11.0),
+    (arithmetic, 13.0),
+    (fact, 13.0),
     (text_task, 28.0),
     (tool_task, 56.0),
     (recital, 30.0),
-    (json_task, 46.0),
+    (json_task, 44.0),
     (look_up, 5.0),
     (short_memory, 4.0),
     (long_memory, 0.6),

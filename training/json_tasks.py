@@ -76,10 +76,13 @@ def described(kind: str) -> dict[str, Any]:
 
 
 def a_pattern(draw: Draw) -> str:
-    """How a value is said. In training often with any words around it."""
+    """How a value is said. In training often with any words around it, up to three before it: "{} has to be {}"."""
     if draw.held_out or draw.chance(0.4):
         return draw.phrase(SAID)
-    before, between = (draw.any(FILLERS) if draw.chance(0.9) else draw.invented(2, 6) for _ in range(2))
+    before, *rest = (
+        draw.any(FILLERS) if draw.chance(0.9) else draw.invented(2, 6) for _ in range(1 + draw.any((1, 1, 2, 2, 3)))
+    )
+    between = " ".join(rest)
     return draw.any(
         (f"{before} {{}} {between} {{}}", f"{before} {{}}: {{}}", f"{before} {{}} = {{}}", f"{{}} {between} {{}}")
     )
