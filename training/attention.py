@@ -40,18 +40,19 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
 
 
-def attention_mask(queries: int, keys: int, window: int | None) -> Tensor:
+def attention_mask(queries: int, keys: int, window: int | None, device: torch.device | None = None) -> Tensor:
     """[queries, keys], 0 where a query may see a key and -inf where not: to be added to scores.
 
     The last query stands at the last key. `window` counts the query's own position. With 2 queries, 4 keys and
     window 2, the first query sees keys 1 and 2, the second keys 2 and 3.
     """
-    behind = torch.arange(keys - queries, keys)[:, None] - torch.arange(keys)[None, :]
+    places = torch.arange(keys, device=device)
+    behind = places[keys - queries :, None] - places
     seen = (behind >= 0) & (behind < (window if window is not None else keys))
-    return torch.zeros(queries, keys).masked_fill(~seen, -torch.inf)
+    return torch.zeros(queries, keys, device=device).masked_fill_(~seen, -torch.inf)
 
 
-def blocks(length: int, window: int | None) -> Iterator[tuple[slice, slice, Tensor]]:
+def blocks(length: int, window: int | None, device: torch.device) -> Iterator[tuple[slice, slice, Tensor]]:
     """Queries, the keys that any of them sees, and the mask between them and for the sink, which all see.
 
     With a window of 128, queries 256 to 383 are held against keys 129 to 383 only.
@@ -59,7 +60,7 @@ def blocks(length: int, window: int | None) -> Iterator[tuple[slice, slice, Tens
     for first in range(0, length, BLOCK):
         end = min(first + BLOCK, length)
         seen = 0 if window is None else max(0, first - window + 1)
-        mask = attention_mask(end - first, end - seen, window)
+        mask = attention_mask(end - first, end - seen, window, device)
         yield slice(first, end), slice(seen, end), functional.pad(mask, (0, 1))
 
 
@@ -70,7 +71,7 @@ class Attend(torch.autograd.Function):
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None) -> Tensor:
         q, out = q * q.shape[-1] ** -0.5, torch.empty_like(q)
         kept = []
-        for queries, keys, mask in blocks(q.shape[2], window):
+        for queries, keys, mask in blocks(q.shape[2], window, q.device):
             scores = q[:, :, queries] @ with_sink(k[:, :, keys]).mT
             scores += mask.to(q.dtype)
             scores[..., -1] = sinks[:, None]
@@ -84,7 +85,7 @@ class Attend(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, sinks, *kept = ctx.saved_tensors
         of_q, of_k, of_v, of_sinks = torch.empty_like(q), *map(torch.zeros_like, (k, v, sinks))
-        for (queries, keys, _), shares in zip(blocks(q.shape[2], ctx.window), kept, strict=True):
+        for (queries, keys, _), shares in zip(blocks(q.shape[2], ctx.window, q.device), kept, strict=True):
             gradient = gradients[0][:, :, queries]
             of_v[:, :, keys] += (shares.mT @ gradient)[:, :, :-1]
             slope = torch.ops.aten._softmax_backward_data(

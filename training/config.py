@@ -1,6 +1,6 @@
 """Every number of the model and of its training."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,19 +44,19 @@ class Shape:
 class TrainingConfig:
     """One training run. The corpus, the order of its batches and the first weights follow from `seed` alone.
 
-    `documents` are generated, and `held_out` more from what is kept out of training. A step reads about
-    `batch_tokens` tokens. The rates of Muon (matrices) and AdamW (the rest) rise for `warmup_steps` and fall to
+    `documents` are generated, and `held_out` more from what is kept out of training. In a step each process reads
+    about `batch_tokens` tokens. The rates of Muon (matrices) and AdamW (the rest) rise for `warmup_steps` and fall to
     zero over the last `decay_share` of the steps.
     """
 
     shape: Shape = field(default_factory=Shape)
     seed: int = 0
-    documents: int = 130_000
+    documents: int = 180_000
     held_out: int = 200
-    steps: int = 4_000
+    steps: int = 4_600
     batch_tokens: int = 4_608
-    matrix_rate: float = 3e-4
-    learning_rate: float = 1.5e-3
+    matrix_rate: float = 6e-4
+    learning_rate: float = 3e-3
     decay_share: float = 1.0
     warmup_steps: int = 50
     momentum: float = 0.95
@@ -66,3 +66,7 @@ class TrainingConfig:
     router_balance: float = 0.01
     bfloat16: bool = True
     checkpoint_every: int = 200
+
+    def gentler(self) -> "TrainingConfig":
+        """For a model that has learnt something already: half the rates."""
+        return replace(self, matrix_rate=self.matrix_rate / 2, learning_rate=self.learning_rate / 2)

@@ -29,9 +29,10 @@ def lay_out(chosen: Tensor, experts: int) -> tuple[Tensor, Tensor, list[int]]:
     order = flat.argsort(stable=True)
     shifts = (rows - counts).cumsum(0) - (rows - counts)
     places = torch.empty_like(flat)
-    places[order] = torch.arange(len(flat)) + shifts[flat[order]]
-    holds = torch.full((int(rows.sum()),), len(flat))
-    holds[places] = torch.arange(len(flat))
+    numbers = torch.arange(len(flat), device=flat.device)
+    places[order] = numbers + shifts[flat[order]]
+    holds = torch.full((int(rows.sum()),), len(flat), device=flat.device)
+    holds[places] = numbers
     return places, holds, rows.tolist()
 
 

@@ -49,7 +49,8 @@ ROPE_KEYS = {
 def stored_tensors(model: GptOss) -> dict[str, Tensor]:
     """Every tensor of the checkpoint: experts as uint8 blocks and scales, everything else in bf16."""
     tensors: dict[str, Tensor] = {}
-    for name, tensor in model.state_dict().items():
+    for name, parameter in model.state_dict().items():
+        tensor = parameter.cpu()
         if name.endswith(EXPERT_PRODUCTS):
             tensors[f"{name}_blocks"], tensors[f"{name}_scales"] = pack(tensor)
         else:

@@ -19,6 +19,7 @@ from training.optimizer import Muon
 from training.packing import Batch, Encoded, gather
 from training.team import ALONE, Team
 
+CPU = torch.device("cpu")
 COUNT_FLOOR = 1 / 8
 """What is added to a step's count of learnt tokens, as a share of its tokens: few tokens must not weigh like many."""
 
@@ -47,7 +48,7 @@ def rate(config: TrainingConfig, step: int) -> float:
     return min(1.0, rising, falling)
 
 
-def new_state(config: TrainingConfig, start: GptOss | None = None) -> TrainingState:
+def new_state(config: TrainingConfig, start: GptOss | None = None, device: torch.device = CPU) -> TrainingState:
     """The first weights, or those of `start`, grown where its shape is smaller (ValueError where it does not fit).
 
     Muon moves the matrices inside of the layers; biases, norms and sinks do not decay.
@@ -61,6 +62,7 @@ def new_state(config: TrainingConfig, start: GptOss | None = None) -> TrainingSt
         if config.shape.num_heads == 8 > start.shape.num_heads and config.shape.hidden_size > old:
             far = consecutive(old, ((config.shape.hidden_size - old) // 4,) * 4)
             look_farther(model, slice(0, old), far, torch.Generator().manual_seed(config.seed))
+    model.to(device)
     matrices, tables, others = [], [], []
     for name, parameter in model.named_parameters():
         if parameter.dim() < 2 or name.endswith("bias"):
@@ -84,6 +86,7 @@ def new_state(config: TrainingConfig, start: GptOss | None = None) -> TrainingSt
 
 def prediction_loss(model: GptOss, batch: Batch) -> tuple[Tensor, int, Tensor]:
     """Summed cross-entropy (nats) over the learnt tokens, their count, and the router's load-balance term."""
+    batch = batch.to(model.device)
     wanted = batch.learnt[:, 1:]
     logits, imbalance = model(batch.tokens[:, :-1], wanted)
     targets = batch.tokens[:, 1:][wanted]
@@ -150,12 +153,12 @@ def save_state(state: TrainingState, config: TrainingConfig, path: Path) -> None
     partial.replace(path)
 
 
-def load_state(config: TrainingConfig, path: Path) -> TrainingState:
+def load_state(config: TrainingConfig, path: Path, device: torch.device = CPU) -> TrainingState:
     """Raises ValueError if the checkpoint was written by a run with other numbers."""
-    saved = torch.load(path, weights_only=True)
+    saved = torch.load(path, map_location=CPU, weights_only=True)
     if saved["config"] != comparable(config):
         raise ValueError(f"{path} belongs to a run with another configuration; remove it or choose another --run")
-    state = new_state(config)
+    state = new_state(config, device=device)
     state.model.load_state_dict(saved["model"])
     for optimizer, its_state in zip(state.optimizers, saved["optimizers"], strict=True):
         optimizer.load_state_dict(its_state)
@@ -171,13 +174,14 @@ def train(
     start: GptOss | None = None,
     stop: int | None = None,
     team: Team = ALONE,
+    device: torch.device = CPU,
 ) -> TrainingState:
     """Trains up to `config.steps`, from `checkpoint` if it exists; the first of a team saves there along the way.
 
     A new run begins with `start`'s weights, if given. One that stops early has had the rates of the whole.
     """
     end = config.steps if stop is None else min(stop, config.steps)
-    state = load_state(config, checkpoint) if checkpoint.exists() else new_state(config, start)
+    state = load_state(config, checkpoint, device) if checkpoint.exists() else new_state(config, start, device)
     epoch, batches, before = 0, plan(documents, config, 0, team), 0
     while state.step < end:
         while state.step - before >= len(batches):

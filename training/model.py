@@ -38,10 +38,10 @@ class Decoder(nn.Module):
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     def forward(self, token_ids: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        positions = torch.arange(token_ids.shape[1], dtype=torch.float32)
+        positions = torch.arange(token_ids.shape[1], dtype=torch.float32, device=token_ids.device)
         angles = positions[:, None] * self.frequencies
         cos, sin = ((turn * self.concentration).to(dtype) for turn in (angles.cos(), angles.sin()))
-        x, total = self.embed_tokens(token_ids), torch.zeros(())
+        x, total = self.embed_tokens(token_ids), torch.zeros((), device=token_ids.device)
         for layer in self.layers:
             x, imbalance = layer(x, cos, sin)
             total = total + imbalance
@@ -59,6 +59,10 @@ class GptOss(nn.Module):
         self.shape, self.dtype = shape, dtype
         self.model = Decoder(shape)
         self.lm_head = nn.Linear(shape.hidden_size, shape.vocab_size, bias=False)
+
+    @property
+    def device(self) -> torch.device:
+        return self.lm_head.weight.device
 
     def forward(self, token_ids: Tensor, wanted: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """With `wanted`, bool [B, T], only those positions' logits, [N, vocab]."""

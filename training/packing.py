@@ -35,6 +35,9 @@ class Batch:
     tokens: Tensor
     learnt: Tensor
 
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(self.tokens.to(device), self.learnt.to(device))
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:

@@ -1,6 +1,7 @@
 """Makes the embedded model, from nothing or from an earlier one: `python -m training.train --help`.
 
-The run leaves its state under --run every so often; started again with the same numbers, it goes on.
+The run leaves its state under --run every so often; started again with the same numbers, it goes on. Without options it
+is one from nothing that takes under three hours on two cores; `--device cuda` does the same on a GPU.
 """
 
 import csv
@@ -20,7 +21,7 @@ from torch import multiprocessing
 from training.config import TrainingConfig
 from training.corpus import documents
 from training.export import export, load_exported
-from training.loop import StepReport, held_out_loss, train
+from training.loop import CPU, StepReport, held_out_loss, train
 from training.model import GptOss
 from training.packing import Encoded, encode
 from training.team import ALONE, join
@@ -44,17 +45,17 @@ def prepare(config: TrainingConfig, begin: Path | None) -> tuple[Tokenizer, Enco
 
 
 class Log:
-    """Appends to losses.csv, and measures the held-out loss at every checkpoint."""
+    """Appends to losses.csv, and measures the held-out loss at every checkpoint. The last one is at step `end`."""
 
-    def __init__(self, path: Path, held_out: Encoded, config: TrainingConfig) -> None:
-        self._path, self._held_out, self._config = path, held_out, config
+    def __init__(self, path: Path, held_out: Encoded, config: TrainingConfig, end: int) -> None:
+        self._path, self._held_out, self._config, self._end = path, held_out, config, end
         self._tokens = 0
         self._seconds = 0.0
         self._losses: list[float] = []
         if path.exists():
             with path.open() as lines:
-                last = list(csv.DictReader(lines))[-1]
-            self._tokens, self._seconds = int(last["tokens"]), float(last["seconds"])
+                for last in csv.DictReader(lines):
+                    self._tokens, self._seconds = int(last["tokens"]), float(last["seconds"])
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(",".join(LOG_COLUMNS) + "\n")
@@ -64,7 +65,7 @@ class Log:
         """At a checkpoint, the line that was written."""
         self._tokens += step.tokens
         self._losses.append(step.loss)
-        if step.step % self._config.checkpoint_every and step.step != self._config.steps:
+        if step.step % self._config.checkpoint_every and step.step != self._end:
             return None
         mean = sum(self._losses) / len(self._losses)
         self._losses = []
@@ -84,16 +85,26 @@ class Files:
     begin: Path | None
 
 
-def take_part(rank: int, size: int, config: TrainingConfig, stop: int | None, files: Files, meeting: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What trains: so many processes on CPU cores, who find each other at `meeting`, or one on a GPU."""
+
+    device: torch.device
+    processes: int
+    meeting: Path
+
+
+def take_part(rank: int, place: Place, config: TrainingConfig, stop: int | None, files: Files) -> None:
     """One process of a run. The first tells how it goes, and exports the model."""
     torch.set_num_threads(1)
-    team = join(rank, size, meeting) if size > 1 else ALONE
+    team = join(rank, place.processes, place.meeting) if place.processes > 1 else ALONE
     console = Console(quiet=rank > 0)
     tokenizer, trained, held_out = prepare(config, files.begin)
     learnt = int(trained.learnt.sum())
     console.print(f"{len(trained):,} documents, {len(trained.tokens):,} tokens, {learnt:,} of them to learn")
 
-    log = Log(files.run / "losses.csv", held_out, config) if rank == 0 else None
+    end = config.steps if stop is None else min(stop, config.steps)
+    log = Log(files.run / "losses.csv", held_out, config, end) if rank == 0 else None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("training", total=config.steps)
@@ -104,7 +115,7 @@ def take_part(rank: int, size: int, config: TrainingConfig, stop: int | None, fi
                 progress.console.print(line)
 
         start = None if files.begin is None else load_exported(files.begin)
-        state = train(config, trained, files.run / "checkpoint.pt", report, start, stop, team)
+        state = train(config, trained, files.run / "checkpoint.pt", report, start, end, team, place.device)
 
     if rank == 0:
         export(state.model, tokenizer, files.output)
@@ -121,12 +132,18 @@ def main(
     batch_tokens: Annotated[int, typer.Option(help="Tokens per step and process.")] = DEFAULTS.batch_tokens,
     document_count: Annotated[int, typer.Option("--documents", help="Documents to generate.")] = DEFAULTS.documents,
     seed: Annotated[int, typer.Option(help="Decides corpus, order and first weights.")] = DEFAULTS.seed,
-    processes: Annotated[int, typer.Option(help="Each reads other batches, on a core of its own.")] = 1,
+    processes: Annotated[int, typer.Option(help="Each reads other batches, on a core of its own.")] = 2,
+    device: Annotated[str, typer.Option(help="A GPU reads in one process what all would read.")] = "cpu",
 ) -> None:
     """Trains the embedded model and exports it."""
+    on = torch.device(device)
+    if on != CPU:
+        batch_tokens, processes = batch_tokens * processes, 1
     config = TrainingConfig(steps=steps, batch_tokens=batch_tokens, documents=document_count, seed=seed)
+    if begin is not None:
+        config = config.gentler()
     with TemporaryDirectory() as folder:
-        together = (processes, config, stop, Files(output, run, begin), Path(folder) / "meeting")
+        together = (Place(on, processes, Path(folder) / "meeting"), config, stop, Files(output, run, begin))
         if processes == 1:
             take_part(0, *together)
         else:

@@ -1,0 +1,50 @@
+"""The command that trains, as somebody would give it."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from training.config import Shape, TrainingConfig
+from training.export import load_exported, read_shape
+from training.packing import Encoded
+from training.train import LOG_COLUMNS, Log
+
+ROOT = Path(__file__).parents[2]
+EMBEDDED = ROOT / "engine" / "embedded"
+
+
+def train(folder: Path, *options: str) -> str:
+    where = ("--from", str(EMBEDDED), "--run", str(folder / "run"), "--output", str(folder / "model"))
+    size = ("--documents", "80", "--batch-tokens", "700", "--steps", "2")
+    command = [sys.executable, "-m", "training.train", *where, *size, *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_two_processes_train_on_from_a_model_and_go_on_where_they_stopped(tmp_path: Path) -> None:
+    train(tmp_path, "--stop", "1")
+    saved = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    assert saved["step"] == 1
+    assert saved["config"]["matrix_rate"] == TrainingConfig().matrix_rate / 2
+
+    said = train(tmp_path, "--processes", "1")
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 2
+    with (tmp_path / "run" / "losses.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["step"] for row in rows] == ["1", "2"]
+    assert int(rows[0]["tokens"]) < int(rows[1]["tokens"])
+    assert "held-out loss of the exported model" in said
+    assert read_shape(tmp_path / "model") == Shape()
+    weight = load_exported(tmp_path / "model").lm_head.weight
+    assert not torch.equal(weight, load_exported(EMBEDDED).lm_head.weight)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -> None:
+    log, nothing = tmp_path / "losses.csv", Encoded(torch.empty(0), torch.empty(0), torch.zeros(1))
+    for _ in range(2):
+        Log(log, nothing, TrainingConfig(), end=4)
+    assert log.read_text() == ",".join(LOG_COLUMNS) + "\n"
