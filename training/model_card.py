@@ -56,7 +56,7 @@ A very small gpt-oss model, so that the server answers out of the box: it reason
 | thirteenth training | 76e3d5a, from the mean of these: {steps:,} steps, {tokens:,} tokens in {minutes} minutes |
 | what is shipped | the mean of the tenth, eleventh, twelfth and, three times, the thirteenth, before rounding |
 | trained on | {machine} |
-| held-out loss | of the thirteenth {held_out_loss} nats per learnt token |
+| held-out loss | {held_out_loss} nats per learnt token, of the thirteenth training |
 
 ## Scores
 

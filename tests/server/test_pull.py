@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -33,6 +34,15 @@ def carousel(hub: Hub, home: Path, *arguments: str) -> subprocess.CompletedProce
     return subprocess.run([*CAROUSEL, *arguments], env=environment, capture_output=True, text=True, check=False)
 
 
+def longest_incomplete(home: Path) -> int:
+    """Bytes there are of the longest file that is being fetched. Any may be completed while it is looked at."""
+    sizes = [0]
+    for path in home.rglob("*.incomplete"):
+        with suppress(FileNotFoundError):
+            sizes.append(path.stat().st_size)
+    return max(sizes)
+
+
 def test_pull(hub: Hub, tmp_path: Path) -> None:
     done = carousel(hub, tmp_path, "pull", "org/embedded")
     assert done.returncode == 0, done.stderr
@@ -55,9 +65,7 @@ def test_a_pull_that_is_killed_and_a_server_that_goes_on_from_it(hub: Hub, tmp_p
     small_chunks = "import huggingface_hub.constants as constants; constants.DOWNLOAD_CHUNK_SIZE = 2**16\n"
     pulling = [sys.executable, "-c", small_chunks + PROGRAM, "pull", "org/embedded"]
     with subprocess.Popen(pulling, env=environment, stderr=subprocess.DEVNULL) as process:
-        while (
-            not (there := max((path.stat().st_size for path in tmp_path.rglob("*.incomplete")), default=0)) > size // 4
-        ):
+        while (there := longest_incomplete(tmp_path)) <= size // 4:
             assert process.poll() is None
             time.sleep(0.02)
         process.kill()
