@@ -1,7 +1,7 @@
 """The mean of several runs that went on from one model: `python -m training.average --help`.
 
 Runs that begin with the same weights and read other documents end near each other, and each has forgotten something
-else; the mean of their weights is better than any of them, and as small (Wortsman et al., arXiv 2203.05482).
+else; the mean of their weights may be better than any of them, and is as small (Wortsman et al., arXiv 2203.05482).
 """
 
 from collections.abc import Sequence

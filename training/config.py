@@ -67,6 +67,10 @@ class TrainingConfig:
     bfloat16: bool = True
     checkpoint_every: int = 200
 
+    def last_step(self, stop: int | None) -> int:
+        """Where a run ends that is to stop early, after `stop` steps, or not (None)."""
+        return self.steps if stop is None else min(stop, self.steps)
+
     def gentler(self) -> "TrainingConfig":
         """For a model that has learnt something already: half the rates."""
         return replace(self, matrix_rate=self.matrix_rate / 2, learning_rate=self.learning_rate / 2)

@@ -18,7 +18,7 @@ from training.mxfp4 import pack, unpack
 EXPERT_PRODUCTS = ("mlp.experts.gate_up_proj", "mlp.experts.down_proj")
 STOP_TOKENS = ("<|return|>", "<|endoftext|>", "<|call|>")
 TOP_P = 0.8
-"""How it is sampled unless asked otherwise: the least likely tenth of what so small a model would say is noise."""
+"""How it is sampled unless asked otherwise: the least likely fifth of what so small a model would say is noise."""
 WEIGHTS_FILE = "model.safetensors"
 
 # Where config.json keeps each number of the shape; rotary and layer fields are written by hand.

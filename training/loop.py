@@ -180,7 +180,7 @@ def train(
 
     A new run begins with `start`'s weights, if given. One that stops early has had the rates of the whole.
     """
-    end = config.steps if stop is None else min(stop, config.steps)
+    end = config.last_step(stop)
     state = load_state(config, checkpoint, device) if checkpoint.exists() else new_state(config, start, device)
     epoch, batches, before = 0, plan(documents, config, 0, team), 0
     while state.step < end:

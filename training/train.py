@@ -1,7 +1,7 @@
 """Makes the embedded model, from nothing or from an earlier one: `python -m training.train --help`.
 
 The run leaves its state under --run every so often; started again with the same numbers, it goes on. Without options it
-is one from nothing that takes under three hours on two cores; `--device cuda` does the same on a GPU.
+is one from nothing on two cores; `--device cuda` does the same on a GPU.
 """
 
 import csv
@@ -103,8 +103,7 @@ def take_part(rank: int, place: Place, config: TrainingConfig, stop: int | None,
     learnt = int(trained.learnt.sum())
     console.print(f"{len(trained):,} documents, {len(trained.tokens):,} tokens, {learnt:,} of them to learn")
 
-    end = config.steps if stop is None else min(stop, config.steps)
-    log = Log(files.run / "losses.csv", held_out, config, end) if rank == 0 else None
+    log = Log(files.run / "losses.csv", held_out, config, config.last_step(stop)) if rank == 0 else None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("training", total=config.steps)
@@ -115,7 +114,7 @@ def take_part(rank: int, place: Place, config: TrainingConfig, stop: int | None,
                 progress.console.print(line)
 
         start = None if files.begin is None else load_exported(files.begin)
-        state = train(config, trained, files.run / "checkpoint.pt", report, start, end, team, place.device)
+        state = train(config, trained, files.run / "checkpoint.pt", report, start, stop, team, place.device)
 
     if rank == 0:
         export(state.model, tokenizer, files.output)

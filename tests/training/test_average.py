@@ -2,10 +2,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+import typer
 from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
-from tests.training.conftest import TINY
 from training import average
 from training.config import TrainingConfig
 from training.export import export, load_exported
@@ -24,13 +24,13 @@ def test_the_mean_of_two_runs_is_exported(
         save_state(state, tiny_config, run / "checkpoint.pt")
     export(states[0].model, tiny_tokenizer, tmp_path / "like")
 
-    app = average.typer.Typer()
+    app = typer.Typer()
     app.command()(average.main)
     options = ["--like", str(tmp_path / "like"), "--output", str(tmp_path / "mean")]
     done = RUNNER.invoke(app, [*map(str, runs), *options])
     assert done.exit_code == 0, done.output
 
-    mean = GptOss(TINY)
+    mean = GptOss(tiny_config.shape)
     first, second = (state.model.state_dict() for state in states)
     mean.load_state_dict({name: (first[name] + second[name]) / 2 for name in first})
     export(mean, tiny_tokenizer, tmp_path / "by-hand")
