@@ -50,7 +50,10 @@ ResidentExperts = Annotated[
 ]
 Deterministic = Annotated[
     bool,
-    typer.Option("--deterministic", help="Log-probabilities that no batch changes, to the last bit. Slower."),
+    typer.Option(
+        "--deterministic",
+        help="Log-probabilities that no batch changes, to the last bit. Slower, but not in bfloat16 on a CPU.",
+    ),
 ]
 EnforceEager = Annotated[
     bool,

@@ -56,10 +56,9 @@ class Ops:
     def capturable(self) -> bool:
         """Whether a step of decoding goes from launch to launch without the host, so that a CUDA graph, or a recording
         of C++ ops, can hold it."""
-        return (
-            (self.tiles_experts or self.library is not None)
-            and self.ring_attention is not REFERENCE.ring_attention
-            and self.paged_attention is not REFERENCE.paged_attention
+        return (self.tiles_experts or self.library is not None) and not any(
+            self.ring_attention is plain.ring_attention or self.paged_attention is plain.paged_attention
+            for plain in (REFERENCE, DETERMINISTIC)
         )
 
     @property
@@ -104,7 +103,7 @@ DETERMINISTIC = replace(
     mix_experts=partial(mix_experts, through=in_tiles(through_expert)),
     cos_sin=in_tiles(cos_sin),
 )
-"""Every op so that a row of its result depends on that row's own input alone, to the last bit."""
+"""Every op so that a row of its result depends on that row's own input alone, to the last bit; as in the C++ ops."""
 
 
 TRITON = {
@@ -125,13 +124,14 @@ FP8_CAPABILITY = (8, 9)
 
 
 def select_ops(device: torch.device, dtype: torch.dtype, kv_dtype: torch.dtype, *, deterministic: bool = False) -> Ops:
-    """The ops to run on `device`: the deterministic ones anywhere, if that is wanted; Triton's on a CUDA GPU, where
-    they can run; those in C++ on a CPU; else the references. Triton's experts multiply bfloat16, its attention reads
-    float8 where the GPU can; the C++ ops are for bfloat16 alone."""
-    if deterministic:
-        return DETERMINISTIC
-    if device.type != "cuda":
-        return cpu_ops(kv_dtype) if dtype == torch.bfloat16 else REFERENCE
+    """The ops to run on `device`: Triton's on a CUDA GPU, where they can run and need not be deterministic; those in
+    C++ on a CPU; else plain torch's. Triton's experts multiply bfloat16, its attention reads float8 where the GPU can;
+    the C++ ops are for bfloat16 alone."""
+    plain = DETERMINISTIC if deterministic else REFERENCE
+    if device.type != "cuda" and dtype == torch.bfloat16:
+        return cpu_ops(kv_dtype, plain)
+    if device.type != "cuda" or deterministic:
+        return plain
     capability = torch.cuda.get_device_capability(device)
     ops = triton_ops(capability)
     if kv_dtype == torch.float8_e4m3fn and TRITON_CAPABILITY <= capability < FP8_CAPABILITY:
@@ -158,9 +158,9 @@ def triton_ops(capability: tuple[int, int]) -> Ops:
     return replace(REFERENCE, **ops)
 
 
-def cpu_ops(kv_dtype: torch.dtype) -> Ops:
-    """The C++ ops, compiled on first use; attention's are for bfloat16 caches. Without a compiler all is plain torch,
-    and the log says so."""
+def cpu_ops(kv_dtype: torch.dtype, plain: Ops) -> Ops:
+    """The C++ ops, compiled on first use, and those of `plain` for shapes that they do not know; attention's are for
+    bfloat16 caches. Without a compiler all are those of `plain`, and the log says so."""
     from engine.kernels.cpu import attention, experts, norm_linear, router, vocabulary
     from engine.kernels.cpu import choose as choice
     from engine.kernels.cpu.build import CannotBuildError, best_level, cache_directory
@@ -170,23 +170,23 @@ def cpu_ops(kv_dtype: torch.dtype) -> Ops:
         library = load(best_level(), cache_directory())
     except CannotBuildError as reason:
         logger.warning("the model runs as plain torch, many times slower, without the C++ ops: %s", reason)
-        return REFERENCE
+        return plain
     ops = replace(
-        REFERENCE,
+        plain,
         library=library,
         embed=partial(vocabulary.embed, library),
         cos_sin=partial(vocabulary.cos_sin, library),
         widen=partial(vocabulary.widen, library),
         choose=partial(choice.choose, library),
-        norm_linear=partial(norm_linear.norm_linear, library),
-        linear_add=partial(norm_linear.linear_add, library),
-        route=partial(router.route, library),
-        mix_experts=partial(experts.mix_experts, library),
+        norm_linear=partial(norm_linear.norm_linear, library, otherwise=plain.norm_linear),
+        linear_add=partial(norm_linear.linear_add, library, otherwise=plain.linear_add),
+        route=partial(router.route, library, otherwise=plain.route),
+        mix_experts=partial(experts.mix_experts, library, otherwise=plain.mix_experts),
     )
     if kv_dtype != torch.bfloat16:
         return ops
     return replace(
         ops,
-        ring_attention=partial(attention.ring_attention, library),
-        paged_attention=partial(attention.paged_attention, library),
+        ring_attention=partial(attention.ring_attention, library, otherwise=plain.ring_attention),
+        paged_attention=partial(attention.paged_attention, library, otherwise=plain.paged_attention),
     )

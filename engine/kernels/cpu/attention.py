@@ -1,5 +1,7 @@
 """Attention over rings and over pages as C++ ops."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -21,10 +23,11 @@ def ring_attention(
     ring_values: Tensor,
     window: int,
     batch: RaggedBatch,
+    otherwise: Callable[..., Tensor] = ring_attention_reference,
 ) -> Tensor:
-    """Takes, gives and writes what the reference does."""
+    """Takes, gives and writes what the reference does. `otherwise` is for heads that the op does not know."""
     if not fits(q):
-        return ring_attention_reference(q, k, v, sinks, ring_keys, ring_values, window, batch)
+        return otherwise(q, k, v, sinks, ring_keys, ring_values, window, batch)
     out = torch.empty(q.shape, dtype=q.dtype)
     library.ring_attention(*operands(q, k, v, sinks, ring_keys, ring_values, out, batch), batch.ring_slots, window)
     return out
@@ -39,10 +42,11 @@ def paged_attention(
     page_keys: Tensor,
     page_values: Tensor,
     batch: RaggedBatch,
+    otherwise: Callable[..., Tensor] = paged_attention_reference,
 ) -> Tensor:
-    """Takes, gives and writes what the reference does."""
+    """Takes, gives and writes what the reference does. `otherwise` is for heads that the op does not know."""
     if not fits(q):
-        return paged_attention_reference(q, k, v, sinks, page_keys, page_values, batch)
+        return otherwise(q, k, v, sinks, page_keys, page_values, batch)
     out = torch.empty(q.shape, dtype=q.dtype)
     shared = operands(q, k, v, sinks, page_keys, page_values, out, batch)
     library.paged_attention(*shared, batch.block_tables, batch.block_tables.shape[1], batch.page_size)

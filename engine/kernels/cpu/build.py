@@ -19,6 +19,7 @@ from pathlib import Path
 SOURCES = Path(__file__).parent / "source"
 FLAGS = (
     "-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", "-fopenmp",
+    "-fvisibility=hidden",
     "-Wall", "-Wextra", "-Wno-psabi", "-Wno-maybe-uninitialized",
 )  # fmt: skip
 COMPILERS = ("c++", "g++", "clang++")

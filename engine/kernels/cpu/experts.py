@@ -4,6 +4,8 @@ Each expert's rows are read once a step for all its tokens: unpacked in register
 at a time into the first-level cache. Nothing is unpacked in memory.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -25,11 +27,13 @@ def mix_experts(
     alpha: float,
     limit: float,
     residual: Tensor,
+    otherwise: Callable[..., Tensor] = mix_experts_reference,
 ) -> Tensor:
-    """Takes and gives what the reference does; nothing in between is rounded but what goes into the second product."""
+    """Takes and gives what the reference does; nothing in between is rounded but what goes into the second product.
+    `otherwise` is for shapes that the op does not know."""
     (tokens, hidden), inner, k = x.shape, gate_up.bias.shape[1] // 2, experts.shape[1]
     if hidden % COLUMNS or inner % COLUMNS or k > MOST_CHOSEN:
-        return mix_experts_reference(x, experts, weights, gate_up, down, alpha, limit, residual)
+        return otherwise(x, experts, weights, gate_up, down, alpha, limit, residual)
     x = x.contiguous()
     out = torch.empty_like(x)
     sizes = (tokens, hidden, inner, gate_up.bias.shape[0], k)

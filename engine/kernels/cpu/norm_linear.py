@@ -1,5 +1,7 @@
 """RMSNorm and the linear maps around it, as C++ ops: a matrix is read once for all tokens."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from engine.kernels.cpu.library import Library
@@ -12,18 +14,31 @@ COLUMNS = 32
 
 
 def norm_linear(
-    library: Library, x: Tensor, norm: Tensor, eps: float, weight: Tensor | Fp8Matrix, bias: Tensor | None
+    library: Library,
+    x: Tensor,
+    norm: Tensor,
+    eps: float,
+    weight: Tensor | Fp8Matrix,
+    bias: Tensor | None,
+    otherwise: Callable[..., Tensor] = norm_linear_reference,
 ) -> Tensor:
-    """Takes and gives what the reference does."""
+    """Takes and gives what the reference does. `otherwise` is for columns that the op does not know."""
     if x.shape[1] % COLUMNS:
-        return norm_linear_reference(x, norm, eps, weight, bias)
+        return otherwise(x, norm, eps, weight, bias)
     return linear(library, x, norm, eps, weight, bias, None)
 
 
-def linear_add(library: Library, x: Tensor, weight: Tensor | Fp8Matrix, bias: Tensor, residual: Tensor) -> Tensor:
-    """Takes and gives what the reference does."""
+def linear_add(
+    library: Library,
+    x: Tensor,
+    weight: Tensor | Fp8Matrix,
+    bias: Tensor,
+    residual: Tensor,
+    otherwise: Callable[..., Tensor] = linear_add_reference,
+) -> Tensor:
+    """Takes and gives what the reference does. `otherwise` is for columns that the op does not know."""
     if x.shape[1] % COLUMNS:
-        return linear_add_reference(x, weight, bias, residual)
+        return otherwise(x, weight, bias, residual)
     return linear(library, x, None, 0.0, weight, bias, residual)
 
 

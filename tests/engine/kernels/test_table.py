@@ -33,13 +33,30 @@ def test_a_cpu_runs_its_own_ops_in_bfloat16() -> None:
     assert fp8.holds_scores
 
 
-def test_the_deterministic_ops_run_anywhere() -> None:
-    for device in ("cpu", "cuda"):
-        ops = select_ops(torch.device(device), torch.bfloat16, torch.bfloat16, deterministic=True)
-        assert ops is DETERMINISTIC
-        assert not ops.tiles_experts
-        assert ops.holds_scores
-        assert ops.sorts_logits
+@pytest.mark.parametrize(("device", "dtype"), [("cpu", torch.float32), ("cuda", torch.bfloat16)])
+def test_the_deterministic_ops_run_anywhere(device: str, dtype: torch.dtype) -> None:
+    ops = select_ops(torch.device(device), dtype, dtype, deterministic=True)
+    assert ops is DETERMINISTIC
+    assert not ops.tiles_experts
+    assert not ops.capturable
+    assert ops.holds_scores
+    assert ops.sorts_logits
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler: here the ops run as plain torch")
+def test_the_ops_of_a_cpu_are_deterministic_and_leave_what_they_do_not_know_to_others_that_are() -> None:
+    cpu = torch.device("cpu")
+    usual = select_ops(cpu, torch.bfloat16, torch.bfloat16)
+    ops = select_ops(cpu, torch.bfloat16, torch.bfloat16, deterministic=True)
+    for name in ("norm_linear", "linear_add", "route", "mix_experts", "ring_attention", "paged_attention"):
+        one, other = getattr(ops, name), getattr(usual, name)
+        assert one.func is other.func
+        assert one.keywords["otherwise"] is getattr(DETERMINISTIC, name)
+        assert other.keywords["otherwise"] is getattr(REFERENCE, name)
+    assert ops.capturable
+    fp8 = select_ops(cpu, torch.bfloat16, torch.float8_e4m3fn, deterministic=True)
+    assert fp8.paged_attention is DETERMINISTIC.paged_attention
+    assert not fp8.capturable
 
 
 def test_a_gpu_runs_every_kernel_there_is(caplog: pytest.LogCaptureFixture) -> None:

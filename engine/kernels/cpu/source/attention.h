@@ -2,10 +2,13 @@
 //
 // The keys go by in blocks, each block in runs of neighbouring slots: first the products with all of its keys, and when
 // its weights are known all of its values.
+//
+// Blocks begin at positions that are multiples of BLOCK; where one has room for a window, at any whole vector. Which sum a
+// key goes into, and when, is thus a matter of its position alone, and one that is hidden from a row adds nothing to it,
+// to the last bit: what comes out for a row depends neither on its neighbours nor on where a chunk begins.
 #pragma once
 
 #include <algorithm>
-#include <limits>
 
 #include "linear.h"
 #include "rotary.h"
@@ -31,48 +34,46 @@ struct Attention {
     int threads(long window, int most) const { return threads_for(2 * visible(window) * heads * head_dim, most); }
     long count(long s) const { return starts[s + 1] - starts[s]; }
     long sequence_of(long row) const { return std::upper_bound(starts, starts + sequences + 1, row) - starts - 1; }
-    long position(long row) const {
-        long s = sequence_of(row);
-        return contexts[s] + row - starts[s];
-    }
     long slot_size() const { return kv_heads * head_dim; }
 };
 
-constexpr long BLOCK = 128;
-constexpr long RUN = 16;          // Slots whose keys and values stay in the first-level cache while all heads read them.
-constexpr long ROWS_TOGETHER = 4; // Rows of a chunk that read keys and values together.
+constexpr long BLOCK = 160;         // Keys weighed together: of a window of 128 all that a few rows see.
+constexpr long RUN_BYTES = 1 << 14; // Keys, or values, that stay in the first-level cache while all heads read them.
+constexpr long ROWS_TOGETHER = 4;   // Rows of a chunk that read keys and values together.
 constexpr long MOST_DIM = 512;
 
-// Rows row … row + rows − 1 over the keys from … to − 1.
+// Rows row … row + rows − 1, which stand at `position` and behind it, over the keys at from … to − 1.
 struct Piece {
-    long sequence, row, rows, from, to;
+    long sequence, row, rows, position, from, to;
 };
 
-// Which keys a row sees.
-struct Seen {
-    long first, last;
-};
-
-// Keys in neighbouring slots from `slot` on. The rows' own keys begin at `newest`, and each sees `window` keys at most.
-struct Span {
-    long slot, newest, window;
-    long run(long key, long &first) const {
-        first = slot + key;
-        return RUN;
+// Keys of neighbouring positions in neighbouring slots: that at `oldest` in the slot `first`.
+struct Stretch {
+    long first, oldest;
+    long run(long position, long &slot) const {
+        slot = first + position - oldest;
+        return BLOCK;
     }
-    Seen seen(long row) const { return {std::max(0L, newest + row - window + 1), newest + row + 1}; }
 };
 
-// Keys by a sequence's table of pages; the rows' own begin at `newest`.
+// Keys in a ring of `window` slots that begins at the slot `first`.
+struct Ring {
+    long first, window;
+    long run(long position, long &slot) const {
+        slot = first + position % window;
+        return window - position % window;
+    }
+};
+
+// Keys by a sequence's table of pages.
 struct Pages {
     const int32_t *table;
-    long size, newest;
-    long slot(long key) const { return table[key / size] * size + key % size; }
-    long run(long key, long &first) const {
-        first = slot(key);
-        return std::min(RUN, size - key % size);
+    long size;
+    long slot(long position) const { return table[position / size] * size + position % size; }
+    long run(long position, long &first) const {
+        first = slot(position);
+        return size - position % size;
     }
-    Seen seen(long row) const { return {0, newest + row + 1}; }
 };
 
 // For a piece's heads and rows [heads, rows]: the largest score, Σ e^(score − largest), and the values so weighted.
@@ -84,7 +85,7 @@ struct Weighted {
     }
 
     // What another stretch of keys brought.
-    void add(const Weighted &other, long head_dim) {
+    __attribute__((noinline)) void add(const Weighted &other, long head_dim) { // As with ONCE.
         for (size_t i = 0; i < largest.size(); i++) {
             float now = std::max(largest[i], other.largest[i]);
             float own = std::exp(largest[i] - now), others = std::exp(other.largest[i] - now);
@@ -127,26 +128,27 @@ INLINE void mix(const float *weights, const bf16 *values, long stride, long keys
     }
 }
 
-// Scores of a block → e^(score · scale − the largest so far), 0 outside of first … last − 1; gives how much what was mixed
-// before shrinks.
-INLINE float weigh(float *scores, long first, long last, long block, float scale, float &largest, float &total) {
-    std::fill(scores, scores + std::max(0L, first), -INFINITY);
-    std::fill(scores + std::max(0L, last), scores + (block + LANES - 1) / LANES * LANES, -INFINITY);
+// Of a block's scores those from `from` to `to` − 1 → e^(score · scale − the largest so far), 0 outside of first … last − 1;
+// gives how much what was mixed before shrinks.
+ONCE float weigh(
+    float *scores, long from, long to, long first, long last, float scale, float &largest, float &total) {
+    const long begin = from / LANES * LANES, end = (to + LANES - 1) / LANES * LANES;
+    std::fill(scores + begin, scores + std::clamp(first, begin, end), -INFINITY);
+    std::fill(scores + std::clamp(last, begin, end), scores + end, -INFINITY);
     floats peaks = floats{} - INFINITY, sums = {};
-    for (long key = 0; key < block; key += LANES) {
+    for (long key = begin; key < end; key += LANES) {
         floats others = load<floats>(scores + key) * scale;
         peaks = peaks > others ? peaks : others;
     }
-    float now = largest;
-    for (long lane = 0; lane < LANES; lane++) now = std::max(now, peaks[lane]);
+    const float now = std::max(largest, largest_of(peaks));
     const floats hidden = floats{} - INFINITY;
-    for (long key = 0; key < block; key += LANES) {
+    for (long key = begin; key < end; key += LANES) {
         floats score = load<floats>(scores + key), e = exponential(score * scale - now);
         e = score == hidden ? floats{} : e;
         store(scores + key, e);
         sums += e;
     }
-    float kept = largest == now ? 1.0f : std::exp(largest - now);
+    const float kept = largest == now || largest == -INFINITY ? 1.0f : exponential(floats{} + (largest - now))[0];
     total = total * kept + sum(sums);
     largest = now;
     return kept;
@@ -160,19 +162,22 @@ INLINE void bring(const bf16 *cache, long slot, long count, long size) {
     asm volatile("" : : "r"(seen));
 }
 
-// visit(done, slot, count) for every run of a block's keys.
-template <class Slots, class Visit> INLINE void each_run(const Slots &slots, long from, long block, const Visit &visit) {
-    for (long done = 0, slot, count; done < block; done += count) {
-        count = std::min(slots.run(from + done, slot), block - done);
-        visit(done, slot, count);
+// visit(position, slot, count) for every run of the keys at from … to − 1, of `most` at most.
+template <class Slots, class Visit>
+INLINE void each_run(const Slots &slots, long from, long to, long most, const Visit &visit) {
+    for (long slot, count; from < to; from += count) {
+        count = std::min({slots.run(from, slot), most, to - from});
+        visit(from, slot, count);
     }
 }
 
 template <class Slots>
 void attend(
-    const Attention &op, const bf16 *keys, const bf16 *values, const Slots &slots, const Piece &piece, Weighted &weighted) {
+    const Attention &op, const bf16 *keys, const bf16 *values, const Slots &slots, long window, const Piece &piece,
+    Weighted &weighted) {
     const long dim = op.head_dim, rows = piece.rows, size = op.slot_size(), all = op.heads * rows;
     const long together = all / op.kv_heads; // Rows of all query heads that share a kv head.
+    const long run = std::max(16L, RUN_BYTES / long(size * sizeof(bf16)));
     static thread_local Activations q;
     static thread_local Buffer scratch;
     static thread_local std::vector<float> weight_store;
@@ -187,33 +192,34 @@ void attend(
     }
     weighted.clear(all, dim);
     const float scale = 1.0f / std::sqrt(float(dim));
-    for (long from = piece.from; from < piece.to; from += BLOCK) {
-        const long block = std::min(BLOCK, piece.to - from);
-        each_run(slots, from, block, [&](long done, long slot, long count) {
+    const long grid = window + ROWS_TOGETHER + LANES <= BLOCK ? LANES : BLOCK;
+    for (long block = piece.from / grid * grid; block < piece.to; block += BLOCK) {
+        const long from = std::max(block, piece.from), to = std::min(block + BLOCK, piece.to);
+        each_run(slots, from, to, run, [&](long position, long slot, long count) {
             bring(keys, slot, count, size);
             for (long h = 0; h < op.kv_heads; h++)
                 multiply(
                     CachedRows{keys + slot * size + h * dim, dim, size}, 0, count, q.all() + h * together, together, scratch,
                     [&](long key, long neighbours, long t, const float *products) {
-                        float *to = weights + (h * together + t) * BLOCK + done + key;
-                        std::memcpy(to, products, neighbours * sizeof(float));
+                        float *scores = weights + (h * together + t) * BLOCK + position - block + key;
+                        std::memcpy(scores, products, neighbours * sizeof(float));
                     });
         });
         for (long i = 0; i < all; i++) {
-            Seen seen = slots.seen(i % rows);
+            const long own = piece.position + i % rows - block, first = own - window + 1;
             float kept = weigh(
-                weights + i * BLOCK, seen.first - from, std::min(block, seen.last - from), block, scale,
-                weighted.largest[i], weighted.total[i]);
+                weights + i * BLOCK, from - block, to - block, first, own + 1, scale, weighted.largest[i], weighted.total[i]);
             if (kept != 1.0f)
                 for (long d = i * dim; d < (i + 1) * dim; d++) weighted.mixed[d] *= kept;
         }
-        each_run(slots, from, block, [&](long done, long slot, long count) {
+        each_run(slots, from, to, run, [&](long position, long slot, long count) {
             bring(values, slot, count, size);
             for (long h = 0; h < op.kv_heads; h++) {
                 const bf16 *v = values + slot * size + h * dim;
+                const float *own = weights + position - block;
                 long i = h * together, end = i + together;
-                for (; i + 4 <= end; i += 4) mix<4>(weights + i * BLOCK + done, v, size, count, dim, &weighted.mixed[i * dim]);
-                for (; i < end; i++) mix<1>(weights + i * BLOCK + done, v, size, count, dim, &weighted.mixed[i * dim]);
+                for (; i + 4 <= end; i += 4) mix<4>(own + i * BLOCK, v, size, count, dim, &weighted.mixed[i * dim]);
+                for (; i < end; i++) mix<1>(own + i * BLOCK, v, size, count, dim, &weighted.mixed[i * dim]);
             }
         });
     }

@@ -1,4 +1,6 @@
 // The ops as C functions, for `engine.kernels.cpu.library`. Shapes stand at the structures that are filled here.
+//
+// Nothing else is visible: else the linker would make one of what libraries of two levels keep under the same name.
 #include "choose.h"
 #include "experts.h"
 #include "linear.h"
@@ -9,6 +11,7 @@
 #include "router.h"
 #include "vocabulary.h"
 
+#pragma GCC visibility push(default)
 extern "C" {
 
 void carousel_embed(int, const int32_t *token_ids, const bf16 *table, bf16 *out, long tokens, long columns) {
@@ -115,3 +118,4 @@ void carousel_replay(int threads, const Call *calls, long count) {
     for (long i = 0; i < count; i++) FUNCTIONS[calls[i].function](threads, calls[i].arguments);
 }
 }
+#pragma GCC visibility pop

@@ -1,6 +1,6 @@
 // Attention over rings.
 //
-// A decoding sequence's key takes the oldest's place first, and all of the ring is visible then. A chunk of several tokens
+// A decoding sequence's key takes the oldest's place first, and all of the ring is visible then; it is read by position. A chunk of several tokens
 // must not turn the ring before its queries have read it: they read a copy of what they see, the ring as it was and the
 // fresh keys behind it.
 #pragma once
@@ -25,15 +25,15 @@ inline void ring_attention(const Attention &op, const int32_t *rings, long windo
         const long row = op.starts[s], count = op.count(s), context = op.contexts[s];
         if (count == 1) {
             copies.push_back({slots, 0});
-            pieces.push_back({s, row, 1, 0, std::min(context + 1, window)});
+            pieces.push_back({s, row, 1, context, std::max(0L, context + 1 - window), context + 1});
             continue;
         }
         const long past = std::min(context, window - 1);
         copies.push_back({slots, past});
         slots += past + count;
         each_few_rows(count, [&](long first, long together) {
-            const long oldest = std::max(0L, past + first - window + 1);
-            pieces.push_back({s, row + first, together, oldest, past + first + together});
+            const long position = context + first;
+            pieces.push_back({s, row + first, together, position, std::max(0L, position - window + 1), position + together});
         });
     }
     key_store.resize(slots * op.slot_size()), value_store.resize(slots * op.slot_size());
@@ -67,10 +67,10 @@ inline void ring_attention(const Attention &op, const int32_t *rings, long windo
             if (op.count(s) == 1) {
                 for (long h = 0; h < op.kv_heads; h++)
                     write(op, piece.row, h, op.keys, op.values, first + op.contexts[s] % window);
-                attend(op, op.keys, op.values, Span{first, piece.to - 1, window}, piece, weighted);
+                attend(op, op.keys, op.values, Ring{first, window}, window, piece, weighted);
             } else {
-                const Span copied{copies[s].first, copies[s].past + piece.row - op.starts[s], window};
-                attend(op, keys, values, copied, piece, weighted);
+                const Stretch copied{copies[s].first, op.contexts[s] - copies[s].past};
+                attend(op, keys, values, copied, window, piece, weighted);
             }
             finish(op, piece, weighted);
         }

@@ -17,7 +17,7 @@ inline void cos_sin(
         }
 }
 
-INLINE void rotate(const bf16 *x, const float *cos, const float *sin, long head_dim, bf16 *out) {
+ONCE void rotate(const bf16 *x, const float *cos, const float *sin, long head_dim, bf16 *out) {
     long half = head_dim / 2;
     for (long i = 0; i < half; i += LANES) {
         floats a = widen(load<halves>(x + i)), b = widen(load<halves>(x + half + i));
