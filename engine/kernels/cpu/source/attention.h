@@ -56,7 +56,8 @@ struct Stretch {
     }
 };
 
-// Keys in a ring of `window` slots that begins at the slot `first`.
+// Keys in a ring of `window` slots that begins at the slot `first`. Of a ring of 4, the keys at 2 … 5 are two runs: slots 2
+// and 3, then 0 and 1.
 struct Ring {
     long first, window;
     long run(long position, long &slot) const {
