@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from engine.config import EngineConfig, ModelConfig
+from engine.config import Dtype, EngineConfig, ModelConfig
 from engine.memory_sizes import kv_sizes
 from engine.request import FinishReason, Request, SamplingParams, TokenLogprob
 from engine.start import start_engine
@@ -28,8 +28,12 @@ PAGES = 5 * LONGEST // PAGE_SIZE
 VOCAB = {"vocab_size": 256 + len(SPECIALS), "eos_token_ids": (256 + SPECIALS.index("<|return|>"),), "window": WINDOW}
 
 
+DTYPES: dict[ModelName, Dtype] = {"hash": "float32", "real": "bfloat16"}
+"""The real model runs as it is served on a CPU: in C++ ops, whose steps are recorded."""
+
+
 def model_config(name: ModelName) -> ModelConfig:
-    return hash_config(**VOCAB, max_position=LONGEST) if name == "hash" else small_config(**VOCAB)
+    return hash_config(**VOCAB, max_position=LONGEST) if name == "hash" else small_config(**VOCAB, head_dim=32)
 
 
 def write_model(name: ModelName, directory: Path) -> EngineConfig:
@@ -44,11 +48,11 @@ def write_model(name: ModelName, directory: Path) -> EngineConfig:
 
 
 def engine_config(name: ModelName, directory: Path) -> EngineConfig:
-    sizes = kv_sizes(model_config(name), element_bytes=4)
+    sizes = kv_sizes(model_config(name), element_bytes=4 if DTYPES[name] == "float32" else 2)
     return EngineConfig(
         model=directory,
         load_format="dummy" if name == "hash" else "auto",
-        dtype="float32",
+        dtype=DTYPES[name],
         device="cpu",
         max_model_len=LONGEST,
         max_num_seqs=SLOTS,
@@ -68,7 +72,7 @@ def writer_alone(name: ModelName, directory: Path) -> Callable[[Sequence[int], S
     engine = start_engine(
         EngineConfig(
             model=directory,
-            dtype="float32",
+            dtype=DTYPES[name],
             device="cpu",
             max_model_len=LONGEST,
             max_num_seqs=1,
