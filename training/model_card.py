@@ -1,13 +1,15 @@
 """MODEL_CARD.md and its picture: what the checkpoint is, how it was made, what it can do and what it cannot.
 
-python -m training.model_card engine/embedded --run runs/embedded --scores scores.json
+python -m training.model_card engine/embedded --run runs/embedded --scores scores.json --once runs/once \
+    --once-scores once.json
 """
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import typer
 
@@ -15,6 +17,7 @@ from training.export import read_shape
 from training.score import TARGETS, TEMPERATURES
 
 PICTURE = "loss.png"
+PICTURE_ONCE = "loss-once.png"
 TASKS = {
     "talk": "says who it is, greets, admits what it does not know",
     "arithmetic": "sums and differences of up to 3 digits, products of up to 2",
@@ -126,6 +129,25 @@ Of the thirteenth training:
 
 ![Loss over tokens]({picture})
 
+## In one run
+
+What is shipped came about bit by bit, in some 12 hours, while it was being found out what helps. From nothing and in
+one run `python -m training.train` makes a model of the same shape.
+
+| | |
+|---|---|
+| training | {once_steps:,} steps, {once_tokens:,} tokens in {once_time} |
+| trained on | {once_machine} |
+| held-out loss | {once_held_out_loss} nats per learnt token |
+
+{once_verdict} The same prompts:
+
+| kind | target | {temperatures} |
+|---|---|{rules}
+{once_scores}
+
+![Loss over tokens]({picture_once})
+
 ## Commands
 
     git checkout 63d6641
@@ -176,18 +198,43 @@ Of the thirteenth training:
     $MEAN runs/tenth runs/eleventh runs/twelfth runs/embedded runs/embedded runs/embedded
     carousel serve embedded
     python -m training.score --output scores.json
-    python -m training.model_card engine/embedded --run runs/embedded --scores scores.json
+
+The model of one run, and this card:
+
+    python -m training.train --run runs/once --output runs/once/model
+    carousel serve runs/once/model --served-model-name embedded
+    python -m training.score --output once.json
+    ONCE="--once runs/once --once-scores once.json"
+    python -m training.model_card engine/embedded --run runs/embedded --scores scores.json $ONCE
 
 License: Apache-2.0, like the project.
 """
 
 
-def score_rows(scores: Mapping[str, Mapping[str, float]]) -> str:
-    rows = []
-    for kind, task in TASKS.items():
-        cells = " | ".join(f"{scores[kind][str(t)]:.0%}" for t in TEMPERATURES)
-        rows.append(f"| {kind} | {task} | {TARGETS[kind]:.0%} | {cells} |")
-    return "\n".join(rows)
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The rows of a run's losses.csv, what training.score wrote of its model, and what it was trained on."""
+
+    log: Sequence[Mapping[str, str]]
+    scored: Mapping[str, Any]
+    machine: str
+
+    @classmethod
+    def read(cls, run: Path, scores: Path, machine: str) -> Self:
+        with (run / "losses.csv").open() as lines:
+            return cls(list(csv.DictReader(lines)), json.loads(scores.read_text(encoding="utf-8")), machine)
+
+    def rows(self, said_of: Callable[[str], str] = lambda kind: "") -> str:
+        """The scores as rows of a table. After its name comes what is `said_of` a kind."""
+        rows = []
+        for kind in TASKS:
+            cells = " | ".join(f"{self.scored['scores'][kind][str(t)]:.0%}" for t in TEMPERATURES)
+            rows.append(f"| {kind} | {said_of(kind)}{TARGETS[kind]:.0%} | {cells} |")
+        return "\n".join(rows)
+
+    @property
+    def minutes(self) -> int:
+        return round(float(self.log[-1]["seconds"]) / 60)
 
 
 def verdict(scores: Mapping[str, Mapping[str, float]]) -> str:
@@ -198,7 +245,7 @@ def verdict(scores: Mapping[str, Mapping[str, float]]) -> str:
     return f"{reached} It falls short in {', '.join(bad)}." if bad else reached
 
 
-def draw_loss(log: list[dict[str, str]], path: Path) -> None:
+def draw_loss(log: Sequence[Mapping[str, str]], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -216,38 +263,49 @@ def draw_loss(log: list[dict[str, str]], path: Path) -> None:
     pyplot.close(figure)
 
 
-def write_model_card(directory: Path, log: list[dict[str, str]], scored: Mapping[str, Any], machine: str) -> None:
-    """`log` is the rows of a run's losses.csv, `scored` what training.score wrote."""
-    shape, last = read_shape(directory), log[-1]
+def write_model_card(directory: Path, shipped: Trained, once: Trained) -> None:
+    """`once` is a run from nothing."""
+    shape, last, end = read_shape(directory), shipped.log[-1], once.log[-1]
     text = CARD.format(
         **{name: getattr(shape, name) for name in type(shape).__dataclass_fields__},
         max_position=shape.max_position,
-        verdict=verdict(scored["scores"]),
+        verdict=verdict(shipped.scored["scores"]),
         steps=int(last["step"]),
         tokens=int(last["tokens"]),
-        minutes=round(float(last["seconds"]) / 60),
-        machine=machine,
+        minutes=shipped.minutes,
+        machine=shipped.machine,
         held_out_loss=last["held-out loss"],
-        count=scored["count"],
+        count=shipped.scored["count"],
         temperatures=" | ".join(f"at {t:g}" for t in TEMPERATURES),
         rules="---|" * len(TEMPERATURES),
-        scores=score_rows(scored["scores"]),
-        reasoning=", ".join(f"{scored['reasoning'][effort]:.0f}" for effort in ("low", "medium", "high")),
+        scores=shipped.rows(lambda kind: f"{TASKS[kind]} | "),
+        reasoning=", ".join(f"{shipped.scored['reasoning'][effort]:.0f}" for effort in ("low", "medium", "high")),
         picture=PICTURE,
+        once_steps=int(end["step"]),
+        once_tokens=int(end["tokens"]),
+        once_time="{} h {} min".format(*divmod(once.minutes, 60)),
+        once_machine=once.machine,
+        once_held_out_loss=end["held-out loss"],
+        once_verdict=verdict(once.scored["scores"]),
+        once_scores=once.rows(),
+        picture_once=PICTURE_ONCE,
     )
     (directory / "MODEL_CARD.md").write_text(text, encoding="utf-8")
-    draw_loss(log, directory / PICTURE)
+    draw_loss(shipped.log, directory / PICTURE)
+    draw_loss(once.log, directory / PICTURE_ONCE)
 
 
 def main(
     directory: Annotated[Path, typer.Argument(help="The exported checkpoint.")],
     run: Annotated[Path, typer.Option(help="The run that made it, with losses.csv.")],
-    scores: Annotated[Path, typer.Option(help="What training.score wrote.")],
-    machine: Annotated[str, typer.Option(help="What it was trained on.")] = "one CPU thread",
+    scores: Annotated[Path, typer.Option(help="What training.score wrote of it.")],
+    once: Annotated[Path, typer.Option(help="A run from nothing.")],
+    once_scores: Annotated[Path, typer.Option(help="What training.score wrote of its model.")],
+    machine: Annotated[str, typer.Option(help="What the first was trained on.")] = "one CPU thread",
+    once_machine: Annotated[str, typer.Option(help="What the other was.")] = "two CPU threads",
 ) -> None:
-    with (run / "losses.csv").open() as lines:
-        log = list(csv.DictReader(lines))
-    write_model_card(directory, log, json.loads(scores.read_text(encoding="utf-8")), machine)
+    shipped = Trained.read(run, scores, machine)
+    write_model_card(directory, shipped, Trained.read(once, once_scores, once_machine))
 
 
 if __name__ == "__main__":

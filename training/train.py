@@ -1,7 +1,8 @@
 """Makes the embedded model, from nothing or from an earlier one: `python -m training.train --help`.
 
 The run leaves its state under --run every so often; started again with the same numbers, it goes on. Without options it
-is one from nothing on two cores; `--device cuda` does the same on a GPU.
+is one from nothing on two cores, of less than three hours (the model card tells its time and its scores); `--device
+cuda` does the same on a GPU.
 """
 
 import csv
