@@ -132,7 +132,8 @@ Of the thirteenth training:
 ## In one run
 
 What is shipped came about bit by bit, in some 12 hours, while it was being found out what helps. From nothing and in
-one run `python -m training.train` makes a model of the same shape.
+one run `python -m training.train` makes a model of the same shape. Its corpus is today's, which asks most often for
+what was hardest in the last trainings, not for what a model has to learn first.
 
 | | |
 |---|---|
