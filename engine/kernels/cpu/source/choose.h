@@ -21,8 +21,7 @@ inline long first_largest(const float *x, long count) {
             none |= numbers != numbers;
             peaks = numbers > peaks ? numbers : peaks;
         }
-        float peak = -INFINITY;
-        for (long lane = 0; lane < LANES; lane++) peak = std::max(peak, peaks[lane]);
+        float peak = largest_of(peaks);
         for (; i < last; i++) {
             if (x[i] != x[i]) return -1;
             peak = std::max(peak, x[i]);
