@@ -6,6 +6,7 @@ from itertools import count
 
 from engine.checkpoint.hub import resolve_model
 from engine.config import EngineConfig
+from engine.errors import GenerationError
 from engine.prompt.chat import ChatRenderer
 from engine.prompt.detokenizer import Detokenizer
 from engine.prompt.stop_strings import StopStrings
@@ -18,13 +19,15 @@ Prompt = str | Sequence[int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """A finished answer. `logprobs` has one entry per token if asked for, `prompt_logprobs` one per prompt token."""
+    """A finished answer. `logprobs` has one entry per token if asked for, `prompt_logprobs` one per prompt token;
+    `error` says what went wrong where the `finish_reason` is ERROR."""
 
     text: str
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     logprobs: tuple[TokenLogprob, ...] = ()
     prompt_logprobs: tuple[TokenLogprob | None, ...] | None = None
+    error: str | None = None
 
 
 class LLM:
@@ -41,49 +44,71 @@ class LLM:
         self.tokenizer = Tokenizer.load(directory)
         self.chat = ChatRenderer.load(directory, self.tokenizer)
         self._ids = count()
+        self._open: dict[str, Answer] = {}
+        """Those that somebody waits for."""
 
     def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams | None = None) -> list[Generation]:
-        """Answers to all prompts, batched, in their order. A prompt is text or token ids."""
+        """Answers to all prompts, batched, in their order. A prompt is text or token ids. Raises RequestError if one
+        of them cannot be answered as asked; then none is."""
         sampling = sampling or SamplingParams()
-        events: dict[str, list[TokenEvent]] = {self._add(prompt, sampling): [] for prompt in prompts}
-        texts = {request_id: TextStream(self.tokenizer, sampling.stop) for request_id in events}
-        pieces: dict[str, list[str]] = {request_id: [] for request_id in events}
-        while not self.engine.idle:
-            for event in self.engine.step():
-                request_id = event.request_id
-                pieces[request_id].append(texts[request_id].feed(event))
-                events[request_id].append(event)
-                if texts[request_id].stopped:
-                    self.engine.abort(request_id)
-        return [collect("".join(pieces[request_id]), texts[request_id], own) for request_id, own in events.items()]
+        request_ids: list[str] = []
+        try:
+            for prompt in prompts:
+                request_ids.append(self._add(prompt, sampling))
+            answers = [self._open[request_id] for request_id in request_ids]
+            while not all(answer.ended for answer in answers):
+                self._step()
+            return [answer.generation() for answer in answers]
+        finally:
+            for request_id in request_ids:
+                self._close(request_id)
 
     def stream(self, prompt: Prompt, sampling: SamplingParams | None = None) -> Iterator[str]:
-        """The answer's text as it comes. Closing the iterator ends the request."""
-        sampling = sampling or SamplingParams()
-        text = TextStream(self.tokenizer, sampling.stop)
-        request_id = self._add(prompt, sampling)
+        """The answer's text as it comes. Closing the iterator ends the request. Others may be read between its pieces,
+        and `generate` called. Raises RequestError, or GenerationError where the engine fails on the way."""
+        request_id = self._add(prompt, sampling or SamplingParams())
+        answer = self._open[request_id]
         try:
-            while not text.ended:
-                for event in self.engine.step():
-                    if event.request_id == request_id and (piece := text.feed(event)):
-                        yield piece
+            while not answer.ended:
+                self._step()
+                yield from answer.unread()
+            yield from answer.unread()
+            if answer.error is not None:
+                raise GenerationError(answer.error)
         finally:
-            self.engine.abort(request_id)
+            self._close(request_id)
 
     def _add(self, prompt: Prompt, sampling: SamplingParams) -> str:
         token_ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
         request = Request(id=f"llm-{next(self._ids)}", prompt_token_ids=tuple(token_ids), sampling=sampling)
         self.engine.add(request)
+        self._open[request.id] = Answer(self.tokenizer, sampling.stop)
         return request.id
 
+    def _step(self) -> None:
+        """Each answer gets what is its own, whoever asked for the step."""
+        for event in self.engine.step():
+            answer = self._open[event.request_id]
+            answer.take(event)
+            if answer.stopped:
+                self.engine.abort(event.request_id)
 
-class TextStream:
-    """One answer's text from its events: whole characters, up to its stop string."""
+    def _close(self, request_id: str) -> None:
+        self.engine.abort(request_id)
+        del self._open[request_id]
+
+
+class Answer:
+    """One answer from its events: its text is whole characters, up to its stop string."""
 
     def __init__(self, tokenizer: Tokenizer, stops: Sequence[str]) -> None:
         self._detokenizer = Detokenizer(tokenizer)
         self._stops = StopStrings(stops)
+        self._events: list[TokenEvent] = []
+        self._pieces: list[str] = []
+        self._read = 0
         self.finish_reason: FinishReason | None = None
+        self.error: str | None = None
 
     @property
     def stopped(self) -> bool:
@@ -92,23 +117,30 @@ class TextStream:
 
     @property
     def ended(self) -> bool:
-        return self.finish_reason is not None or self.stopped
+        return self.finish_reason is not None
 
-    def feed(self, event: TokenEvent) -> str:
-        """The text that an event adds for sure."""
+    def take(self, event: TokenEvent) -> None:
         text = self._stops.feed(self._detokenizer.feed(event.token_ids))
         if event.finish_reason is not None:
             text += self._stops.feed(self._detokenizer.flush()) + self._stops.flush()
+        self._events.append(event)
+        self._pieces.append(text)
         self.finish_reason = FinishReason.STOP if self.stopped else event.finish_reason
-        return text
+        self.error = event.error
 
+    def unread(self) -> Iterator[str]:
+        """The text that was not read so."""
+        pieces, self._read = self._pieces[self._read :], len(self._pieces)
+        yield from filter(None, pieces)
 
-def collect(text: str, stream: TextStream, events: Sequence[TokenEvent]) -> Generation:
-    """One answer from all its events."""
-    return Generation(
-        text=text,
-        token_ids=tuple(token for event in events for token in event.token_ids),
-        finish_reason=stream.finish_reason or FinishReason.ABORT,
-        logprobs=tuple(entry for event in events for entry in event.logprobs),
-        prompt_logprobs=next((e.prompt_logprobs for e in events if e.prompt_logprobs is not None), None),
-    )
+    def generation(self) -> Generation:
+        """All of it, once it has ended."""
+        assert self.finish_reason is not None
+        return Generation(
+            text="".join(self._pieces),
+            token_ids=tuple(token for event in self._events for token in event.token_ids),
+            finish_reason=self.finish_reason,
+            logprobs=tuple(entry for event in self._events for entry in event.logprobs),
+            prompt_logprobs=next((e.prompt_logprobs for e in self._events if e.prompt_logprobs is not None), None),
+            error=self.error,
+        )

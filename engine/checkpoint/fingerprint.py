@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from engine.checkpoint.headers import weights_directory
+
 SAMPLES = 16
 SAMPLE_BYTES = 4096
 
@@ -13,8 +15,9 @@ def fingerprint(directory: Path) -> str:
     The first sample is the header's beginning, the last one ends the file. Retrained weights differ everywhere, so
     samples tell them apart; a change of single values between them goes unseen. Raises OSError.
     """
-    digest = hashlib.sha256((directory / "config.json").read_bytes())
-    for path in sorted(directory.glob("*.safetensors")):
+    root = weights_directory(directory)
+    digest = hashlib.sha256((root / "config.json").read_bytes())
+    for path in sorted(root.glob("*.safetensors")):
         size = path.stat().st_size
         digest.update(f"{path.name} {size}".encode())
         with path.open("rb") as file:

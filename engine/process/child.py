@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -14,6 +17,8 @@ from engine.config import EngineConfig
 from engine.process.wire import LENGTH, FromEngine, Start, ToEngine, decode_from_engine, frame
 
 MAX_LINE_BYTES = 2**20
+PACKAGES = Path(__file__).parents[2]
+"""Where this very `engine` lies."""
 
 logger = logging.getLogger("carousel.engine")
 
@@ -34,11 +39,13 @@ class Child:
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",
                 "-m",
                 "engine.process.worker",
                 str(theirs.fileno()),
                 pass_fds=[theirs.fileno()],
                 stderr=PIPE,
+                env=environment(os.environ),
                 limit=MAX_LINE_BYTES,
             )
         child = cls(process, *await asyncio.open_unix_connection(sock=ours))
@@ -84,6 +91,17 @@ class Child:
                 line = await self._process.stderr.readline()
                 if text := line.decode(errors="replace").rstrip():
                     logger.error(text)
+
+
+def environment(ours: Mapping[str, str]) -> dict[str, str]:
+    """Where the process imports from: the packages of this one. `-P` keeps it from the current directory, which may be
+    a checkpoint's, with Python files in it that nobody asked to run.
+
+    >>> environment({"PYTHONPATH": "/mine"})["PYTHONPATH"].endswith(":/mine")
+    True
+    """
+    places = (str(PACKAGES), ours.get("PYTHONPATH"))
+    return {**ours, "PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
 def ending(status: int) -> str:

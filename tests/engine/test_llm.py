@@ -1,9 +1,12 @@
 """The engine as a library, on the embedded model: load, generate, stream."""
 
+import re
+
 import pytest
 
-from engine import LLM, EngineConfig, FinishReason, SamplingParams
+from engine import LLM, EngineConfig, FinishReason, SamplingParams, TokenEvent
 from engine.checkpoint.hub import resolve_model
+from engine.errors import GenerationError, RequestError
 from engine.prompt.chat import Conversation
 from tests.engines import assert_nothing_held
 
@@ -56,6 +59,49 @@ def test_closing_a_stream_frees_its_request(llm: LLM) -> None:
     next(stream)
     stream.close()
     assert llm.engine.idle
+    assert_nothing_held(llm.engine)
+
+
+def test_after_a_refused_prompt_all_goes_on(llm: LLM) -> None:
+    with pytest.raises(RequestError, match="maximum context length"):
+        llm.generate(["Once upon a time", [1] * 600])
+    assert_nothing_held(llm.engine)
+    assert llm.generate(["Once"], SamplingParams(max_tokens=3, ignore_eos=True))[0].finish_reason is FinishReason.LENGTH
+
+
+def test_after_an_interruption_all_goes_on(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> list[TokenEvent]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(llm.engine, "step", interrupted)
+        llm.generate(["Once upon a time"])
+    assert_nothing_held(llm.engine)
+    assert llm.generate(["Once"], SamplingParams(max_tokens=3, ignore_eos=True))[0].finish_reason is FinishReason.LENGTH
+
+
+def test_streams_are_read_in_turn_and_beside_others(llm: LLM) -> None:
+    sampling = SamplingParams(max_tokens=40, temperature=0)
+    prompts = ["Once upon a time", "The little dog", "We saw"]
+    wanted = [generation.text for generation in llm.generate(prompts, sampling)]
+    first, second = (llm.stream(prompt, sampling) for prompt in prompts[:2])
+    texts = [next(first), next(second)]
+    assert llm.generate([prompts[2]], sampling)[0].text == wanted[2]
+    assert [texts[1] + "".join(second), texts[0] + "".join(first)] == [wanted[1], wanted[0]]
+    assert_nothing_held(llm.engine)
+
+
+def test_a_failure_is_told(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(tasks: object) -> None:
+        raise ValueError("a broken step")
+
+    told = "the engine failed to run this request (ValueError)"
+    with monkeypatch.context() as patch:
+        patch.setattr(llm.engine.runner, "launch", fails)
+        (generation,) = llm.generate(["Once upon a time"])
+        assert (generation.finish_reason, generation.error) == (FinishReason.ERROR, told)
+        with pytest.raises(GenerationError, match=re.escape(told)):
+            list(llm.stream("Once upon a time"))
     assert_nothing_held(llm.engine)
 
 

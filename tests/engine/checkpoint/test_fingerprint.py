@@ -45,6 +45,17 @@ def test_a_checkpoint_without_weights_has_one(checkpoint: Callable[..., Path]) -
     assert len(fingerprint(directory)) == 8
 
 
+def test_of_openais_layout_it_is_of_the_original(checkpoint: Callable[..., Path]) -> None:
+    names = []
+    for name, data in (("a", b"\0" * 1000), ("b", b"\1" * 1000)):
+        (directory := checkpoint(f"{name}-top")).joinpath("model.safetensors").unlink()
+        checkpoint(name, data=data).rename(directory / "original")
+        names.append(fingerprint(directory))
+        (directory / "config.json").unlink()
+        assert fingerprint(directory) == names[-1]
+    assert names[0] != names[1]
+
+
 def test_a_small_file_is_read_whole(checkpoint: Callable[..., Path]) -> None:
     one, other = (checkpoint(str(end), data=b"\0" * (SAMPLE_BYTES - 1) + bytes([end])) for end in (1, 2))
     assert fingerprint(one) != fingerprint(other)

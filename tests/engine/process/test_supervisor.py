@@ -199,6 +199,18 @@ async def test_only_the_server_tells_it_to_stop(engine: EngineProcess) -> None:
     assert engine.status.phase == "ready"
 
 
+async def test_python_files_in_the_current_directory_are_not_run(
+    config: EngineConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("engine", "secrets", "torch"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('run')")
+    monkeypatch.chdir(tmp_path)
+    process = EngineProcess(config, supervision=Supervision(max_restarts=0))
+    await process.start()
+    await ready(process)
+    await process.stop()
+
+
 async def test_an_engine_that_cannot_live_is_given_up(
     config: EngineConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
