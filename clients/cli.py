@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,9 +26,15 @@ Seed = Annotated[int | None, typer.Option(help="Makes an answer repeatable.")]
 
 @contextmanager
 def clear_exit() -> Iterator[None]:
-    """What a user can do something about ends the program with status 1 and one line on stderr."""
+    """What a user can do something about ends the program with status 1 and one line on stderr. Characters that the
+    output's encoding has not are written as question marks."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         yield
+    except UnicodeDecodeError as error:
+        typer.echo(f"carousel: the input is not text in {error.encoding}", err=True)
+        raise typer.Exit(1) from error
     except ClientError as error:
         typer.echo(f"carousel: {error}", err=True)
         raise typer.Exit(1) from error
@@ -92,10 +99,10 @@ def complete(
     from clients.client import Carousel
     from clients.complete import complete
 
-    if prompt is None:
-        prompt = sys.stdin.read().removesuffix("\n")
     options = given(model=model, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stop)
     with clear_exit(), Carousel(url, api_key=api_key) as client:
+        if prompt is None:
+            prompt = sys.stdin.read().removesuffix("\n")
         complete(client, prompt, options, as_json=as_json)
 
 

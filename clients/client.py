@@ -45,13 +45,14 @@ class Carousel:
     ) -> None:
         self.url = protocol.base_url(url)
         self._retries = retries or Retries()
-        with protocol.clear_errors(url):
+        with protocol.clear_errors(url), protocol.clear_usage("the key, a proxy or the certificates"):
             self._http = httpx.Client(
                 base_url=self.url,
                 headers=protocol.headers(api_key),
                 timeout=timeout,
                 limits=UNLIMITED,
                 transport=transport,
+                mounts=protocol.DIRECT,
             )
 
     def complete(self, prompt: Prompt | Sequence[Prompt], **options: Unpack[CompletionOptions]) -> Answer:
@@ -155,7 +156,8 @@ class Carousel:
 
     def _try(self, call: Call[Any]) -> httpx.Response:
         with protocol.clear_errors(self.url):
-            request = self._http.build_request(call.method, call.path, json=call.content)
+            with protocol.clear_usage("the request"):
+                request = self._http.build_request(call.method, call.path, json=call.content)
             response = self._http.send(request, stream=True)
             if call.accepts(response):
                 return response
@@ -183,13 +185,14 @@ class AsyncCarousel:
     ) -> None:
         self.url = protocol.base_url(url)
         self._retries = retries or Retries()
-        with protocol.clear_errors(url):
+        with protocol.clear_errors(url), protocol.clear_usage("the key, a proxy or the certificates"):
             self._http = httpx.AsyncClient(
                 base_url=self.url,
                 headers=protocol.headers(api_key),
                 timeout=timeout,
                 limits=UNLIMITED,
                 transport=transport,
+                mounts=protocol.DIRECT,
             )
 
     async def complete(self, prompt: Prompt | Sequence[Prompt], **options: Unpack[CompletionOptions]) -> Answer:
@@ -292,7 +295,8 @@ class AsyncCarousel:
 
     async def _try(self, call: Call[Any]) -> httpx.Response:
         with protocol.clear_errors(self.url):
-            request = self._http.build_request(call.method, call.path, json=call.content)
+            with protocol.clear_usage("the request"):
+                request = self._http.build_request(call.method, call.path, json=call.content)
             response = await self._http.send(request, stream=True)
             if call.accepts(response):
                 return response

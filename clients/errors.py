@@ -11,7 +11,7 @@ ClientError
 │   ├── BusyError           429 and 503: try again after `retry_after` seconds
 │   └── ServerFailedError   any other, or an error in the middle of a stream (`status` 200)
 ├── ToolRoundsError         a tool loop came to no end
-└── UsageError              what was asked of a terminal program cannot be done
+└── UsageError              what was asked cannot be done, and was not sent
 """
 
 from datetime import UTC, datetime
@@ -81,7 +81,8 @@ class ToolRoundsError(ClientError):
 
 
 class UsageError(ClientError):
-    """A file, an option or a package that a terminal program needs is not right."""
+    """What was given is not right: a file, an option, a package, a field that JSON cannot hold, a key that no header
+    can, a proxy or certificates that cannot be used."""
 
 
 CLASSES: dict[int, type[AnswerError]] = {

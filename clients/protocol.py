@@ -14,6 +14,7 @@ from clients.errors import (
     ServerFailedError,
     TimedOutError,
     UnreachableError,
+    UsageError,
     answer_error,
 )
 from clients.options import ChatOptions, CompletionOptions
@@ -23,6 +24,9 @@ from clients.sse import EventParser
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(10.0, read=None)
 """Seconds. A long prompt may take any time until its first token, so reading has no limit."""
+
+DIRECT: Mapping[str, None] = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
+"""What no proxy is asked for, whatever the environment says: no other machine can reach this one's own addresses."""
 
 Prompt = str | Sequence[int]
 T = TypeVar("T")
@@ -148,6 +152,15 @@ class StreamReader:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ServerFailedError("a piece of the answer is not understood", status=200) from error
         raise answer_error(200, content)
+
+
+@contextmanager
+def clear_usage(what: str) -> Iterator[None]:
+    """Raises what Python and its libraries say of unusable input as UsageError."""
+    try:
+        yield
+    except (ValueError, TypeError, ImportError, OSError) as error:
+        raise UsageError(f"{what} cannot be used: {error}") from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["TRITON_INTERPRET"] = "1"
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"  # The servers of the tests are on this machine.
 
 import pytest
 import torch

@@ -68,7 +68,7 @@ async def bench(plan: Plan, url: str, api_key: str | None, *, output: Path | Non
     if picture is not None:
         matplotlib_figure()
     async with AsyncCarousel(url, api_key=api_key, retries=NO_RETRIES) as client:
-        model = plan.model or (await client.models())[0].id
+        model = plan.model or await only_model(client)
         about = await environment(client, model)
         points = await sweep(client, plan, model)
     console = Console()
@@ -82,6 +82,13 @@ async def bench(plan: Plan, url: str, api_key: str | None, *, output: Path | Non
         plot(points, title(model, plan.settings()), picture)
     if all(point.statistics.failed == point.statistics.requests for point in points):
         raise UsageError("not one request succeeded")
+
+
+async def only_model(client: AsyncCarousel) -> str:
+    """The first, where there are more. Raises UsageError if there is none."""
+    for model in await client.models():
+        return model.id
+    raise UsageError("the server lists no model: name one with --model")
 
 
 async def sweep(client: AsyncCarousel, plan: Plan, model: str) -> list[Point]:

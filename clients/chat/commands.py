@@ -15,6 +15,8 @@ from clients.chat.view import reasoning_text
 from clients.errors import UsageError
 from clients.results import Message
 
+OWN_FIELDS = ("messages", "self")
+"""What is no setting: the conversation, and Python's word for the client."""
 COMMAND = re.compile(r"/(\w+)(?:\s+(.*))?", re.DOTALL)
 
 
@@ -51,6 +53,8 @@ def parse_setting(text: str) -> tuple[str, Any]:
     name, equals, value = (part.strip() for part in text.partition("="))
     if not equals or not name.isidentifier():
         raise UsageError("write /set name=value, like /set temperature=0.5")
+    if name in OWN_FIELDS:
+        raise UsageError(f"{name} cannot be set")
     if not value:
         return name, None
     try:
@@ -130,15 +134,16 @@ def _retry(chat: Interactive, argument: str) -> None:
 def _save(chat: Interactive, argument: str) -> None:
     if not argument:
         raise UsageError("write /save FILE; a file named .json gets the messages, any other a transcript")
-    path = Path(argument).expanduser()
     messages = chat.conversation.all_messages
     try:
+        path = Path(argument).expanduser()
         if path.suffix == ".json":
             path.write_text(json.dumps(messages, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
         else:
             path.write_text(transcript(messages), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"cannot write {argument}: {reason}") from error
     chat.remark(f"saved {len(messages)} messages in {path}")
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from clients.client import Carousel
-from clients.errors import ClientError
 from clients.results import Answer, Delta, Message, ToolCall, assistant_message
 
 Show = Callable[[Generator[Delta, None, None]], Answer]
@@ -20,6 +19,8 @@ class Conversation:
         self.system = system
         self.messages: list[Message] = []
         self.question: str | None = None
+        self._asked: int | None = None
+        """Where among the messages the last question is, while it is kept."""
         self.reasoning: str | None = None
 
     @property
@@ -35,28 +36,27 @@ class Conversation:
         before its first word. An answer that was stopped later is kept as far as it went.
         """
         self.question = question
-        start = len(self.messages)
+        self._asked = start = len(self.messages)
         self.messages.append({"role": "user", "content": question})
+        answered = False
         try:
             answered = self._answer(show, ask_result)
-        except (ClientError, KeyboardInterrupt, EOFError):
-            del self.messages[start:]
-            raise
-        if not answered:
-            del self.messages[start:]
+        finally:
+            if not answered:
+                del self.messages[start:]
+                self._asked = None
 
     def retract(self) -> str | None:
         """Takes the last question and its answer back. Returns it; None if nothing was asked."""
-        for at in reversed(range(len(self.messages))):
-            if self.messages[at] == {"role": "user", "content": self.question}:
-                del self.messages[at:]
-                break
+        if self._asked is not None:
+            del self.messages[self._asked :]
+            self._asked = None
         return self.question
 
     def clear(self) -> None:
         """Forgets what was said; the settings stay."""
         self.messages.clear()
-        self.question = self.reasoning = None
+        self.question = self.reasoning = self._asked = None
 
     def _answer(self, show: Show, ask_result: AskResult) -> bool:
         """Returns False if there is nothing to keep."""

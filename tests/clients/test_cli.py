@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -95,6 +96,37 @@ async def test_nobody_there(arguments: list[str]) -> None:
     result = await carousel(*arguments, "--url", "http://127.0.0.1:1", typed="hi\n")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "carousel: no server answers at http://127.0.0.1:1: is it started, and the URL right?\n"
+
+
+async def test_what_cannot_be_sent_is_one_line(url: str) -> None:
+    wrong: list[tuple[list[str], dict[str, str]]] = [
+        (["complete", "x", "--temperature", "nan"], {}),
+        (["complete", "a lone \ud83d"], {}),
+        (["complete", "x"], {"CAROUSEL_API_KEY": "schlüssel"}),
+        (["complete", "x"], {"SSL_CERT_FILE": "/no/such/file"}),
+        (["chat"], {"SSL_CERT_FILE": "/no/such/file"}),
+    ]
+    for arguments, environment in wrong:
+        result = await carousel(*arguments, "--url", url, typed="hi\n", **environment)
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1), result.stderr
+        assert "cannot be used" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["complete", "chat"])
+def test_input_that_is_no_text_is_one_line(url: str, command: str) -> None:
+    program = [sys.executable, "-m", "clients", command, "--url", url]
+    encoding = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(program, input=b"caf\xe9\n", capture_output=True, cwd=ROOT, env=encoding, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"carousel: the input is not text in utf-8\n")
+
+
+async def test_output_without_a_character_shows_question_marks(url: str, engine: ScriptedEngine, say: Say) -> None:
+    engine.play = lambda request: say("café 😀")
+    program = [sys.executable, "-m", "clients", "complete", "x", "--url", url]
+    done = await asyncio.to_thread(
+        subprocess.run, program, capture_output=True, cwd=ROOT, env={**os.environ, "PYTHONIOENCODING": "latin-1"}
+    )
+    assert (done.stdout, done.stderr) == ("café ?\n".encode("latin-1"), b"")
 
 
 SERVERS = ("fastapi", "pydantic", "uvicorn", "torch", "numpy", "engine", "server")

@@ -133,6 +133,18 @@ async def test_nobody_there() -> None:
         Carousel("http://127.0.0.1:none")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_proxy_is_not_asked_for_this_machine(url: str, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.0/8")
+    for scheme in ("HTTP", "ALL"):
+        monkeypatch.setenv(f"{scheme}_PROXY", "http://127.0.0.1:1")
+    async with AsyncCarousel(url.replace("127.0.0.1", host), retries=NO_RETRIES) as client:
+        assert await client.models()
+    with Carousel(url.replace("127.0.0.1", host), retries=NO_RETRIES) as client:
+        assert await asyncio.to_thread(client.models)
+
+
 @pytest.mark.parametrize("name", ["complete", "stream_complete"])
 async def test_timeouts(url: str, engine: ScriptedEngine, say: Say, name: str) -> None:
     engine.play = lambda request: say("a", hangs=True)

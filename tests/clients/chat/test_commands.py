@@ -43,7 +43,7 @@ class Scripted:
 
 @pytest.fixture
 def client() -> Scripted:
-    return Scripted(*([Delta(reasoning=f"thought {i}"), Delta(text=f"answer {i}")] for i in range(3)))
+    return Scripted(*([Delta(reasoning=f"thought {i}"), Delta(text=f"answer {i}")] for i in range(5)))
 
 
 @pytest.fixture
@@ -113,6 +113,19 @@ def test_a_question_that_failed_is_forgotten_and_can_be_asked_again(run: Run, cl
     assert [asked for asked, _ in client.asked] == [["one"], ["one"]]
 
 
+def test_a_retry_takes_back_no_earlier_question_of_the_same_words(run: Run, client: Scripted) -> None:
+    for line in ("one", "go on", "and then?"):
+        run(line)
+    client.answers.insert(0, BusyError("full", status=429))
+    with pytest.raises(BusyError):
+        run("go on")
+    run("/retry")
+    kept = ["one", "answer 0", "go on", "answer 1", "and then?", "answer 2", "go on"]
+    assert client.asked[-1][0] == kept
+    run("/retry")
+    assert client.asked[-1][0] == kept
+
+
 def test_reasoning(run: Run) -> None:
     assert "thought 0" not in run("one")
     assert run("/reasoning") == "thought 0\nreasoning is shown\n"
@@ -137,7 +150,7 @@ def test_save(run: Run, chat: Interactive, tmp_path: Path) -> None:
     run(f"/save {tmp_path}/chat.md")
     text = (tmp_path / "chat.md").read_text()
     assert text == "## system\n\nBe brief.\n\n## user\n\none\n\n## assistant\n\nanswer 0\n"
-    for line in ("/save", f"/save {tmp_path}/no/such/folder"):
+    for line in ("/save", f"/save {tmp_path}/no/such/folder", "/save ~nobody-here/chat.md", "/save a\0b"):
         with pytest.raises(UsageError):
             run(line)
 
@@ -154,7 +167,9 @@ def test_questions_with_a_slash(run: Run, client: Scripted, line: str) -> None:
     assert client.asked[0][0] == [line]
 
 
-@pytest.mark.parametrize("line", ["/nonsense", "/set temperature", "/set =1", "/set a b=1"])
+@pytest.mark.parametrize(
+    "line", ["/nonsense", *(f"/set {a}" for a in ("temperature", "=1", "a b=1", "messages=[]", "self=1"))]
+)
 def test_mistakes(run: Run, line: str) -> None:
     with pytest.raises(UsageError):
         run(line)
