@@ -146,7 +146,8 @@ def work(a: int, sign: str, b: int, effort: Effort) -> tuple[str, int]:
 
 
 def draw_pair(draw: Draw, sign: str) -> tuple[int, int]:
-    """Every number of digits is as likely; one difference in seven is negative."""
+    """Every number of digits is as likely; one difference in seven is negative. A pair that is held out is so in both
+    orders: who has practised 57 times 9 knows 9 times 57."""
     while True:
         if sign == "*":
             a, b = (draw.rng.randint(0, draw.any((9, 99, 99))) for _ in range(2))
@@ -154,7 +155,8 @@ def draw_pair(draw: Draw, sign: str) -> tuple[int, int]:
             a, b = (draw.rng.randint(0, draw.any((9, 99, 99, 999, 999, 999))) for _ in range(2))
         if sign == "-" and a < b and not draw.chance(0.15):
             a, b = b, a
-        if is_kept_out(f"{a}{sign}{b}") == draw.held_out:
+        orders = (f"{a}{sign}{b}", f"{b}{sign}{a}")
+        if all(map(is_kept_out, orders)) if draw.held_out else not is_kept_out(orders[0]):
             return a, b
 
 

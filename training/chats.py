@@ -197,7 +197,7 @@ def unknown(draw: Draw) -> Exchange:
     thing, effort = draw.value(UNKNOWN_THINGS), draw.any(EFFORTS)
     thought = thinking("I do not know much about this. I should say so.", effort)
     answer = draw.any(REFUSALS).format(thing.replace("my ", "your "))
-    return Exchange(draw.phrase(UNKNOWN).format(thing), thought, answer, "small model", effort)
+    return Exchange(draw.phrase(UNKNOWN).format(thing), thought, answer, "not know", effort)
 
 
 GREETING = canned(GREETINGS, "The user greets me. I should greet them back.", WELCOMES, "hello|hi!")

@@ -65,7 +65,7 @@ class Draw:
         return self.rng.sample(mine, count)
 
     def invented(self, shortest: int = 3, longest: int = 8) -> str:
-        """A pronounceable word that nobody knows."""
+        """A pronounceable word that nobody knows; held out, not by chance an everyday one."""
         length = self.rng.randint(shortest, longest)
         while True:
             start = self.rng.random() < 0.75
@@ -73,7 +73,8 @@ class Draw:
             if length > 4 and self.rng.random() < 0.4:
                 place = self.rng.randrange(1, length - 1)
                 letters[place] = letters[place - 1]
-            if is_kept_out(word := "".join(letters)) == self.held_out:
+            word = "".join(letters)
+            if is_kept_out(word) == self.held_out and not (self.held_out and word in words.EVERYDAY):
                 return word
 
     def word(self, longest: int = 8) -> str:
@@ -106,10 +107,13 @@ class Draw:
         return found
 
     def name(self) -> str:
-        """Known or invented; in training now and then a word that is a token and mostly no name, as "Will" is one."""
+        """Known or invented; in training now and then a word that is a token and mostly no name, as "Will" is one. Of
+        those kept out none is anybody's in a story."""
         if not self.held_out and self.chance(0.1):
             return self.value(words.CAPITALISED)
-        return self.invented(3, 7).capitalize() if self.chance(0.5) else self.value(words.NAMES)
+        if self.chance(0.5):
+            return self.invented(3, 7).capitalize()
+        return self.value(words.STRANGERS if self.held_out else words.NAMES)
 
     def number(self, smallest: int, largest: int) -> int:
         """Kept out or not by itself."""

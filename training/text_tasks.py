@@ -87,7 +87,7 @@ def quoted(draw: Draw, word: str) -> str:
 
 
 def one_word(draw: Draw) -> str:
-    if draw.chance(0.12):
+    if not draw.held_out and draw.chance(0.12):
         return draw.any((*words.CREATURES, *words.THINGS[:-1], *words.COLOURS))
     return draw.word()
 
@@ -112,10 +112,10 @@ def count_letters(draw: Draw, effort: Effort) -> Exchange:
 
 
 def some_sentence(draw: Draw) -> list[str]:
-    if draw.chance(0.5):
+    if draw.held_out or draw.chance(0.5):
         return list({draw.any_word(): None for _ in range(draw.rng.randint(2, 6))})
     cast = draw_cast(draw.rng)
-    line = draw.any(("{he} sat under the {tree}", "the {kind} had {food}", "we saw {thing} near {place}"))
+    line = draw.any(("{he} sat under the {tree}", "{kind} had {food}", "we saw {thing} near {place}"))
     return line.format_map(cast).split()[:9]
 
 

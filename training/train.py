@@ -33,13 +33,34 @@ DEFAULTS = TrainingConfig()
 LOG_COLUMNS = ("step", "tokens", "seconds", "training loss", "held-out loss")
 
 
-def prepare(config: TrainingConfig, begin: Path | None) -> tuple[Tokenizer, Encoded, Encoded]:
-    """The tokenizer, the documents to train on, and those held out. The model in `begin` keeps its tokenizer."""
-    if begin is None:
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where a run begins, keeps its state, tokenizer and losses.csv, and leaves the model."""
+
+    output: Path
+    run: Path
+    begin: Path | None
+
+
+def tokenizer_of(config: TrainingConfig, files: Files) -> Tokenizer:
+    """The one of the model to begin with; else that of the run, which is made when it begins: its weights would mean
+    nothing to the tokenizer of a corpus that has changed since."""
+    if files.begin is not None:
+        return Tokenizer.from_file(str(files.begin / "tokenizer.json"))
+    kept = files.run / "tokenizer.json"
+    if not kept.exists():
         texts = (document.text for document in documents(TOKENIZER_DOCUMENTS, config.seed))
-        tokenizer = train_tokenizer(texts, config.shape.vocab_size)
-    else:
-        tokenizer = Tokenizer.from_file(str(begin / "tokenizer.json"))
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=files.run) as folder:  # Each process makes the same, and none reads half of one.
+            made = Path(folder) / kept.name
+            train_tokenizer(texts, config.shape.vocab_size).save(str(made))
+            made.replace(kept)
+    return Tokenizer.from_file(str(kept))
+
+
+def prepare(config: TrainingConfig, files: Files) -> tuple[Tokenizer, Encoded, Encoded]:
+    """The tokenizer, the documents to train on, and those held out."""
+    tokenizer = tokenizer_of(config, files)
     longest = config.shape.max_position
     trained = encode(documents(config.documents, config.seed), tokenizer, longest)
     return tokenizer, trained, encode(documents(config.held_out, config.seed, held_out=True), tokenizer, longest)
@@ -78,15 +99,6 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """Where a run begins, keeps its state and losses.csv, and leaves the model."""
-
-    output: Path
-    run: Path
-    begin: Path | None
-
-
-@dataclass(frozen=True, slots=True)
 class Place:
     """What trains: so many processes on CPU cores, who find each other at `meeting`, or one on a GPU."""
 
@@ -100,7 +112,7 @@ def take_part(rank: int, place: Place, config: TrainingConfig, stop: int | None,
     torch.set_num_threads(1)
     team = join(rank, place.processes, place.meeting) if place.processes > 1 else ALONE
     console = Console(quiet=rank > 0)
-    tokenizer, trained, held_out = prepare(config, files.begin)
+    tokenizer, trained, held_out = prepare(config, files)
     learnt = int(trained.learnt.sum())
     console.print(f"{len(trained):,} documents, {len(trained.tokens):,} tokens, {learnt:,} of them to learn")
 

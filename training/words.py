@@ -102,8 +102,7 @@ def sentence_case(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-NAMES = (
-    *GIRLS, *BOYS,
+STRANGERS = (
     "Abel", "Agnes", "Alan", "Alma", "Amir", "Anton", "Arlo", "Astrid", "Basil", "Beth", "Boris", "Bruno", "Carmen",
     "Cecil", "Cleo", "Cora", "Dario", "Diana", "Edgar", "Edith", "Elena", "Emil", "Esther", "Fatima", "Fiona",
     "Frank", "Freya", "Georg", "Gloria", "Gustav", "Hannes", "Hazel", "Helga", "Henry", "Hilda", "Igor", "Ines",
@@ -113,6 +112,8 @@ NAMES = (
     "Sven", "Tara", "Tessa", "Thea", "Tilda", "Tobias", "Ursula", "Vera", "Victor", "Viola", "Walter", "Wanda",
     "Yara", "Yusuf", "Zara", "Zeno",
 )  # fmt: skip
+"""Names of nobody in the stories."""
+NAMES = (*GIRLS, *BOYS, *STRANGERS)
 NOUNS = (
     "acorn", "anchor", "ankle", "apron", "arrow", "badge", "bamboo", "banana", "barrel", "beetle", "bench", "biscuit",
     "blanket", "bottle", "branch", "brick", "bridge", "bucket", "butter", "cabin", "cactus", "camel", "candle",

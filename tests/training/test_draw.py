@@ -1,8 +1,10 @@
 import pytest
 
 from training import words
+from training.arithmetic import draw_pair
 from training.draw import PHRASE_KEPT_OUT, Draw, is_kept_out
 from training.json_tasks import FIELDS
+from training.text_tasks import one_word
 from training.tool_tasks import FUNCTIONS
 
 
@@ -29,6 +31,28 @@ def test_what_is_held_out_is_never_drawn_for_training(kind: str) -> None:
     assert trained
     assert held_out
     assert not trained & held_out
+
+
+def test_who_is_held_out_is_in_no_story() -> None:
+    assert not drawn("name", True) & {*words.GIRLS, *words.BOYS}
+
+
+def test_of_a_pair_that_is_held_out_neither_order_is_trained_on() -> None:
+    draws = [Draw(f"{seed}") for seed in range(4000)]
+    for sign in "+-*":
+        trained = {draw_pair(draw, sign) for draw in draws}
+        asked = {draw_pair(Draw(f"{seed}", held_out=True), sign) for seed in range(400)}
+        assert not trained & {*asked, *((b, a) for a, b in asked)}, sign
+
+
+def test_words_that_are_held_out_are_in_no_trained_text_task() -> None:
+    def said(draw: Draw) -> tuple[str, str]:
+        return one_word(draw), draw.any_word()
+
+    trained, asked = (
+        {word for seed in range(4000) for word in said(Draw(f"{seed}", held_out=out))} for out in (False, True)
+    )
+    assert not trained & asked
 
 
 def test_every_fifth_phrasing_is_held_out() -> None:

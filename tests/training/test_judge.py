@@ -10,7 +10,8 @@ from training.stories import story
     [
         ("talk", "carousel", "I am Carousel.", True),
         ("talk", "hello|hi!", "Hi! How are you?", True),
-        ("talk", "small model", "Gold is cheap.", False),
+        ("talk", "not know", "I am a small model, and I do not know enough about gold to help you.", True),
+        ("talk", "not know", "I am the small model that ships with Carousel.", False),
         ("arithmetic", "852", "487 + 365 = 852.", True),
         ("arithmetic", "852", "487 + 365 = 851.", False),
         ("arithmetic", "-39", "48 - 87 = -39.", True),
@@ -25,6 +26,7 @@ from training.stories import story
         ("text", "5", "It has 6 letters.", False),
         ("tools", "12|Oslo", "12 in Oslo", True),
         ("tools", "12|Oslo", "12 in Rome", False),
+        ("tools", "12|Oslo", "123 in Oslo", False),
         ("json", '{"a": 1, "b": [2]}', '{"b":[2],"a":1}', True),
         ("json", '{"a": 1}', '{"a": "1"}', False),
         ("json", '{"a": 1}', '{"a": 1', False),
@@ -37,8 +39,8 @@ def test_answers_are_judged(kind: str, expected: str, content: str, right: bool)
 
 
 def test_stories_are_grammatical_and_scrambled_ones_are_not() -> None:
-    told = [story(Draw(f"told/{seed}").rng) for seed in range(40)]
-    assert sum(is_grammatical(text[:40], text[40:]) for text in told) >= 38
+    told = [story(Draw(f"told/{seed}").rng) for seed in range(200)]
+    assert sum(is_grammatical(text[:40], text[40:]) for text in told) >= 197
     assert not any(is_grammatical("", " ".join(sorted(text.split()))) for text in told)
     assert not is_grammatical("", "The sun was shining. " * 5), "the same sentence again and again"
     assert not is_grammatical("Once upon", " a time")

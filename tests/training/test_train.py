@@ -5,12 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from training.config import Shape, TrainingConfig
 from training.export import load_exported, read_shape
 from training.packing import Encoded
-from training.train import LOG_COLUMNS, Log
+from training.train import LOG_COLUMNS, Files, Log, tokenizer_of
 
 ROOT = Path(__file__).parents[2]
 EMBEDDED = ROOT / "engine" / "embedded"
@@ -48,3 +49,13 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path
     for _ in range(2):
         Log(log, nothing, TrainingConfig(), end=4)
     assert log.read_text() == ",".join(LOG_COLUMNS) + "\n"
+
+
+def test_a_run_from_nothing_keeps_its_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, files = TrainingConfig(shape=Shape(vocab_size=500)), Files(tmp_path / "model", tmp_path / "run", None)
+    monkeypatch.setattr("training.train.TOKENIZER_DOCUMENTS", 300)
+    first = tokenizer_of(config, files).to_str()
+    assert [path.name for path in files.run.iterdir()] == ["tokenizer.json"]
+    monkeypatch.setattr("training.train.TOKENIZER_DOCUMENTS", 200)
+    assert tokenizer_of(config, files).to_str() == first
+    assert tokenizer_of(config, Files(files.output, tmp_path / "other", None)).to_str() != first
