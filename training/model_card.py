@@ -64,10 +64,10 @@ A very small gpt-oss model, so that the server answers out of the box: it reason
 ## Scores
 
 Right answers to {count} prompts of each kind, at temperature 0 and 0.7 (with the checkpoint's own top_p, 0.8), from a
-running server. Seeds, phrasings, people's names, words and pairs of numbers are ones that training never sees
-(`training/draw.py`), but that it knows "Will" as a word. What fields and functions are called is made up, or a noun
-that training never uses so; or one of the everyday names ("object", "user") that training uses too, for fields and
-functions of any kind. What is right says `training/judge.py`.
+running server. Seeds, phrasings, people's names, words, and pairs of numbers in either order are ones that no task
+of the training has (`training/draw.py`); a few of the words stand in its stories ("winter", "tower"). What fields and
+functions are called is made up, or a noun that training never uses so; or one of the everyday names ("object", "user")
+that training uses too, for fields and functions of any kind. What is right says `training/judge.py`.
 
 | kind | what | target | {temperatures} |
 |---|---|---|{rules}
