@@ -160,14 +160,14 @@ def triton_ops(capability: tuple[int, int]) -> Ops:
 
 def cpu_ops(kv_dtype: torch.dtype, plain: Ops) -> Ops:
     """The C++ ops, compiled on first use, and those of `plain` for shapes that they do not know; attention's are for
-    bfloat16 caches. Without a compiler all are those of `plain`, and the log says so."""
+    bfloat16 caches. Where they cannot be compiled all are those of `plain`, and the log says so."""
     from engine.kernels.cpu import attention, experts, norm_linear, router, vocabulary
     from engine.kernels.cpu import choose as choice
-    from engine.kernels.cpu.build import CannotBuildError, best_level, cache_directory
-    from engine.kernels.cpu.library import load
+    from engine.kernels.cpu.build import CannotBuildError, cache_directory
+    from engine.kernels.cpu.library import load_best
 
     try:
-        library = load(best_level(), cache_directory())
+        library = load_best(cache_directory())
     except CannotBuildError as reason:
         logger.warning("the model runs as plain torch, many times slower, without the C++ ops: %s", reason)
         return plain

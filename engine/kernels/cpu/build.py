@@ -2,19 +2,25 @@
 
 A library is compiled for one level of processor and kept under a name made of its sources and flags, so that it is
 found again as long as these are the same. `python -m engine.kernels.cpu.build DIRECTORY` compiles every level there is
-for this kind of machine; CAROUSEL_KERNEL_CACHE names the directory to a server.
+for this kind of machine and that the compiler knows; CAROUSEL_KERNEL_CACHE names the directory to a server.
 """
 
+import atexit
 import ctypes
 import hashlib
+import logging
 import os
 import platform
+import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 SOURCES = Path(__file__).parent / "source"
 FLAGS = (
@@ -33,6 +39,10 @@ class CannotBuildError(ImportError):
     """Why there is no library."""
 
 
+class CannotWriteError(CannotBuildError):
+    """It cannot be kept where it should be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Level:
     """What a processor must have, by the names in /proc/cpuinfo, and the compiler's flags for it."""
@@ -43,8 +53,8 @@ class Level:
 
     @property
     def file_name(self) -> str:
-        """The library's name: another one after any change of sources or flags."""
-        digest = hashlib.sha256(" ".join((*FLAGS, *self.flags)).encode())
+        """The library's name: another one after any change of sources or flags, and on another kind of machine."""
+        digest = hashlib.sha256(" ".join((platform.machine(), *FLAGS, *self.flags)).encode())
         for path in sorted(SOURCES.iterdir()):
             digest.update(path.name.encode() + path.read_bytes())
         return f"kernels-{self.name}-{digest.hexdigest()[:16]}.so"
@@ -88,23 +98,25 @@ def usable_levels() -> tuple[Level, ...]:
     return tuple(level for level in levels() if level.features <= features)
 
 
-def best_level() -> Level:
-    """The fastest of them."""
-    return usable_levels()[0]
-
-
 def cache_directory() -> Path:
-    """Where compiled libraries are kept."""
+    """Where compiled libraries are kept. Raises CannotBuildError where that is nowhere."""
     named = os.environ.get("CAROUSEL_KERNEL_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "carousel" / "kernels"
+    try:
+        return Path(named) if named else Path.home() / ".cache" / "carousel" / "kernels"
+    except RuntimeError:
+        return private_directory("there is no home directory")
 
 
-def library_path(level: Level, directory: Path) -> Path:
-    """The library for `level` in `directory`, compiled now if it is not there. Raises CannotBuildError."""
-    path = directory / level.file_name
-    if not path.exists():
-        compile_library(level, path)
-    return path
+@cache
+def private_directory(reason: str) -> Path:
+    """A directory that ends with this process; the log says why. Raises CannotBuildError."""
+    try:
+        directory = Path(tempfile.mkdtemp(prefix="carousel-kernels-"))
+    except OSError as error:
+        raise CannotBuildError(f"{reason}, and no temporary directory can be made: {error}") from error
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    logger.warning("the C++ ops are compiled again at each start: %s (set CAROUSEL_KERNEL_CACHE)", reason)
+    return directory
 
 
 def find_compiler() -> str | None:
@@ -112,29 +124,58 @@ def find_compiler() -> str | None:
     return os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
 
 
-def compile_library(level: Level, path: Path) -> None:
+def build_library(level: Level, directory: Path) -> Path:
+    """Compiles as `compile_library` does, for this process alone where `directory` cannot be written."""
+    try:
+        return compile_library(level, directory)
+    except CannotWriteError as reason:
+        return compile_library(level, private_directory(str(reason)))
+
+
+def compile_library(level: Level, directory: Path) -> Path:
+    """The library for `level`, compiled into `directory`, over one that is there. Raises CannotBuildError."""
     compiler = find_compiler()
     if compiler is None:
         raise CannotBuildError("there is no C++ compiler (install g++)")
+    if not writable(directory):
+        raise CannotWriteError(f"{directory} cannot be written")
+    path = directory / level.file_name
+    # Another process may compile the same: each into a file of its own, and the last one takes the place. The linker
+    # makes it, at the end: before, an interruption leaves nothing.
+    made = path.with_name(f"{path.stem}-{secrets.token_hex(8)}.part")
+    command = [*compiler.split(), *FLAGS, *level.flags, "-o", str(made), str(SOURCES / "kernels.cpp")]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Another process may compile the same: each into a file of its own, and the last one takes the place.
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            made = Path(folder) / path.name
-            command = [*compiler.split(), *FLAGS, *level.flags, "-o", str(made), str(SOURCES / "kernels.cpp")]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-            if done.returncode:
-                raise CannotBuildError(f"{compiler} failed: {done.stderr.strip()[:500]}")
-            made.replace(path)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        if done.returncode:
+            raise CannotBuildError(f"{compiler} failed: {done.stderr.strip()[:500]}")
+        made.replace(path)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CannotBuildError(f"{compiler} could not be run: {error}") from error
+    finally:
+        made.unlink(missing_ok=True)
+    return path
 
 
-def main(directory: Path) -> None:
-    """Compiles every level into `directory`."""
+def writable(directory: Path) -> bool:
+    """Whether files can be made in `directory`, which is made itself if need be."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(directory, os.W_OK | os.X_OK)
+
+
+def main(directory: Path) -> int:
+    """Compiles into `directory` every level that the compiler knows. The exit status is 1 if it knows none."""
+    made = 0
     for level in levels():
-        print(library_path(level, directory))
+        try:
+            print(compile_library(level, directory))
+            made += 1
+        except CannotBuildError as reason:
+            print(f"{level.name} cannot be built: {reason}", file=sys.stderr)
+    return 0 if made else 1
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    sys.exit(main(Path(sys.argv[1])))

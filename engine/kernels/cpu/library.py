@@ -4,6 +4,8 @@ The library runs on torch's own OpenMP threads: torch is loaded first and brings
 """
 
 import ctypes
+import logging
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.kernels.cpu.build import CannotBuildError, Level, library_path
+from engine.kernels.cpu.build import CannotBuildError, Level, build_library, usable_levels
+
+logger = logging.getLogger(__name__)
 
 SIGNATURES = {
     "embed": "ppp ll",
@@ -85,9 +89,32 @@ def addressed(arguments: tuple[Any, ...]) -> list[Any]:
 
 
 @cache
+def load_best(directory: Path) -> Library:
+    """The library for the fastest level that it can be had for; the log says which were left out. Raises
+    CannotBuildError."""
+    skipped: dict[str, list[str]] = {}
+    for level in usable_levels():
+        try:
+            library = load(level, directory)
+        except CannotBuildError as error:
+            skipped.setdefault(str(error), []).append(level.name)
+            continue
+        for reason, names in skipped.items():
+            logger.warning("the C++ ops run as for %s, slower than for %s: %s", level.name, ", ".join(names), reason)
+        return library
+    raise CannotBuildError("; ".join(skipped))
+
+
+@cache
 def load(level: Level, directory: Path) -> Library:
-    """The library for a level, compiled if `directory` has none. Raises CannotBuildError."""
-    path = library_path(level, directory)
+    """The library for a level, compiled if `directory` has none that can be loaded. Raises CannotBuildError."""
+    path = directory / level.file_name
+    try:
+        return Library(path)
+    except OSError as error:
+        if os.path.exists(path):
+            logger.warning("%s is compiled anew, for it cannot be loaded: %s", path, error)
+    path = build_library(level, directory)
     try:
         return Library(path)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from engine.kernels.cpu import build
+from engine.kernels.cpu.library import load
 from engine.kernels.table import REFERENCE, select_ops
 
 CPU = torch.device("cpu")
@@ -35,7 +37,7 @@ def test_the_best_level_is_the_first_that_the_processor_has(monkeypatch: pytest.
         (frozenset(), build.PLAIN),
     ):
         monkeypatch.setattr(build, "cpu_features", lambda features=features: features)
-        assert build.best_level() == best
+        assert build.usable_levels()[0] == best
 
 
 def test_tiles_that_linux_does_not_give_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,14 +45,163 @@ def test_tiles_that_linux_does_not_give_are_not_used(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(build, "cpu_features", lambda: build.AMX.features | build.AVX2.features)
     for allowed, best in ((True, build.AMX), (False, build.AVX512)):
         monkeypatch.setattr(build, "tiles_allowed", lambda allowed=allowed: allowed)
-        assert build.best_level() == best
+        assert build.usable_levels()[0] == best
 
 
-def test_a_library_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "compile_library", lambda level, path: path.touch())
-    path = build.library_path(build.PLAIN, tmp_path)
-    monkeypatch.delattr(build, "compile_library")
-    assert build.library_path(build.PLAIN, tmp_path) == path
+class Compiler:
+    """Stands in for one: it fails for some options, and gives libraries that were compiled before, or empty ones."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.script, self.log = folder / "compiler.py", folder / "compiled"
+        self.cache = folder / "kernels"
+        monkeypatch.setenv("CXX", f"{sys.executable} {self.script}")
+        monkeypatch.setenv("CAROUSEL_KERNEL_CACHE", str(self.cache))
+        self.is_given()
+
+    def is_given(self, libraries: Path | None = None, unknown: tuple[str, ...] = ()) -> None:
+        self.script.write_text(f"""
+import shutil, sys
+from pathlib import Path
+out = Path(sys.argv[sys.argv.index("-o") + 1])
+name = "-".join(out.name.split("-")[:3])
+with open({str(self.log)!r}, "a") as log:
+    print(name.split("-")[1], file=log)
+for option in {unknown}:
+    if option in sys.argv:
+        out.touch()
+        sys.exit(f"unrecognized command line option '{{option}}'")
+if {libraries is not None}:
+    shutil.copy(Path({str(libraries)!r}) / f"{{name}}.so", out)
+else:
+    out.touch()
+""")
+
+    @property
+    def compiled(self) -> list[str]:
+        """The levels it was asked for."""
+        return self.log.read_text().split() if self.log.exists() else []
+
+
+@pytest.fixture
+def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compiler:
+    return Compiler(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def compiled() -> Path:
+    """Where the real libraries of this processor's two most general levels are."""
+    if build.find_compiler() is None:
+        pytest.skip("no C++ compiler: here the ops run as plain torch")
+    directory = build.cache_directory()
+    for level in build.usable_levels()[-2:]:
+        load(level, directory)
+    return directory
+
+
+def test_a_library_is_compiled_once(compiled: Path, compiler: Compiler) -> None:
+    compiler.is_given(compiled)
+    for _ in range(2):
+        load.cache_clear()
+        load(build.PLAIN, compiler.cache)
+    assert compiler.compiled == ["plain"]
+    assert [path.name for path in compiler.cache.iterdir()] == [build.PLAIN.file_name]
+
+
+def test_a_library_is_not_another_kind_of_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = set()
+    for machine in ("x86_64", "aarch64"):
+        monkeypatch.setattr("platform.machine", lambda machine=machine: machine)
+        names.add(build.PLAIN.file_name)
+    assert len(names) == 2
+
+
+def test_a_level_that_the_compiler_does_not_know_leaves_the_next(
+    compiled: Path, compiler: Compiler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As GCC 10 does not know AMX, nor GCC 9 AVX512-BF16."""
+    levels = tuple(build.Level(name, frozenset(), (f"-m{name}",)) for name in ("new", "newer"))
+    monkeypatch.setattr(build, "levels", lambda: (*levels, build.PLAIN))
+    compiler.is_given(compiled, unknown=("-mnew", "-mnewer"))
+    with caplog.at_level(logging.WARNING):
+        ops = [select_ops(CPU, torch.bfloat16, torch.bfloat16) for _ in range(2)]
+    assert ops[0].library is ops[1].library is load(build.PLAIN, compiler.cache)
+    assert [record.getMessage().partition(": ")[0] for record in caplog.records] == [
+        "the C++ ops run as for plain, slower than for new",
+        "the C++ ops run as for plain, slower than for newer",
+    ]
+    assert "option '-mnewer'" in caplog.text
+    assert compiler.compiled == ["new", "newer", "plain"]
+    assert [path.name for path in compiler.cache.iterdir()] == [build.PLAIN.file_name]
+
+
+def test_a_library_that_cannot_be_loaded_is_compiled_anew(
+    compiled: Path, compiler: Compiler, caplog: pytest.LogCaptureFixture
+) -> None:
+    compiler.is_given(compiled)
+    compiler.cache.mkdir()
+    path = compiler.cache / build.PLAIN.file_name
+    path.touch()
+    with caplog.at_level(logging.WARNING):
+        load(build.PLAIN, compiler.cache)
+    assert f"{path} is compiled anew, for it cannot be loaded" in caplog.text
+    assert path.read_bytes() == (compiled / path.name).read_bytes()
+
+
+def test_nor_is_it_compiled_for_ever(compiler: Compiler) -> None:
+    with pytest.raises(build.CannotBuildError, match="cannot be loaded"):
+        load(build.PLAIN, compiler.cache)
+    assert compiler.compiled == ["plain"]
+
+
+@pytest.mark.parametrize("homeless", [False, True])
+def test_what_cannot_be_kept_is_compiled_for_this_process(
+    homeless: bool,
+    compiled: Path,
+    compiler: Compiler,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    compiler.is_given(compiled)
+    monkeypatch.setattr(build, "levels", lambda: (build.PLAIN,))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    build.private_directory.cache_clear()
+    (tmp_path / "file").touch()
+    unwritable = tmp_path / "file" / "kernels"
+    monkeypatch.setenv("CAROUSEL_KERNEL_CACHE", str(unwritable))
+    if homeless:
+        monkeypatch.delenv("CAROUSEL_KERNEL_CACHE")
+        monkeypatch.delenv("HOME")
+        monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    with caplog.at_level(logging.WARNING):
+        assert select_ops(CPU, torch.bfloat16, torch.bfloat16).library is not None
+        assert select_ops(CPU, torch.bfloat16, torch.bfloat16).library is not None
+    (directory,) = tmp_path.glob("carousel-kernels-*")
+    assert [path.name for path in directory.iterdir()] == [build.PLAIN.file_name]
+    (record,) = caplog.records
+    reason = "there is no home directory" if homeless else f"{unwritable} cannot be written"
+    assert reason in record.getMessage()
+    assert "CAROUSEL_KERNEL_CACHE" in record.getMessage()
+
+
+def test_a_directory_of_a_process_ends_with_it(tmp_path: Path) -> None:
+    code = "from engine.kernels.cpu.build import private_directory; print(private_directory('').is_dir())"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True)
+    assert done.stdout == "True\n"
+    assert not any(tmp_path.iterdir())
+
+
+def test_where_nothing_can_be_written_the_references_run(
+    compiler: Compiler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CAROUSEL_KERNEL_CACHE", str(tmp_path / "file" / "kernels"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
+    build.private_directory.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        assert select_ops(CPU, torch.bfloat16, torch.bfloat16) is REFERENCE
+    assert "kernels cannot be written, and no temporary directory can be made" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -76,19 +227,33 @@ def test_without_a_compiler_the_references_run_and_the_log_says_so_once(
     assert reason in caplog.text
 
 
-def test_a_library_that_cannot_be_loaded_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_an_interrupted_compilation_leaves_nothing(compiler: Compiler) -> None:
+    compiler.script.write_text("import os, signal; os.kill(os.getppid(), signal.SIGKILL)")
+    command = [sys.executable, "-m", "engine.kernels.cpu.build", str(compiler.cache)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert not any(compiler.cache.iterdir())
+
+
+def test_ahead_of_time(compiler: Compiler) -> None:
+    command = [sys.executable, "-m", "engine.kernels.cpu.build", str(compiler.cache)]
+    subprocess.run(command, check=True)
+    assert {path.name for path in compiler.cache.iterdir()} == {level.file_name for level in build.levels()}
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_ahead_of_time_a_level_that_the_compiler_does_not_know_leaves_the_others(
+    known: bool, compiler: Compiler, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("CAROUSEL_KERNEL_CACHE", str(tmp_path))
-    (tmp_path / build.best_level().file_name).write_bytes(b"no library")
-    assert select_ops(CPU, torch.bfloat16, torch.bfloat16) is REFERENCE
-    assert "cannot be loaded" in caplog.text
+    monkeypatch.setattr(build, "levels", lambda: (build.AMX, build.AVX2))
+    compiler.is_given(unknown=("-mamx-tile",) if known else ("-shared",))
+    assert build.main(compiler.cache) == (0 if known else 1)
+    told = capsys.readouterr()
+    assert told.out == (f"{compiler.cache / build.AVX2.file_name}\n" if known else "")
+    assert "amx cannot be built: " in told.err
+    assert ("avx2 cannot be built: " in told.err) != known
 
 
-def test_ahead_of_time(tmp_path: Path) -> None:
-    environment = {**os.environ, "CXX": f"{sys.executable} {tmp_path / 'compiler.py'}"}
-    (tmp_path / "compiler.py").write_text("import sys; open(sys.argv[sys.argv.index('-o') + 1], 'w').close()")
-    command = [sys.executable, "-m", "engine.kernels.cpu.build", str(tmp_path / "kernels")]
-    subprocess.run(command, check=True, env=environment)
-    made = {path.name for path in (tmp_path / "kernels").iterdir()}
-    assert made == {level.file_name for level in build.levels()}
+def test_ahead_of_time_nothing_is_compiled_elsewhere(compiler: Compiler, capsys: pytest.CaptureFixture[str]) -> None:
+    compiler.cache.touch()
+    assert build.main(compiler.cache) == 1
+    assert f"{compiler.cache} cannot be written" in capsys.readouterr().err
