@@ -6,6 +6,7 @@ The library runs on torch's own OpenMP threads: torch is loaded first and brings
 import ctypes
 import logging
 import os
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -36,15 +37,19 @@ l: a whole number. The number of threads comes first in all of them."""
 TYPES = {"p": ctypes.c_void_p, "f": ctypes.c_float, "l": ctypes.c_long}
 
 
-class Library:
-    """The functions of one compiled library; each takes tensors, None and numbers, and runs on torch's threads.
+class Written(threading.local):
+    """While `calls` is a list, this thread's calls are only written down there, by name and arguments."""
 
-    While `calls` is a list, calls are only written down there, by name and arguments.
-    """
+    calls: list[tuple[str, tuple[Any, ...]]] | None = None
+
+
+class Library:
+    """The functions of one compiled library; each takes tensors, None and numbers, and runs on torch's threads, unless
+    it is `written`."""
 
     def __init__(self, path: Path) -> None:
         functions = ctypes.CDLL(str(path))
-        self.calls: list[tuple[str, tuple[Any, ...]]] | None = None
+        self.written = Written()
         self.embed = self._bind(functions, "embed")
         self.cos_sin = self._bind(functions, "cos_sin")
         self.linear_bf16 = self._bind(functions, "linear_bf16")
@@ -66,10 +71,10 @@ class Library:
         function.argtypes = [ctypes.c_int] + [TYPES[letter] for letter in letters(name)]
 
         def call(*arguments: Any) -> None:
-            if self.calls is None:
+            if (calls := self.written.calls) is None:
                 function(torch.get_num_threads(), *addressed(arguments))
             else:
-                self.calls.append((name, arguments))
+                calls.append((name, arguments))
 
         return call
 

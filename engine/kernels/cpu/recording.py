@@ -75,13 +75,13 @@ class Recorder:
         self._library, self.arena = library, Arena()
 
     def __call__(self, step: Callable[[], None]) -> Callable[[], None]:
-        calls = self._library.calls = []
+        calls = self._library.written.calls = []
         self.arena.reset()
         try:
             with NothingOfTorch(self.arena):
                 step()
         finally:
-            self._library.calls = None
+            self._library.written.calls = None
         return partial(replay, self._library, (Call * len(calls))(*(written(*call) for call in calls)), calls)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from tempfile import mkdtemp
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -100,7 +101,7 @@ def test_recorded_calls_keep_their_tensors(library: Library) -> None:
     ids[0] = 1
     replay()
     assert out.tolist() == [list(range(32, 64))]
-    assert library.calls is None
+    assert library.written.calls is None
     assert all((other == 7).all() for other in others)
 
 
@@ -143,8 +144,24 @@ def test_nothing_is_left_out(library: Library, compute: Callable[[torch.Tensor],
     x = torch.ones(4, 8)
     with pytest.raises(CannotRecordError, match="is no C\\+\\+ op"):
         Recorder(library)(partial(compute, x))
-    assert library.calls is None
+    assert library.written.calls is None
     Recorder(library)(lambda: x.view(8, 4)[1:].flatten())
+
+
+def test_what_another_thread_asks_for_meanwhile_is_done(library: Library) -> None:
+    """Two engines of one process have one library."""
+    ids, table, out = torch.zeros(1, dtype=torch.int32), torch.ones(2, 32).bfloat16(), torch.zeros(1, 32).bfloat16()
+
+    def step() -> None:
+        other = Thread(target=library.embed, args=(ids, table, out, 1, 32))
+        other.start()
+        other.join()
+
+    replay = Recorder(library)(step)
+    assert (out == 1).all()
+    out.zero_()
+    replay()
+    assert (out == 0).all()
 
 
 def test_recording_imports_no_compiler() -> None:
