@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-MODEL ?= embedded
+MODEL ?=
 ARGS ?=
 TIER ?= 90s
 
@@ -11,7 +11,7 @@ TIER ?= 90s
 install: $(VENV)/.serve
 
 serve: $(VENV)/.serve
-	$(BIN)/carousel serve $(MODEL) $(ARGS)
+	$(BIN)/carousel serve $(if $(MODEL),'$(MODEL)') $(ARGS)
 
 test: check
 	$(BIN)/python -m pytest $(ARGS)
@@ -34,16 +34,17 @@ soak: $(VENV)/.test
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-$(BIN)/python:
+# pip is the last that venv makes: without it, what is there of $(VENV) is not whole.
+$(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Carousel needs Python 3.11 or newer; set PYTHON=")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { echo 'On Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
 
-$(VENV)/.serve: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.serve: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo 'Installing what is needed into $(VENV): once, a minute or more'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
-$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo 'Installing what is needed into $(VENV): once, a minute or more'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@ $(VENV)/.serve
