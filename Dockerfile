@@ -54,7 +54,7 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 # The first start may fetch weights: half an hour of not being ready is no failure.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30m \
-    CMD ["python3", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/ready', timeout=4)"]
+    CMD ["python3", "-c", "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:8000/ready', timeout=4)"]
 ENTRYPOINT ["carousel"]
 CMD ["serve"]
 

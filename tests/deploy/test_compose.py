@@ -76,6 +76,21 @@ def test_what_is_served() -> None:
     assert settings["allowed_host"] == ["carousel-gpu", "box", "box.example"]
 
 
+def test_what_carousel_env_says_goes_before(tmp_path: Path) -> None:
+    settings = {
+        "CAROUSEL_MODEL": "openai/gpt-oss-120b",
+        "CAROUSEL_ALLOWED_HOST": "box.example",
+        "CAROUSEL_API_KEY_FILE": "/keys",
+        "HF_TOKEN_PATH": "/token",
+        "CAROUSEL_MAX_MODEL_LEN": "65536",
+    }
+    (tmp_path / "carousel.env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    file = tmp_path / "docker-compose.yml"
+    file.write_text(FILE.read_text().replace("path: carousel.env", f"path: {tmp_path / 'carousel.env'}"))
+    result = compose(file, "gpu", MODEL="openai/gpt-oss-20b", API_KEY_FILE="/dev/null")
+    assert json.loads(result.stdout)["services"]["carousel-gpu"]["environment"] == settings
+
+
 def test_what_is_mounted_is_there() -> None:
     for service in resolved("*")["services"].values():
         for volume in service.get("volumes", []):

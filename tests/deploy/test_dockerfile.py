@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -63,12 +64,18 @@ def test_the_build_itself_is_pinned() -> None:
 
 
 @pytest.mark.parametrize(("phase", "healthy"), [("ready", True), ("loading", False), ("dead", False)])
-async def test_healthcheck(engine: ScriptedEngine, text: Text, phase: str, healthy: bool) -> None:
+async def test_healthcheck_whatever_proxy_there_is(
+    engine: ScriptedEngine, text: Text, phase: str, healthy: bool
+) -> None:
     _, command = re.search(r"^HEALTHCHECK (.*) \\\n +CMD (.*)$", DOCKERFILE, re.MULTILINE).groups()
     python, *rest = json.loads(command)
     assert python == "python3"
     engine.phase = EngineStatus(phase)
+    environment = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+    environment["http_proxy"] = "http://127.0.0.1:9"
     async with serving(create_app(engine, text, SETTINGS)) as url:
         arguments = [argument.replace("http://127.0.0.1:8000", url) for argument in rest]
-        process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=subprocess.DEVNULL)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *arguments, env=environment, stderr=subprocess.DEVNULL
+        )
         assert (await process.wait() == 0) == healthy
