@@ -19,6 +19,8 @@ Quantization = Literal["none", "fp8"]
 
 DTYPE_BYTES: dict[Dtype, int] = {"bfloat16": 2, "float32": 4}
 FP8_BYTES = 1
+MOST = 2**63 - 1
+"""Of any number: what crosses the pipe to the engine has 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,9 +157,11 @@ class EngineConfig:
             "kv_cache_memory_bytes",
         ):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-        if self.max_waiting < 0:
-            raise ConfigError(f"--max-waiting must not be negative, got {self.max_waiting}")
+            if value is not None and not 1 <= value <= MOST:
+                raise ConfigError(f"--{name.replace('_', '-')} must be in [1, 2^63), got {value}")
+        if not 0 <= self.max_waiting <= MOST:
+            raise ConfigError(f"--max-waiting must be in [0, 2^63), got {self.max_waiting}")
+        if not -MOST <= self.seed <= MOST:
+            raise ConfigError(f"--seed must be in (-2^63, 2^63), got {self.seed}")
         if not 0.0 < self.gpu_memory_utilization <= 1.0:
             raise ConfigError(f"--gpu-memory-utilization must be in (0, 1], got {self.gpu_memory_utilization}")

@@ -26,7 +26,7 @@ def fill_random(weights: Weights, seed: int) -> None:
     """
     for index, name in enumerate(sorted(weights)):
         tensor = weights[name]
-        generator = torch.Generator(tensor.device).manual_seed(seed * len(weights) + index)
+        generator = torch.Generator(tensor.device).manual_seed((seed * len(weights) + index) % 2**63)
         kind = name.rpartition(".")[2]
         count = min(PATTERN, tensor.numel())
         if kind.endswith("norm"):

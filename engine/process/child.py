@@ -35,6 +35,7 @@ class Child:
     @classmethod
     async def launch(cls, config: EngineConfig) -> "Child":
         """Starts the process and tells it what to load. Raises OSError if the system refuses."""
+        start = frame(Start(config))
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
@@ -49,7 +50,7 @@ class Child:
                 limit=MAX_LINE_BYTES,
             )
         child = cls(process, *await asyncio.open_unix_connection(sock=ours))
-        child.send(Start(config))
+        child._writer.write(start)
         return child
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from engine.admission import admit
 from engine.config import EngineConfig
-from engine.errors import EngineNotReadyError, QueueFullError
+from engine.errors import EngineNotReadyError, GenerationError, QueueFullError
 from engine.process.child import Child
 from engine.process.pace import Pace
 from engine.process.supervision import Supervision
@@ -93,15 +93,15 @@ class EngineProcess:
             raise QueueFullError(f"{self.in_flight} requests are running or waiting, {room} is the limit")
         admitted = [admit(request, self.info.vocab_size, self.info.max_model_len) for request in requests]
         stream = EventStream([request.id for request in admitted], self._abort)
+        self._child.send(Submit(admitted))
         self._streams |= {request.id: stream for request in admitted}
         for request in admitted:
             self._pace.submit(request.id)
-        self._child.send(Submit(admitted))
         self._expect_progress()
         return stream
 
     async def start(self) -> None:
-        self._supervising = asyncio.create_task(self._supervise())
+        self._supervising = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
         if self._supervising is None:
@@ -114,6 +114,21 @@ class EngineProcess:
         self._end_streams("the engine was stopped")
         if self._child is not None:
             await self._child.end(STOP_SECONDS)
+
+    async def _run(self) -> None:
+        """Supervises engines. What goes wrong in that ends them: nobody would look after the next one."""
+        try:
+            await self._supervise()
+        except Exception as error:
+            logger.error("the engine's supervision failed", exc_info=error)
+            failure = f"the engine's supervision failed ({type(error).__name__}: {error})"
+            self._status, self._stats = EngineStatus("dead", message=failure), EngineStats()
+            for stream in list(self._streams.values()):
+                stream.fail(GenerationError(failure))
+            if self._child is not None:
+                self._child.kill()
+                await self._child.end(GONE_SECONDS)
+                self._child = None
 
     async def _supervise(self) -> None:
         """Runs one engine after another."""

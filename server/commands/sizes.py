@@ -4,6 +4,7 @@ import re
 
 import typer
 
+MOST = 2.0**63
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?B)?", re.IGNORECASE)
 
 
@@ -19,4 +20,7 @@ def parse_size(text: str) -> int:
     number, prefix, unit = match.groups()
     base = 1000 if (unit or "").upper() == "B" else 1024
     exponent = "KMGT".index(prefix.upper()) + 1 if prefix else 0
-    return int(float(number) * base**exponent)
+    size = float(number) * base**exponent
+    if size >= MOST:
+        raise typer.BadParameter(f"{text[:40]!r} is more than there can be")
+    return int(size)

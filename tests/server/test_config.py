@@ -26,7 +26,7 @@ def test_settings_that_cannot_be(settings: dict) -> None:
         ServerConfig(**{"served_model_names": ("a",)} | settings)
 
 
-@pytest.mark.parametrize("size", ["", "G", "4X", "-1G", "1e9", "4 G G"])
+@pytest.mark.parametrize("size", ["", "G", "4X", "-1G", "1e9", "4 G G", "8E", "9" * 400, "10000000T"])
 def test_what_is_no_size(size: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_size(size)

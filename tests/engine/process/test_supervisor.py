@@ -234,6 +234,39 @@ async def test_an_engine_that_cannot_live_is_given_up(
     assert process.status.phase == "dead"
 
 
+def fails(*_: object) -> None:
+    raise LookupError("on purpose")
+
+
+@pytest.mark.parametrize("where", ["launch", "ready", "step", "event"])
+async def test_a_supervision_that_fails_ends_the_engine_and_says_why(
+    config: EngineConfig, where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = EngineProcess(config, on_ready=fails if where == "ready" else None)
+    if where == "launch":
+        monkeypatch.setattr("engine.process.child.frame", fails)
+    await process.start()
+    if where in ("step", "event"):
+        await ready(process)
+        stream = process.submit([request("a", max_tokens=4000), request("b")])
+        other = process.submit([request("c", max_tokens=4000)])
+        if where == "step":
+            process.on_step(fails)
+        else:
+            stream.listener = fails
+        for each in (stream, other):
+            with pytest.raises(GenerationError, match="LookupError: on purpose"):
+                await collect(each)
+    async with asyncio.timeout(60):
+        while process.status.phase != "dead" or process.pid is not None:
+            await asyncio.sleep(0.01)
+    assert process.status.message == "the engine's supervision failed (LookupError: on purpose)"
+    assert [record.exc_info is not None for record in caplog.records if "supervision" in record.message] == [True]
+    assert process.in_flight == 0
+    await process.stop()
+    assert process.status.phase == "dead"
+
+
 async def test_an_engine_that_loads_in_silence_is_replaced(
     config: EngineConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
