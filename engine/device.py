@@ -5,6 +5,7 @@ import os
 import psutil
 import torch
 
+from engine import cgroup
 from engine.errors import ConfigError
 
 
@@ -39,6 +40,14 @@ def use_huge_pages() -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
+def keep_to_quota() -> None:
+    """Has torch start no more threads than a container's CPU quota keeps busy: others would wait, in every op, for
+    those whose turn has not come. What OMP_NUM_THREADS says stands."""
+    cores = cgroup.cores()
+    if cores is not None and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(min(torch.get_num_threads(), cores))
+
+
 def free_unused(device: torch.device) -> None:
     """Gives back what torch keeps of freed tensors: the caches that come next have other sizes."""
     if device.type == "cuda":
@@ -46,11 +55,12 @@ def free_unused(device: torch.device) -> None:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that can be taken on `device` now."""
+    """Memory that can be taken on `device` now: of the CPU's, what the machine has and a container may have."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free
-    return psutil.virtual_memory().available
+    there, allowed = psutil.virtual_memory().available, cgroup.free_bytes()
+    return there if allowed is None else min(there, allowed)
 
 
 def bytes_per_second(device: torch.device) -> float | None:

@@ -16,6 +16,7 @@ from time import perf_counter
 import torch
 from msgspec import structs
 
+from engine.device import keep_to_quota
 from engine.engine import Engine
 from engine.errors import CarouselError
 from engine.grammar import GrammarState
@@ -67,6 +68,7 @@ def load(pipe: EnginePipe, start: ToEngine) -> Engine:
             told = now
             pipe.send(Loading(what, done, total))
 
+    keep_to_quota()
     started = start_engine(start.config, progress)
     started.engine.grammars.load()
     if started.info.device == "cpu" and started.plan.weights_bytes < SMALL_MODEL_BYTES:

@@ -1,9 +1,11 @@
 """Which device is picked, and what is said where there is none."""
 
+import psutil
 import pytest
 import torch
 
-from engine.device import bytes_per_second, pick_device
+from engine import cgroup
+from engine.device import bytes_per_second, free_bytes, keep_to_quota, pick_device
 from engine.errors import ConfigError
 
 
@@ -28,6 +30,33 @@ def test_why_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     with pytest.raises(ConfigError, match="sees 0 GPUs: check nvidia-smi and CUDA_VISIBLE_DEVICES"):
         pick_device("cuda:0")
+
+
+def test_a_container_may_have_less_memory_than_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(cgroup, "free_bytes", lambda: 12345)
+    assert free_bytes(cpu) == 12345
+    for allowed in (2**62, None):
+        monkeypatch.setattr(cgroup, "free_bytes", lambda allowed=allowed: allowed)
+        assert 12345 < free_bytes(cpu) <= psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize(
+    ("there", "cores", "told", "threads"),
+    [(64, 2, None, 2), (64, None, None, 64), (4, 16, None, 4), (8, 2, "8", 8)],
+)
+def test_threads_are_no_more_than_the_quota_keeps_busy(
+    there: int, cores: int | None, told: str | None, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = [there]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: chosen[-1])
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    monkeypatch.setattr(cgroup, "cores", lambda: cores)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if told is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    keep_to_quota()
+    assert chosen[-1] == threads
 
 
 def test_bandwidth_is_clock_times_width(monkeypatch: pytest.MonkeyPatch) -> None:

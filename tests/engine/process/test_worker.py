@@ -8,8 +8,10 @@ from typing import NoReturn
 import pytest
 
 from engine.checkpoint.hub import EMBEDDED
+from engine.config import EngineConfig
 from engine.grammar import GrammarCompiler, GrammarState
-from engine.process.wire import Abort, Events, Submit, ToEngine
+from engine.process import worker
+from engine.process.wire import Abort, Events, Start, Submit, ToEngine
 from engine.process.worker import serve
 from engine.request import FinishReason, Request, SamplingParams
 from tests.checkpoints import small_config, write_checkpoint
@@ -50,6 +52,20 @@ def served(tmp_path: Path, turns: list[list[ToEngine]]) -> list[list[str]]:
     assert engine.idle
     assert_nothing_held(engine)
     return [[event.request_id for event in m.events] for m in pipe.sent if isinstance(m, Events) and m.events]
+
+
+def test_the_quota_is_kept_to_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def start(*_: object) -> NoReturn:
+        done.append("start")
+        raise EOFError
+
+    monkeypatch.setattr(worker, "keep_to_quota", lambda: done.append("quota"))
+    monkeypatch.setattr(worker, "start_engine", start)
+    with pytest.raises(EOFError):
+        worker.load(ScriptedPipe([]), Start(EngineConfig(model=EMBEDDED)))  # type: ignore[arg-type]
+    assert done == ["quota", "start"]
 
 
 def test_an_abort_takes_effect_before_the_next_step(tmp_path: Path) -> None:
