@@ -29,7 +29,7 @@ from engine.admission import admit
 from engine.answer import Answer
 from engine.errors import CarouselError, RequestError
 from engine.grammar import GrammarCompiler
-from engine.plan import Chunk
+from engine.plan import LONG_RUN, Chunk, work
 from engine.request import SEED_BITS, FinishReason, Request, TokenEvent
 from engine.runner.runner import Launched, Outcome, Runner, Task
 from engine.sampling.sampler import Sampled
@@ -80,6 +80,9 @@ class Engine:
         self.poison_freed = poison_freed
         self.step_tokens = 0
         """Tokens that the last step launched, of prompts and answers."""
+        self.on_run: Callable[[int], None] = lambda tokens: None
+        """Called with the `work` of a long step before it is launched, and of each run of a step that is made again:
+        that much the engine may be silent about."""
         self.grammars = grammars
         self._flight: Flight | None = None
         self._answers: dict[str, Answer] = {}
@@ -131,6 +134,8 @@ class Engine:
         self._clear()
         if not chunks:
             return None
+        if self.step_tokens > len(chunks) and (tokens := work(chunks)) > LONG_RUN:
+            self.on_run(tokens)
         answers = [self._answers[chunk.request_id] for chunk in chunks]
         tasks = [make_task(chunk, answer) for chunk, answer in zip(chunks, answers, strict=True)]
         launched = self._try(partial(self.runner.launch, tasks), len(tasks))
@@ -174,6 +179,7 @@ class Engine:
                 if start == chunk.start
                 else Task(structs.replace(part, samples=False))
             )
+            self.on_run(work([runs.chunk]))
             outcome = self._try(partial(self._run, runs), 1)
             if isinstance(outcome, Exception):
                 break

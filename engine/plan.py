@@ -1,9 +1,17 @@
 """What a step does, in integers: the scheduler's answer and the runner's order."""
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 COMING = -1
 """Stands for a token that the step before samples: the host has not read it yet, the runner has it on the device."""
+
+
+CONTEXT_OF_A_TOKEN = 32_768
+"""To attend to so many tokens takes a CPU about as long as all else that a gpt-oss model does for one."""
+LONG_RUN = 512
+"""Whoever watches the engine is told of a step before it begins if its `work` is more than that."""
 
 
 class Chunk(Struct, frozen=True):
@@ -46,6 +54,15 @@ class Chunk(Struct, frozen=True):
         [False, True, True]
         """
         return self.start == 0 or self.count == 1
+
+
+def work(chunks: Iterable[Chunk]) -> int:
+    """What there is to compute, in tokens that have no context.
+
+    >>> [work([Chunk("a", (1,) * 2048, start, 0, (), False)]) for start in (0, 30720, 129024)]
+    [2176, 4096, 10240]
+    """
+    return sum(chunk.count * (CONTEXT_OF_A_TOKEN + chunk.stop) // CONTEXT_OF_A_TOKEN for chunk in chunks)
 
 
 class Released(Struct, frozen=True):

@@ -4,12 +4,14 @@ import math
 from dataclasses import dataclass
 
 from engine.errors import ConfigError
+from engine.plan import LONG_RUN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supervision:
     """An engine that has work hangs if it finishes no step in `stall_seconds`: steps are bounded in tokens, so a long
-    prompt is many of them. One that loads reports each percent, and hangs if it is silent for `silence_seconds`.
+    prompt is many of them. A CPU is given more for a long step: `patience`. An engine that loads reports each percent,
+    and hangs if it is silent for `silence_seconds`.
 
     The first restart comes at once, each further one after a pause that doubles up to `longest_pause` seconds;
     after `max_restarts` the engine is given up. An engine that was ready for `stable_seconds` clears the count.
@@ -27,6 +29,14 @@ class Supervision:
             raise ConfigError(f"--stall-timeout must be positive, got {self.stall_seconds:g}")
         if self.max_restarts < 0:
             raise ConfigError(f"--max-engine-restarts must not be negative, got {self.max_restarts}")
+
+    def patience(self, tokens: int) -> float:
+        """Seconds that a CPU has for a step of that much `engine.plan.work`.
+
+        >>> [Supervision().patience(tokens) for tokens in (0, 512, 2048)]
+        [120.0, 120.0, 480.0]
+        """
+        return self.stall_seconds * max(1.0, tokens / LONG_RUN)
 
     def pause(self, restart: int) -> float:
         """Seconds before the n-th restart in a row, counted from 1.

@@ -11,7 +11,7 @@ from engine.errors import EngineNotReadyError, GenerationError, QueueFullError
 from engine.process.child import Child
 from engine.process.pace import Pace
 from engine.process.supervision import Supervision
-from engine.process.wire import Abort, Events, Failed, FromEngine, Loading, Ready, Submit
+from engine.process.wire import Abort, Events, Failed, FromEngine, Loading, Ready, Running, Submit
 from engine.request import FinishReason, Request, TokenEvent
 from engine.streams import EngineInfo, EngineStats, EngineStatus, EventStream
 
@@ -48,6 +48,7 @@ class EngineProcess:
         self._pace = Pace()
         self._child: Child | None = None
         self._stall: asyncio.Timeout | None = None
+        self._run_tokens = 0
         self._ready_since: float | None = None
         self._supervising: asyncio.Task[None] | None = None
 
@@ -152,7 +153,7 @@ class EngineProcess:
 
     async def _live(self) -> tuple[str, bool]:
         """One engine's life. Returns why it ended, and whether it is no use to start another one."""
-        self._ready_since = None
+        self._ready_since, self._run_tokens = None, 0
         try:
             self._child = child = await Child.launch(self.config)
         except OSError as error:
@@ -181,8 +182,9 @@ class EngineProcess:
     @property
     def _patience(self) -> float:
         """How long the engine may be silent, in seconds, if it is not idle."""
-        ready = self._status.phase == "ready"
-        return self.supervision.stall_seconds if ready else self.supervision.silence_seconds
+        if self._status.phase != "ready":
+            return self.supervision.silence_seconds
+        return self.supervision.patience(self._run_tokens if self.info.device == "cpu" else 0)
 
     def _expect_progress(self) -> None:
         """An engine that has had nothing to do is given its time from now."""
@@ -192,7 +194,8 @@ class EngineProcess:
     def _note_progress(self) -> None:
         """Whoever loads or has requests is given its time anew."""
         assert self._stall is not None
-        idle = self._status.phase == "ready" and not (self._streams or self._stats.running or self._stats.waiting)
+        busy = self._streams or self._stats.running or self._stats.waiting or self._run_tokens
+        idle = self._status.phase == "ready" and not busy
         self._stall.reschedule(None if idle else asyncio.get_running_loop().time() + self._patience)
 
     def _receive(self, message: FromEngine) -> None:
@@ -205,8 +208,10 @@ class EngineProcess:
                 self._ready_since = asyncio.get_running_loop().time()
                 if self._on_ready is not None:
                     self._on_ready(plan)
+            case Running(tokens):
+                self._run_tokens = tokens
             case Events(events, stats):
-                self._stats = stats
+                self._stats, self._run_tokens = stats, 0
                 for event in events:
                     self._deliver(event)
                 for listener in self._step_listeners:

@@ -50,6 +50,13 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
     plan: str
 
 
+class Running(msgspec.Struct, frozen=True, tag="running"):
+    """From the engine: what it computes before it can say anything else, in tokens (`engine.plan.work`). Short steps
+    are not told of."""
+
+    tokens: int
+
+
 class Events(msgspec.Struct, frozen=True, tag="events"):
     """From the engine: what a step brought, and how the engine stands now."""
 
@@ -64,7 +71,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 ToEngine = Start | Submit | Abort
-FromEngine = Loading | Ready | Events | Failed
+FromEngine = Loading | Ready | Running | Events | Failed
 
 
 def _encode_path(value: Any) -> str:

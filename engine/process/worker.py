@@ -21,7 +21,7 @@ from engine.engine import Engine
 from engine.errors import CarouselError
 from engine.grammar import GrammarState
 from engine.process.compiling import Compiling
-from engine.process.wire import Abort, EnginePipe, Events, Failed, Loading, Ready, Start, Submit, ToEngine
+from engine.process.wire import Abort, EnginePipe, Events, Failed, Loading, Ready, Running, Start, Submit, ToEngine
 from engine.request import FinishReason, Request, TokenEvent
 from engine.start import start_engine
 from engine.streams import EngineStats
@@ -92,6 +92,7 @@ def serve(engine: Engine, pipe: EnginePipe, early: Sequence[ToEngine] = ()) -> N
 
     Raises EOFError when the server is gone.
     """
+    engine.on_run = lambda tokens: pipe.send(Running(tokens))
     with Compiling(engine.grammars) as compiling:
         handle(engine, compiling, pipe, early)
         while True:

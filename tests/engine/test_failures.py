@@ -83,6 +83,16 @@ def test_who_shares_the_step_writes_what_it_writes_alone(
     assert scores[0] == scores[1] == [None, *GOOD[2].prompt_token_ids[1:]]
 
 
+def test_each_run_of_a_step_that_is_made_again_is_told_of(directory: Path) -> None:
+    """Whoever watches sees no hang: a chunk alone is all that was computed before it, too."""
+    engine, told = build_engine(directory, max_num_batched_tokens=24, faults=FAULTS), list[int]()
+    engine.on_run = told.append
+    run(engine, [request("long", [*range(1, 70)]), request("bad", [10, 11, RAISES, 7])])
+    assert told == [24, 24, 21, 3]
+    run(engine, [request("good", [*range(1, 70)])])
+    assert len(told) == 4
+
+
 def test_a_scored_prompt_that_is_no_numbers_is_an_error(directory: Path) -> None:
     engine = build_engine(directory, faults=FAULTS)
     scored = request("scored", [1, SPOILS, 2, 3], max_tokens=0, prompt_logprobs=1)

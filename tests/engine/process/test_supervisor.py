@@ -19,9 +19,11 @@ from engine.process import child, supervision
 from engine.process.pace import Pace
 from engine.process.supervision import Supervision
 from engine.process.supervisor import EngineProcess
+from engine.process.wire import Events, Ready, Running
 from engine.request import Request, SamplingParams, TokenEvent
 from engine.streams import EngineStats, EngineStatus, EventStream
 from tests.checkpoints import write_checkpoint
+from tests.engine.process.test_wire import INFO
 from tests.engines import TEST_CONFIG, build_engine, run, tokens
 
 MODEL = ModelConfig(
@@ -290,6 +292,22 @@ async def test_an_engine_that_is_idle_is_left_alone(config: EngineConfig) -> Non
         assert len(tokens((await collect(process.submit([request(name)])))[name])) == 20
     assert process.pid == before
     await process.stop()
+
+
+@pytest.mark.parametrize(("device", "seconds"), [("cpu", 480.0), ("cuda:0", 120.0)])
+async def test_a_long_step_is_given_its_time_on_a_cpu(config: EngineConfig, device: str, seconds: float) -> None:
+    process = EngineProcess(config)
+    process._receive(Ready(replace(INFO, device=device), "plan"))
+    async with asyncio.timeout(None) as process._stall:
+        await asyncio.sleep(0)
+        process._receive(Running(2048))
+        process._note_progress()
+        assert process._patience == seconds
+        assert process._stall.when() is not None, "it works, whether or not anybody waits for that"
+        process._receive(Events([], EngineStats()))
+        process._note_progress()
+        assert process._patience == 120.0
+        assert process._stall.when() is None
 
 
 @pytest.mark.parametrize("module", [child, supervision])

@@ -17,6 +17,7 @@ from engine.process.wire import (
     FromEngine,
     Loading,
     Ready,
+    Running,
     Start,
     Submit,
     ToEngine,
@@ -49,6 +50,7 @@ SCORED = (None, TokenLogprob(4, -0.1, ((4, -0.1), (5, -2.3))))
 FROM_ENGINE: list[FromEngine] = [
     Loading("loading weights", 1, 2**40),
     Ready(INFO, "plan\nlines"),
+    Running(10240),
     Events(
         [
             TokenEvent(request_id="a", token_ids=(7,), logprobs=(SCORED[1],), prompt_logprobs=SCORED),  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from engine.checkpoint.hub import EMBEDDED
 from engine.config import EngineConfig
 from engine.grammar import GrammarCompiler, GrammarState
 from engine.process import worker
-from engine.process.wire import Abort, Events, Start, Submit, ToEngine
+from engine.process.wire import Abort, Events, Running, Start, Submit, ToEngine
 from engine.process.worker import serve
 from engine.request import FinishReason, Request, SamplingParams
 from tests.checkpoints import small_config, write_checkpoint
@@ -76,6 +76,17 @@ def test_an_abort_takes_effect_before_the_next_step(tmp_path: Path) -> None:
 def test_a_request_the_engine_refuses_ends_alone(tmp_path: Path) -> None:
     bad = request("bad", stop_token_ids=(9999,))
     assert served(tmp_path, [[Submit([request("a"), bad])], [Abort("a")]]) == [["bad"], ["a"]]
+
+
+def test_a_long_step_is_told_of_before_it_begins(tmp_path: Path) -> None:
+    """And no other: 600 tokens of the prompt are more than 512, the 200 that are left are not."""
+    engine = build_engine(write_checkpoint(tmp_path, small_config()), max_num_batched_tokens=600, max_model_len=1000)
+    long = Request(id="long", prompt_token_ids=(1,) * 800, sampling=SamplingParams(max_tokens=3, ignore_eos=True))
+    pipe = ScriptedPipe([[Submit([long])]])
+    with pytest.raises(EOFError):
+        serve(engine, pipe)  # type: ignore[arg-type]
+    assert pipe.sent[0] == Running(610)
+    assert [type(message) for message in pipe.sent[1:]] == [Events] * (len(pipe.sent) - 1)
 
 
 def test_a_refusal_says_why(tmp_path: Path) -> None:
