@@ -9,7 +9,7 @@ import typer
 import engine
 from clients.cli import app as clients
 from engine.config import Dtype, EngineConfig, KvCacheDtype, LoadFormat, Quantization
-from server.commands.exits import clear_exit
+from server.commands.exits import clear_exit, heed_sigterm
 from server.commands.plan import parse_card
 from server.commands.sizes import parse_size
 from server.logs import LogFormat
@@ -145,6 +145,7 @@ def serve(
     from server.config import ServerConfig
     from server.tracing import Tracing
 
+    heed_sigterm()
     with clear_exit():
         tracing = None if otlp_traces_endpoint is None else Tracing.to(otlp_traces_endpoint)
         settings = ServerConfig(
@@ -251,6 +252,7 @@ def pull(model: Model, revision: Revision = None) -> None:
     """Download a model from the hub, or what is new of it; a download that was broken off goes on."""
     from server.commands.pull import pull
 
+    heed_sigterm()
     with clear_exit():
         typer.echo(pull(model, revision))
 

@@ -48,6 +48,7 @@ class Server(uvicorn.Server):
             self._on_kill()
             signal.signal(sig, signal.SIG_DFL)
             os.kill(os.getpid(), sig)
+            os._exit(128 + sig)  # Linux spares the first process of a container what it does not handle.
         self._told = True
         if self._loop is None:
             self.should_exit = True

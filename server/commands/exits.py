@@ -1,5 +1,9 @@
-"""Errors a user can do something about: one clear line and an exit status, no traceback."""
+"""How a command ends: an error that a user can do something about is one clear line and an exit status, no traceback;
+SIGTERM ends it wherever it is."""
 
+import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,3 +20,10 @@ def clear_exit() -> Iterator[None]:
     except CarouselError as error:
         typer.echo(f"carousel: {error}", err=True)
         raise typer.Exit(1) from error
+
+
+def heed_sigterm() -> None:
+    """Linux spares the first process of a container the signals that it has no handler for: without this one, a
+    download would go on until the container is killed."""
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -11,10 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from engine.checkpoint.hub import EMBEDDED
 from tests.engine.checkpoint.hub_server import Hub, running
+from tests.server.first_process import AS_FIRST, can_be_first
 from tests.server.started import read_until_ready
 
 PROGRAM = "from server.cli import main; main()"
@@ -78,6 +81,26 @@ def test_a_pull_that_is_killed_and_a_server_that_goes_on_from_it(hub: Hub, tmp_p
         process.terminate()
     assert answer["model"] == "org/embedded"
     assert hub.sent["model.safetensors"] <= size - there
+
+
+@pytest.mark.skipif(not can_be_first(), reason="needs root and util-linux")
+@pytest.mark.parametrize("command", ["pull", "serve"])
+def test_a_container_can_be_stopped_while_it_downloads(hub: Hub, tmp_path: Path, command: str) -> None:
+    hub.stalls["model.safetensors"] = 2**16
+    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)}
+    flags = ["--port", "0"] if command == "serve" else []
+    starting = [*AS_FIRST, *CAROUSEL, command, "org/embedded", *flags]
+    with subprocess.Popen(starting, env=environment, stderr=subprocess.DEVNULL) as process:
+        while not any("model.safetensors" in path for path in hub.asked):
+            assert process.poll() is None
+            time.sleep(0.02)
+        (first,) = psutil.Process(process.pid).children()
+        first.terminate()
+        try:
+            assert process.wait(timeout=60) == 128 + signal.SIGTERM
+        finally:
+            with suppress(psutil.NoSuchProcess):
+                first.kill()
 
 
 def test_a_model_that_cannot_be_served_is_refused_before_its_weights(hub: Hub, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from server.cli import app
+from tests.server.first_process import AS_FIRST, can_be_first
 from tests.server.started import read_until_ready
 
 SERVE = [sys.executable, "-c", "from server.cli import main; main()", "serve", "--port", "0"]
@@ -57,6 +58,22 @@ def test_told_to_stop_while_it_loads() -> None:
         events = [json.loads(line)["event"] for line in process.stderr]
         assert process.wait(timeout=60) == 0
     assert events[-2:] == ["stopping", "stopped"]
+
+
+@pytest.mark.parametrize(("before", "status"), [([], -signal.SIGTERM), (AS_FIRST, 128 + signal.SIGTERM)])
+def test_told_twice_it_is_gone_also_as_the_first_process(before: list[str], status: int) -> None:
+    if before and not can_be_first():
+        pytest.skip("needs root and util-linux")
+    code = """
+import signal, uvicorn
+from server.listening import Server
+server = Server(uvicorn.Config("none"), None, lambda: print("killed", flush=True))
+for _ in range(2):
+    server.handle_exit(signal.SIGTERM, None)
+print("still there")
+"""
+    ended = subprocess.run([*before, sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (status, "killed\n"), ended.stderr
 
 
 def answers(client: httpx.Client) -> bool:
