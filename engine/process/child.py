@@ -17,6 +17,10 @@ from engine.config import EngineConfig
 from engine.process.wire import LENGTH, FromEngine, Start, ToEngine, decode_from_engine, frame
 
 MAX_LINE_BYTES = 2**20
+KILLED_SECONDS = 60.0
+"""For a process that was killed: a driver may have much to take back."""
+LOGGED_SECONDS = 1.0
+"""For the last lines of one that has ended: a process that it started may hold its stderr."""
 PACKAGES = Path(__file__).parents[2]
 """Where this very `engine` lies."""
 
@@ -74,16 +78,25 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
+    @property
+    def ended(self) -> bool:
+        return self._process.returncode is not None
+
     async def end(self, seconds: float) -> str:
-        """Hangs up, waits, and kills it if it is still there then. Returns how it ended, in words."""
+        """Hangs up, waits, and kills it if it is still there then. Returns how it ended, in words, or that it cannot be
+        killed."""
         self._writer.close()
-        try:
-            await asyncio.wait_for(self._process.wait(), seconds)
-        except TimeoutError:
+        await self._wait(seconds)
+        if not self.ended:
             self.kill()
-            await self._process.wait()
-        await self._logging
-        return ending(self._process.returncode or 0)
+            await self._wait(KILLED_SECONDS)
+        await asyncio.wait([self._logging], timeout=LOGGED_SECONDS if self.ended else 0)
+        self._logging.cancel()
+        return ending(self._process.returncode or 0) if self.ended else f"process {self.pid} cannot be killed"
+
+    async def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), seconds)
 
     async def _log(self) -> None:
         assert self._process.stderr is not None

@@ -26,7 +26,8 @@ class EngineProcess:
     """An `EngineClient` whose engine runs in a process of its own. Use it from one event loop.
 
     An engine that is killed, fails or hangs ends every stream with an error, and another one takes its place; what
-    `supervision` says of that is explained there. Only if the first one says why it cannot start, none follows.
+    `supervision` says of that is explained there. Only if the first one says why it cannot start, or one cannot be
+    killed, none follows.
     `on_ready` is called with the memory plan in words, whenever an engine is ready.
     """
 
@@ -172,7 +173,7 @@ class EngineProcess:
         self._end_streams(failure)
         ending = await child.end(GONE_SECONDS)
         self._child = None
-        return f"{failure} ({ending})", message is not None and self._info is None
+        return f"{failure} ({ending})", not child.ended or (message is not None and self._info is None)
 
     def _abort(self, request_id: str) -> None:
         if self._streams.pop(request_id, None) is not None and self._child is not None:

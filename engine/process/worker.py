@@ -1,7 +1,7 @@
 """The engine's own process: takes requests from the pipe, steps, sends events.
 
 Started as `python -m engine.process.worker FD` by the supervisor, with its end of a socket pair as file descriptor
-FD. It ends when the server does: the pipe's end of file is the signal.
+FD. It ends when the server does: the pipe's end of file is the signal, and on Linux the end of the server's thread.
 """
 
 import gc
@@ -21,6 +21,7 @@ from engine.engine import Engine
 from engine.errors import CarouselError
 from engine.grammar import GrammarState
 from engine.process.compiling import Compiling
+from engine.process.parent import end_with_parent
 from engine.process.wire import Abort, EnginePipe, Events, Failed, Loading, Ready, Running, Start, Submit, ToEngine
 from engine.request import FinishReason, Request, TokenEvent
 from engine.start import start_engine
@@ -167,4 +168,5 @@ def add(
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(main(int(sys.argv[1])))

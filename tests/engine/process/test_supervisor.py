@@ -5,17 +5,22 @@ import doctest
 import math
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import ModuleType
 
+import psutil
 import pytest
 
 from engine.config import EngineConfig, ModelConfig, RopeConfig
 from engine.errors import ConfigError, EngineNotReadyError, GenerationError, QueueFullError, RequestError
 from engine.process import child, supervision
+from engine.process.child import Child
 from engine.process.pace import Pace
 from engine.process.supervision import Supervision
 from engine.process.supervisor import EngineProcess
@@ -280,6 +285,61 @@ async def test_an_engine_that_loads_in_silence_is_replaced(
             await asyncio.sleep(0.01)
     assert process.status.message.startswith("the engine made no progress for 0.01 s (killed by SIGKILL); given up")
     await process.stop()
+
+
+async def test_an_engine_that_cannot_be_killed_has_no_successor(
+    config: EngineConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that waits for a device for ever: its memory is not to be had."""
+    process = EngineProcess(config, supervision=Supervision(stall_seconds=0.1))
+    await process.start()
+    await ready(process)
+    held = process._child
+    assert held is not None
+    monkeypatch.setattr(Child, "kill", lambda child: None)
+    monkeypatch.setattr(child, "KILLED_SECONDS", 0.1)
+    os.kill(held.pid, signal.SIGSTOP)
+    try:
+        process.submit([request("a")])
+        async with asyncio.timeout(60):
+            while process.status.phase != "dead":
+                await asyncio.sleep(0.01)
+        assert process.status.message == f"the engine made no progress for 0.1 s (process {held.pid} cannot be killed)"
+    finally:
+        os.kill(held.pid, signal.SIGKILL)
+    assert await held.end(60) == "killed by SIGKILL"
+    await process.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere an engine that reads nothing does not notice")
+def test_an_engine_that_hangs_ends_with_its_server(config: EngineConfig) -> None:
+    """One that is stopped reads nothing."""
+    code = f"""
+import asyncio
+from pathlib import Path, PosixPath
+from engine.config import EngineConfig
+from engine.process.child import Child
+from engine.process.wire import Ready
+
+async def main():
+    child = await Child.launch({config!r})
+    while not isinstance(await child.receive(), Ready):
+        pass
+    print(child.pid, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        engine = psutil.Process(int(server.stdout.readline()))
+        engine.suspend()
+        server.kill()
+    try:
+        engine.wait(60)
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            engine.kill()
 
 
 async def test_an_engine_that_is_idle_is_left_alone(config: EngineConfig) -> None:
