@@ -15,7 +15,7 @@ import math
 from pathlib import Path
 
 from engine.checkpoint.headers import weights_directory
-from engine.checkpoint.json_object import JsonObject, read_json_object
+from engine.checkpoint.json_object import MOST, JsonObject, read_json_object, shown
 from engine.config import ExpertFormat, LayerType, ModelConfig, RopeConfig
 from engine.errors import ConfigError
 
@@ -76,6 +76,8 @@ def openai_config(values: JsonObject, eos_token_ids: tuple[int, ...]) -> ModelCo
     layers = values.integer("num_hidden_layers")
     original = values.integer("initial_context_length")
     factor = values.number("rope_scaling_factor")
+    if not original * factor <= MOST:
+        raise ConfigError(f"{values.where}: a context of {original * factor:g} tokens cannot be")
     return ModelConfig(
         vocab_size=values.integer("vocab_size"),
         hidden_size=values.integer("hidden_size"),
@@ -133,7 +135,7 @@ def hugging_face_config(values: JsonObject, eos_token_ids: tuple[int, ...]) -> M
 
 def require(values: JsonObject, name: str, value: str, wanted: str) -> None:
     if value != wanted:
-        raise ConfigError(f'{values.where}: {name} must be "{wanted}", got "{value}"')
+        raise ConfigError(f'{values.where}: {name} must be "{wanted}", got {shown(value)}')
 
 
 def alternating_layers(layers: int) -> tuple[LayerType, ...]:
@@ -153,7 +155,7 @@ def read_layer_types(values: JsonObject, layers: int) -> tuple[LayerType, ...]:
             case "sliding_attention" | "full_attention":
                 kinds.append(kind)
             case _:
-                raise ConfigError(f'{values.where}: layer_types: unknown kind "{kind}"')
+                raise ConfigError(f"{values.where}: layer_types: unknown kind {shown(kind)}")
     if len(kinds) != layers:
         raise ConfigError(f"{values.where}: {len(kinds)} layer_types, but num_hidden_layers is {layers}")
     return tuple(kinds)
@@ -166,7 +168,7 @@ def read_rope(values: JsonObject, max_position: int) -> RopeConfig:
     rope = values.object(name) if name in values else JsonObject(values.where, GPT_OSS_YARN)
     for key in rope.values:
         if key not in ROPE_KEYS:
-            raise ConfigError(f"{rope.where}: unknown key {key}")
+            raise ConfigError(f"{rope.where}: unknown key {shown(key)}")
     theta = rope.number("rope_theta", default=theta)
     if rope.number("partial_rotary_factor", default=1.0) != 1.0:
         raise ConfigError(f"{rope.where}: partial_rotary_factor other than 1 is not supported")
@@ -174,7 +176,7 @@ def read_rope(values: JsonObject, max_position: int) -> RopeConfig:
     if kind == "default":
         return RopeConfig(theta=theta, original_max_position=max_position)
     if kind != "yarn":
-        raise ConfigError(f'{rope.where}: rope_type must be "yarn" or "default", got "{kind}"')
+        raise ConfigError(f'{rope.where}: rope_type must be "yarn" or "default", got {shown(kind)}')
     factor = rope.number("factor")
     if factor < 1:
         raise ConfigError(f"{rope.where}: factor must be at least 1, got {factor}")
@@ -196,4 +198,6 @@ def read_attention_factor(rope: JsonObject, factor: float) -> float | None:
     scale, scale_all = rope.number("mscale", default=0.0), rope.number("mscale_all_dim", default=0.0)
     if not (scale and scale_all):
         return None
+    if scale < 0 or scale_all < 0:
+        raise ConfigError(f"{rope.where}: mscale and mscale_all_dim must not be negative")
     return (0.1 * scale * math.log(factor) + 1.0) / (0.1 * scale_all * math.log(factor) + 1.0)

@@ -71,6 +71,18 @@ class Repository:
 # The hub's client is imported in the functions that need it: a local model needs neither it nor the time it takes.
 
 
+def hub_allows(model: str) -> bool:
+    """Whether a model on the hub can have that name."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(model)
+    except HFValidationError:
+        return False
+    return True
+
+
 def cached(model: str, revision: str | None, patterns: Sequence[str]) -> Path | None:
     """The snapshot of a download known to be complete, if there is one; the network is not asked."""
     from huggingface_hub import get_cached_repo_tree
@@ -119,6 +131,8 @@ def download(model: str, revision: str | None, patterns: Sequence[str], progress
         raise CheckpointError(f"{model}: {unreachable(error, cache_folder(model))}") from error
     except HfHubHTTPError as error:
         raise CheckpointError(f"{model}: {refusal(error, revision)}") from error
+    except ImportError as error:  # The client's, for a SOCKS proxy.
+        raise CheckpointError(f"{model}: {error}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise CheckpointError(

@@ -18,6 +18,9 @@ INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 MAX_HEADER_BYTES = 100_000_000
 """The format's own limit."""
+MAX_DIMENSIONS = 64
+MOST = 2**63 - 1
+"""Of a size or an offset: files are no longer."""
 
 ITEM_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1,
@@ -88,8 +91,9 @@ def read_index(path: Path) -> dict[str, str]:
     if not isinstance(weight_map, dict):
         raise CheckpointError(f"{path}: weight_map is missing or not an object")
     for tensor, file in weight_map.items():
-        if not isinstance(file, str) or not file or Path(file).name != file:
-            raise CheckpointError(f"{path}: {tensor}: {file!r} is not the name of a file beside the index")
+        check_name(path, tensor)
+        if not isinstance(file, str) or not file or Path(file).name != file or not file.isprintable():
+            raise CheckpointError(f"{path}: {tensor}: {file!r:.80} is not the name of a file beside the index")
     return weight_map
 
 
@@ -121,9 +125,10 @@ def read_headers(file: Path) -> list[TensorHeader]:
     except OSError as error:
         raise CheckpointError(f"{file}: {error.strerror}") from None
     entries = parse_header(file, text)
-    tensors = [
-        tensor_header(file, name, entry, 8 + length) for name, entry in entries.items() if name != "__metadata__"
-    ]
+    entries.pop("__metadata__", None)
+    for name in entries:
+        check_name(file, name)
+    tensors = [tensor_header(file, name, entry, 8 + length) for name, entry in entries.items()]
     tensors.sort(key=lambda tensor: (tensor.offset, tensor.nbytes))
     raise_first(data_problems(file, tensors, 8 + length, size))
     return tensors
@@ -135,6 +140,7 @@ def parse_header(file: Path, text: bytes) -> dict[str, Any]:
         if len(entries) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
+            check_name(file, twice)
             raise CheckpointError(f"{file}: {twice}: twice in the header")
         return entries
 
@@ -147,18 +153,26 @@ def parse_header(file: Path, text: bytes) -> dict[str, Any]:
     return entries
 
 
+def check_name(file: Path, tensor: str) -> None:
+    """Whatever is said of a tensor names it, on a terminal or in a log. Raises CheckpointError for a name that is more
+    than text there."""
+    if not tensor.isprintable():
+        raise CheckpointError(f"{file}: {tensor!r:.80}: not the name of a tensor")
+
+
 def tensor_header(file: Path, name: str, entry: Any, data_start: int) -> TensorHeader:
     def sizes(value: Any) -> TypeGuard[list[int]]:
-        return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+        sound = isinstance(value, list) and len(value) <= MAX_DIMENSIONS
+        return sound and all(type(item) is int and 0 <= item <= MOST for item in value)
 
     fields = entry if isinstance(entry, dict) else {}
     dtype, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
-        raise CheckpointError(f"{file}: {name}: unknown dtype {dtype!r}")
+        raise CheckpointError(f"{file}: {name}: unknown dtype {dtype!r:.80}")
     if not sizes(shape):
-        raise CheckpointError(f"{file}: {name}: shape {shape!r} is not a list of sizes")
+        raise CheckpointError(f"{file}: {name}: shape {shape!r:.80} is not a list of sizes")
     if not sizes(offsets) or len(offsets) != 2:
-        raise CheckpointError(f"{file}: {name}: data_offsets {offsets!r} are not a start and a stop")
+        raise CheckpointError(f"{file}: {name}: data_offsets {offsets!r:.80} are not a start and a stop")
     start, stop = offsets
     if stop - start != prod(shape) * ITEM_BYTES[dtype]:
         raise CheckpointError(

@@ -1,9 +1,10 @@
 """Where a model's files are: the embedded model, a local directory, or a hub id, downloaded once."""
 
+import os
 import re
 from pathlib import Path
 
-from engine.checkpoint.download import Progress, cached, download
+from engine.checkpoint.download import Progress, cached, download, hub_allows
 from engine.errors import CheckpointError
 
 EMBEDDED = Path(__file__).parent.parent / "embedded"
@@ -28,14 +29,14 @@ def resolve_model(
 
     Raises CheckpointError, which says what to do, if there is no such directory or hub model, or it cannot be had.
     """
-    directory = EMBEDDED if model == "embedded" else Path(model).expanduser()
-    if directory.is_dir():
+    directory = local_path(model)
+    if directory is not None and directory.is_dir():
         if revision is not None:
             raise CheckpointError(f"{model}: --revision {revision} is for models from the hub: leave it out")
         return directory
-    if directory.exists():
+    if directory is not None:
         raise CheckpointError(f"{model}: a file, but a model is a directory: give the one that it lies in")
-    if not HUB_ID.fullmatch(model):
+    if not HUB_ID.fullmatch(model) or not hub_allows(model):
         raise CheckpointError(
             f"{model}: no such directory, and not a hub id like openai/gpt-oss-20b ('embedded' is the model that "
             f"comes with Carousel)"
@@ -44,3 +45,18 @@ def resolve_model(
     there = None if update else cached(model, revision, patterns)
     progress = progress or (lambda done, total: None)
     return there or download(model, revision, patterns, progress, or_cached=not update)
+
+
+def local_path(model: str) -> Path | None:
+    """What is there by that name on this machine. Raises CheckpointError if that cannot be told, or may not be read."""
+    try:
+        path = EMBEDDED if model == "embedded" else Path(model).expanduser()
+        if not path.exists():
+            return None
+    except OSError as error:
+        raise CheckpointError(f"{model}: {error.strerror}") from None
+    except RuntimeError as error:  # Of a user who is not known.
+        raise CheckpointError(f"{model}: {error}") from None
+    if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+        raise CheckpointError(f"{model}: a directory that this user may not read")
+    return path

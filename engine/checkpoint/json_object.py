@@ -1,7 +1,7 @@
 """A JSON object read key by key: every surprise becomes one line that names file and key."""
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,8 @@ from engine.errors import CheckpointError, ConfigError
 
 MAX_JSON_BYTES = 100 * 2**20
 """Far above any config or index (a 120b index is 60 KB): a file of weights named *.json is not read whole."""
+
+MOST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,13 @@ class JsonObject:
     def _wrong(self, name: str, wanted: str, value: Any) -> ConfigError:
         if value is None:
             return ConfigError(f"{self.where}: {name} is missing")
-        return ConfigError(f"{self.where}: {name} must be {wanted}, got {json.dumps(value)[:80]}")
+        return ConfigError(f"{self.where}: {name} must be {wanted}, got {shown(value)}")
 
     def integer(self, *names: str, default: int | None = None) -> int:
         name, value = self._find(names)
         if value is None and default is not None:
             return default
-        if not isinstance(value, int) or isinstance(value, bool):
+        if not isinstance(value, int) or isinstance(value, bool) or not -MOST <= value <= MOST:
             raise self._wrong(name, "an integer", value)
         return value
 
@@ -50,7 +52,8 @@ class JsonObject:
         name, value = self._find(names)
         if value is None and default is not None:
             return default
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not abs(value) <= sys.float_info.max:
             raise self._wrong(name, "a number", value)
         return float(value)
 
@@ -89,6 +92,11 @@ class JsonObject:
         if not isinstance(value, dict):
             raise self._wrong(name, "an object", value)
         return JsonObject(f"{self.where}: {name}", value)
+
+
+def shown(value: Any) -> str:
+    """A value of the file in a message: on one line, and not all of a long one."""
+    return json.dumps(value)[:80]
 
 
 def read_json_object(path: Path) -> JsonObject:

@@ -50,6 +50,7 @@ EXPECTED_20B = ModelConfig(
 )
 EXPECTED_120B = replace(EXPECTED_20B, num_experts=128, layer_types=("sliding_attention", "full_attention") * 18)
 SMALL = config_json(small_config(), "huggingface", "mxfp4")
+NEGATIVE = {"rope_type": "yarn", "factor": 32.0, "mscale": -1.0, "mscale_all_dim": -1.0}
 OPENAI_SMALL = config_json(small_config(), "openai", "mxfp4")
 
 
@@ -220,6 +221,10 @@ class TestRefused:
             ({"hidden_size": 0}, "hidden_size must be at least 1, got 0"),
             ({"num_key_value_heads": 4}, "6 query heads cannot share 4 kv heads evenly"),
             ({"num_experts_per_tok": 9}, "9 experts per token, but only 5 experts"),
+            ({"hidden_size": 2**63}, "hidden_size must be an integer, got 9223372036854775808"),
+            ({"rms_norm_eps": 10**400}, f"rms_norm_eps must be a number, got 1{'0' * 79}"),
+            ({"model_type": "a\x1b"}, r'model_type must be "gpt_oss", got "a\u001b"'),
+            ({"rope_parameters": NEGATIVE}, "rope_parameters: mscale and mscale_all_dim must not be negative"),
             ({"rms_norm_eps": math.nan}, "rms_norm_eps must be a number, got NaN"),
             ({"swiglu_limit": math.inf}, "swiglu_limit must be a number, got Infinity"),
             ({"layer_types": "full"}, 'layer_types must be a list of strings, got "full"'),
@@ -229,7 +234,7 @@ class TestRefused:
             ({"rope_parameters": {"rope_type": "linear"}}, "rope_parameters: rope_type must be"),
             ({"rope_parameters": {"rope_type": "yarn"}}, "rope_parameters: factor is missing"),
             ({"rope_parameters": {"rope_type": "yarn", "factor": 0.5}}, "rope_parameters: factor must be at"),
-            ({"rope_parameters": {"full_attention": {}}}, "rope_parameters: unknown key full_attention"),
+            ({"rope_parameters": {"full_attention": {}}}, 'rope_parameters: unknown key "full_attention"'),
             ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "rope_parameters: partial_rotary_factor"),
             ({"eos_token_id": "end"}, 'eos_token_id must be an integer or a list of them, got "end"'),
             ({"eos_token_id": [1, True]}, "eos_token_id must be an integer or a list of them, got [1, true]"),
@@ -238,6 +243,10 @@ class TestRefused:
     )
     def test_value(self, tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
         assert refused(tmp_path, SMALL | changes).startswith(expected)
+
+    def test_a_context_beyond_all_numbers(self, tmp_path: Path) -> None:
+        values = OPENAI_SMALL | {"rope_scaling_factor": 1e308}
+        assert refused(tmp_path, values) == "a context of inf tokens cannot be"
 
     @pytest.mark.parametrize(
         ("content", "expected"),

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from typing import NoReturn
 
 import huggingface_hub.constants
 import pytest
@@ -228,6 +229,16 @@ def test_no_network(hub: Hub, checkpoint: Path, tmp_path: Path, monkeypatch: pyt
 def test_forbidden_network(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert "not downloaded yet, and HF_HUB_OFFLINE forbids to fetch it" in refusal()
+
+
+def test_a_proxy_that_the_client_lacks_a_package_for(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it says for ALL_PROXY=socks5://…"""
+
+    def look_up(*_: object) -> NoReturn:
+        raise ImportError("Using SOCKS proxy, but the 'socksio' package is not installed.")
+
+    monkeypatch.setattr(download, "look_up", look_up)
+    assert refusal() == f"{MODEL}: Using SOCKS proxy, but the 'socksio' package is not installed."
 
 
 def test_a_full_disk(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import engine.checkpoint.fingerprint
 from engine.checkpoint.fingerprint import SAMPLE_BYTES, fingerprint
+from engine.errors import CheckpointError
 
 
 @pytest.fixture
@@ -54,6 +55,15 @@ def test_of_openais_layout_it_is_of_the_original(checkpoint: Callable[..., Path]
         (directory / "config.json").unlink()
         assert fingerprint(directory) == names[-1]
     assert names[0] != names[1]
+
+
+def test_a_file_that_cannot_be_read(checkpoint: Callable[..., Path]) -> None:
+    for file in ("model.safetensors", "config.json"):
+        directory = checkpoint(f"without-{file}")
+        (directory / file).unlink()
+        (directory / file).mkdir()
+        with pytest.raises(CheckpointError, match=f"{file}: Is a directory"):
+            fingerprint(directory)
 
 
 def test_a_small_file_is_read_whole(checkpoint: Callable[..., Path]) -> None:

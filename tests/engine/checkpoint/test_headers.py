@@ -101,6 +101,18 @@ class TestBrokenFile:
         write_file(file, b'{"a": ' + entry + b', "a": ' + entry + b"}", 1)
         assert message(file) == "a: twice in the header"
 
+    def test_names_that_do_more_than_name(self, file: Path, tmp_path: Path) -> None:
+        write_file(file, {"a\n\x1b[2J": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}, 1)
+        assert message(file) == r"'a\n\x1b[2J': not the name of a tensor"
+        write_file(file, b'{"a\\u001b": 1, "a\\u001b": 1}', 0)
+        assert message(file) == r"'a\x1b': not the name of a tensor"
+        index = tmp_path / "model.safetensors.index.json"
+        for weight_map in ({"a\x1b": "one"}, {"a": "one\x1b"}):
+            index.write_text(json.dumps({"weight_map": weight_map}))
+            with pytest.raises(CheckpointError, match=r"\\x1b'.* not the name of a") as caught:
+                read_checkpoint_headers(tmp_path)
+            assert str(caught.value).isprintable()
+
     @pytest.mark.parametrize("entry", [1, [], None, {"shape": [1], "data_offsets": [0, 1]}])
     def test_entry_without_dtype(self, file: Path, entry: object) -> None:
         write_file(file, {"a": entry}, 1)
@@ -111,6 +123,9 @@ class TestBrokenFile:
         [
             ({"dtype": "F7"}, "b: unknown dtype 'F7'"),
             ({"dtype": ["BF16"]}, "b: unknown dtype ['BF16']"),
+            ({"shape": [10**4000, 10**4000]}, f"b: shape [1{'0' * 78} is not a list of sizes"),
+            ({"shape": [1] * 65}, f"b: shape [{'1, ' * 26}1 is not a list of sizes"),
+            ({"data_offsets": [0, 2**63]}, "b: data_offsets [0, 9223372036854775808] are not a start and a stop"),
             ({"shape": "4"}, "b: shape '4' is not a list of sizes"),
             ({"shape": [-4]}, "b: shape [-4] is not a list of sizes"),
             ({"shape": [4.0]}, "b: shape [4.0] is not a list of sizes"),

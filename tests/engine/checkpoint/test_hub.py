@@ -1,6 +1,9 @@
 """Where a model's files are found, and what is said when they are not. For the hub's models see test_download.py."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -27,7 +30,13 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert resolve_model("~/models") == tmp_path / "models"
 
 
-@pytest.mark.parametrize("model", ["gpt-oss-20b", "/no/such", "./org/name", "a/b/c", "~/none", "org/na me"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "gpt-oss-20b", "/no/such", "./org/name", "a/b/c", "~/none", "org/na me",
+        "models--openai--gpt-oss-20b/snapshots", "a..b/c", "org/name-", "ö/x",
+    ],
+)  # fmt: skip
 def test_neither_directory_nor_hub_id(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match="no such directory, and not a hub id like openai/gpt-oss-20b"):
@@ -44,3 +53,36 @@ def test_a_file(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(CheckpointError, match="a file, but a model is a directory"):
         resolve_model(str(tmp_path / "model.safetensors"))
+
+
+@pytest.fixture
+def nobody() -> Iterator[None]:
+    """Not root, who may read everything."""
+    user = os.getuid()
+    os.setresuid(65534 if user == 0 else user, -1, -1)
+    os.seteuid(os.getuid())
+    try:
+        yield
+    finally:
+        os.setresuid(user, user, user)
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"), [("a" * 300, "File name too long"), ("~no-such-user/x", "Could not determine home directory")]
+)
+def test_what_cannot_be_a_place(model: str, reason: str) -> None:
+    with pytest.raises(CheckpointError, match=f"^{model}: {reason}"):
+        resolve_model(model)
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_directory_that_may_not_be_read() -> None:
+    with TemporaryDirectory() as folder:
+        model = Path(folder) / "model"
+        model.mkdir()
+        unread, unentered = "a directory that this user may not read", "Permission denied"
+        for closed, mode, reason in ((model, 0o444, unread), (model.parent, 0, unentered)):
+            closed.chmod(mode)
+            with pytest.raises(CheckpointError, match=f"^{model}: {reason}"):
+                resolve_model(str(model))
+        model.parent.chmod(0o700)
