@@ -97,7 +97,7 @@ class Engine:
         """Queues a request. Raises RequestError for one that cannot be served, or an id that is in use."""
         if request.id in self.scheduler:
             raise RequestError(f"request id {request.id} is in use", param="id")
-        request = admit(request, self.runner.model.config.vocab_size, self.max_model_len)
+        (request,) = admit([request], self.runner.model.config.vocab_size, self.max_model_len)
         if request.sampling.seed is None:
             sampling = replace(request.sampling, seed=self._seeds.getrandbits(SEED_BITS))
             request = replace(request, sampling=sampling)

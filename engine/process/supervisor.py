@@ -11,7 +11,7 @@ from engine.errors import EngineNotReadyError, GenerationError, QueueFullError
 from engine.process.child import Child
 from engine.process.pace import Pace
 from engine.process.supervision import Supervision
-from engine.process.wire import Abort, Events, Failed, FromEngine, Loading, Ready, Running, Submit
+from engine.process.wire import Abort, Events, Failed, FromEngine, Loading, Ready, Running, submits
 from engine.request import FinishReason, Request, TokenEvent
 from engine.streams import EngineInfo, EngineStats, EngineStatus, EventStream
 
@@ -93,9 +93,10 @@ class EngineProcess:
         room = self.info.max_num_seqs + self.config.max_waiting
         if self.in_flight + len(requests) > room:
             raise QueueFullError(f"{self.in_flight} requests are running or waiting, {room} is the limit")
-        admitted = [admit(request, self.info.vocab_size, self.info.max_model_len) for request in requests]
+        admitted = admit(requests, self.info.vocab_size, self.info.max_model_len)
         stream = EventStream([request.id for request in admitted], self._abort)
-        self._child.send(Submit(admitted))
+        for message in submits(admitted):
+            self._child.send(message)
         self._streams |= {request.id: stream for request in admitted}
         for request in admitted:
             self._pace.submit(request.id)

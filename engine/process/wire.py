@@ -5,6 +5,9 @@ A frame is four bytes of length, big-endian, and the message. The types below ar
 
 import socket
 import struct
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,15 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
 
 
 class Submit(msgspec.Struct, frozen=True, tag="submit"):
-    """To the engine: requests, already checked."""
+    """To the engine: requests, already checked, that have a prompt in common; `submits` makes them. Their own are empty
+    on the way."""
 
-    requests: list[Request]
+    prompt_token_ids: tuple[int, ...]
+    bare: list[Request]
+
+    @property
+    def requests(self) -> list[Request]:
+        return [replace(request, prompt_token_ids=self.prompt_token_ids) for request in self.bare]
 
 
 class Abort(msgspec.Struct, frozen=True, tag="abort"):
@@ -87,6 +96,15 @@ def _decode_path(kind: type, value: Any) -> Any:
 _encoder = msgspec.msgpack.Encoder(enc_hook=_encode_path)
 _to_engine: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine, dec_hook=_decode_path)
 _from_engine: msgspec.msgpack.Decoder[FromEngine] = msgspec.msgpack.Decoder(FromEngine, dec_hook=_decode_path)
+
+
+def submits(requests: Sequence[Request]) -> list[Submit]:
+    """One for each prompt, in the order of the requests: n choices of an answer bring it once."""
+    groups = [list(group) for _, group in groupby(requests, key=lambda request: id(request.prompt_token_ids))]
+    return [
+        Submit(group[0].prompt_token_ids, [replace(request, prompt_token_ids=()) for request in group])
+        for group in groups
+    ]
 
 
 def frame(message: ToEngine | FromEngine) -> bytes:

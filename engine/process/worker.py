@@ -133,8 +133,8 @@ def standing(engine: Engine, compiling: int = 0) -> EngineStats:
 def handle(engine: Engine, compiling: Compiling, pipe: EnginePipe, messages: Sequence[ToEngine]) -> None:
     for message in messages:
         match message:
-            case Submit(requests):
-                for request in requests:
+            case Submit():
+                for request in message.requests:
                     if request.sampling.grammar is None:
                         add(engine, compiling, pipe, request)
                     else:

@@ -50,11 +50,11 @@ def engine_requests(
     return [
         Request(
             id=f"{response_id}-{at}-{choice}",
-            prompt_token_ids=tuple(prompt),
+            prompt_token_ids=prompt,
             sampling=sampling,
             priority=fields.priority,
         )
-        for at, prompt in enumerate(prompts)
+        for at, prompt in enumerate(map(tuple, prompts))
         for choice, sampling in enumerate(samplings)
     ]
 

@@ -97,7 +97,7 @@ class ScriptedEngine:
         info = self.info
         if self.running + len(requests) > self.room:
             raise QueueFullError("the queue is full")
-        admitted = [admit(request, info.vocab_size, info.max_model_len) for request in requests]
+        admitted = admit(requests, info.vocab_size, info.max_model_len)
         stream = EventStream([request.id for request in admitted], self._abort)
         self.submitted += admitted
         for request in admitted:

@@ -89,7 +89,8 @@ def request(name: str, max_tokens: int = 20, prompt: int = 10) -> Request:
 
 
 async def test_the_same_tokens_as_in_this_process(engine: EngineProcess, directory: Path) -> None:
-    requests = [request("a"), request("b", prompt=17)]
+    again = replace(request("again"), prompt_token_ids=(first := request("a")).prompt_token_ids)
+    requests = [first, again, request("b", prompt=17)]
     through_the_pipe = await collect(engine.submit(requests))
     here = run(build_engine(directory, max_num_seqs=2, max_model_len=4096), requests)
     assert {name: tokens(events) for name, events in through_the_pipe.items()} == {

@@ -19,10 +19,10 @@ from engine.process.wire import (
     Ready,
     Running,
     Start,
-    Submit,
     ToEngine,
     decode_from_engine,
     frame,
+    submits,
 )
 from engine.request import FinishReason, Request, SamplingParams, TokenEvent, TokenLogprob
 from engine.streams import EngineInfo, EngineStats
@@ -43,7 +43,7 @@ INFO = EngineInfo(
 SAMPLING = SamplingParams(seed=2**64 - 1, logit_bias={5: -1.5}, stop=("\x00", "é🙂"), stop_token_ids=(1, 2))
 TO_ENGINE: list[ToEngine] = [
     Start(EngineConfig(model=Path("/models/x"), max_model_len=100)),
-    Submit([Request(id="a", prompt_token_ids=(1, 2, 3), sampling=SAMPLING, priority=-3)]),
+    *submits([Request(id="a", prompt_token_ids=(1, 2, 3), sampling=SAMPLING, priority=-3)]),
     Abort("a"),
 ]
 SCORED = (None, TokenLogprob(4, -0.1, ((4, -0.1), (5, -2.3))))
@@ -84,6 +84,16 @@ def test_frames_may_arrive_in_any_pieces(cuts: list[int]) -> None:
 @pytest.mark.parametrize("message", FROM_ENGINE, ids=lambda message: type(message).__name__)
 def test_the_engines_messages_come_back_the_same(message: FromEngine) -> None:
     assert decode_from_engine(frame(message)[LENGTH.size :]) == message
+
+
+def test_a_prompt_that_requests_share_is_sent_once() -> None:
+    shared = tuple(range(1000))
+    requests = [Request(id=f"{n}", prompt_token_ids=prompt) for n, prompt in enumerate([shared] * 16 + [(7, 8)])]
+    messages = submits(requests)
+    assert len(messages) == 2
+    assert sum(len(frame(message)) for message in messages) < 2 * len(frame(messages[0]))
+    assert len(frame(messages[0])) < 10_000
+    assert [request for message in messages for request in message.requests] == requests
 
 
 def test_the_other_side_gone_is_the_end() -> None:

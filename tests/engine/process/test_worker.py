@@ -11,7 +11,7 @@ from engine.checkpoint.hub import EMBEDDED
 from engine.config import EngineConfig
 from engine.grammar import GrammarCompiler, GrammarState
 from engine.process import worker
-from engine.process.wire import Abort, Events, Running, Start, Submit, ToEngine
+from engine.process.wire import Abort, Events, Running, Start, ToEngine, submits
 from engine.process.worker import serve
 from engine.request import FinishReason, Request, SamplingParams
 from tests.checkpoints import small_config, write_checkpoint
@@ -69,20 +69,20 @@ def test_the_quota_is_kept_to_from_the_start(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_abort_takes_effect_before_the_next_step(tmp_path: Path) -> None:
-    turns: list[list[ToEngine]] = [[Submit([request("a"), request("b")])], [], [Abort("a")], [], [Abort("b")]]
+    turns: list[list[ToEngine]] = [[*submits([request("a"), request("b")])], [], [Abort("a")], [], [Abort("b")]]
     assert served(tmp_path, turns) == [["a", "b"], ["a", "b"], ["b"], ["b"]]
 
 
 def test_a_request_the_engine_refuses_ends_alone(tmp_path: Path) -> None:
     bad = request("bad", stop_token_ids=(9999,))
-    assert served(tmp_path, [[Submit([request("a"), bad])], [Abort("a")]]) == [["bad"], ["a"]]
+    assert served(tmp_path, [[*submits([request("a"), bad])], [Abort("a")]]) == [["bad"], ["a"]]
 
 
 def test_a_long_step_is_told_of_before_it_begins(tmp_path: Path) -> None:
     """And no other: 600 tokens of the prompt are more than 512, the 200 that are left are not."""
     engine = build_engine(write_checkpoint(tmp_path, small_config()), max_num_batched_tokens=600, max_model_len=1000)
     long = Request(id="long", prompt_token_ids=(1,) * 800, sampling=SamplingParams(max_tokens=3, ignore_eos=True))
-    pipe = ScriptedPipe([[Submit([long])]])
+    pipe = ScriptedPipe([[*submits([long])]])
     with pytest.raises(EOFError):
         serve(engine, pipe)  # type: ignore[arg-type]
     assert pipe.sent[0] == Running(610)
@@ -91,7 +91,7 @@ def test_a_long_step_is_told_of_before_it_begins(tmp_path: Path) -> None:
 
 def test_a_refusal_says_why(tmp_path: Path) -> None:
     engine = build_engine(write_checkpoint(tmp_path, small_config()))
-    pipe = ScriptedPipe([[Submit([request("bad", stop_token_ids=(9999,))])]])
+    pipe = ScriptedPipe([[*submits([request("bad", stop_token_ids=(9999,))])]])
     with pytest.raises(EOFError):
         serve(engine, pipe)  # type: ignore[arg-type]
     message = pipe.sent[0]
@@ -110,7 +110,7 @@ def test_a_request_that_breaks_the_engine_as_it_is_added_ends_alone(
         raise ZeroDivisionError(grammar)
 
     monkeypatch.setattr(engine.grammars, "compile", fail)
-    pipe = ScriptedPipe([[Submit([request("bad", grammar="secret"), request("good", max_tokens=1)])]])
+    pipe = ScriptedPipe([[*submits([request("bad", grammar="secret"), request("good", max_tokens=1)])]])
     with pytest.raises(EOFError):
         serve(engine, pipe)  # type: ignore[arg-type]
     (refused, ended) = [message.events for message in pipe.sent if isinstance(message, Events) and message.events]
@@ -159,7 +159,7 @@ def test_a_grammar_that_takes_long_delays_its_own_request_only(aborted: bool) ->
             grammars.go_on.set()
 
     slow, free = request("slow", grammar=SLOW), request("free", max_tokens=5)
-    turns: list[list[ToEngine]] = [[Submit([slow, free])], *([[Abort("slow")]] if aborted else [])]
+    turns: list[list[ToEngine]] = [[*submits([slow, free])], *([[Abort("slow")]] if aborted else [])]
     pipe = ObservedPipe(turns, end)
     with pytest.raises(EOFError):
         serve(engine, pipe)  # type: ignore[arg-type]
