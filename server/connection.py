@@ -5,6 +5,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from engine.errors import CarouselError
@@ -16,6 +17,7 @@ from server.errors import (
     TooManyConnectionsError,
     error_response,
 )
+from server.upgrade import head_without_offer
 
 MAX_PIPELINED = 8
 """Requests that may wait behind another one on their connection."""
@@ -78,14 +80,29 @@ class BoundedProtocol(HttpToolsProtocol):
             self._start_receiving()
         if self._in_headers:
             self._header_bytes += len(data)
-        super().data_received(data)
-        if self._in_headers and self._header_bytes > self._limits.header_bytes:
-            self._refuse(self._headers_too_large())
+        self._unset_keepalive_if_required()
+        refusal: CarouselError | None = None
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            refusal = MalformedRequestError("this is not HTTP")
+        if self._header_bytes > self._limits.header_bytes:
+            refusal = self._headers_too_large()
+        if refusal is not None:
+            self._refuse(refusal)
 
-    def send_400_response(self, msg: str) -> None:
-        """What uvicorn calls when the parser, or a callback of it, has raised."""
-        too_large = self._header_bytes > self._limits.header_bytes
-        self._refuse(self._headers_too_large() if too_large else MalformedRequestError("this is not HTTP"))
+    def _parse(self, data: bytes) -> None:
+        """Raises HttpParserError, also for what a callback has raised.
+
+        The parser takes a request that offers an upgrade to be over with its headers: another one reads it anew.
+        """
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            method, version = self.parser.get_method(), self.parser.get_http_version()
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # As uvicorn's own.
+            self._parse(head_without_offer(method, self.url, version, self.headers) + data[upgrade.args[0] :])
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -93,16 +110,20 @@ class BoundedProtocol(HttpToolsProtocol):
         self._start_receiving()
 
     def on_headers_complete(self) -> None:
-        """Raises, which the parser turns into its error, for headers beyond the limit."""
+        """Raises, which the parser turns into its error, for headers beyond the limit and for a proxy's request."""
         self._in_headers = False
         self._header_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if self._header_bytes > self._limits.header_bytes or len(self.pipeline) >= MAX_PIPELINED:
             raise ValueError("too much")
-        super().on_headers_complete()
+        if self.parser.get_method() == b"CONNECT":
+            raise ValueError("no proxy")
+        if not self.parser.should_upgrade():  # Else it is read anew.
+            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._stop_receiving()
-        super().on_message_complete()
+        if not self.parser.should_upgrade():
+            self._stop_receiving()
+            super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle

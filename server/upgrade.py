@@ -1,0 +1,21 @@
+"""Requests that offer to go on in another protocol: here the offer is ignored, as RFC 9110 (7.8) allows."""
+
+from collections.abc import Iterable
+
+OFFERS = frozenset({b"upgrade", b"http2-settings"})
+"""Headers that belong to an offer, and what `Connection` calls them."""
+
+
+def head_without_offer(method: bytes, url: bytes, version: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    r"""A request's line and headers (names in lower case) as they go over the wire, but for what offers an upgrade.
+
+    >>> head_without_offer(b"GET", b"/", "1.1", [(b"connection", b"close, Upgrade"), (b"upgrade", b"h2c")])
+    b'GET / HTTP/1.1\r\nconnection: close\r\n\r\n'
+    """
+    lines = [b"%s %s HTTP/%s" % (method, url, version.encode())]
+    for name, value in headers:
+        if name == b"connection":
+            value = b",".join(token for token in value.split(b",") if token.strip().lower() not in OFFERS)
+        if name not in OFFERS:
+            lines.append(b"%s: %s" % (name, value))
+    return b"\r\n".join([*lines, b"", b""])
