@@ -47,6 +47,8 @@ class ChatRequest(SamplingFields):
     response_format: ResponseFormat | None = Field(default=None, examples=[{"type": "json_object"}])
     """What the final message must look like."""
 
+    prediction: dict[str, Any] | None = Field(default=None, examples=[{"type": "content", "content": "I am"}])
+    """Changes nothing here: an answer is foretold to have it sooner."""
     best_of: Annotated[Any, only(1)] = Field(default=None, examples=[1])
     """Not supported: refused unless 1."""
     functions: Annotated[Any, only([])] = Field(default=None, examples=[[]])

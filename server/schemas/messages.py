@@ -52,6 +52,8 @@ class FunctionCall(RequestModel):
     """Which function."""
     arguments: str = Field(examples=['{"city": "Paris"}'])
     """The arguments, as JSON text."""
+    parsed_arguments: Any = Field(default=None, examples=[{"city": "Paris"}])
+    """What OpenAI's helpers made of them; changes nothing here."""
 
 
 class PastToolCall(RequestModel):
@@ -63,6 +65,8 @@ class PastToolCall(RequestModel):
     """What is called."""
     function: FunctionCall
     """The function and its arguments."""
+    index: int | None = Field(default=None, examples=[0])
+    """The call's number, which a stream's helper leaves in it; changes nothing here."""
 
 
 class Message(RequestModel):
@@ -86,6 +90,8 @@ class Message(RequestModel):
     """Of a tool's message: the call that it is the result of."""
     refusal: str | None = Field(default=None, examples=[None])
     """An earlier answer's refusal."""
+    parsed: Any = Field(default=None, examples=[{"city": "Paris"}])
+    """What OpenAI's helpers made of an earlier answer; changes nothing here."""
     annotations: Annotated[Any, only([])] = Field(default=None, examples=[[]])
     """Not supported: refused unless empty."""
 

@@ -112,6 +112,8 @@ class SamplingFields(RequestModel):
     """Changes nothing here."""
     prompt_cache_retention: str | None = Field(default=None, examples=["24h"])
     """Changes nothing here."""
+    prompt_cache_options: dict[str, Any] | None = Field(default=None, examples=[{"mode": "implicit"}])
+    """Changes nothing here."""
     cache_salt: str | None = Field(default=None, examples=["tenant-1"])
     """Changes nothing here."""
 

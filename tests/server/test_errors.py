@@ -217,7 +217,7 @@ async def test_null_is_absent_and_neutral_values_are_accepted(http: httpx.AsyncC
         "model": None, "max_tokens": None, "temperature": None, "stop": None, "logit_bias": None,
         "seed": None, "stream": None, "stream_options": None, "n": None, "unknown": None, "user": "me",
         "store": True, "metadata": {"a": None}, "service_tier": "auto", "cache_salt": "s", "priority": 0,
-        "best_of": 1, "top_k": -1,
+        "prompt_cache_options": {"mode": "implicit"}, "best_of": 1, "top_k": -1,
     }  # fmt: skip
     completion = common | {"prompt": "hi", "suffix": "", "logprobs": None}
     assert (await http.post(COMPLETIONS, json=completion)).status_code == 200
@@ -226,6 +226,7 @@ async def test_null_is_absent_and_neutral_values_are_accepted(http: httpx.AsyncC
         "messages": [*HI, assistant | {"reasoning_content": "r", "reasoning": "r"}, *HI],
         "tools": [], "tool_choice": "auto", "response_format": {"type": "text"}, "parallel_tool_calls": True,
         "modalities": ["text"], "logprobs": None, "top_logprobs": None, "max_completion_tokens": None,
+        "prediction": {"type": "content", "content": "a"},
     }  # fmt: skip
     response = await http.post(CHAT, json=chat)
     assert response.status_code == 200, response.text

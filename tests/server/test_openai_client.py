@@ -12,6 +12,7 @@ from openai import (
     RateLimitError,
     pydantic_function_tool,
 )
+from openai.types.chat import ParsedChatCompletionMessage
 from pydantic import BaseModel
 
 from tests.server.scripted_engine import Script, ScriptedEngine
@@ -98,6 +99,30 @@ async def test_the_helpers_for_tools_and_schemas(openai: AsyncOpenAI, engine: Sc
     async with openai.chat.completions.stream(**asked) as stream:
         assert (await stream.get_final_completion()).choices[0].message.parsed == Point(x=5, y=6)
     assert all(request.sampling.grammar is not None for request in engine.submitted), "these helpers are strict"
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # OpenAI's client, of its own messages.
+async def test_what_the_helpers_return_can_be_sent_back(openai: AsyncOpenAI, engine: ScriptedEngine, say: Say) -> None:
+    """Calls with their numbers and their parsed arguments, answers with what they were parsed into."""
+
+    async def helped(**asked: object) -> list[ParsedChatCompletionMessage]:
+        """The message as both helpers make it."""
+        parsed = await openai.chat.completions.parse(model="tiny", messages=HI, **asked)
+        async with openai.chat.completions.stream(model="tiny", messages=HI, **asked) as stream:
+            return [each.choices[0].message for each in (parsed, await stream.get_final_completion())]
+
+    tools = [pydantic_function_tool(Point)]
+    engine.play = lambda request: say('<|channel|>commentary to=functions.Point<|message|>{"x":1,"y":2}<|call|>')
+    calls = await helped(tools=tools)
+    engine.play = lambda request: say('<|channel|>final<|message|>{"x":5,"y":6}', per_step=4)
+    answers = await helped(response_format=Point)
+    prompts = set()
+    for call, answer in zip(calls, answers, strict=True):
+        result = {"role": "tool", "tool_call_id": call.tool_calls[0].id, "content": "done"}
+        again = [*HI, call, result, answer, *HI]
+        await openai.chat.completions.create(model="tiny", messages=again, tools=tools)
+        prompts.add(engine.submitted[-1].prompt_token_ids)
+    assert len(prompts) == 1, "what the helpers add changes nothing"
 
 
 async def test_errors(openai: AsyncOpenAI, engine: ScriptedEngine, say: Say) -> None:
