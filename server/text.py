@@ -1,14 +1,15 @@
-"""Text to token ids for the routes, without holding up the event loop."""
+"""Text to token ids and back for the routes, without holding up the event loop."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.errors import RequestError
 from engine.grammar import GrammarCompiler
 from engine.prompt.chat import ChatRenderer, Conversation
-from engine.prompt.conversation import Message
+from engine.prompt.mask import strings
 from engine.prompt.tokenizer import Tokenizer
 from server.sampling_defaults import read_sampling_defaults
 
@@ -47,9 +48,15 @@ class Text:
             return self.tokenizer.encode(text)
         return await asyncio.to_thread(self.tokenizer.encode, text)
 
+    async def decode(self, tokens: Sequence[int]) -> str:
+        """The text of token ids. Raises RequestError(param="tokens") for one that is not in the vocabulary."""
+        if len(tokens) <= LARGE_TEXT:
+            return self._decode(tokens)
+        return await asyncio.to_thread(self._decode, tokens)
+
     async def render(self, conversation: Conversation) -> list[int]:
         """The prompt of a chat. Raises RequestError."""
-        if not conversation.tools and sum(map(_length, conversation.messages)) <= LARGE_TEXT:
+        if not conversation.tools and sum(map(len, strings(conversation.messages))) <= LARGE_TEXT:
             return self.renderer.render(conversation)
         return await asyncio.to_thread(self.renderer.render, conversation)
 
@@ -60,7 +67,8 @@ class Text:
         """
         await asyncio.get_running_loop().run_in_executor(self._compiling, self.grammars.compile, grammar)
 
-
-def _length(message: Message) -> int:
-    """In characters, about."""
-    return sum(len(value) for value in message.values() if isinstance(value, str))
+    def _decode(self, tokens: Sequence[int]) -> str:
+        for token_id in tokens:
+            if not 0 <= token_id < self.tokenizer.vocab_size:
+                raise RequestError(f"tokens: {token_id} is not in the vocabulary", param="tokens")
+        return self.tokenizer.decode(tokens)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from itertools import takewhile
 from typing import Any
 
 from engine.errors import RequestError
@@ -131,13 +130,18 @@ def _one_call_each(turns: list[Message]) -> Iterator[Message]:
         if len(calls) < 2:
             yield turn
             continue
-        results = list(takewhile(lambda other: other["role"] == "tool", turns[position:]))
-        position += len(results)
+        end = position
+        while end < len(turns) and turns[end]["role"] == "tool":
+            end += 1
+        results: dict[Any, list[Message]] = {call["id"]: [] for call in calls}
+        others: list[Message] = []
+        for result in turns[position:end]:
+            results.get(result["tool_call_id"], others).append(result)
+        position = end
         for number, call in enumerate(calls):
             yield {**(turn if number == 0 else {"role": "assistant", "content": ""}), "tool_calls": [call]}
-            yield from (result for result in results if result["tool_call_id"] == call["id"])
-        made = {call["id"] for call in calls}
-        yield from (result for result in results if result["tool_call_id"] not in made)
+            yield from results.pop(call["id"], ())
+        yield from others
 
 
 def _name_tools(turns: list[Message]) -> None:

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from engine.errors import RequestError
 from server.body import json_body
 from server.openapi import BODY_ERRORS, errors, takes
 from server.schemas.tokenize import DetokenizedText, DetokenizeRequest, TokenizeRequest, Tokens
@@ -45,8 +44,4 @@ async def detokenize(
     state: State, body: Annotated[DetokenizeRequest, Depends(json_body(DetokenizeRequest))]
 ) -> DetokenizedText:
     state.model_name(body.model)
-    tokenizer = state.text.tokenizer
-    for token_id in body.tokens:
-        if not 0 <= token_id < tokenizer.vocab_size:
-            raise RequestError(f"tokens: {token_id} is not in the vocabulary", param="tokens")
-    return DetokenizedText(prompt=tokenizer.decode(body.tokens))
+    return DetokenizedText(prompt=await state.text.decode(body.tokens))

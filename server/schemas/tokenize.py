@@ -7,6 +7,9 @@ from server.schemas.answer import AnswerModel
 from server.schemas.messages import Message
 from server.schemas.request import RequestModel
 
+MAX_TOKENS = 2**18
+"""Twice the longest context of the published models."""
+
 
 class TokenizeRequest(RequestModel):
     """A text, or a conversation as the chat endpoint would render it."""
@@ -41,7 +44,7 @@ class DetokenizeRequest(RequestModel):
 
     model: str | None = Field(default=None, examples=["embedded"])
     """A name of the model served."""
-    tokens: list[int] = Field(examples=[[12430, 5304, 261, 1058]])
+    tokens: list[int] = Field(max_length=MAX_TOKENS, examples=[[12430, 5304, 261, 1058]])
     """The ids, in order."""
 
 

@@ -2,11 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from threading import get_ident
 
 import httpx
+import pytest
 
 import engine as engine_package
+from engine.prompt.conversation import Conversation
 from engine.streams import EngineStatus
+from server.app import create_app
+from server.config import ServerConfig
+from server.schemas.tokenize import MAX_TOKENS
 from server.text import LARGE_TEXT, Text
 from tests.server.scripted_engine import ScriptedEngine
 
@@ -79,6 +86,56 @@ async def test_a_large_text_is_tokenised_beside_the_event_loop(text: Text, monke
     monkeypatch.setattr(text.tokenizer, "encode", encode)
     assert await text.encode("a" * (LARGE_TEXT + 1)) == [LARGE_TEXT + 1]
     assert turned.is_set()
+
+
+class Noting:
+    """Notes whether it was asked beside the event loop."""
+
+    def __init__(self) -> None:
+        self.beside: list[bool] = []
+        self._loop_thread = get_ident()
+
+    def __call__(self, asked: object) -> list[int]:
+        self.beside.append(get_ident() != self._loop_thread)
+        return [1]
+
+    render = __call__
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": "a" * LARGE_TEXT},
+        {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "a" * LARGE_TEXT}}]},
+        {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": ""}}] * LARGE_TEXT},
+    ],
+    ids=["content", "arguments", "many calls"],
+)
+async def test_a_large_conversation_is_rendered_beside_the_event_loop(text: Text, message: dict) -> None:
+    noting = Noting()
+    beside = replace(text, renderer=noting)
+    await beside.render(Conversation(({"role": "user", "content": "hi"},)))
+    await beside.render(Conversation((message,)))
+    assert noting.beside == [False, True]
+
+
+async def test_many_tokens_become_text_beside_the_event_loop(text: Text, monkeypatch: pytest.MonkeyPatch) -> None:
+    noting = Noting()
+    assert await text.decode([97] * (LARGE_TEXT + 1)) == "a" * (LARGE_TEXT + 1)
+    monkeypatch.setattr(text.tokenizer, "decode", noting)
+    await text.decode([97])
+    await text.decode([97] * (LARGE_TEXT + 1))
+    assert noting.beside == [False, True]
+
+
+async def test_no_more_tokens_than_any_context_has_become_text(engine: ScriptedEngine, text: Text) -> None:
+    app = create_app(engine, text, ServerConfig(served_model_names=("tiny",)))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
+        assert (await http.post("/detokenize", json={"tokens": [97] * MAX_TOKENS})).status_code == 200
+        response = await http.post("/detokenize", json={"tokens": [97] * (MAX_TOKENS + 1)})
+    error = response.json()["error"]
+    assert (response.status_code, error["param"]) == (400, "tokens")
+    assert str(MAX_TOKENS) in error["message"]
 
 
 async def _set(event: asyncio.Event) -> None:

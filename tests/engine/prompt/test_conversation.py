@@ -108,6 +108,36 @@ def test_several_calls_become_a_message_each_with_its_result():
     assert [turn["name"] for turn in found if turn["role"] == "tool"] == ["f", "g"]
 
 
+def test_calls_of_one_name_show_their_results_once():
+    messages = [
+        user("?"),
+        calling(call("a", "f"), call("a", "g")),
+        result("a", "1"),
+        result("a", "2"),
+        result("b", "3"),
+    ]
+    assert [(t["role"], t["content"]) for t in turns(*messages)[2:]] == [
+        ("tool", "1"), ("tool", "2"), ("assistant", ""), ("tool", "3"),
+    ]  # fmt: skip
+
+
+def test_the_work_grows_with_the_calls_and_results_not_with_both():
+    class Name(str):
+        compared = 0
+
+        def __eq__(self, other):
+            Name.compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    count = 300
+    messages = [calling(*(call(Name(f"a{i}"), "f") for i in range(count)))]
+    messages += [result(Name(f"a{i}"), "") for i in reversed(range(count))]
+    assert [t.get("tool_call_id") for t in turns(user("?"), *messages)[2::2]] == [f"a{i}" for i in range(count)]
+    assert Name.compared < 20 * count
+
+
 def test_a_result_without_its_call_follows_the_latest():
     found = turns(user("q"), calling(call("1", "f"), call("2", "g")), result("x", "?"), result("2", "G"))
     assert [(turn["content"], turn["name"]) for turn in found if turn["role"] == "tool"] == [
