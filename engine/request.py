@@ -3,7 +3,6 @@
 Plain frozen data without torch, so that the same classes cross the pipe between processes.
 """
 
-import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -95,8 +94,8 @@ def in_range(param: str, value: float | None, low: float, high: float, *, open_b
     """Raises RequestError unless `value` is None or a finite number within [low, high] ((low, high] if open)."""
     if value is None:
         return
-    too_low = value <= low if open_below else value < low
-    if not math.isfinite(value) or too_low or value > high:
+    high_enough = value > low if open_below else value >= low
+    if not (high_enough and value <= high):  # Which nothing is that is no number.
         bracket = "(" if open_below else "["
         raise RequestError(f"{param} must be in {bracket}{low}, {high}], got {value}", param=param)
 

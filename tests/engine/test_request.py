@@ -25,6 +25,7 @@ from engine.request import SamplingParams, resolve_max_tokens
         ("top_k", -1),
         ("min_p", 1.5),
         ("seed", 2**64),
+        ("temperature", float("-inf")),
         ("presence_penalty", 2.5),
         ("frequency_penalty", -2.5),
         ("repetition_penalty", 0.0),
@@ -45,6 +46,15 @@ def test_out_of_range_is_named(param: str, value: Any) -> None:
     with pytest.raises(RequestError, match=param.split("_")[0]) as raised:
         SamplingParams(**{param: value})
     assert raised.value.param == param
+
+
+@pytest.mark.parametrize(
+    "param", ["max_tokens", "min_tokens", "temperature", "top_k", "seed", "logprobs", "prompt_logprobs"]
+)
+def test_what_no_float_can_hold_is_out_of_range(param: str) -> None:
+    for value in (10**400, -(10**400)):
+        with pytest.raises(RequestError, match=f"{param} must be in"):
+            SamplingParams(**{param: value})
 
 
 def test_the_edges_are_allowed() -> None:

@@ -201,6 +201,30 @@ async def test_a_number_that_overflows_is_refused(http: httpx.AsyncClient) -> No
     await refused(response, 400, "temperature")
 
 
+NUMBERS = (
+    "max_tokens", "temperature", "top_p", "top_k", "min_p", "n", "seed", "min_tokens", "presence_penalty",
+    "frequency_penalty", "repetition_penalty", "timeout", "priority", "best_of",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("huge", [10**400, -(10**400)], ids=["above", "below"])
+async def test_no_number_is_too_large_to_be_refused(http: httpx.AsyncClient, huge: int) -> None:
+    for body, names in (
+        ({"prompt": "a"}, (*NUMBERS, "logprobs")),
+        ({"messages": HI, "logprobs": True}, (*NUMBERS, "max_completion_tokens", "top_logprobs")),
+    ):
+        path = COMPLETIONS if "prompt" in body else CHAT
+        for name in names:
+            response = await http.post(path, json=body | {name: huge})
+            await refused(response, 400, name)
+        for name, value in (("logit_bias", {"1": huge}), ("logit_bias", {str(huge): 1}), ("stop_token_ids", [huge])):
+            response = await http.post(path, json=body | {name: value})
+            assert response.status_code == 400
+            assert response.json()["error"]["param"].startswith(name)
+    await refused(await http.post(COMPLETIONS, json={"prompt": [huge]}), 400, "prompt")
+    await refused(await http.post("/detokenize", json={"tokens": [huge]}), 400, "tokens")
+
+
 def test_nesting_of_100_000_is_refused() -> None:
     with pytest.raises(RequestError, match="recursion"):
         parse(CompletionRequest, b'{"prompt":' + b"[" * 100_000)
