@@ -91,9 +91,10 @@ def _for_template(turn: Message) -> Message:
 
 
 def _parsed(arguments: str) -> Any:
-    """A call's arguments as the object their JSON describes; what is no JSON object stays a string."""
+    """A call's arguments as the object their JSON describes; what is no JSON object of Unicode stays a string."""
     try:
         parsed = json.loads(arguments)
+        "".join(strings(parsed)).encode()
     except (ValueError, RecursionError):
         return arguments
     return parsed if isinstance(parsed, dict) else arguments

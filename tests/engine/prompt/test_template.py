@@ -110,7 +110,8 @@ def test_arguments_are_objects_if_they_can_be(tokenizer):
     arguments = "messages[1].tool_calls[0].function.arguments"
     source = f"{{{{ {arguments} is mapping }}}} {{{{ {arguments} | tojson }}}}"
     assert rendered(tokenizer, source, HI, calling('{"a":1}')) == 'True {"a": 1}'
-    for text in ("{'a", "5", "[1]", "[" * 100_000, "9" * 5000):
+    assert rendered(tokenizer, source, HI, calling(r'{"a":"\ud83d\ude00"}')) == 'True {"a": "😀"}'
+    for text in ("{'a", "5", "[1]", "[" * 100_000, "9" * 5000, r'{"a":["\ud83d"]}', r'{"\ude00":1}'):
         assert rendered(tokenizer, source, HI, calling(text)) == f"False {json.dumps(text)}"
 
 
