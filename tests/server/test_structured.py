@@ -131,6 +131,24 @@ async def test_a_strict_schema_is_refused_where_another_is_followed_as_far_as_po
     assert not allowed(engine, text, '{"a":1}', prefix=FINAL)
 
 
+async def test_so_is_a_schema_with_a_pattern_that_looks_ahead(
+    http: httpx.AsyncClient, engine: ScriptedEngine, text: Text
+) -> None:
+    ahead = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(?!b)"}}, "required": ["a"]}
+    for fields, param in (
+        ({"response_format": schema_format(ahead, strict=True)}, "response_format"),
+        ({"tools": [tool("f", parameters=ahead, strict=True)]}, "tools"),
+    ):
+        response = await http.post(CHAT, json={"messages": HI} | fields)
+        assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+        assert "look-around" in response.json()["error"]["message"]
+    await chat(http, response_format=schema_format(ahead))
+    assert allowed(engine, text, '{"a":"c"}', prefix=FINAL)
+    assert not allowed(engine, text, '{"a":1}', prefix=FINAL)
+    await chat(http, tools=[tool("f", parameters=ahead), tool("g", strict=True)])
+    assert allowed(engine, text, "", prefix='<|channel|>commentary to=functions.f<|message|>{"a":"c"}<|call|>')
+
+
 async def test_the_answer_to_tools_too(http: httpx.AsyncClient, engine: ScriptedEngine, text: Text) -> None:
     await chat(http, tools=[tool("f")], response_format=schema_format(POINT))
     assert allowed(engine, text, '{"x":1,"y":2}', prefix=FINAL)
@@ -150,7 +168,7 @@ async def test_the_answer_to_tools_too(http: httpx.AsyncClient, engine: Scripted
         ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": []}}},
          "response_format.json_schema.schema"),
         ({"response_format": schema_format({"type": "nope"})}, "response_format"),
-        ({"response_format": schema_format({"type": "string", "pattern": "("})}, "response_format"),
+        ({"response_format": schema_format({"type": "string", "pattern": "("}, strict=True)}, "response_format"),
         ({"response_format": schema_format({"$ref": "#/nowhere"})}, "response_format"),
         ({"response_format": schema_format({"allOf": [{"type": "string"}, {"type": "object"}]})}, "response_format"),
         ({"response_format": {"type": "json_object"}, "structured_outputs": {"regex": "a"}}, "response_format"),

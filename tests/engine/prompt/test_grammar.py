@@ -17,6 +17,7 @@ from engine.prompt.grammar import (
     regex_body,
     turn_grammar,
 )
+from engine.prompt.patterns import MAX_LENGTH, without_unknown_patterns
 from engine.prompt.tokenizer import Tokenizer
 
 
@@ -133,3 +134,41 @@ def test_compiled_grammars_are_remembered_and_not_shared(compiler, tokenizer):
 def test_a_body_that_is_none_is_refused(compiler, body):
     with pytest.raises(RequestError):
         compiler.compile(completion_grammar(body))
+
+
+EMAIL = r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"
+"""What Zod makes of an email address."""
+
+
+@pytest.mark.parametrize("pattern", [EMAIL, r"^(a)\1$", r"\bword\b", "(?<=a)b"])
+def test_a_pattern_that_is_not_known_is_overlooked_unless_strict(compiler, tokenizer, pattern):
+    def accepts(schema, value):
+        ids = tokenizer.encode(json.dumps(value))
+        return read(compiler, tokenizer, completion_grammar(json_body(schema, strict=False)), ids) == (len(ids), True)
+
+    text = {"type": "string", "pattern": pattern, "maxLength": 5}
+    assert accepts(text, "12345")
+    assert not accepts(text, "123456")
+    for schema, value in (
+        ({"type": "array", "items": text}, ["a"]),
+        ({"anyOf": [text, {"type": "null"}]}, "a"),
+        ({"$ref": "#/$defs/text", "$defs": {"text": text}}, "a"),
+        ({"type": "object", "properties": {"pattern": text, "a": {"type": "object", "additionalProperties": text}}},
+         {"pattern": "a", "a": {"b": "c"}}),
+        ({"type": "object", "patternProperties": {pattern: text, "^x": {"type": "integer"}},
+          "additionalProperties": False}, {"x": 1, "a": "b"}),
+    ):  # fmt: skip
+        assert accepts(schema, value)
+        with pytest.raises(RequestError):
+            compiler.compile(completion_grammar(json_body(schema)))
+    assert without_unknown_patterns({"const": text, "enum": [text]}) == {"const": text, "enum": [text]}
+
+
+def test_a_pattern_that_is_known_is_kept():
+    known = {"type": "string", "pattern": "^[a-z]{2}$"}
+    schema = {"type": "object", "properties": {"a": known}, "patternProperties": {"^b": known}}
+    assert without_unknown_patterns(schema | {"additionalProperties": False}) == schema | {
+        "additionalProperties": False
+    }
+    long = {"pattern": "a" * MAX_LENGTH + "(?!b)"}
+    assert without_unknown_patterns(long) == long, "what may take long is not tried"
