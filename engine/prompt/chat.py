@@ -49,7 +49,8 @@ class ChatRenderer:
                 raise RequestError(str(error), param="messages") from error
             raise
         except RecursionError as error:
-            raise RequestError("the messages or tools are nested too deeply", param="messages") from error
+            param = "tools" if conversation.tools else "messages"
+            raise RequestError("the messages or tools are nested too deeply", param=param) from error
 
 
 def _tokenizer_config(path: Path) -> dict[str, Any]:

@@ -65,7 +65,8 @@ class ChatTemplate:
         except RequestError:
             raise
         except Exception as error:  # a template may fail in any way Python code can
-            raise _refused(f"the chat template refused the messages: {error}") from error
+            what, param = ("messages or tools", "tools") if variables["tools"] else ("messages", "messages")
+            raise RequestError(f"the chat template refused the {what}: {error}", param=param) from error
         return "".join(chunks)
 
     def _encode(self, rendered: str, mask: Mask) -> list[int]:

@@ -132,6 +132,24 @@ def test_tools_are_described_in_typescript() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("schema", "described"),
+    [
+        ({"type": "string", "enum": ["a", None, 1]}, 'x?: "a" | null | 1,'),
+        ({"type": "string", "description": 5}, "// 5\nx?: string,"),
+        ({"type": "string", "description": {"en": "Where."}}, '// {"en": "Where."}\nx?: string,'),
+        ({"type": "string", "required": True}, "x?: string,"),
+        ({"type": "object", "required": True, "properties": {"y": {"type": "integer"}}},
+         "x?: {\n    y?: number,\n    },"),
+        ({"type": ["string", {"type": "object"}]}, "x?: string | any,"),
+    ],
+)  # fmt: skip
+def test_schemas_that_are_seldom_written(schema: dict[str, Any], described: str) -> None:
+    function = {"name": "f", "parameters": {"type": "object", "properties": {"x": schema}}}
+    rendered = render(HELLO, tools=[{"type": "function", "function": function}])
+    assert f"type f = (_: {{\n{described}\n}}) => any;" in rendered
+
+
 TOOL_LOOP = (
     "<|start|>assistant to=functions.get_weather<|channel|>commentary <|constrain|>json<|message|>"
     '{"city": "Oslo"}<|call|>'

@@ -68,7 +68,7 @@ def test_a_lone_surrogate_names_the_messages(checkpoint, tokenizer, template):
 
 
 @pytest.mark.parametrize("template", [None, "{{ tools | tojson }}"])
-def test_deep_nesting_names_the_messages(checkpoint, tokenizer, template):
+def test_deep_nesting_names_the_tools(checkpoint, tokenizer, template):
     schema = {"type": "array"}
     for _ in range(100_000):
         schema = {"type": "array", "items": schema}
@@ -76,7 +76,7 @@ def test_deep_nesting_names_the_messages(checkpoint, tokenizer, template):
     renderer = load(checkpoint, tokenizer, template=template)
     with pytest.raises(RequestError) as caught:
         renderer.render(conversation)
-    assert caught.value.param == "messages"
+    assert caught.value.param == "tools"
 
 
 def call(call_id, name, arguments):

@@ -145,6 +145,13 @@ def test_a_template_that_fails_is_a_refusal(tokenizer, source):
     assert caught.value.param == "messages"
 
 
+def test_with_tools_these_may_be_what_is_refused(tokenizer):
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "string", "enum": [None]}}}
+    with pytest.raises(RequestError, match="refused the messages or tools") as caught:
+        rendered(tokenizer, "{{ 'a' + tools[0].function.parameters.enum[0] }}", tools=(tool,))
+    assert caught.value.param == "tools"
+
+
 @pytest.mark.parametrize(
     "source",
     [
