@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 
 import engine as engine_package
@@ -86,5 +87,8 @@ def create_app(
     install_error_handlers(app)
     for routes in (completions, chat, models, tokenize, health, metrics_route, docs):
         app.include_router(routes.router)
+        for route in routes.router.routes:
+            if isinstance(route, APIRoute) and route.methods == {"GET"}:
+                app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
     app.router.routes.append(docs.assets)
     return app

@@ -64,6 +64,21 @@ async def test_health_ready_version(http: httpx.AsyncClient, engine: ScriptedEng
     assert (await http.get("/ready")).status_code == 503
 
 
+async def test_head_is_answered_wherever_get_is(url: str, engine: ScriptedEngine) -> None:
+    async with httpx.AsyncClient(base_url=url) as http:
+        for path in (
+            "/health", "/ready", "/version", "/metrics", "/v1/models", "/v1/models/alias", "/docs", "/openapi.json",
+        ):  # fmt: skip
+            asked, head = await http.get(path), await http.head(path)
+            assert (head.status_code, head.content) == (200, b"")
+            assert head.headers["content-type"] == asked.headers["content-type"]
+            assert head.headers.get("content-length") == asked.headers.get("content-length") or path == "/metrics"
+        engine.phase = EngineStatus("loading", 0.5)
+        assert (await http.head("/ready")).status_code == 503
+        assert (await http.head("/v1/models/other")).status_code == 404
+        assert (await http.head("/v1/completions")).status_code == 405
+
+
 async def test_what_needs_no_engine_is_there_while_it_loads(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:
     engine.phase = EngineStatus("loading", 0.5)
     listed = await http.get("/v1/models")
