@@ -20,7 +20,7 @@ NOT_TOOLS = frozenset({"", "all", "assistant", "functions", "system", "user"})
 ROLE = re.compile(r"\s*(assistant|(?:user|system|developer|tool|functions\.[\w.-]{1,256})(?!\w))")
 ASSISTANT = re.compile(r"\s*(assistant)")
 CHANNEL = re.compile(rf"\s*({'|'.join(CHANNELS)})")
-RECIPIENT = re.compile(r"\s*to=([\w.-]{1,256})")
+RECIPIENT = re.compile(r"\s*to=((?:functions:)?[\w.-]{1,256})")
 CONTENT_TYPE = re.compile(r"\s*(?:json|code)(?!\w)")
 
 HALF_WORDS = frozenset(
@@ -65,8 +65,17 @@ def read_section(kind: SectionKind, text: str, role: re.Pattern[str] | None = No
     return section
 
 
+def is_builtin(recipient: str) -> bool:
+    """Whether a recipient is one of the tools that the published models know by training.
+
+    >>> [is_builtin(name) for name in ("python", "browser.search", "functions.python", "repo_browser.open_file")]
+    [True, True, False, False]
+    """
+    return recipient in BUILTIN_TOOLS or recipient.startswith("browser.")
+
+
 def _tool(name: str) -> str | None:
-    name = name.rstrip(".")
+    name = name.replace(":", ".").rstrip(".")
     if name in NOT_TOOLS:
         return None
     return name if "." in name or name in BUILTIN_TOOLS else f"functions.{name}"

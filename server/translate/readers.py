@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from engine.prompt.detokenizer import Detokenizer
+from engine.prompt.harmony_header import is_builtin
 from engine.prompt.harmony_stream import Delta, HarmonyStream
 from engine.prompt.tokenizer import Tokenizer
 
@@ -81,8 +82,9 @@ class ChatReader:
     """A chat's turn in the harmony format.
 
     What is addressed to a function is a call if functions are `offered`: by its name as written, even one that is
-    not among them, for the client can answer that better than nobody. Of the rest, analysis is reasoning, the other
-    channels are content. Unless `parallel`, the answer ends with its first call.
+    not among them, for the client can answer that better than nobody. Not so the tools that published models know by
+    training. Of the rest, analysis is reasoning, the other channels are content. Unless `parallel`, the answer ends
+    with its first call.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, offered: Collection[str] = (), parallel: bool = True) -> None:
@@ -124,6 +126,6 @@ class ChatReader:
             yield Span(part, delta.text, stoppable=delta.channel == "final" and call is None, call=call)
 
     def _part(self, channel: str | None, recipient: str | None) -> Part:
-        if self._offered and recipient and (recipient.startswith("functions.") or recipient in self._offered):
+        if self._offered and recipient and (recipient in self._offered or not is_builtin(recipient)):
             return "call"
         return "reasoning" if channel == "analysis" else "content"

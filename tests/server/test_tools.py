@@ -161,15 +161,32 @@ async def test_held_back_text_comes_before_a_call(http: httpx.AsyncClient, engin
     assert kinds.index("tool_calls") == kinds.count("content") - len("ty")
 
 
-@pytest.mark.parametrize("recipient", ["functions.other", "other"])
+@pytest.mark.parametrize(
+    ("recipient", "name"),
+    [
+        ("functions.other", "other"),
+        ("other", "other"),
+        ("functions:get_weather", "get_weather"),
+        ("repo_browser.open_file", "repo_browser.open_file"),
+        ("container.exec", "container.exec"),
+        ("functions.container.exec", "container.exec"),
+        ("python.run", "python.run"),
+    ],
+)
+@pytest.mark.parametrize("header", ["<|channel|>commentary to={} json", " to={}<|channel|>analysis code"])
 async def test_a_function_that_was_not_offered(
-    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, recipient: str
+    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, header: str, recipient: str, name: str
 ) -> None:
-    engine.play = lambda request: say(f"<|channel|>commentary to={recipient}<|message|>{{}}")
-    assert called(await both(http, tools=[WEATHER])) == [("other", "{}")]
+    engine.play = lambda request: say(f"{header.format(recipient)}<|message|>{{}}")
+    choice = await both(http, tools=[WEATHER])
+    assert (called(choice), choice["message"]["content"], choice["finish_reason"]) == (
+        [(name, "{}")],
+        None,
+        "tool_calls",
+    )
 
 
-@pytest.mark.parametrize("recipient", ["python", "browser.search"])
+@pytest.mark.parametrize("recipient", ["python", "browser", "browser.search"])
 async def test_the_model_s_own_tools_are_content(
     http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, recipient: str
 ) -> None:

@@ -234,6 +234,8 @@ def test_characters_split_over_tokens(tokenizer):
     [
         ("channel", "commentary to=functions.add json", Section("", "commentary", "functions.add")),
         ("role", " to=add and more", Section(" and more", None, "functions.add", 1)),
+        ("role", " to=functions:add", Section("", None, "functions.add", 1)),
+        ("channel", "commentary to=functions:", Section(":", "commentary", None, 1)),
         ("role", "json is a format", Section("json is a format")),
         ("constrain", "json", Section("")),
     ],
