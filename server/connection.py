@@ -1,6 +1,7 @@
 """One HTTP connection, bounded: uvicorn's protocol with the limits and the deadlines that it leaves to proxies."""
 
 import asyncio
+import logging
 import socket
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,11 @@ from server.errors import (
     MalformedRequestError,
     SlowRequestError,
     TooManyConnectionsError,
+    error_kind,
     error_response,
 )
+from server.logs import log
+from server.request_id import new_request_id
 from server.upgrade import head_without_offer
 
 MAX_PIPELINED = 8
@@ -175,12 +179,21 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, error: CarouselError) -> None:
         self._refused = True
         self._stop_receiving()
-        response = error_response(error)
-        headers = {**dict(response.raw_headers), b"connection": b"close"}
+        response, request_id = error_response(error), new_request_id()
+        headers = {**dict(response.raw_headers), b"x-request-id": request_id.encode(), b"connection": b"close"}
         lines = b"".join(b"%s: %s\r\n" % header for header in headers.items())
         self.transport.write(STATUS_LINE[response.status_code] + lines + b"\r\n" + bytes(response.body))
         self.transport.close()
         self._cut_off_later()
+        log(
+            logging.INFO,
+            "refused",
+            "refused before it was a request",
+            request_id=request_id,
+            status=response.status_code,
+            error=error_kind(error),
+            client=None if self.client is None else self.client[0],
+        )
 
     def _cut_off_later(self) -> None:
         """A connection that is closed still waits for its client to take what was sent."""

@@ -9,6 +9,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 SANE = re.compile(r"[!-~]{1,128}")
 
 
+def new_request_id() -> str:
+    return f"req-{uuid4().hex}"
+
+
 class RequestIdMiddleware:
     """Plain ASGI: a response must see its client disconnect. The id is also `request.state.request_id`."""
 
@@ -20,7 +24,7 @@ class RequestIdMiddleware:
             await self._app(scope, receive, send)
             return
         sent = Headers(scope=scope).get("x-request-id", "")
-        request_id = sent if SANE.fullmatch(sent) else f"req-{uuid4().hex}"
+        request_id = sent if SANE.fullmatch(sent) else new_request_id()
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:

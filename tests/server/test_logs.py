@@ -12,8 +12,14 @@ import pytest
 
 import server.logs
 from engine.streams import EngineStatus
+from server.app import create_app
+from server.config import ServerConfig
+from server.connection import ConnectionLimits
 from server.logs import log, logging_as
+from server.text import Text
+from tests.faults.raw_client import raw_client, refusal_in
 from tests.server.scripted_engine import Script, ScriptedEngine
+from tests.server.serving import serving
 
 Say = Callable[..., Script]
 COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
@@ -38,6 +44,31 @@ def lines(stderr: io.StringIO) -> Iterator[Callable[[], list[dict]]]:
 
     with logging_as("json", stderr):
         yield read
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"nonsense\r\n\r\n", 400, "malformed_request"),
+        (b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 2000 + b"\r\n\r\n", 431, "headers_too_large"),
+        (b"GET /health HTTP/1.1\r\n", 408, "request_too_slow"),
+        (None, 503, "too_many_connections"),
+    ],
+)
+async def test_a_line_for_what_never_was_a_request(
+    engine: ScriptedEngine, text: Text, lines: Callable[[], list[dict]], sent: bytes | None, status: int, code: str
+) -> None:
+    limits = ConnectionLimits(header_bytes=1000, receive_seconds=0.2, connections=0 if sent is None else 9)
+    settings = ServerConfig(served_model_names=("tiny",), limits=limits)
+    async with serving(create_app(engine, text, settings)) as url, raw_client(url) as client:
+        if sent is not None:
+            await client.send(sent)
+        answer = await client.read_to_end()
+    assert refusal_in(answer)[0] == status
+    (line,) = [line for line in lines() if line["event"] == "refused"]
+    assert (line["status"], line["error"], line["client"]) == (status, code, "127.0.0.1")
+    assert f"\r\nx-request-id: {line['request_id']}\r\n".encode() in answer
+    assert line["request_id"].startswith("req-")
 
 
 async def test_a_line_per_request(http: httpx.AsyncClient, lines: Callable[[], list[dict]]) -> None:
