@@ -2,8 +2,8 @@
 the graphs are recordings of the C++ ops (`engine.kernels.cpu.recording`).
 
 A graph runs on the tensors that it was captured with. A step's numbers are copied into these, and a batch smaller than
-its graph is padded with sequences that the attention passes over: their rows hold anything, and nothing of them enters
-a ring or a page. Three sequences at positions 5, 9 and 30 in a graph of four:
+its graph is padded with sequences that the attention passes over: their rows hold anything (but some token's id), and
+nothing of them enters a ring or a page. Three sequences at positions 5, 9 and 30 in a graph of four:
 
     token_ids          71 12 40  0
     positions           5  9 30  0        tokens in the caches, too: a decoding sequence brings one row
@@ -94,7 +94,8 @@ class DecodeInputs:
         count = len(chunks)
         numbers = self._host
         if coming is None or len(coming.rows) < count:
-            numbers[0, :count] = [chunk.token_ids[0] for chunk in chunks]
+            # What stands for a token to come would stay here, and be no row of the embedding when it pads a later step.
+            numbers[0, :count] = np.maximum([chunk.token_ids[0] for chunk in chunks], 0)
         numbers[1, :count] = [chunk.start for chunk in chunks]
         numbers[2, :count] = [chunk.slot for chunk in chunks]
         numbers[3, :count] = np.arange(count)

@@ -5,7 +5,7 @@ is not in these tensors would be stale, as it is in a CUDA graph.
 """
 
 import doctest
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,9 +26,11 @@ from engine.kernels.ragged import RaggedBatch
 from engine.kernels.ring_attention import ring_attention
 from engine.kernels.table import REFERENCE, Ops, triton_ops
 from engine.kernels.triton import paged_attention as kernels
-from engine.plan import Chunk
+from engine.plan import COMING, Chunk
 from engine.request import Request, SamplingParams
 from engine.runner.batch import build_batch
+from engine.runner.graphs import DecodeInputs
+from engine.sampling.rows import Coming
 from tests.checkpoints import write_checkpoint
 from tests.engine.test_equality import CONFIG, assert_same, checkpoint, requests, undisturbed
 from tests.engines import assert_nothing_held, build_engine, run, shrink, tokens
@@ -224,6 +226,30 @@ def test_ops_that_need_the_host_are_not_captured(capturing: Build) -> None:
         assert not ops.capturable
     engine, _ = capturing(REFERENCE)
     assert engine.runner.graphs is None
+
+
+class OnAGpu(torch.Tensor):
+    """A tensor in a memory of its own, which is copied to as a GPU's is."""
+
+    is_cuda = True
+
+
+def test_what_pads_a_step_is_a_token_after_steps_whose_tokens_were_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)
+    inputs = DecodeInputs(8, 4, 16, torch.device("cpu"))
+    inputs._numbers = inputs._numbers.clone().as_subclass(OnAGpu)  # type: ignore[assignment]
+    rotary = lambda positions: (positions, positions)  # noqa: E731
+    batch = inputs.batch(8, rotary)  # type: ignore[arg-type]
+
+    def fill(token_ids: Sequence[int], coming: Sequence[int]) -> list[int]:
+        chunks = [Chunk(str(i), (token,), 5, i, (i,), True) for i, token in enumerate(token_ids)]
+        inputs.fill(chunks, Coming(list(range(len(coming))), torch.tensor(coming)), [], None)
+        return batch.token_ids.tolist()
+
+    assert fill([COMING] * 7 + [42], range(100, 107)) == [*range(100, 107), 42]
+    after = fill([COMING] * 5, range(200, 205))
+    assert after[:5] == [*range(200, 205)]
+    assert min(after) >= 0
 
 
 @pytest.mark.parametrize(
