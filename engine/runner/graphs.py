@@ -44,21 +44,23 @@ class Capture(Protocol):
 
 
 class CudaCapture:
-    """CUDA graphs that share one pool of memory: they never run at the same time."""
+    """CUDA graphs that share one pool of memory: they never run at the same time. They share the stream, too, on which
+    they are made warm and captured: cuBLAS keeps a workspace for every one."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._pool = torch.cuda.graph_pool_handle()
+        self._stream = torch.cuda.Stream(device)
 
     def __call__(self, step: Callable[[], None]) -> Callable[[], None]:
         with torch.cuda.device(self._device):
-            warming, current = torch.cuda.Stream(), torch.cuda.current_stream()
-            warming.wait_stream(current)
-            with torch.cuda.stream(warming):
+            current = torch.cuda.current_stream()
+            self._stream.wait_stream(current)
+            with torch.cuda.stream(self._stream):
                 step()
-            current.wait_stream(warming)
+            current.wait_stream(self._stream)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=self._pool):
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
                 step()
         replay: Callable[[], None] = graph.replay
         return replay

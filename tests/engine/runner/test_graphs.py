@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import MagicMock, Mock
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ from engine.kernels.triton import paged_attention as kernels
 from engine.plan import COMING, Chunk
 from engine.request import Request, SamplingParams
 from engine.runner.batch import build_batch
-from engine.runner.graphs import DecodeInputs
+from engine.runner.graphs import CudaCapture, DecodeInputs
 from engine.sampling.rows import Coming
 from tests.checkpoints import write_checkpoint
 from tests.engine.test_equality import CONFIG, assert_same, checkpoint, requests, undisturbed
@@ -250,6 +251,19 @@ def test_what_pads_a_step_is_a_token_after_steps_whose_tokens_were_to_come(monke
     after = fill([COMING] * 5, range(200, 205))
     assert after[:5] == [*range(200, 205)]
     assert min(after) >= 0
+
+
+def test_all_graphs_are_warmed_and_captured_on_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda, steps = MagicMock(), Mock()
+    cuda.Stream.side_effect = lambda *args: Mock()
+    monkeypatch.setattr(torch, "cuda", cuda)
+    capture = CudaCapture(torch.device("cuda", 1))
+    replays = [capture(steps) for _ in range(3)]
+    assert steps.call_count == 6
+    assert len(replays) == cuda.CUDAGraph.call_count == 3
+    cuda.Stream.assert_called_once()
+    (stream,) = {id(call.args[0]) for call in cuda.stream.call_args_list}
+    assert {id(call.kwargs["stream"]) for call in cuda.graph.call_args_list} == {stream}
 
 
 @pytest.mark.parametrize(
