@@ -24,6 +24,13 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def make_current(device: torch.device) -> None:
+    """Has the calling thread work on this GPU, if it is one: Triton launches on the current one, whatever GPU its
+    tensors are on."""
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+
+
 def why_no_gpu() -> str:
     if torch.version.cuda is None:
         return f"torch {torch.__version__} was built without CUDA: install a build with it, see https://pytorch.org"

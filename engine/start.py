@@ -15,7 +15,7 @@ from engine.checkpoint.dummy import fill_random
 from engine.checkpoint.load import load_weights
 from engine.checkpoint.verify import verify_checkpoint
 from engine.config import EngineConfig
-from engine.device import free_bytes, free_unused, pick_device, use_huge_pages
+from engine.device import free_bytes, free_unused, make_current, pick_device, use_huge_pages
 from engine.engine import Engine
 from engine.errors import ConfigError
 from engine.faults import FaultyModel
@@ -60,6 +60,7 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
     use_huge_pages()
     model_config = read_model_config(config.model)
     device, dtype = pick_device(config.device), TORCH_DTYPES[config.dtype]
+    make_current(device)
     manifest = None if config.load_format == "dummy" else verify_checkpoint(config.model, model_config)
     experts = read_expert_format(config.model) if manifest is None else manifest.experts
     kv_dtype = torch.float8_e4m3fn if config.kv_cache_dtype == "fp8" else dtype

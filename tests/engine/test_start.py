@@ -1,0 +1,43 @@
+"""What is done before an engine is ready on a GPU, and in which order; all that would touch one is recorded instead."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from unittest.mock import MagicMock, Mock, call
+
+import pytest
+import torch
+
+from engine import start
+from engine.kernels.table import triton_ops
+from tests.engine.test_equality import checkpoint
+from tests.engines import TEST_CONFIG
+
+TOUCHING = "empty_weights", "load_weights", "GptOss", "RollingCache", "PagedCache", "capture"
+
+
+@pytest.fixture
+def starting(monkeypatch: pytest.MonkeyPatch) -> Callable[[torch.device], Mock]:
+    """Starts an engine, and returns the calls that were made."""
+
+    def begin(device: torch.device) -> Mock:
+        calls = MagicMock()
+        for name in TOUCHING:
+            monkeypatch.setattr(start, name, getattr(calls, name))
+        monkeypatch.setattr(torch.cuda, "set_device", calls.set_device)
+        monkeypatch.setattr(start, "pick_device", lambda name: device)
+        monkeypatch.setattr(start, "free_bytes", lambda device: 2**34)
+        monkeypatch.setattr(start, "select_ops", lambda *args, **kwargs: triton_ops((9, 0)))
+        monkeypatch.setattr(start, "Runner", lambda *args: calls.runner)
+        start.start_engine(replace(TEST_CONFIG, model=checkpoint()))
+        return calls
+
+    return begin
+
+
+def test_the_gpu_that_was_asked_for_is_the_current_one_before_all_else(
+    starting: Callable[[torch.device], Mock],
+) -> None:
+    device = torch.device("cuda", 1)
+    assert starting(device).mock_calls[0] == call.set_device(device)
+    for other in "cuda", "cpu":
+        starting(torch.device(other)).set_device.assert_not_called()
