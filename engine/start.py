@@ -28,6 +28,7 @@ from engine.model.gpt_oss import GptOss
 from engine.model.weights import TORCH_DTYPES, empty_weights
 from engine.runner.graphs import CudaCapture
 from engine.runner.runner import Runner
+from engine.runner.warming import warm_up
 from engine.scheduler.scheduler import Scheduler
 from engine.streams import EngineInfo
 
@@ -107,6 +108,9 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
     )
     if not config.enforce_eager:
         capture(runner, plan, progress)
+    if device.type == "cuda":
+        longest_prompt = min(config.max_num_batched_tokens, plan.max_model_len)
+        warm_up(runner, plan.max_num_seqs, longest_prompt, partial(progress, "compiling kernels"))
     engine = Engine(
         runner,
         Scheduler(

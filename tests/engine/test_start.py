@@ -12,7 +12,7 @@ from engine.kernels.table import triton_ops
 from tests.engine.test_equality import checkpoint
 from tests.engines import TEST_CONFIG
 
-TOUCHING = "empty_weights", "load_weights", "GptOss", "RollingCache", "PagedCache", "capture"
+TOUCHING = "empty_weights", "load_weights", "GptOss", "RollingCache", "PagedCache", "capture", "warm_up"
 
 
 @pytest.fixture
@@ -41,3 +41,10 @@ def test_the_gpu_that_was_asked_for_is_the_current_one_before_all_else(
     assert starting(device).mock_calls[0] == call.set_device(device)
     for other in "cuda", "cpu":
         starting(torch.device(other)).set_device.assert_not_called()
+
+
+def test_kernels_are_compiled_for_prompts_too_before_it_is_ready(starting: Callable[[torch.device], Mock]) -> None:
+    calls = starting(torch.device("cuda"))
+    assert [name for name, *_ in calls.mock_calls][-2:] == ["capture", "warm_up"]
+    assert calls.warm_up.call_args.args[:3] == (calls.runner, 4, 256)
+    starting(torch.device("cpu")).warm_up.assert_not_called()

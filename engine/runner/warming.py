@@ -1,0 +1,44 @@
+"""Steps that nobody asked for, run before a GPU's engine is ready: a kernel is compiled for each width of its tiles
+when it is first launched with that, and the first requests would wait for it.
+
+The caches belong to nobody then, and a request writes its places before it reads them, so what these steps leave there
+does not matter.
+"""
+
+from collections.abc import Callable
+from itertools import cycle
+
+from engine.buckets import decode_buckets
+from engine.plan import Chunk
+from engine.request import SamplingParams
+from engine.runner.runner import Runner, Task
+from engine.sampling.rows import SamplingRow
+
+ROWS = (
+    SamplingRow(SamplingParams(temperature=0, seed=0)),
+    SamplingRow(SamplingParams(temperature=1, top_p=0.5, seed=0)),
+)
+"""One that filters nothing, and one that does: they are chosen by kernels of their own."""
+
+
+def warm_up(runner: Runner, sequences: int, longest_prompt: int, progress: Callable[[int, int], None]) -> None:
+    """Runs steps of up to `sequences` decoding requests, and of one prompt of up to `longest_prompt` tokens, in the
+    first slots and pages; `progress` counts them. Raises what the device raises."""
+    steps = step_sizes(sequences, longest_prompt)
+    for done, (sizes, row) in enumerate(zip(steps, cycle(ROWS), strict=False)):
+        progress(done, len(steps))
+        pages = tuple(range(-(-max(sizes) // runner.pages.page_size)))
+        chunks = [Chunk(f"warming-{slot}", (0,) * size, 0, slot, pages, True) for slot, size in enumerate(sizes)]
+        runner.launch([Task(chunk, row) for chunk in chunks]).read()
+    progress(len(steps), len(steps))
+
+
+def step_sizes(sequences: int, longest_prompt: int) -> list[tuple[int, ...]]:
+    """The tokens of each chunk of each step. Tiles are powers of two: from a step to the next none skips a width.
+
+    >>> step_sizes(3, 20)
+    [(1,), (1, 1), (1, 1, 1), (2,), (4,), (8,), (16,), (20,)]
+    """
+    powers = (2**n for n in range(1, longest_prompt.bit_length()))
+    prompts = sorted({*powers, longest_prompt} - {1})
+    return [*((1,) * size for size in decode_buckets(sequences)), *((size,) for size in prompts)]
