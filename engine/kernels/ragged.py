@@ -26,6 +26,8 @@ from torch import Tensor
 TILE_TOKENS = 16
 """Tokens of a prompt's chunk that a kernel attends together. With the 8 query heads that share a kv head they make
 128 rows for the tensor cores, and 16 + 127 keys of a 128-token window, few of them masked."""
+ALIGNMENT = 4
+"""Kernels are compiled for tensors that begin at multiples of 16 bytes, four int32, and once more for others."""
 
 
 @dataclass(frozen=True, slots=True)

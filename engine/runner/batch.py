@@ -10,13 +10,10 @@ from torch import Tensor
 
 from engine.cache.paged import page_slots
 from engine.cache.rolling import ring_read, ring_write
-from engine.kernels.ragged import TILE_TOKENS, RaggedBatch
+from engine.kernels.ragged import ALIGNMENT, TILE_TOKENS, RaggedBatch
 from engine.model.rope import RotaryTable
 from engine.plan import Chunk
 from engine.transfer import to_device
-
-ALIGNMENT = 4
-"""Kernels are compiled for tensors that begin at multiples of 16 bytes: four int32."""
 
 
 def build_batch(

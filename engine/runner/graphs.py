@@ -25,11 +25,10 @@ from engine.buckets import bucket_for
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
 from engine.kernels.choose import NEUTRAL
-from engine.kernels.ragged import RaggedBatch
+from engine.kernels.ragged import ALIGNMENT, RaggedBatch
 from engine.model.gpt_oss import GptOss
 from engine.model.rope import RotaryTable
 from engine.plan import Chunk
-from engine.runner.batch import ALIGNMENT
 from engine.runner.latest import feed
 from engine.sampling.rows import Coming
 from engine.transfer import copy_into, numbers_to_device, to_device

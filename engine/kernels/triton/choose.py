@@ -69,7 +69,7 @@ def weigh_tiles(logits, draws, least, peaks, places, masses, row_stride, vocab, 
         tl.store(masses + place, tl.sum(shares(x, base_of(peak, temperature), temperature), axis=0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["draw_stride"])
 def pick_tokens(
     logits, draws, least, peaks, places, masses, out, row_stride, draw_stride, vocab, tiles,
     TILE: tl.constexpr, TILES: tl.constexpr, NOTHING: tl.constexpr,

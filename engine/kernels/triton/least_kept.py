@@ -61,7 +61,7 @@ def find_least(
     return number_of(tl.maximum(before, key_of(least)))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["draw_stride"])
 def find_least_kept(logits, draws, out, row_stride, draw_stride, vocab, TILE: tl.constexpr, WAYS: tl.constexpr):
     number = tl.program_id(0).to(tl.int64)
     row, draw = logits + number * row_stride, draws + number

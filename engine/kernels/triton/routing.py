@@ -22,6 +22,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from engine.kernels.ragged import ALIGNMENT
+
 DIRECT_PAIRS = 16
 """As many as the narrowest tile has room for: a batch of four with four experts a token."""
 BLOCK_PAIRS = 1024
@@ -156,7 +158,8 @@ def sort_pairs(experts: Tensor, count: int, tokens: int) -> Tiles:
     width = triton.next_power_of_2(count)
     counts = torch.empty(blocks, width, dtype=torch.int32, device=experts.device)
     order = torch.empty(pairs, dtype=torch.int32, device=experts.device)
-    tile_experts, firsts, lasts = torch.empty(3, tiles, dtype=torch.int32, device=experts.device)
+    aligned = triton.cdiv(tiles, ALIGNMENT) * ALIGNMENT
+    tile_experts, firsts, lasts = torch.empty(3, aligned, dtype=torch.int32, device=experts.device)[:, :tiles]
     count_pairs[(blocks,)](experts, counts, pairs, EXPERTS=width, BLOCK=BLOCK_PAIRS, CHUNK=CHUNK_PAIRS)
     place_pairs[(blocks,)](
         experts, counts, order, tile_experts, firsts, lasts, pairs, blocks, tiles,

@@ -39,6 +39,7 @@ class Recorder:
             if value is None:
                 constants[name] = None
             elif isinstance(value, torch.Tensor):
+                assert value.storage_offset() * value.itemsize % 16 == 0, f"{name} has a variant of its own"
                 types[name] = TYPES[value.dtype]
             else:
                 types[name] = "fp32" if isinstance(value, float) else "i32"

@@ -11,7 +11,7 @@ from engine.kernels.triton import choose as kernels
 from engine.kernels.triton import least_kept
 from engine.kernels.triton.choose import choose
 from tests.engine.kernels.choices import choices
-from tests.engine.kernels.triton.ahead import compile_ahead
+from tests.engine.kernels.triton.ahead import Kernel, compile_ahead
 from tests.engine.kernels.triton.launches import record_launches
 
 
@@ -43,6 +43,15 @@ def test_the_example_of_what_filters_leave() -> None:
     for number, token in ((0.49, 2), (0.51, 3)):
         draws = torch.tensor([[1e6], [number], [torch.inf], [2.0], [1.0]], dtype=torch.float64)
         assert choose(torch.tensor([[2.0, 7.0, 9.0, 12.0]]), draws).item() == token
+
+
+def test_batches_of_all_sizes_run_the_same_kernels() -> None:
+    def launched(rows: int, kinds: int) -> list[Kernel]:
+        logits, draws = torch.empty(rows, 601, device="meta"), torch.empty(kinds, rows, device="meta").double()
+        return record_launches(lambda: choose(logits, draws), kernels, least_kept)
+
+    for kinds in 2, 5:
+        assert launched(1, kinds) == launched(16, kinds) == launched(33, kinds)
 
 
 def test_nothing_spills() -> None:

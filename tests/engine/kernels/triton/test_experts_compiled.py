@@ -75,6 +75,18 @@ def instructions_per_weight(kernel: Kernel, binary: Binary) -> float:
     return min(len(body) for body in binary.loops("MMA")) * threads / weights
 
 
+def test_steps_of_one_width_of_tiles_run_the_same_kernels() -> None:
+    """Whatever their number of tokens; the recorder looks at where tensors begin."""
+    variants: dict[str, tuple[set[str], set[str]]] = {}
+    for tokens in range(5, 420):
+        for name, kernel in launches(tokens, 90).items():
+            kernels, constants = variants.setdefault(name, (set(), set()))
+            kernels.add(repr(kernel))
+            constants.add(repr(kernel.constants))
+    assert [len(kernels) for kernels, _ in variants.values()] == [1, 4, 4, 4, 1]
+    assert all(len(kernels) == len(constants) for kernels, constants in variants.values())
+
+
 def test_the_launches_of_small_and_large_batches() -> None:
     assert list(launches(4, 90)) == [*PRODUCTS]
     assert list(launches(5, 90)) == ["count_pairs", "place_pairs", *PRODUCTS, "mix_kernel"]
