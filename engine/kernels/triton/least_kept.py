@@ -9,6 +9,8 @@ above 9, so for top_k = 2 it is 9. In binary, with two digits of two bits:
     above 1000: 2    1001: 1    1010: 1    1011: 1         so the second is 01: 9
 
 A program has a row, and reads nothing if it has no filter. A row of gpt-oss is 0.8 MB, which the device's cache holds.
+What a pass takes is its comparisons, of every logit with each value of the digit: they are of floats, and each thread
+keeps sums of its own, in float32, that meet once a pass, in float64.
 """
 
 import triton
@@ -17,6 +19,10 @@ import triton.language as tl
 TILE = 1024
 WAYS = 16
 """Values of a digit."""
+
+
+LOWEST = tl.constexpr(8388607)
+"""The key of −∞; what is below it are keys of no numbers."""
 
 
 @triton.jit
@@ -49,13 +55,13 @@ def find_least(
     before = tl.full([], 0, tl.int64)
     step = tl.full([], 268435456, tl.int64)
     while step > 0:
-        last = before + (way + 1) * step - 1
-        above = tl.zeros([WAYS], tl.float64)
+        last = number_of(tl.maximum(before + (way + 1) * step - 1, LOWEST))
+        sums = tl.zeros([WAYS, TILE], tl.float32)
         for first in range(0, vocab, TILE):
-            token = first + tl.arange(0, TILE)
+            token = first + tl.arange(0, TILE)[None, :]
             x = tl.load(row + token, mask=token < vocab, other=float("-inf"))
-            weight = tl.where(token < vocab, weights_of(x, peak, temperature, least, WEIGHED), 0.0)
-            above += tl.sum(tl.where(key_of(x)[None, :] > last[:, None], weight[None, :], 0.0), axis=1).to(tl.float64)
+            sums = tl.where(x > last[:, None], sums + weights_of(x, peak, temperature, least, WEIGHED), sums)
+        above = tl.sum(sums.to(tl.float64), axis=1)
         before += tl.min(tl.where(above < wanted, way, WAYS - 1), axis=0) * step
         step = step // WAYS
     return number_of(tl.maximum(before, key_of(least)))
@@ -82,10 +88,11 @@ def find_least_kept(logits, draws, out, row_stride, draw_stride, vocab, TILE: tl
             if top_k < vocab:
                 least = find_least(row, vocab, peak, temperature, least, top_k, False, TILE, WAYS)
             if top_p < 1:
-                total = tl.full([], 0.0, tl.float64)
+                weights = tl.zeros([TILE], tl.float32)
                 for first in range(0, vocab, TILE):
                     token = first + tl.arange(0, TILE)
                     x = tl.load(row + token, mask=token < vocab, other=float("-inf"))
-                    total += tl.sum(weights_of(x, peak, temperature, least, True), axis=0).to(tl.float64)
-                least = find_least(row, vocab, peak, temperature, least, top_p * total, True, TILE, WAYS)
+                    weights += weights_of(x, peak, temperature, least, True)
+                wanted = top_p * tl.sum(weights.to(tl.float64), axis=0)
+                least = find_least(row, vocab, peak, temperature, least, wanted, True, TILE, WAYS)
     tl.store(out + number, least)

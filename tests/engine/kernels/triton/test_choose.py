@@ -11,7 +11,7 @@ from engine.kernels.triton import choose as kernels
 from engine.kernels.triton import least_kept
 from engine.kernels.triton.choose import choose
 from tests.engine.kernels.choices import choices
-from tests.engine.kernels.triton.ahead import Kernel, compile_ahead
+from tests.engine.kernels.triton.ahead import Binary, Kernel, compile_ahead
 from tests.engine.kernels.triton.launches import record_launches
 
 
@@ -54,7 +54,10 @@ def test_batches_of_all_sizes_run_the_same_kernels() -> None:
         assert launched(1, kinds) == launched(16, kinds) == launched(33, kinds)
 
 
-def test_nothing_spills() -> None:
+@pytest.fixture(scope="module")
+def binaries() -> list[tuple[Kernel, Binary]]:
+    """All kernels, with and without filters, for three generations of GPUs."""
+
     def published() -> None:
         logits = torch.empty(2, 201_088, device="meta")
         for kinds in 2, 5:
@@ -64,4 +67,21 @@ def test_nothing_spills() -> None:
     plain = ["weigh_tiles", "pick_tokens"]
     assert [launch.name.split(":")[1] for launch in launches] == [*plain, "find_least_kept", *plain]
     on_each = [replace(launch, capability=capability) for launch in launches for capability in (80, 90, 100)]
-    assert [binary.spills for binary in compile_ahead(on_each)] == [0] * 15
+    return list(zip(on_each, compile_ahead(on_each), strict=True))
+
+
+def test_nothing_spills(binaries: list[tuple[Kernel, Binary]]) -> None:
+    assert [binary.spills for _, binary in binaries] == [0] * 15
+
+
+def test_a_pass_is_its_comparisons(binaries: list[tuple[Kernel, Binary]]) -> None:
+    """Of each thread's four logits with sixteen values: two or three instructions. Threads wait for each other, and
+    exchange their sums, outside of the loop over a row."""
+    comparisons = least_kept.WAYS * least_kept.TILE // 256
+    for kernel, binary in binaries:
+        if "find_least_kept" in kernel.name:
+            loops = [body for body in binary.loops("FADD") if not any("SHFL" in line for line in body)]
+            passes = [body for body in loops if sum("FADD" in line for line in body) >= comparisons / 2]
+            assert len(passes) == 2
+            assert max(map(len, passes)) < 4 * comparisons
+            assert not any("BAR" in line for body in loops for line in body)
