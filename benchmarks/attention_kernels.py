@@ -11,8 +11,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.device import Speeds, figures, relative_error, seconds_a_call
-from benchmarks.shapes import Shapes
+from benchmarks.device import Speeds, cold_copies, figures, relative_error, seconds_a_call
+from benchmarks.shapes import Shapes, spread_tokens
 from engine.kernels import norm_linear as linear_reference
 from engine.kernels import paged_attention as paged_reference
 from engine.kernels import ring_attention as ring_reference
@@ -25,8 +25,6 @@ from engine.plan import Chunk
 from engine.runner.batch import build_batch
 
 LARGEST_CACHE = 24 * 2**30
-COLD_BYTES = 2**28
-"""What the calls of one graph read together at least, several times a GPU's level-two cache."""
 
 
 def narrow_dtypes(shapes: Shapes) -> dict[str, torch.dtype]:
@@ -39,11 +37,12 @@ def pages_of(shapes: Shapes, chunks: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def make_batch(shapes: Shapes, chunks: Sequence[tuple[int, int]], device: torch.device) -> RaggedBatch:
-    """The batch of chunks (tokens in the caches, new tokens), its pages scattered."""
+    """The batch of chunks (tokens in the caches, new tokens), its pages scattered. Each chunk has tokens of its own:
+    the same ones would go to the same experts."""
     counts = pages_of(shapes, chunks)
     tables = torch.randperm(sum(counts)).split(counts)
     plan = [
-        Chunk(str(i), tuple(range(count)), context, i, tuple(table.tolist()), True)
+        Chunk(str(i), spread_tokens(i, count, shapes.model.vocab_size), context, i, tuple(table.tolist()), True)
         for i, ((context, count), table) in enumerate(zip(chunks, tables, strict=True))
     ]
     rotary = RotaryTable(shapes.model.rope, shapes.model.head_dim, device)
@@ -143,8 +142,8 @@ def measure(
     inputs = random_heads(shapes, len(batch.token_ids), device)
     keys, pairs = map(sum, zip(*seen, strict=True))
     token_bytes = 2 * model.num_kv_heads * model.head_dim * dtype.itemsize
-    layers = max(1, min(16 if device.type == "cuda" else 1, COLD_BYTES // (slots * token_bytes)))
-    caches = [random_cache(shapes, slots, dtype, device) for _ in range(layers)]
+    copies = cold_copies(slots * token_bytes + 2 * inputs[0].nbytes, device)  # Queries come in and go out.
+    caches = [random_cache(shapes, slots, dtype, device) for _ in range(copies)]
     attend: Callable[..., Tensor] = paged_attention.paged_attention
     if kernel == "ring":
         attend = partial(ring_attention.ring_attention, window=model.window)
@@ -209,8 +208,8 @@ def measure_linear(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iter
         gain, bias = torch.randn(columns, device=device), torch.randn(rows, device=device).to(dtype)
         for weights_kind, weight_dtype in narrow_dtypes(shapes).items():
             read = rows * columns * weight_dtype.itemsize
-            layers = max(1, min(16 if device.type == "cuda" else 1, COLD_BYTES // read))
-            weights = [in_format(0.02 * torch.randn(rows, columns, device=device), weight_dtype) for _ in range(layers)]
+            copies = cold_copies(read, device)
+            weights = [in_format(0.02 * torch.randn(rows, columns, device=device), weight_dtype) for _ in range(copies)]
             for tokens in shapes.linear_tokens:
                 x = torch.randn(tokens, columns, device=device).to(dtype)
                 residual = torch.randn(tokens, rows, device=device).to(dtype)

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 REPEATS = 20
+COLD_BYTES = 2**28
+"""What the calls of one graph read together at least, several times a GPU's level-two cache."""
 PACKAGES = "torch", "triton", "transformers", "tokenspeed-triton-kernels"
 
 
@@ -59,6 +61,11 @@ def seconds_a_call(calls: Sequence[Callable[[], object]], device: torch.device) 
         end.synchronize()
         times.append(begin.elapsed_time(end) / 1e3)
     return statistics.median(times) / len(calls)
+
+
+def cold_copies(nbytes: int, device: torch.device) -> int:
+    """How many tensors of so many bytes no cache keeps from one repeat to the next; on a CPU one."""
+    return -(-COLD_BYTES // nbytes) if device.type == "cuda" else 1
 
 
 def measure_speeds(device: torch.device) -> Speeds:

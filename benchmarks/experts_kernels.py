@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import peer_experts
-from benchmarks.device import Speeds, figures, relative_error, seconds_a_call
+from benchmarks.device import Speeds, cold_copies, figures, relative_error, seconds_a_call
 from benchmarks.shapes import Shapes
 from engine.config import ModelConfig
 from engine.kernels.experts import ExpertProduct
@@ -137,10 +137,12 @@ def measure_experts(shapes: Shapes, device: torch.device, speeds: Speeds) -> Ite
 def measure_router(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
     hidden, choices, dtype = shapes.model.hidden_size, shapes.model.experts_per_token, TORCH_DTYPES[shapes.dtype]
     for count in shapes.expert_counts:
-        weight = torch.randn(count, hidden, device=device).to(dtype)
-        gain, bias = torch.ones(hidden, device=device), weight[:, 0].contiguous()
+        read = count * hidden * dtype.itemsize
+        weights = [torch.randn(count, hidden, device=device).to(dtype) for _ in range(cold_copies(read, device))]
+        gain, bias = torch.ones(hidden, device=device), torch.randn(count, device=device).to(dtype)
         for tokens in shapes.decode_batches:
             x = torch.randn(tokens, hidden, device=device).to(dtype)
-            seconds = seconds_a_call([partial(router.route, x, gain, 1e-5, weight, bias, choices)] * 8, device)
-            floor = speeds.floor(weight.nbytes + 2 * x.nbytes, 2 * tokens * count * hidden)
+            calls = [partial(router.route, x, gain, 1e-5, weight, bias, choices) for weight in weights]
+            seconds = seconds_a_call(calls, device)
+            floor = speeds.floor(read + 2 * x.nbytes, 2 * tokens * count * hidden)
             yield {"kernel": "router", "experts": count, "tokens": tokens} | figures(seconds, floor)

@@ -51,13 +51,12 @@ def run(
     if llama_cpp is not None and "llama.cpp" in parts and not smoke:
         building = gpu_peers.prepare_llama_cpp(llama_cpp)
 
-    def records(part: str, left: float) -> Iterator[Record]:
-        seconds = min(PARTS[part], left)
+    def records(part: str, seconds: float) -> Iterator[Record]:
         if part == "llama.cpp" and building is not None:
             seconds -= wait(building, seconds / 2)
         return records_of_part(part, seconds, smoke=smoke, llama_cpp=llama_cpp)
 
-    result, failed = run_parts(parts, minutes, records, smoke=smoke, output=output)
+    result, failed = run_parts(parts, PARTS, minutes, records, smoke=smoke, output=output)
     if building is not None and building.poll() is None:
         building.terminate()
     return result, failed

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Timer
 from time import monotonic
@@ -27,13 +27,14 @@ class Result(TypedDict):
 
 def run_parts(
     names: Sequence[str],
+    limits: Mapping[str, float],
     minutes: float,
     records_within: Callable[[str, float], Iterator[Record]],
     *,
     smoke: bool,
     output: Path | None,
 ) -> tuple[Result, int]:
-    """Runs parts until the time is over, each with the seconds that are left; the file is written after every record.
+    """Runs parts until the time is over, each within its limit, in seconds; the file is written after every record.
     Returns their records, and how many failed."""
     began, failed = monotonic(), 0
     result: Result = {"smoke": smoke, "minutes": 0.0, "parts": {}}
@@ -43,7 +44,7 @@ def run_parts(
         if left < 0:
             records.append({"left_out": f"{minutes} minutes are over"})
             continue
-        for record in records_within(name, left):
+        for record in records_within(name, min(limits[name], left)):
             records.append(record)
             failed += "failed" in record
             print(name, json.dumps(record), flush=True)

@@ -3,11 +3,11 @@
     python -m benchmarks.kernels --output benchmarks/results/kernels-h200.json
 
 One call, under ten minutes on an H200 with torch, triton, numpy and msgspec. What the kernels give comes first, their
-times after it. Each section runs in a process of its own, so that one that fails or hangs costs itself alone; the file
-is written after every record, and what there was no time for is named in it. Times are medians of the device's own
-clock, many calls in one CUDA graph, warm, over random weights. The floors are those of this GPU: its speed at copying
-and at multiplying is measured in the same run. `--smoke` runs everything once at tiny sizes, without a GPU in Triton's
-interpreter: a proof of the script, and its times mean nothing.
+times after it. Each section runs in a process of its own for the seconds it is given, so that one that fails or hangs
+costs itself alone; the file is written after every record, and what there was no time for is named in it. Times are
+medians of the device's own clock, many calls in one CUDA graph, warm, over random weights. The floors are those of this
+GPU: its speed at copying and at multiplying is measured in the same run. `--smoke` runs everything once at tiny sizes,
+without a GPU in Triton's interpreter: a proof of the script, and its times mean nothing.
 """
 
 import argparse
@@ -27,25 +27,27 @@ from benchmarks.shapes import PUBLISHED, TINY, Shapes
 Section = Callable[[Shapes, torch.device, Speeds], Iterator[Record]]
 
 SECTIONS = {
-    "machine": "device:measure_machine",
-    "experts_error": "experts_kernels:check_experts",
-    "router_error": "experts_kernels:check_router",
-    "attention_error": "attention_kernels:check_attention",
-    "linear_error": "attention_kernels:check_linear",
-    "model_error": "model_kernels:check_model",
-    "model": "model_kernels:measure_model",
-    "experts": "experts_kernels:measure_experts",
-    "attention": "attention_kernels:measure_attention",
-    "router": "experts_kernels:measure_router",
-    "linear": "attention_kernels:measure_linear",
-    "sampling": "model_kernels:measure_sampling",
+    "machine": ("device:measure_machine", 20),
+    "experts_error": ("experts_kernels:check_experts", 50),
+    "router_error": ("experts_kernels:check_router", 20),
+    "attention_error": ("attention_kernels:check_attention", 45),
+    "linear_error": ("attention_kernels:check_linear", 40),
+    "model_error": ("model_kernels:check_model", 80),
+    "model": ("model_kernels:measure_model", 75),
+    "experts": ("experts_kernels:measure_experts", 75),
+    "attention": ("attention_kernels:measure_attention", 65),
+    "router": ("experts_kernels:measure_router", 20),
+    "linear": ("attention_kernels:measure_linear", 45),
+    "sampling": ("model_kernels:measure_sampling", 20),
 }
-"""What is measured, in this order; the modules are imported when the interpreter was chosen or not, for they import
-Triton, which decides then."""
+"""What is measured, in this order, and the seconds of each. The modules are imported when the interpreter was chosen or
+not, for they import Triton, which decides then."""
+
+MINUTES = 9.5
 
 
 def section(name: str) -> Section:
-    module, function = SECTIONS[name].split(":")
+    module, function = SECTIONS[name][0].split(":")
     found: Section = getattr(import_module(f"benchmarks.{module}"), function)
     return found
 
@@ -56,7 +58,8 @@ def run(names: list[str], minutes: float, *, smoke: bool, output: Path | None) -
     def records(name: str, seconds: float) -> Iterator[Record]:
         return records_of("benchmarks.kernels", ["--section", name, *["--smoke"] * smoke], seconds)
 
-    return run_parts(names, minutes, records, smoke=smoke, output=output)
+    limits = {name: seconds for name, (_, seconds) in SECTIONS.items()}
+    return run_parts(names, limits, minutes, records, smoke=smoke, output=output)
 
 
 def measure(name: str, shapes: Shapes, device: torch.device, seconds: float) -> Iterator[Record]:
@@ -73,7 +76,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="a JSON file; without it, the figures are only printed")
     parser.add_argument("--only", action="append", choices=list(SECTIONS), help="a section; may be repeated")
-    parser.add_argument("--minutes", type=float, default=9.5, help="what is not done by then is left out")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="what is not done by then is left out")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, once, on the CPU")
     parser.add_argument("--section", choices=list(SECTIONS), help="run this section here, and print its records")
     parser.add_argument("--seconds", type=float, default=60.0, help="for --section")

@@ -106,3 +106,8 @@ CPU_MODEL = ModelConfig(
     eos_token_ids=(257,),
 )
 """What is measured on a CPU: too large for any cache, small enough that every program is soon through."""
+
+
+def spread_tokens(sequence: int, count: int, vocab_size: int) -> tuple[int, ...]:
+    """A sequence's `count` tokens, from all over the vocabulary."""
+    return tuple((7919 * sequence + 31 * i) % vocab_size for i in range(count))

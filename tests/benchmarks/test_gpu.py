@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -127,6 +128,14 @@ def test_a_kind_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) ->
     assert {"what": "prefill", "failed": "RuntimeError: out of something"} in records
     assert [record["what"] for record in records if "failed" in record] == ["prefill"]
     assert {"start", "decode", "saturated", "first_tokens", "waiting"} <= {record["what"] for record in records}
+
+
+def test_a_first_token_is_measured_when_its_kernels_are_compiled() -> None:
+    bench = Mock(workload=SMOKE)
+    bench.steps.return_value = 1.0, 0.5
+    bench.first_token.side_effect = [(30.0, 30.0), (2.0, 1.0)]
+    (record,) = gpu_engine.Bench.first_tokens(bench)
+    assert (record["seconds"], record["their_slowest_step"]) == (2.0, 1.0)
 
 
 def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,13 +1,17 @@
 """The script that holds every kernel against its reference on a GPU, at tiny sizes in Triton's interpreter."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from benchmarks import kernels, peer_experts
+from benchmarks import attention_kernels, experts_kernels, kernels, peer_experts
+from benchmarks.attention_kernels import make_batch
+from benchmarks.device import COLD_BYTES, Speeds, cold_copies
+from benchmarks.isolated import GRACE_SECONDS
 from benchmarks.kernels import SECTIONS, measure, run
 from benchmarks.shapes import PUBLISHED, TINY
 from engine.kernels.triton import paged_attention
@@ -55,13 +59,15 @@ def test_a_peer_that_is_not_there_is_named(result: dict[str, Any]) -> None:
 
 
 def test_a_section_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SECTIONS, "linear_error", "attention_kernels:no_such_section")
+    monkeypatch.setitem(SECTIONS, "linear_error", ("attention_kernels:no_such_section", 60))
     (failed,) = measure("linear_error", TINY, torch.device("cpu"), 60)
     assert "no_such_section" in str(failed["failed"])
 
 
-def test_sections_are_run_one_after_the_other_and_written(tmp_path: Path) -> None:
+def test_sections_are_run_one_after_the_other_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each in its own process; one that there is no time for is named."""
+    for name in "machine", "sampling":
+        monkeypatch.setitem(SECTIONS, name, (SECTIONS[name][0], 600))
     output = tmp_path / "results" / "kernels.json"
     got, failed = run(["machine", "sampling"], 60, smoke=True, output=output)
     assert failed == 0
@@ -71,6 +77,33 @@ def test_sections_are_run_one_after_the_other_and_written(tmp_path: Path) -> Non
     late, _ = run(["sampling"], 0, smoke=True, output=output)
     assert late["parts"] == {"sampling": [{"left_out": "0 minutes are over"}]}
     assert json.loads(output.read_text()) == late
+
+
+def test_a_section_that_hangs_leaves_the_others_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    monkeypatch.setattr(kernels, "records_of", lambda module, arguments, seconds: given.append(seconds) or [])
+    run(list(SECTIONS), kernels.MINUTES, smoke=False, output=None)
+    assert given == [seconds for _, seconds in SECTIONS.values()]
+    assert sum(given) + GRACE_SECONDS <= 60 * kernels.MINUTES < 600
+
+
+def test_sequences_of_a_batch_go_to_different_experts() -> None:
+    """Which they can by their tokens alone: they stand at one position."""
+    batch = make_batch(TINY, [(20, 1)] * 6, torch.device("cpu"))
+    assert len(batch.token_ids.unique()) == 6
+    assert set(batch.positions.tolist()) == {20}
+
+
+def test_what_is_timed_does_not_stay_in_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cold_copies(2**17, torch.device("cuda")) * 2**17 == COLD_BYTES
+    assert cold_copies(2**28 + 1, torch.device("cuda")) == cold_copies(1, torch.device("cpu")) == 1
+    timed: list[Sequence[Any]] = []
+    for module in attention_kernels, experts_kernels:
+        monkeypatch.setattr(module, "cold_copies", lambda nbytes, device: 20)
+        monkeypatch.setattr(module, "seconds_a_call", lambda calls, device: timed.append(calls) or 1.0)
+    for name in "attention", "linear", "router":
+        assert list(kernels.section(name)(TINY, torch.device("cpu"), Speeds(1.0, 1.0)))
+    assert {len({tuple(map(id, call.args)) for call in calls}) for calls in timed} == {20}
 
 
 def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
