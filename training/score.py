@@ -180,7 +180,7 @@ def table_of(scores: Mapping[str, Mapping[str, float]], count: int) -> Table:
 def main(
     url: Annotated[str, typer.Option(help="Where the server is.")] = "http://127.0.0.1:8000",
     model: Annotated[str, typer.Option(help="The name that the server answers to.")] = "embedded",
-    count: Annotated[int, typer.Option(help="Prompts of each kind, at each temperature.")] = 100,
+    count: Annotated[int, typer.Option(help="Prompts of each kind, at each temperature.")] = 300,
     kind: Annotated[list[str] | None, typer.Option(help="Only these kinds.")] = None,
     at_once: Annotated[int, typer.Option(help="Requests in flight.")] = 8,
     output: Annotated[Path | None, typer.Option(help="A JSON file for every answer and the scores.")] = None,

@@ -17,7 +17,14 @@ LONG = [{"step": "9000", "tokens": "12345678", "seconds": "9000", "training loss
 def test_the_card_tells_what_was_measured(random_model: GptOss, tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
     export(random_model, tiny_tokenizer, tmp_path)
     scores = {kind: {"0.0": 1.0, "0.7": 0.97} for kind in TASKS} | {"text": {"0.0": 0.93, "0.7": 0.41}}
-    scored = {"count": 100, "scores": scores, "reasoning": {"low": 10.4, "medium": 20.0, "high": 30.0}}
+    outcomes = [
+        {"kind": kind, "temperature": t, "right": number < 90 + 5 * t}
+        for kind in TASKS
+        for t in (0.0, 0.7)
+        for number in range(300)
+    ]
+    reasoning = {"low": 10.4, "medium": 20.0, "high": 30.0}
+    scored = {"count": 300, "scores": scores, "reasoning": reasoning, "outcomes": outcomes}
     worse = {"scores": {kind: {"0.0": 0.88, "0.7": 0.79} for kind in TASKS}}
     write_model_card(tmp_path, Trained(LOG, scored, "an abacus"), Trained(LONG, worse, "a slide rule"))
     card = (tmp_path / "MODEL_CARD.md").read_text()
@@ -27,6 +34,7 @@ def test_the_card_tells_what_was_measured(random_model: GptOss, tiny_tokenizer: 
     assert "| 1.7 nats" in card
     assert "| 90% | 93% | 41% |" in card
     assert "low, medium and high an `analysis` of a sum has 10, 20, 30 characters" in card
+    assert "facts 90% and 94%, text 90% and 94%" in card
     assert "{" not in card
     assert "| 9,000 steps, 12,345,678 tokens in 2 h 30 min |" in card
     assert "| trained on | a slide rule |" in card
