@@ -25,6 +25,7 @@ ROPE_KEYS = frozenset(
         "beta_slow", "truncate", "attention_factor", "mscale", "mscale_all_dim", "partial_rotary_factor",
     }
 )  # fmt: skip
+MOST_LAYERS = 1024
 ROPE_THETA = 150000.0
 GPT_OSS_YARN = {
     "rope_type": "yarn",
@@ -73,7 +74,7 @@ def read_eos_token_ids(directory: Path, root: Path, values: JsonObject) -> tuple
 
 
 def openai_config(values: JsonObject, eos_token_ids: tuple[int, ...]) -> ModelConfig:
-    layers = values.integer("num_hidden_layers")
+    layers = read_layers(values)
     original = values.integer("initial_context_length")
     factor = values.number("rope_scaling_factor")
     if not original * factor <= MOST:
@@ -110,7 +111,7 @@ def hugging_face_config(values: JsonObject, eos_token_ids: tuple[int, ...]) -> M
     if "quantization_config" in values:
         quantization = values.object("quantization_config")
         require(quantization, "quant_method", quantization.text("quant_method"), "mxfp4")
-    layers = values.integer("num_hidden_layers")
+    layers = read_layers(values)
     max_position = values.integer("max_position_embeddings", default=131072)
     return ModelConfig(
         vocab_size=values.integer("vocab_size"),
@@ -136,6 +137,14 @@ def hugging_face_config(values: JsonObject, eos_token_ids: tuple[int, ...]) -> M
 def require(values: JsonObject, name: str, value: str, wanted: str) -> None:
     if value != wanted:
         raise ConfigError(f'{values.where}: {name} must be "{wanted}", got {shown(value)}')
+
+
+def read_layers(values: JsonObject) -> int:
+    """Their number, which everything else is made for: too many would take the memory before they are looked for."""
+    layers = values.integer("num_hidden_layers")
+    if layers > MOST_LAYERS:
+        raise ConfigError(f"{values.where}: num_hidden_layers must be at most {MOST_LAYERS}, got {layers}")
+    return layers
 
 
 def alternating_layers(layers: int) -> tuple[LayerType, ...]:

@@ -228,6 +228,7 @@ class TestRefused:
             ({"rms_norm_eps": math.nan}, "rms_norm_eps must be a number, got NaN"),
             ({"swiglu_limit": math.inf}, "swiglu_limit must be a number, got Infinity"),
             ({"layer_types": "full"}, 'layer_types must be a list of strings, got "full"'),
+            ({"num_hidden_layers": 10**12}, "num_hidden_layers must be at most 1024, got 1000000000000"),
             ({"layer_types": ["full_attention"]}, "1 layer_types, but num_hidden_layers is 4"),
             ({"layer_types": ["chunked_attention"] * 4}, 'layer_types: unknown kind "chunked_attention"'),
             ({"rope_parameters": [1]}, "rope_parameters must be an object, got [1]"),
