@@ -6,12 +6,12 @@ the last word, and that is the hard part of a call.
 
 from training.draw import Draw
 from training.exchange import Exchange
-from training.tool_tasks import FUNCTIONS, offer, quoted
+from training.tool_tasks import offers, quoted
 
 
 def recital(draw: Draw) -> Exchange:
     """Two to five functions, and the definitions of all of them asked for in another order."""
-    offered = [offer(draw, function) for function in draw.rng.sample(FUNCTIONS, draw.rng.randint(2, 5))]
+    offered = offers(draw, draw.rng.randint(2, 5))
     tools = tuple(each.tool(draw) for each in offered)
     order = draw.rng.sample(range(len(offered)), len(offered))
     purposes = ", then ".join(offered[i].function.purpose for i in order)

@@ -228,6 +228,15 @@ def offer(draw: Draw, function: Function) -> Offered:
             return Offered(function, name, names)
 
 
+def offers(draw: Draw, count: int) -> list[Offered]:
+    """Different functions by different names."""
+    functions = draw.rng.sample(FUNCTIONS, count)
+    while True:
+        offered = [offer(draw, function) for function in functions]
+        if len({each.name for each in offered}) == count:
+            return offered
+
+
 def value(draw: Draw, kind: str) -> str | int:
     match kind:
         case "city":
@@ -271,7 +280,7 @@ def asked(draw: Draw, function: Function) -> str:
 def tool_task(draw: Draw) -> Exchange:
     """One to four functions are offered; one call, two in a row, or none."""
     effort = draw.any(EFFORTS)
-    offered = [offer(draw, function) for function in draw.rng.sample(FUNCTIONS, how_many(draw))]
+    offered = offers(draw, how_many(draw))
     tools = tuple(each.tool(draw) for each in offered)
     instructions = "You are a helpful assistant." if draw.chance(0.2) else ""
     way = draw.rng.random()

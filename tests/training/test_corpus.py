@@ -139,6 +139,13 @@ def test_calls_fit_the_functions_that_are_offered() -> None:
     assert numbers == {0, 1, 2}
 
 
+@pytest.mark.parametrize("held_out", [False, True])
+def test_no_two_functions_have_one_name(held_out: bool) -> None:
+    for seed in range(1500):
+        names = [tool["function"]["name"] for tool in KINDS["tools"](Draw(f"{seed}", held_out=held_out)).tools]
+        assert len(set(names)) == len(names), seed
+
+
 def test_a_tool_dialogue_reads_as_the_template_renders_it() -> None:
     """Everything but the last answer, whose prompt is what a server would render."""
     exchange = next(each for each in drawn("tools") if len(each.calls) == 2 and each.effort == "medium")
