@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated, Any, Self
 
 import typer
@@ -73,7 +74,11 @@ that training uses too, for fields and functions of any kind. What is right says
 |---|---|---|{rules}
 {scores}
 
-Of the first hundred of each kind alone, at 0 and at 0.7: {first_hundred}.
+Of the first hundred of each kind alone, at 0 and at 0.7:
+{first_hundred}.
+
+What is told of earlier models below are hundreds by an older scorer, whose questions had a few words and names of the
+training, and of the pairs of numbers a quarter in the other order.
 
 With `reasoning_effort` low, medium and high an `analysis` of a sum has {reasoning} characters on average.
 
@@ -134,7 +139,7 @@ Of the thirteenth training:
 ## In one run
 
 What is shipped came about bit by bit, in some 12 hours, while it was being found out what helps. From nothing and in
-one run `python -m training.train` makes a model of the same shape. Its corpus is today's, which asks most often for
+one run `python -m training.train` (revision b31bd59) makes a model of the same shape. Its corpus asks most often for
 what was hardest in the last trainings, not for what a model has to learn first.
 
 | | |
@@ -245,7 +250,7 @@ class Trained:
             ]
             shares = (sum(right[:count]) / len(right[:count]) for right in asked)
             said.append(f"{kind} " + " and ".join(f"{share:.0%}" for share in shares))
-        return ", ".join(said)
+        return fill(", ".join(said), 119)
 
     @property
     def minutes(self) -> int:
