@@ -6,6 +6,7 @@ cuda` does the same on a GPU.
 """
 
 import csv
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,8 @@ class Place:
 
 def take_part(rank: int, place: Place, config: TrainingConfig, stop: int | None, files: Files) -> None:
     """One process of a run. The first tells how it goes, and exports the model."""
+    # Torch interrupts those whose parent has gone, which a run in the background would not heed.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     team = join(rank, place.processes, place.meeting) if place.processes > 1 else ALONE
     console = Console(quiet=rank > 0)

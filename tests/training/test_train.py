@@ -1,10 +1,13 @@
 """The command that trains, as somebody would give it."""
 
 import csv
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -17,11 +20,14 @@ ROOT = Path(__file__).parents[2]
 EMBEDDED = ROOT / "engine" / "embedded"
 
 
-def train(folder: Path, *options: str) -> str:
+def command(folder: Path, *options: str) -> list[str]:
     where = ("--from", str(EMBEDDED), "--run", str(folder / "run"), "--output", str(folder / "model"))
     size = ("--documents", "80", "--batch-tokens", "700", "--steps", "2")
-    command = [sys.executable, "-m", "training.train", *where, *size, *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    return [sys.executable, "-m", "training.train", *where, *size, *options]
+
+
+def train(folder: Path, *options: str) -> str:
+    done = subprocess.run(command(folder, *options), cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -59,3 +65,21 @@ def test_a_run_from_nothing_keeps_its_tokenizer(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("training.train.TOKENIZER_DOCUMENTS", 200)
     assert tokenizer_of(config, files).to_str() == first
     assert tokenizer_of(config, Files(files.output, tmp_path / "other", None)).to_str() != first
+
+
+def test_no_process_goes_on_when_the_run_in_the_background_is_killed(tmp_path: Path) -> None:
+    def in_the_background() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    endless = command(tmp_path, "--steps", "1000000")
+    with subprocess.Popen(endless, cwd=ROOT, stdout=subprocess.DEVNULL, preexec_fn=in_the_background) as run:
+        while not (tmp_path / "run" / "losses.csv").exists():
+            assert run.poll() is None
+            time.sleep(0.05)
+        workers = [each for each in psutil.Process(run.pid).children() if "spawn_main" in " ".join(each.cmdline())]
+        assert len(workers) == 2
+        run.kill()
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    for each in alive:
+        each.kill()
+    assert alive == []
