@@ -1,4 +1,4 @@
-"""README.md's table of speeds, from the figures that `python -m benchmarks.cpu` wrote."""
+"""Tables of speeds in the documents, from figures that `python -m benchmarks.cpu` wrote."""
 
 import re
 from pathlib import Path
@@ -7,12 +7,12 @@ from benchmarks.cpu_results import Results
 from benchmarks.cpu_table import readme_table
 
 ROOT = Path(__file__).parents[2]
-FIGURES = ROOT / "benchmarks" / "results" / "cpu.json"
+FIGURES = ROOT / "benchmarks" / "results"
 PLACE = re.compile(r"(?<=<!-- figures -->\n).*?(?=<!-- end of figures -->)", re.DOTALL)
 
 
-def readme_with_figures() -> str:
-    """The README with the table of the latest figures in its place."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = readme_table(Results.read(FIGURES))
+def with_figures(page: str, file: str) -> str:
+    """A page of the repository with the table of a file's figures in its place."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    table = readme_table(Results.read(FIGURES / file))
     return PLACE.sub(lambda _: f"\n{table}\n\n", text)
