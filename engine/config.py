@@ -20,7 +20,8 @@ Quantization = Literal["none", "fp8"]
 DTYPE_BYTES: dict[Dtype, int] = {"bfloat16": 2, "float32": 4}
 FP8_BYTES = 1
 MOST = 2**63 - 1
-"""Of any number: what crosses the pipe to the engine has 64 bits."""
+"""Of any number that is given, on the command line or in a checkpoint: what crosses the pipe to the engine, sizes and
+offsets have 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

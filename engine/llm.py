@@ -44,7 +44,7 @@ class LLM:
         self.tokenizer = Tokenizer.load(directory)
         self.chat = ChatRenderer.load(directory, self.tokenizer)
         self._ids = count()
-        self._open: dict[str, Answer] = {}
+        self._open: dict[str, Transcript] = {}
         """Those that somebody waits for."""
 
     def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams | None = None) -> list[Generation]:
@@ -82,7 +82,7 @@ class LLM:
         token_ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
         request = Request(id=f"llm-{next(self._ids)}", prompt_token_ids=tuple(token_ids), sampling=sampling)
         self.engine.add(request)
-        self._open[request.id] = Answer(self.tokenizer, sampling.stop)
+        self._open[request.id] = Transcript(self.tokenizer, sampling.stop)
         return request.id
 
     def _step(self) -> None:
@@ -98,7 +98,7 @@ class LLM:
         del self._open[request_id]
 
 
-class Answer:
+class Transcript:
     """One answer from its events: its text is whole characters, up to its stop string."""
 
     def __init__(self, tokenizer: Tokenizer, stops: Sequence[str]) -> None:

@@ -1,10 +1,12 @@
 """Text to token ids and back for the routes, without holding up the event loop."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
+from typing import TypeVar
 
 from engine.errors import RequestError
 from engine.grammar import GrammarCompiler
@@ -15,6 +17,13 @@ from server.sampling_defaults import read_sampling_defaults
 
 LARGE_TEXT = 16_384
 """Characters: about 5 ms of tokenising; longer texts are handed to a thread."""
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+async def _aside(size: float, work: Callable[[Given], Made], given: Given) -> Made:
+    """Does it at once, or in a thread if it is much: more than LARGE_TEXT."""
+    return work(given) if size <= LARGE_TEXT else await asyncio.to_thread(work, given)
 
 
 def _one_thread() -> ThreadPoolExecutor:
@@ -44,21 +53,16 @@ class Text:
 
     async def encode(self, text: str) -> list[int]:
         """The ids of plain text. Raises RequestError."""
-        if len(text) <= LARGE_TEXT:
-            return self.tokenizer.encode(text)
-        return await asyncio.to_thread(self.tokenizer.encode, text)
+        return await _aside(len(text), self.tokenizer.encode, text)
 
     async def decode(self, tokens: Sequence[int]) -> str:
         """The text of token ids. Raises RequestError(param="tokens") for one that is not in the vocabulary."""
-        if len(tokens) <= LARGE_TEXT:
-            return self._decode(tokens)
-        return await asyncio.to_thread(self._decode, tokens)
+        return await _aside(len(tokens), self._decode, tokens)
 
     async def render(self, conversation: Conversation) -> list[int]:
         """The prompt of a chat. Raises RequestError."""
-        if not conversation.tools and sum(map(len, strings(conversation.messages))) <= LARGE_TEXT:
-            return self.renderer.render(conversation)
-        return await asyncio.to_thread(self.renderer.render, conversation)
+        size = inf if conversation.tools else sum(map(len, strings(conversation.messages)))
+        return await _aside(size, self.renderer.render, conversation)
 
     async def check_grammar(self, grammar: str) -> None:
         """Raises RequestError(param="grammar") for one that is malformed, or too large (some seconds' work).

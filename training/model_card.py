@@ -15,7 +15,7 @@ from typing import Annotated, Any, Self
 import typer
 
 from training.export import read_shape
-from training.score import TARGETS, TEMPERATURES
+from training.score import TARGETS, TEMPERATURES, Outcome, summarise
 
 PICTURE = "loss.png"
 PICTURE_ONCE = "loss-once.png"
@@ -242,14 +242,9 @@ class Trained:
 
     def of_the_first(self, count: int) -> str:
         """The scores of so many questions of each kind, as a sentence's part."""
-        said = []
-        for kind in TASKS:
-            asked = [
-                [o["right"] for o in self.scored["outcomes"] if (o["kind"], o["temperature"]) == (kind, t)]
-                for t in TEMPERATURES
-            ]
-            shares = (sum(right[:count]) / len(right[:count]) for right in asked)
-            said.append(f"{kind} " + " and ".join(f"{share:.0%}" for share in shares))
+        outcomes = enumerate(self.scored["outcomes"])  # Of each kind and temperature one after the other.
+        scores = summarise([Outcome(**each) for at, each in outcomes if at % self.scored["count"] < count])
+        said = (f"{kind} " + " and ".join(f"{scores[kind][str(t)]:.0%}" for t in TEMPERATURES) for kind in TASKS)
         return fill(", ".join(said), 119)
 
     @property

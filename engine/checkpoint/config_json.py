@@ -15,8 +15,8 @@ import math
 from pathlib import Path
 
 from engine.checkpoint.headers import weights_directory
-from engine.checkpoint.json_object import MOST, JsonObject, read_json_object, shown
-from engine.config import ExpertFormat, LayerType, ModelConfig, RopeConfig
+from engine.checkpoint.json_object import JsonObject, read_json_object, shown
+from engine.config import MOST, ExpertFormat, LayerType, ModelConfig, RopeConfig
 from engine.errors import ConfigError
 
 ROPE_KEYS = frozenset(

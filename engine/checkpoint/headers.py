@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from engine.checkpoint.json_object import read_json_object
+from engine.config import MOST
 from engine.errors import CheckpointError
 
 INDEX = "model.safetensors.index.json"
@@ -19,8 +20,6 @@ SINGLE = "model.safetensors"
 MAX_HEADER_BYTES = 100_000_000
 """The format's own limit."""
 MAX_DIMENSIONS = 64
-MOST = 2**63 - 1
-"""Of a size or an offset: files are no longer."""
 
 ITEM_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1,

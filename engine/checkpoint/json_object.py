@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.config import MOST
 from engine.errors import CheckpointError, ConfigError
 
 MAX_JSON_BYTES = 100 * 2**20
 """Far above any config or index (a 120b index is 60 KB): a file of weights named *.json is not read whole."""
-
-MOST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ import re
 
 import typer
 
-MOST = 2.0**63
+from engine.config import MOST
+
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?B)?", re.IGNORECASE)
 
 
@@ -21,6 +22,6 @@ def parse_size(text: str) -> int:
     base = 1000 if (unit or "").upper() == "B" else 1024
     exponent = "KMGT".index(prefix.upper()) + 1 if prefix else 0
     size = float(number) * base**exponent
-    if size >= MOST:
+    if size > MOST:
         raise typer.BadParameter(f"{text[:40]!r} is more than there can be")
     return int(size)

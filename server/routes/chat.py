@@ -1,6 +1,5 @@
 """POST /v1/chat/completions"""
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -68,7 +67,7 @@ async def create_chat_completion(
             current_date=body.current_date or state.settings.current_date,
         )
     )
-    constraint = await asyncio.to_thread(chat_constraint, body)
+    constraint = await chat_constraint(body)
     if constraint is not None:
         await constraint.check(state.text)
     try:

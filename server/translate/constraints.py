@@ -1,5 +1,6 @@
 """What an answer must look like: from a request's fields to the grammar that makes it so."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 
@@ -56,23 +57,40 @@ def completion_constraint(wanted: StructuredOutputs | None) -> Constraint | None
     return Constraint(completion_grammar(body), (("structured_outputs", body),))
 
 
-def chat_constraint(request: ChatRequest) -> Constraint | None:
-    """None if nothing is asked for that the model might not do by itself. Takes up to a millisecond a pattern."""
+async def chat_constraint(request: ChatRequest) -> Constraint | None:
+    """None if nothing is asked for that the model might not do by itself. Else it takes up to a millisecond a pattern,
+    in a thread."""
+    return await asyncio.to_thread(_turn_constraint, request) if _is_constrained(request) else None
+
+
+def _is_constrained(request: ChatRequest) -> bool:
+    wanted = request.response_format
+    return (
+        request.structured_outputs is not None
+        or (wanted is not None and wanted.type != "text")
+        or request.reasoning_effort == "none"
+        or _must_call(request)
+        or any(function.strict for function in request.offered())
+    )
+
+
+def _must_call(request: ChatRequest) -> bool:
+    return request.tool_choice == "required" or isinstance(request.tool_choice, NamedToolChoice)
+
+
+def _turn_constraint(request: ChatRequest) -> Constraint:
     choice, functions = request.tool_choice, request.offered()
     if isinstance(choice, NamedToolChoice):
         functions = [function for function in functions if function.name == choice.function.name]
-    must_call = choice == "required" or isinstance(choice, NamedToolChoice)
+    must_call = _must_call(request)
     answer = None if must_call else _answer_body(request)
-    reasoning = request.reasoning_effort != "none"
-    if answer is None and not must_call and reasoning and not any(function.strict for function in functions):
-        return None
     bodies = [("tools", _arguments_body(function)) for function in functions]
     grammar = turn_grammar(
         answer=None if answer is None else answer[1],
         functions={function.name: body for function, (_, body) in zip(functions, bodies, strict=True)},
         must_call=must_call,
         parallel=request.parallel_tool_calls and not isinstance(choice, NamedToolChoice),
-        reasoning=reasoning,
+        reasoning=request.reasoning_effort != "none",
     )
     return Constraint(grammar, (*bodies, *([] if answer is None else [answer])))
 

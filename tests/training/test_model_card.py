@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -5,7 +6,7 @@ from tokenizers import Tokenizer
 from training.export import export
 from training.model import GptOss
 from training.model_card import PICTURE, PICTURE_ONCE, TASKS, Trained, write_model_card
-from training.score import TARGETS
+from training.score import TARGETS, Outcome
 
 LOG = [
     {"step": "100", "tokens": "1000", "seconds": "60", "training loss": "2.5", "held-out loss": "2.6"},
@@ -18,7 +19,7 @@ def test_the_card_tells_what_was_measured(random_model: GptOss, tiny_tokenizer: 
     export(random_model, tiny_tokenizer, tmp_path)
     scores = {kind: {"0.0": 1.0, "0.7": 0.97} for kind in TASKS} | {"text": {"0.0": 0.93, "0.7": 0.41}}
     outcomes = [
-        {"kind": kind, "temperature": t, "right": number < 90 + 5 * t}
+        asdict(Outcome(kind, t, "", "", "", number < 90 + 5 * t, "", 0))
         for kind in TASKS
         for t in (0.0, 0.7)
         for number in range(300)

@@ -5,7 +5,6 @@ The library runs on torch's own OpenMP threads: torch is loaded first and brings
 
 import ctypes
 import logging
-import os
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -117,7 +116,7 @@ def load(level: Level, directory: Path) -> Library:
     try:
         return Library(path)
     except OSError as error:
-        if os.path.exists(path):
+        if path.exists():
             logger.warning("%s is compiled anew, for it cannot be loaded: %s", path, error)
     path = build_library(level, directory)
     try:
