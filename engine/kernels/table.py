@@ -50,7 +50,7 @@ class Ops:
     @property
     def tiles_experts(self) -> bool:
         """Whether prepared MXFP4 matrices are padded to tiles (`engine.kernels.triton.repack`)."""
-        return self.prepare_experts is not keep_experts
+        return self.library is None and self.prepare_experts is not keep_experts
 
     @property
     def capturable(self) -> bool:
@@ -182,6 +182,7 @@ def cpu_ops(kv_dtype: torch.dtype, plain: Ops) -> Ops:
         linear_add=partial(norm_linear.linear_add, library, otherwise=plain.linear_add),
         route=partial(router.route, library, otherwise=plain.route),
         mix_experts=partial(experts.mix_experts, library, otherwise=plain.mix_experts),
+        prepare_experts=partial(experts.prepare_experts, library),
     )
     if kv_dtype != torch.bfloat16:
         return ops

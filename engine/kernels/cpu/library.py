@@ -30,6 +30,7 @@ SIGNATURES = {
     "paged_attention": "ppp lll pppppp lll ppl pll",
     "widen": "pp l",
     "choose": "ppllp ll",
+    "order_mxfp4": "p ll",
 }
 """The functions of kernels.cpp, in the order of its `carousel_replay`. p: the address of a tensor, or none; f: a float;
 l: a whole number. The number of threads comes first in all of them."""
@@ -60,6 +61,7 @@ class Library:
         self.paged_attention = self._bind(functions, "paged_attention")
         self.widen = self._bind(functions, "widen")
         self.choose = self._bind(functions, "choose")
+        self.order_mxfp4 = self._bind(functions, "order_mxfp4")
         self._replay = functions.carousel_replay
         self._replay.restype = None
         self._replay.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_long]

@@ -200,7 +200,7 @@ void attend(
             bring(keys, slot, count, size);
             for (long h = 0; h < op.kv_heads; h++)
                 multiply(
-                    CachedRows{keys + slot * size + h * dim, dim, size}, 0, count, q.all() + h * together, together, scratch,
+                    CachedRows{keys + slot * size + h * dim, dim, size}, 0, count, {q.all() + h * together, together}, scratch,
                     [&](long key, long neighbours, long t, const float *products) {
                         float *scores = weights + (h * together + t) * BLOCK + position - block + key;
                         std::memcpy(scores, products, neighbours * sizeof(float));

@@ -64,7 +64,8 @@ inline bool share_out(const Sorted &sorted, long experts, long rows, int threads
 // Pairs of gate and up, without bias → half as many, in their places among the activations of the next product.
 template <class Rows>
 INLINE void swiglu(
-    const float *products, const bf16 *bias, long first, long last, float alpha, float limit, Activation *out) {
+    const float *products, const bf16 *bias, long first, long last, float alpha, float limit, Activation *out,
+    long columns) {
     const floats most = floats{} + limit;
     for (long i = first; i < last; i += 2 * LANES, products += 2 * LANES) {
         float pairs[2 * LANES];
@@ -74,7 +75,7 @@ INLINE void swiglu(
         floats gate = (floats)__builtin_convertvector(both, words), up = (floats)__builtin_convertvector(both >> 32, words);
         gate = gate > most ? most : gate; // What is no number stays none.
         up = up > most ? most : up < -most ? -most : up;
-        Rows::put(out, i / 2, narrow((up + 1.0f) * gate / (1.0f + exponential(-alpha * gate))));
+        Rows::put(out, i / 2, columns, narrow((up + 1.0f) * gate / (1.0f + exponential(-alpha * gate))));
     }
 }
 
@@ -88,11 +89,13 @@ template <class Up, class Down> void mix_experts(const Up &up, const Down &down,
     static thread_local std::vector<Share> up_store, down_store;
     static thread_local std::vector<float> product_store;
     static thread_local std::vector<const Activation *> rows_store;
+    static thread_local Batches up_batches_store, down_batches_store;
     Activations &x = x_store, &hidden = hidden_store;
     Sorted &sorted = sorted_store;
     std::vector<Share> &up_shares = up_store, &down_shares = down_store;
     std::vector<float> &products = product_store;
     std::vector<const Activation *> &rows_of = rows_store;
+    Batches &up_batches = up_batches_store, &down_batches = down_batches_store;
     x.resize<Rows>(op.tokens, op.hidden);
     hidden.resize<Rows>(choices, op.inner);
     sorted.sort(op.chosen, choices, op.experts);
@@ -102,6 +105,8 @@ template <class Up, class Down> void mix_experts(const Up &up, const Down &down,
     if (long(products.size()) < choices * op.hidden) products.resize(choices * op.hidden);
     rows_of.resize(choices);
     for (long p = 0; p < choices; p++) rows_of[p] = x.row(sorted.order[p] / op.k);
+    up_batches.arrange<Rows>(rows_of.data(), sorted.starts, op.hidden);
+    down_batches.arrange<Rows>(hidden.all(), sorted.starts, op.inner);
     const int few = threads_for_tokens(op.tokens, threads);
 #pragma omp parallel for schedule(static) num_threads(few) if (few > 1)
     for (long t = 0; t < op.tokens; t++) put<Rows>(x.row(t), op.x + t * op.hidden, op.hidden);
@@ -109,6 +114,7 @@ template <class Up, class Down> void mix_experts(const Up &up, const Down &down,
     {
         static thread_local Buffer scratch;
         static thread_local std::vector<float> pairs;
+        up_batches.pack();
 #pragma omp for schedule(runtime)
         for (size_t i = 0; i < up_shares.size(); i++) {
             const Share share = up_shares[i];
@@ -117,22 +123,23 @@ template <class Up, class Down> void mix_experts(const Up &up, const Down &down,
             pairs.resize(count * rows);
             float *const to = pairs.data(); // Not by the thread's own name for it, which has to be looked up.
             multiply(
-                up(share.expert), share.first, share.last, rows_of.data() + start, count, scratch,
+                up(share.expert), share.first, share.last, up_batches[share.expert], scratch,
                 [&](long row, long neighbours, long token, const float *values) {
                     std::memcpy(to + token * rows + row - share.first, values, neighbours * sizeof(float));
                 });
             for (long token = 0; token < count; token++)
                 swiglu<Rows>(
                     to + token * rows, op.up_bias + share.expert * 2 * op.inner, share.first, share.last, op.alpha,
-                    op.limit, hidden.row(start + token));
+                    op.limit, hidden.row(start + token), op.inner);
         }
+        down_batches.pack();
 #pragma omp for schedule(runtime)
         for (size_t i = 0; i < down_shares.size(); i++) {
             const Share share = down_shares[i];
             long start = sorted.starts[share.expert];
             float *const out = products.data() + start * op.hidden;
             multiply(
-                down(share.expert), share.first, share.last, hidden.all() + start, sorted.count(share.expert), scratch,
+                down(share.expert), share.first, share.last, down_batches[share.expert], scratch,
                 [&](long row, long neighbours, long token, const float *values) {
                     std::memcpy(out + token * op.hidden + row, values, neighbours * sizeof(float));
                 });

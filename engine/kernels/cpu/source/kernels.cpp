@@ -42,6 +42,10 @@ void carousel_route(
     route({x, norm, eps, weight, bias, normed, chosen, weights, tokens, columns, experts, k}, threads);
 }
 
+void carousel_order_mxfp4(int threads, uint8_t *blocks, long rows, long columns) {
+    order_rows(blocks, rows, columns, threads);
+}
+
 void carousel_experts_mxfp4(
     int threads, const bf16 *x, const int64_t *chosen, const bf16 *weights, const uint8_t *up_blocks,
     const uint8_t *up_scales, const bf16 *up_bias, const uint8_t *down_blocks, const uint8_t *down_scales,
@@ -114,6 +118,7 @@ void carousel_replay(int threads, const Call *calls, long count) {
         replayed<carousel_paged_attention>,
         replayed<carousel_widen>,
         replayed<carousel_choose>,
+        replayed<carousel_order_mxfp4>,
     };
     for (long i = 0; i < count; i++) FUNCTIONS[calls[i].function](threads, calls[i].arguments);
 }

@@ -47,9 +47,14 @@ INLINE long rows_at_once(long rows, int threads) {
 }
 
 template <class Rows> void linear(const Rows &matrix, const Linear &op, int threads) {
-    static thread_local Activations packed;
-    packed.resize<Rows>(op.tokens, op.columns);
-    Activations &x = packed;
+    static thread_local Activations rows_store;
+    static thread_local Batches batches_store;
+    static thread_local std::vector<long> starts;
+    Activations &x = rows_store;
+    Batches &batches = batches_store;
+    x.resize<Rows>(op.tokens, op.columns);
+    starts.assign({0, op.tokens});
+    batches.arrange<Rows>(x.all(), starts, op.columns);
     threads = threads_for(op.tokens * op.rows * op.columns, threads);
     const long size = rows_at_once(op.rows, threads);
     const int few = threads_for_tokens(op.tokens, threads);
@@ -67,11 +72,12 @@ template <class Rows> void linear(const Rows &matrix, const Linear &op, int thre
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         static thread_local Buffer scratch;
+        batches.pack();
         // A thread that stays with neighbouring rows has asked for the next before it comes to them.
 #pragma omp for schedule(guided)
         for (long first = 0; first < op.rows; first += size)
             multiply(
-                matrix, first, std::min(first + size, op.rows), x.all(), op.tokens, scratch,
+                matrix, first, std::min(first + size, op.rows), batches[0], scratch,
                 [&](long row, long count, long token, const float *values) {
                     for (long i = 0, at = token * op.rows + row; i < count; i++, at++) {
                         float y = values[i] + (op.bias ? to_float(op.bias[row + i]) : 0.0f);

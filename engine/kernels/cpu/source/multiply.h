@@ -2,27 +2,11 @@
 #pragma once
 
 #include <algorithm>
-#include <new>
-#include <vector>
 
+#include "activations.h"
 #if defined(__AMX_BF16__)
 #include "tiles.h"
-#elif defined(__AVX512BF16__)
-#include "rows_avx512.h"
-#else
-#include "rows_portable.h"
 #endif
-
-// Memory that begins with a cache line: a vector that lies across two of them takes twice as long to load.
-template <class T> struct Aligned {
-    typedef T value_type;
-    static constexpr std::align_val_t LINE{64};
-    T *allocate(size_t count) { return static_cast<T *>(operator new(count * sizeof(T), LINE)); }
-    void deallocate(T *memory, size_t) { operator delete(memory, LINE); }
-    bool operator==(const Aligned &) const { return true; }
-    bool operator!=(const Aligned &) const { return false; }
-};
-typedef std::vector<Activation, Aligned<Activation>> Buffer;
 
 constexpr long GROUP = 32; // Rows whose products are handed on together; they stay in the second-level cache meanwhile.
 
@@ -80,22 +64,21 @@ void group_times_all(
     }
 }
 
-// Rows first … last − 1 times x[0 … tokens − 1]; `take(row, count, token, values)` gets the products of neighbouring rows.
+// Rows first … last − 1 times a batch of activations; `take(row, count, token, values)` gets the products of neighbouring rows.
 template <class Rows, class Take>
 void multiply(
-    const Rows &rows, long first, long last, const Activation *const *x, long tokens, [[maybe_unused]] Buffer &scratch,
-    const Take &take) {
+    const Rows &rows, long first, long last, const Batch &x, [[maybe_unused]] Buffer &scratch, const Take &take) {
 #if defined(__AMX_BF16__)
-    if constexpr (Rows::TILED) return multiply_tiles(rows, first, last, x, tokens, scratch, take);
+    if constexpr (Rows::TILED) return multiply_tiles(rows, first, last, x, scratch, take);
 #elif !defined(__AVX512BF16__)
-    if (tokens > TOKENS) {
+    if (x.tokens > TOKENS) {
         const long padded = Rows::padded(rows.columns);
         scratch.resize(UNPACKED * padded);
         for (long row = first; row < last; row += UNPACKED) {
             const long count = std::min(UNPACKED, last - row);
             for (long r = 0; r < count; r++) rows.unpack(row + r, scratch.data() + r * padded);
             group_times_all(
-                UnpackedRows{scratch.data(), padded, padded}, 0, count, x, tokens,
+                UnpackedRows{scratch.data(), padded, padded}, 0, count, x.x, x.tokens,
                 [&](long, long neighbours, long token, float *values) {
                     for (long r = 0; r < neighbours; r++) values[r] *= rows.scale(row + r);
                     take(row, neighbours, token, values);
@@ -105,28 +88,5 @@ void multiply(
     }
 #endif
     for (long row = first; row < last; row += GROUP)
-        group_times_all(rows, row, std::min(row + GROUP, last), x, tokens, take);
-}
-
-// Rows of numbers as activations of a matrix, and pointers to them.
-class Activations {
-  public:
-    template <class Rows> void resize(long count, long columns) {
-        stride = Rows::padded(columns);
-        if (long(values.size()) < count * stride) values.resize(count * stride);
-        if (stride != columns) std::memset(values.data(), 0, count * stride * sizeof(Activation));
-        pointers.resize(count);
-        for (long i = 0; i < count; i++) pointers[i] = row(i);
-    }
-    Activation *row(long i) { return values.data() + i * stride; }
-    const Activation *const *all() const { return pointers.data(); }
-
-  private:
-    long stride = 0;
-    Buffer values;
-    std::vector<const Activation *> pointers;
-};
-
-template <class Rows> INLINE void put(Activation *to, const bf16 *from, long columns) {
-    for (long k = 0; k < columns; k += LANES) Rows::put(to, k, load<halves>(from + k));
+        group_times_all(rows, row, std::min(row + GROUP, last), x.x, x.tokens, take);
 }

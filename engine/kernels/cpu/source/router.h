@@ -45,7 +45,7 @@ inline void route(const Router &op, int threads) {
             rms_norm(op.x + t * op.columns, op.norm, op.eps, op.columns, normed);
             put<Bf16Rows>(packed.row(0), normed, op.columns);
             multiply(
-                matrix, 0, op.experts, packed.all(), 1, scratch,
+                matrix, 0, op.experts, {packed.all(), 1}, scratch,
                 [&](long row, long count, long, const float *values) {
                     for (long i = 0; i < count; i++) logits[row + i] = values[i] + to_float(op.bias[row + i]);
                 });

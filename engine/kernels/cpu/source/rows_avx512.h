@@ -1,8 +1,8 @@
 // Rows of weights times activations, on AVX512-BF16: 32 products an instruction.
 //
 // Activations are bf16, each row in the order that its matrix is unpacked in, filled up with zeros. An MXFP4 row is
-// read 64 bytes at a time, 128 columns: as 32 words of four nibbles, nibble j of word w is column 4w + j, so that
-// three shifts bring every nibble to the place where one table look-up makes it a bf16.
+// read 64 bytes at a time, 128 columns: three shifts bring every nibble to the place where one table look-up makes it a
+// bf16, scale included.
 //
 // R rows are multiplied with T activations at once: what is loaded or unpacked is used many times, and up to 16 sums
 // hide the time that one takes. Each product is a single sum over the columns in their order, whatever R and T are:
@@ -11,15 +11,15 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <immintrin.h>
 
+#include "mxfp4_order.h"
 #include "vector.h"
 
 typedef bf16 Activation;
 typedef __m512 Sum;
-// Tiles are of 16 rows and 32 columns; four at a time are unpacked, see tiles.h.
-constexpr long TILE = 16, TILE_COLUMNS = 32, TILE_SIZE = TILE * TILE_COLUMNS, TILES = 4, PIECE = TILES * TILE_COLUMNS;
-constexpr int TOKENS = 8; // Activations that rows are multiplied with at a time, their sums in registers.
+constexpr int TOKENS = 8;   // Activations that rows are multiplied with at a time, their sums in registers.
 
 // The first `there` bytes of 64, zeros after them.
 INLINE __m512i load_first(const void *from, long there) {
@@ -65,7 +65,7 @@ template <bool FROM_MEMORY> struct RowsOfBf16 {
     // For one or two activations memory is the limit, and it is fastest one row after the other.
     static constexpr int beside(int tokens) { return tokens <= 2 ? 1 : tokens <= 4 ? 4 : 2; }
     static long padded(long columns) { return columns; }
-    static INLINE void put(Activation *to, long k, halves x) { store(to + k, x); }
+    static INLINE void put(Activation *to, long k, long, halves x) { store(to + k, x); }
     INLINE float scale(long) const { return 1.0f; }
 
     template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, __m512 (&sums)[T][R]) const {
@@ -95,8 +95,8 @@ struct Fp8Rows {
     long columns;
 
     static constexpr int beside(int tokens) { return tokens <= 4 ? 4 : 2; }
-    static long padded(long columns) { return (columns + PIECE - 1) / PIECE * PIECE; }
-    static INLINE void put(Activation *to, long k, halves x) {
+    static long padded(long columns) { return (columns + TOGETHER - 1) / TOGETHER * TOGETHER; }
+    static INLINE void put(Activation *to, long k, long, halves x) {
         to += k / 64 * 64 + k % 64 / 2;
         std::memcpy(to, &x, 16);
         std::memcpy(to + 32, (const char *)&x + 16, 16);
@@ -140,45 +140,16 @@ struct Fp8Rows {
         }
     }
 
-    // 16 rows on their way to tiles, PIECE columns at a time.
-    class Pieces {
-      public:
-        Pieces(const Fp8Rows &rows, long row, long count)
-            : columns(rows.columns), count(count), all(rows.values + row * columns) {}
-
-        INLINE void go_to(long column) { k = column; }
-
-        // Four rows to the lines of all tiles that are theirs; and asks for as much of what comes 16 rows later.
-        INLINE void unpack_four(long first, bf16 *tiles) const {
-            const Tables in_registers = all_tables;
-            const uint8_t *from = all + first * columns + k, *later = all + TILE * (columns + k) + first * PIECE;
-            for (long r = first; r < std::min(first + 4, count); r++, from += columns)
-                for (long i = 0; i < TILES; i += 2, later += 2 * TILE_COLUMNS) {
-                    bf16 *const to = tiles + i * TILE_SIZE + r * TILE_COLUMNS;
-                    __m512i left, right;
-                    ask_for(later);
-                    const long there = std::max(columns - k - i * TILE_COLUMNS, 0L);
-                    pair(in_registers, load_first(from + i * TILE_COLUMNS, there), left, right);
-                    _mm512_store_si512(to, left);
-                    _mm512_store_si512(to + TILE_SIZE, right);
-                }
-        }
-
-      private:
-        const long columns, count;
-        const uint8_t *const all;
-        long k = 0;
-    };
+    class Pieces; // See pieces.h.
 
     static const Tables all_tables;
 };
 
 const Fp8Rows::Tables Fp8Rows::all_tables;
 
-// Rows of MXFP4 as published. Unpacked to bf16, scale bytes are held within 42 … 252, where every value is an ordinary
-// bf16; trained checkpoints have none beyond. A zero is unpacked to 2^-41 of its scale, of which no sum of floats that
-// has anything else in it can tell: so a scale is taken off it like off any other, by the one instruction that does not
-// wait for the units that multiply.
+// Rows of MXFP4 in the order of mxfp4_order.h. There is a table of values for each scale: those few that a checkpoint has
+// stay in the first-level cache, and the units that look up and multiply have nothing else to do. Scale bytes beyond 252
+// count as 252, the last under which every value is a bf16; trained checkpoints have none of them.
 struct Mxfp4Rows {
     static constexpr bool TILED = true, PACKED = true;
     static constexpr long AHEAD = 4096; // Bytes.
@@ -186,113 +157,77 @@ struct Mxfp4Rows {
     long columns;
 
     static constexpr int beside(int tokens) { return tokens <= 4 ? 4 : 2; }
-    static long padded(long columns) { return (columns + PIECE - 1) / PIECE * PIECE; }
-    static INLINE void put(Activation *to, long k, halves x) {
-        const __m256i by_nibble = _mm256_setr_epi16(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        __m256i sorted = _mm256_permutexvar_epi16(by_nibble, (__m256i)x);
-        to += k / 128 * 128 + k % 128 / 4;
-        for (int j = 0; j < 4; j++) std::memcpy(to + 32 * j, (const char *)&sorted + 8 * j, 8);
+    static long padded(long columns) { return (columns + TOGETHER - 1) / TOGETHER * TOGETHER; }
+    // What is left of a row: the columns of nibbles j from 32 j on.
+    static INLINE void put(Activation *to, long k, long columns, halves x) {
+        const long rest = columns / TOGETHER * TOGETHER, words = (columns - rest) / 4;
+        if (k < rest) return store(to + k, x);
+        for (long half = 0, at = k - rest; half < 2; half++, at += 8)
+            std::memcpy(to + rest + at / words * 32 + at % words, (const char *)&x + 16 * half, 16);
     }
     INLINE float scale(long) const { return 1.0f; }
 
-    // The values of the 16 nibbles times 2^125, twice: the fifth bit of an index belongs to the next nibble. What a scale
-    // is less than the largest is then taken off the exponents.
-    static INLINE __m512i table() {
-        const __m256i once = _mm256_setr_epi16(
-            0x6980, 0x7d80, 0x7e00, 0x7e40, 0x7e80, 0x7ec0, 0x7f00, 0x7f40,
-            short(0xe980), short(0xfd80), short(0xfe00), short(0xfe40), short(0xfe80), short(0xfec0), short(0xff00), short(0xff40));
-        return _mm512_broadcast_i64x4(once);
+    // The values of the 16 nibbles, twice: the fifth bit of an index belongs to the next nibble.
+    struct Tables {
+        alignas(64) bf16 scaled[256][32];
+        Tables() {
+            const float values[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+            for (int byte = 0; byte < 256; byte++)
+                for (int i = 0; i < 32; i++)
+                    scaled[byte][i] = to_bf16(std::ldexp(i & 8 ? -values[i & 7] : values[i & 7], std::min(byte, 252) - 127));
+        }
+    };
+    static const Tables tables;
+
+    // Columns 32 J … 32 J + 31 of 128; `scales` are those of the 128.
+    template <int J> static INLINE __m512i values(__m512i packed, const uint8_t *scales) {
+        return _mm512_permutexvar_epi16(_mm512_srli_epi16(packed, 4 * J), _mm512_load_si512(tables.scaled[scales[J]]));
     }
 
-    INLINE __m512i read(long row, long k, long there) const {
-        return load_first(blocks + (row * columns + k) / 2, there / 2);
-    }
-
-    static constexpr long SCALED = 1024; // Columns whose 32 scales are in one register.
-
-    // What each of their scales takes off the exponents of bf16.
-    INLINE __m512i read_scales(long row, long k) const {
-        const uint8_t *from = scale_bytes + (row * columns + k) / 32;
-        long there = std::min(SCALED, columns - k) / 32;
-        __m256i bytes = _mm256_maskz_loadu_epi8(uint32_t((1ULL << there) - 1), from);
-        __m256i less = _mm256_min_epu8(_mm256_subs_epu8(_mm256_set1_epi8(char(252)), bytes), _mm256_set1_epi8(char(210)));
-        return _mm512_slli_epi16(_mm512_cvtepu8_epi16(less), 7);
-    }
-
-    // Which of the scales belong to the first 128 columns.
-    static INLINE __m512i first_scales() {
-        return _mm512_set_epi64(
-            0x0003000300030003, 0x0003000300030003, 0x0002000200020002, 0x0002000200020002, 0x0001000100010001,
-            0x0001000100010001, 0, 0);
-    }
-
-    template <int J> static INLINE __m512i nibble(__m512i packed, __m512i less) {
-        return _mm512_sub_epi16(_mm512_permutexvar_epi16(_mm512_srli_epi16(packed, 4 * J), table()), less);
+    // Columns words · J … words · J + words − 1 of what is left of a row, which two scales may share.
+    template <int J> static INLINE __m512i values_of_rest(__m512i packed, const uint8_t *scales, long words) {
+        const long first = words * J / 32, last = (words * (J + 1) - 1) / 32;
+        const __m512i nibbles = _mm512_srli_epi16(packed, 4 * J);
+        const __m512i values = _mm512_permutexvar_epi16(nibbles, _mm512_load_si512(tables.scaled[scales[first]]));
+        if (first == last) return values;
+        return _mm512_mask_permutexvar_epi16(
+            values, ~0U << (32 * last - words * J), nibbles, _mm512_load_si512(tables.scaled[scales[last]]));
     }
 
     template <int J, int R, int T>
     static INLINE void add_nibbles(
-        const __m512i (&packed)[R], const __m512i (&less)[R], const Activation *const *x, long k, __m512 (&sums)[T][R]) {
+        const __m512i (&packed)[R], const uint8_t *scales, long stride, long rest, const Activation *const *x, long k,
+        __m512 (&sums)[T][R]) {
         __m512i weights[R];
 #pragma GCC unroll 4
-        for (int r = 0; r < R; r++) weights[r] = nibble<J>(packed[r], less[r]);
+        for (int r = 0; r < R; r++, scales += stride)
+            weights[r] = rest ? values_of_rest<J>(packed[r], scales, rest) : values<J>(packed[r], scales);
         add_products(weights, x, k + 32 * J, sums);
     }
 
-    template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, __m512 (&sums)[T][R]) const {
-        const uint8_t *ahead = blocks + row * columns / 2 + AHEAD;
-        for (long from = 0; from < columns; from += SCALED) {
-            __m512i scales[R], which = first_scales();
-            for (int r = 0; r < R; r++) scales[r] = read_scales(row + r, from);
-            for (long k = from; k < std::min(from + SCALED, columns); k += 128) {
-                __m512i packed[R], less[R];
+    template <int R, int T>
+    INLINE void add_columns(long row, long k, long rest, const Activation *const *x, __m512 (&sums)[T][R]) const {
+        const uint8_t *from = blocks + (row * columns + k) / 2, *scales = scale_bytes + (row * columns + k) / 32;
+        const uint8_t *ahead = blocks + row * columns / 2 + R * k / 2 + AHEAD;
+        __m512i packed[R];
 #pragma GCC unroll 4
-                for (int r = 0; r < R; r++) {
-                    ask_for(ahead + R * k / 2 + 64 * r);
-                    packed[r] = read(row + r, k, columns - k);
-                    less[r] = _mm512_permutexvar_epi16(which, scales[r]);
-                }
-                add_nibbles<0>(packed, less, x, k, sums);
-                add_nibbles<1>(packed, less, x, k, sums);
-                add_nibbles<2>(packed, less, x, k, sums);
-                add_nibbles<3>(packed, less, x, k, sums);
-                which = _mm512_add_epi16(which, _mm512_set1_epi16(4));
-            }
+        for (int r = 0; r < R; r++) {
+            ask_for(ahead + 64 * r);
+            packed[r] = load_first(from + r * columns / 2, rest ? 2 * rest : 64);
         }
+        add_nibbles<0>(packed, scales, columns / 32, rest, x, k, sums);
+        add_nibbles<1>(packed, scales, columns / 32, rest, x, k, sums);
+        add_nibbles<2>(packed, scales, columns / 32, rest, x, k, sums);
+        add_nibbles<3>(packed, scales, columns / 32, rest, x, k, sums);
     }
 
-    // 16 rows on their way to tiles, PIECE columns at a time.
-    class Pieces {
-      public:
-        Pieces(const Mxfp4Rows &rows, long row, long count)
-            : rows(rows), columns(rows.columns), row(row), count(count), all(rows.blocks + row * columns / 2) {}
-
-        INLINE void go_to(long column) {
-            k = column;
-            if (k % SCALED == 0)
-                for (long r = 0; r < count; r++) scales[r] = rows.read_scales(row + r, k);
-        }
-
-        // Four rows to the lines of all tiles that are theirs; and asks for as much of what comes 16 rows later.
-        INLINE void unpack_four(long first, bf16 *tiles) const {
-            const uint8_t *from = all + (first * columns + k) / 2, *later = all + (TILE * (columns + k) + first * PIECE) / 2;
-            const __m512i which = _mm512_add_epi16(first_scales(), _mm512_set1_epi16(short(k % SCALED / 32)));
-            for (long r = first; r < std::min(first + 4, count); r++, from += columns / 2, later += PIECE / 2) {
-                bf16 *const to = tiles + r * TILE_COLUMNS;
-                ask_for(later);
-                __m512i packed = load_first(from, (columns - k) / 2), less = _mm512_permutexvar_epi16(which, scales[r]);
-                _mm512_store_si512(to, nibble<0>(packed, less));
-                _mm512_store_si512(to + TILE_SIZE, nibble<1>(packed, less));
-                _mm512_store_si512(to + 2 * TILE_SIZE, nibble<2>(packed, less));
-                _mm512_store_si512(to + 3 * TILE_SIZE, nibble<3>(packed, less));
-            }
-        }
-
-      private:
-        const Mxfp4Rows &rows;
-        const long columns, row, count;
-        const uint8_t *const all;
+    template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, __m512 (&sums)[T][R]) const {
         long k = 0;
-        __m512i scales[TILE];
-    };
+        for (; k + TOGETHER <= columns; k += TOGETHER) add_columns(row, k, 0, x, sums);
+        if (k < columns) add_columns(row, k, (columns - k) / 4, x, sums);
+    }
+
+    class Pieces;
 };
+
+const Mxfp4Rows::Tables Mxfp4Rows::tables;
