@@ -13,7 +13,7 @@ from tests.engine.kernels.cpu.close import assert_rounded
 
 SHAPES = [
     (1, 1024, 512, 32, 4), (5, 160, 96, 8, 2), (40, 96, 32, 8, 3), (3, 32, 288, 2, 2), (21, 128, 64, 4, 4),
-    (2, 2880, 96, 3, 1), (90, 1088, 64, 2, 1),
+    (2, 2880, 96, 3, 1), (90, 1088, 64, 2, 1), (700, 2880, 32, 2, 1),
 ]  # fmt: skip
 """Tokens, hidden, inner, experts, chosen: experts of one token and of many, whole groups of 128 columns and odds."""
 

@@ -12,9 +12,10 @@ from tests.engine.kernels.cpu.close import assert_rounded
 
 SHAPES = [
     (1, 1024, 96), (2, 32, 1), (3, 160, 34), (5, 96, 7), (7, 2880, 130), (32, 64, 66), (61, 64, 9), (70, 1120, 50),
-    (2, 40, 8),
+    (400, 2880, 40), (2, 40, 8),
 ]  # fmt: skip
-"""Tokens, columns, rows. The last one is left to the reference: columns in no whole vectors."""
+"""Tokens, columns, rows. The last one is left to the reference: columns in no whole vectors. Of the one before it the tokens
+do not fit a second-level cache."""
 
 
 def numbers(*shape: int, scale: float = 1.0) -> torch.Tensor:
