@@ -3,6 +3,7 @@
 // Activations are float32, each row in the order that its matrix is unpacked in.
 #pragma once
 
+#include <algorithm>
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -104,15 +105,22 @@ struct Fp8Rows {
     void unpack(long row, Activation *to) const { unpack_floats(*this, row, to); }
 };
 
-// In the order of mxfp4_order.h.
+// In the order of mxfp4_order.h. LANES words at a time are four vectors of neighbours, and activations stand as these come.
 struct Mxfp4Rows {
     const uint8_t *blocks, *scale_bytes;
     long columns;
 
-    static_assert(LANES <= 8, "neighbours of one scale");
+    static_assert(LANES <= 8, "a vector of neighbours has one scale");
+    static constexpr long STEP = 4 * LANES;
     static constexpr int beside(int) { return 2; }
     static long padded(long columns) { return columns; }
-    static INLINE void put(Activation *to, long k, long, halves x) { store(to + k, widen(x)); }
+    // Words of the 128 columns that begin at `group`.
+    static INLINE long words_of(long group, long columns) { return std::min(TOGETHER, columns - group) / 4; }
+    static INLINE void put(Activation *to, long k, long columns, halves x) {
+        const long group = k / TOGETHER * TOGETHER, there = words_of(group, columns);
+        const long j = (k - group) / there, w = (k - group) % there;
+        store(to + group + 4 * w + j * LANES, widen(x));
+    }
     INLINE float scale(long) const { return 1.0f; }
 
     // Of the lowest four bits. As the bits of a float32 they would be its value times 2^−126, but with such small numbers
@@ -129,31 +137,38 @@ struct Mxfp4Rows {
         return (floats)((words)magnitude | signs);
     }
 
-    // LANES columns from k on, of which nibbles j of the words from w on hold the values.
-    INLINE floats neighbours(long row, long k, long group, long j, long w) const {
-        const uint8_t *from = blocks + (row * columns + group) / 2 + 2 * w;
-        words nibbles = __builtin_convertvector(load<halves>(from), words) >> uint32_t(4 * j);
-        uint32_t exponent = uint32_t(scale_bytes[(row * columns + k) / 32]) << 23;
+    INLINE float scale_at(long row, long column) const {
+        const uint32_t exponent = uint32_t(scale_bytes[(row * columns + column) / 32]) << 23;
         float scale;
         std::memcpy(&scale, &exponent, sizeof scale);
-        return value(nibbles) * scale;
+        return scale;
     }
-    INLINE floats of_rest(long row, long k) const {
-        const long group = columns / TOGETHER * TOGETHER, words_there = (columns - group) / 4;
-        return neighbours(row, k, group, (k - group) / words_there, (k - group) % words_there);
-    }
-    INLINE void at(long row, long k, floats &first, floats &second) const {
-        const long group = k / TOGETHER * TOGETHER, j = (k - group) / 32, w = (k - group) % 32;
-        if (group + TOGETHER <= columns) {
-            first = neighbours(row, k, group, j, w);
-            second = neighbours(row, k, group, j, w + LANES);
-        } else {
-            first = of_rest(row, k);
-            second = of_rest(row, k + LANES);
-        }
+
+    // The vectors that activations k … k + STEP − 1 are multiplied with.
+    INLINE void at(long row, long k, floats (&values)[4]) const {
+        const long group = k / TOGETHER * TOGETHER, w = (k - group) / 4, there = words_of(group, columns);
+        words packed = __builtin_convertvector(load<halves>(blocks + (row * columns + group) / 2 + 2 * w), words);
+#pragma GCC unroll 4
+        for (long j = 0; j < 4; j++)
+            values[j] = value(packed >> uint32_t(4 * j)) * scale_at(row, group + there * j + w);
     }
     template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T][R]) const {
-        accumulate_floats(*this, row, x, sums);
+        for (long k = 0; k < columns; k += STEP) {
+            floats values[R][4];
+            for (int r = 0; r < R; r++) at(row + r, k, values[r]);
+            for (int pair = 0; pair < 4; pair += 2)
+                for (int t = 0; t < T; t++) {
+                    const Activation *from = x[t] + k + pair * LANES;
+                    floats a = load<floats>(from), b = load<floats>(from + LANES);
+                    for (int r = 0; r < R; r++) sums[t][r] += values[r][pair] * a + values[r][pair + 1] * b;
+                }
+        }
     }
-    void unpack(long row, Activation *to) const { unpack_floats(*this, row, to); }
+    void unpack(long row, Activation *to) const {
+        for (long k = 0; k < columns; k += STEP) {
+            floats values[4];
+            at(row, k, values);
+            for (long j = 0; j < 4; j++) store(to + k + j * LANES, values[j]);
+        }
+    }
 };
