@@ -72,8 +72,8 @@ class Source:
     ) -> "Variant":
         wanted = TORCH_DTYPES[dtype]
         kept = kv_dtype or wanted
-        weights = {
-            name: tensor.to(device, wanted if tensor.dtype == torch.bfloat16 else tensor.dtype)
+        weights = {  # Copies: a model may put its own in another order.
+            name: tensor.to(device, wanted if tensor.dtype == torch.bfloat16 else tensor.dtype, copy=True)
             for name, tensor in self.weights.items()
         }
         model = GptOss(self.config, weights, select_ops(device, wanted, kept))

@@ -40,7 +40,8 @@ class LayerWeights:
 class GptOss:
     """A gpt-oss-style mixture-of-experts transformer.
 
-    The matrices of the experts are taken out of `weights`, so that each is freed once it stands as the ops want it.
+    The matrices of the experts are taken out of `weights`, so that each is freed once it stands as the ops want it, or
+    brought into their order where it lies: no other model can be made of the same tensors.
     """
 
     def __init__(self, config: ModelConfig, weights: Weights, ops: Ops) -> None:

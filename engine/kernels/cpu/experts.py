@@ -1,7 +1,7 @@
 """The experts as C++ ops, over MXFP4 in an order of their own or over bfloat16 matrices.
 
 Each expert's rows are read once a step for all its tokens: unpacked in registers for a few tokens, for many some rows
-at a time into the first-level cache. Nothing is unpacked in memory.
+at a time into the caches. Nothing is unpacked in memory.
 """
 
 from collections.abc import Callable
@@ -50,5 +50,7 @@ def mix_experts(
         up, back = (first.blocks, first.scales, gate_up.bias), (second.blocks, second.scales, down.bias)
         library.experts_mxfp4(x, experts, weights, *up, *back, *rest)
     else:
+        assert isinstance(first, Tensor), "a product that was not prepared"
+        assert isinstance(second, Tensor), "a product that was not prepared"
         library.experts_bf16(x, experts, weights, first, gate_up.bias, second, down.bias, *rest)
     return out

@@ -23,9 +23,11 @@ class OrderedMxfp4(Mxfp4):
 
 
 def order(library: Library, matrix: Mxfp4) -> OrderedMxfp4:
-    """Orders its blocks where they lie: `matrix` is not to be used any more."""
+    """Orders its blocks where they lie: `matrix` is not to be used any more. Raises ValueError if they lie in no one
+    piece of the CPU's memory."""
     experts, rows, blocks, _ = matrix.blocks.shape
-    assert matrix.blocks.is_contiguous()
+    if not matrix.blocks.is_contiguous() or not matrix.blocks.is_cpu:
+        raise ValueError("blocks that are ordered must be contiguous, on the CPU")
     library.order_mxfp4(matrix.blocks, experts * rows, 32 * blocks)
     return OrderedMxfp4(matrix.blocks, matrix.scales)
 

@@ -81,8 +81,8 @@ class Batches {
         if (parts.empty()) return;
 #pragma omp for schedule(static)
         for (size_t i = 0; i < parts.size(); i++) {
-            const Part part = parts[i];
-            TileLayout(count(part.batch), padded).pack(x + starts[part.batch], part.number, tiles.data() + places[part.batch]);
+            const auto [batch, number] = parts[i];
+            TileLayout(count(batch), padded).pack(x + starts[batch], number, tiles.data() + places[batch]);
         }
 #endif
     }

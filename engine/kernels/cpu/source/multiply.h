@@ -64,7 +64,8 @@ void group_times_all(
     }
 }
 
-// Rows first … last − 1 times a batch of activations; `take(row, count, token, values)` gets the products of neighbouring rows.
+// Rows first … last − 1 times a batch of activations; `take(row, count, token, values)` gets the products of neighbouring
+// rows.
 template <class Rows, class Take>
 void multiply(
     const Rows &rows, long first, long last, const Batch &x, [[maybe_unused]] Buffer &scratch, const Take &take) {

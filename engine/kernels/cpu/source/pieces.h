@@ -49,7 +49,8 @@ class Mxfp4Rows::Pieces {
     INLINE void go_to(long column) { k = column; }
 
     INLINE void unpack_four(long first, bf16 *tiles) const {
-        const uint8_t *from = all + (first * columns + k) / 2, *later = all + (TILE * (2 * columns + k) + first * PIECE) / 2;
+        const uint8_t *from = all + (first * columns + k) / 2;
+        const uint8_t *later = all + (TILE * (2 * columns + k) + first * PIECE) / 2;
         const uint8_t *scales = scale_bytes + (first * columns + k) / 32;
         const long some = std::min(4L, count - first);
         bf16 *const to = tiles + first * TILE_COLUMNS;

@@ -90,12 +90,13 @@ typedef RowsOfBf16<false> CachedRows;
 struct Fp8Rows {
     static constexpr bool TILED = true, PACKED = true;
     static constexpr long AHEAD = 4096; // Bytes.
+    static constexpr long WHOLE = 128;  // Columns that tiles are made of together.
     const uint8_t *values;
     const float *scales;
     long columns;
 
     static constexpr int beside(int tokens) { return tokens <= 4 ? 4 : 2; }
-    static long padded(long columns) { return (columns + TOGETHER - 1) / TOGETHER * TOGETHER; }
+    static long padded(long columns) { return (columns + WHOLE - 1) / WHOLE * WHOLE; }
     static INLINE void put(Activation *to, long k, long, halves x) {
         to += k / 64 * 64 + k % 64 / 2;
         std::memcpy(to, &x, 16);
@@ -196,8 +197,8 @@ struct Mxfp4Rows {
 
     template <int J, int R, int T>
     static INLINE void add_nibbles(
-        const __m512i (&packed)[R], const uint8_t *scales, long stride, long rest, const Activation *const *x, long k,
-        __m512 (&sums)[T][R]) {
+        const __m512i (&packed)[R], const uint8_t *scales, long stride, long rest, const Activation *const *x,
+        long k, __m512 (&sums)[T][R]) {
         __m512i weights[R];
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++, scales += stride)

@@ -20,7 +20,7 @@ template <int N> INLINE void add_up(const Sum *sums, float *out) {
     for (int n = 0; n < N; n++) out[n] = sum(sums[n]);
 }
 
-// What every kind of row has in common: `at(row, k, first, second)` gives the weights of two vectors of activations.
+// What rows in their own order have in common: `at(row, k, first, second)` gives the weights of two vectors of activations.
 template <class Rows, int R, int T>
 INLINE void accumulate_floats(const Rows &rows, long row, const Activation *const *x, Sum (&sums)[T][R]) {
     for (long k = 0; k < rows.columns; k += 2 * LANES) {

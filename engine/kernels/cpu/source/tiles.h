@@ -138,8 +138,8 @@ INLINE void unpack_and_add(
 
 // Rows first … last − 1 times a batch of activations, see `multiply`. The sums of 32 rows are handed on when those of the
 // next have been asked of the other unit.
-template <class Rows, class Memory, class Take>
-void multiply_tiles(const Rows &rows, long first, long last, const Batch &x, Memory &scratch, const Take &take) {
+template <class Rows, class Take>
+void multiply_tiles(const Rows &rows, long first, long last, const Batch &x, Buffer &scratch, const Take &take) {
     const long columns = Rows::padded(rows.columns), tiles = columns / TILE_COLUMNS;
     const long needed = BESIDE * std::max(columns, 2 * PIECE);
     if (long(scratch.size()) < needed) scratch.resize(needed);
@@ -216,8 +216,8 @@ void multiply_tiles(const Rows &rows, long first, long last, const Batch &x, Mem
             }
             for (; part < end; part += 2)
                 multiply_part(row, part, [&](auto two) {
-                    add_rows<two>(
-                        sums, there, tiles, packed + layout.place(part, 0), tile, part_size, part == begin ? next : nullptr);
+                    const bf16 *const ask = part == begin ? next : nullptr;
+                    add_rows<two>(sums, there, tiles, packed + layout.place(part, 0), tile, part_size, ask);
                 });
         }
     }

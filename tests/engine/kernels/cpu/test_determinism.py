@@ -3,8 +3,7 @@
 The other ops' tests of this stand beside them: `test_a_row_depends_on_no_other`, `test_a_token_depends_on_no_other`.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 
@@ -19,6 +18,7 @@ from engine.kernels.ragged import RaggedBatch
 from engine.model.rope import RotaryTable
 from engine.plan import Chunk
 from engine.runner.batch import build_batch
+from tests.engine.kernels.cpu.threads import torch_threads
 
 LENGTH, HEADS, KV_HEADS, HEAD_DIM = 1300, 12, 2, 32
 """Longer than a part of a full layer's keys, 1,120."""
@@ -33,16 +33,6 @@ CUTS = [
 ]
 
 Attend = Callable[..., Tensor]
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def rows(count: int, half: int = 1) -> list[Tensor]:

@@ -10,6 +10,7 @@ from engine.kernels.experts import ExpertProduct
 from engine.kernels.experts import mix_experts as reference
 from engine.kernels.mxfp4 import Mxfp4
 from tests.engine.kernels.cpu.close import assert_rounded
+from tests.engine.kernels.cpu.threads import torch_threads
 
 SHAPES = [
     (1, 1024, 512, 32, 4), (5, 160, 96, 8, 2), (40, 96, 32, 8, 3), (3, 32, 288, 2, 2), (21, 128, 64, 4, 4),
@@ -74,8 +75,10 @@ def twice(product: ExpertProduct) -> ExpertProduct:
 
 
 @pytest.mark.parametrize("packed", [True, False], ids=["mxfp4", "bf16"])
-def test_a_token_depends_on_no_other(library: Library, packed: bool) -> None:
-    """To the last bit, whether its experts are multiplied with it alone, with a few tokens or, unpacked, with many.
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_token_depends_on_no_other(library: Library, threads: int, packed: bool) -> None:
+    """To the last bit, whether its experts are multiplied with it alone, with a few tokens or, unpacked, with many, on
+    one thread or two.
 
     The exact result is zero, so what comes out is nothing but how the sums were rounded.
     """
@@ -87,7 +90,8 @@ def test_a_token_depends_on_no_other(library: Library, packed: bool) -> None:
     def mixed(some: slice) -> Tensor:
         return mix_experts(library, x[some], chosen[some], weights[some], up, down, 1.702, 7.0, residual[some])
 
-    together = mixed(slice(None))
+    with torch_threads(threads):
+        together = mixed(slice(None))
     assert together.count_nonzero() > 0.5 * together.numel()
     for count in (1, 2, 3, 5, 9, 14):
         for first in range(0, 41, count):
@@ -104,12 +108,12 @@ def test_a_number_that_is_none_spoils_its_row_alone(library: Library) -> None:
     assert not spoilt[torch.arange(9) != 4].any()
 
 
-def test_every_nibble_under_every_scale_that_counts(library: Library) -> None:
-    """One column of the down product at a time: 16 values, of 64 scales, through a row that may be unpacked for many
-    tokens and one that is not."""
+def test_every_nibble_under_scales_of_all_sizes(library: Library) -> None:
+    """One column of the down product at a time: 16 values, of eleven scales, through a row that may be unpacked for
+    many tokens and one that is not."""
     blocks = torch.zeros(1, 32, 1, 16, dtype=torch.uint8)
     blocks[0, :16, 0, 0] = torch.arange(16, dtype=torch.uint8) << 4
-    for scale in range(96, 160, 9):
+    for scale in (20, 64, 101, *range(118, 136, 3), 160, 225):
         down = ExpertProduct(
             Mxfp4(blocks, torch.full((1, 32, 1), scale, dtype=torch.uint8)), torch.zeros(1, 32).bfloat16()
         )

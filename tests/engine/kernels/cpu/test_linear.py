@@ -9,13 +9,14 @@ from engine.kernels.cpu.library import Library
 from engine.kernels.fp8_matrix import Fp8Matrix, quantize
 from engine.kernels.norm_linear import linear_add, norm_linear, rms_norm
 from tests.engine.kernels.cpu.close import assert_rounded
+from tests.engine.kernels.cpu.threads import torch_threads
 
 SHAPES = [
     (1, 1024, 96), (2, 32, 1), (3, 160, 34), (5, 96, 7), (7, 2880, 130), (32, 64, 66), (61, 64, 9), (70, 1120, 50),
     (400, 2880, 40), (2, 40, 8),
 ]  # fmt: skip
-"""Tokens, columns, rows. The last one is left to the reference: columns in no whole vectors. Of the one before it the tokens
-do not fit a second-level cache."""
+"""Tokens, columns, rows. The tokens of the last but one do not fit a second-level cache; the last one is left to the
+reference: columns in no whole vectors."""
 
 
 def numbers(*shape: int, scale: float = 1.0) -> torch.Tensor:
@@ -62,11 +63,14 @@ def test_every_number_of_e4m3(library: Library) -> None:
 
 
 @pytest.mark.parametrize("fp8", [False, True])
-def test_a_row_depends_on_no_other(library: Library, fp8: bool) -> None:
-    """To the last bit. The exact result is zero, so what comes out is nothing but how the sums were rounded."""
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_row_depends_on_no_other(library: Library, threads: int, fp8: bool) -> None:
+    """To the last bit, on one thread or two. The exact result is zero, so what comes out is nothing but how the sums
+    were rounded."""
     half, matrix = numbers(21, 1040), numbers(47, 1040).repeat(1, 2)
     x, weight = torch.cat((half, -half), dim=1), quantize(matrix) if fp8 else matrix
-    together = ops.linear(library, x, None, 0.0, weight, None, None)
+    with torch_threads(threads):
+        together = ops.linear(library, x, None, 0.0, weight, None, None)
     assert together.count_nonzero() > 0.5 * together.numel()
     for first, last in ((0, 1), (1, 3), (3, 7), (7, 12), (12, 20), (2, 17)):
         apart = ops.linear(library, x[first:last], None, 0.0, weight, None, None)
