@@ -137,19 +137,19 @@ KINDS: Mapping[str, Source] = {
 """What the scorer asks for, beside plain completion."""
 
 SHARES: tuple[tuple[Source | Callable[[Draw], str], float], ...] = (
-    (small_talk, 6.0),
-    (arithmetic, 13.0),
-    (fact, 13.0),
-    (text_task, 28.0),
-    (tool_task, 56.0),
-    (recital, 30.0),
-    (json_task, 44.0),
-    (look_up, 5.0),
-    (short_memory, 4.0),
-    (long_memory, 0.6),
+    (small_talk, 15.0),
+    (arithmetic, 24.0),
+    (fact, 41.0),
+    (text_task, 46.0),
+    (tool_task, 34.0),
+    (recital, 14.0),
+    (json_task, 27.0),
+    (look_up, 4.0),
+    (short_memory, 2.4),
+    (long_memory, 0.4),
     (second_turn, 3.0),
-    (lambda draw: story(draw.rng), 14.0),
-    (lesson, 1.0),
+    (lambda draw: story(draw.rng), 12.0),
+    (lesson, 4.0),
 )
 
 
