@@ -103,6 +103,8 @@ struct Fp8Rows {
         std::memcpy(to + 32, (const char *)&x + 16, 16);
     }
     INLINE float scale(long row) const { return scales[row]; }
+    static constexpr long bytes(long columns) { return columns; }
+    INLINE const uint8_t *packed() const { return values; }
 
     struct Tables {
         __m512i high[2], low[2];
@@ -167,6 +169,8 @@ struct Mxfp4Rows {
             std::memcpy(to + rest + at / words * 32 + at % words, (const char *)&x + 16 * half, 16);
     }
     INLINE float scale(long) const { return 1.0f; }
+    static constexpr long bytes(long columns) { return columns / 2; }
+    INLINE const uint8_t *packed() const { return blocks; }
 
     // The values of the 16 nibbles, twice: the fifth bit of an index belongs to the next nibble.
     struct Tables {

@@ -1,10 +1,12 @@
-// The same products on AMX: 32 rows times up to 32 activations, 16 of either and 32 columns of them an instruction.
+// The same products on AMX: 16 rows times up to 16 activations, 32 columns of them an instruction.
 //
 // A tile of weights is 16 rows of 32 columns; one of activations has a row for each two columns and in it the pairs of
-// all its tokens. Two tiles of weights are multiplied with two of activations, each with each, so that what is loaded is
-// used twice. Rows of bf16 are loaded as they lie in memory. Others are unpacked in pieces, 128 columns of 32 rows, of
-// which two take a third of the first-level cache: while one is unpacked, the one before is multiplied on another unit.
-// For more than 32 tokens the pieces of 32 rows are kept and multiplied again.
+// all its tokens. For more than 16 tokens two tiles of weights are multiplied with two of activations, each with each, so
+// that what is loaded is used twice. For less memory is the limit, and 16 rows at a time leave room in the first-level
+// cache for the next ones.
+//
+// Rows of bf16 are loaded as they lie in memory. Others are unpacked in pieces of 128 columns: while one is unpacked, the one
+// before is multiplied on another unit. For more than 32 tokens the pieces of 32 rows are kept and multiplied again.
 //
 // Each product is a single sum over the columns in their order, whatever the number of tokens.
 #pragma once
@@ -16,7 +18,6 @@
 #include "activations.h"
 #include "pieces.h"
 
-constexpr long BESIDE = 2 * TILE; // Rows.
 constexpr long CACHED = 1 << 19; // Activations that stay in the second-level cache while one block after the other comes.
 
 // What tiles are to hold: 0 to 3 the sums, 4 and 5 weights, 6 and 7 activations of so many tokens. To be said again after
@@ -35,8 +36,8 @@ INLINE void shape_tiles(long tokens) {
     _tile_loadconfig(&shapes);
 }
 
-// The sums of 32 rows and one or two parts of the tokens.
-class TileSums {
+// The sums of 16 rows and a part of the tokens, or of 32 and one or two parts.
+template <int HALVES> class TileSums {
   public:
     explicit TileSums(long width) : width(width) {}
 
@@ -47,7 +48,7 @@ class TileSums {
         _tile_zero(3);
     }
 
-    // Two tiles of weights times a part and, if there are TWO, times the other one.
+    // One tile of weights or two times a part and, if there are TWO, times the other one.
     template <bool TWO>
     INLINE void add(const bf16 *upper, const bf16 *lower, long stride, const Activation *x, const Activation *other) {
         asm volatile("" ::: "memory"); // The compiler is not told what loads of tiles read.
@@ -58,17 +59,18 @@ class TileSums {
             _tile_loadd(7, other, 4 * width);
             _tile_dpbf16ps(1, 4, 7);
         }
+        if (HALVES == 1) return;
         _tile_loadd(5, lower, 2 * stride);
         _tile_dpbf16ps(2, 5, 6);
         if (TWO) _tile_dpbf16ps(3, 5, 7);
     }
 
     template <bool TWO> INLINE void store() {
+        static_assert(HALVES == 2 || !TWO);
         _tile_stored(0, stored[0][0], 4 * width);
-        _tile_stored(2, stored[1][0], 4 * width);
-        if (!TWO) return;
-        _tile_stored(1, stored[0][1], 4 * width);
-        _tile_stored(3, stored[1][1], 4 * width);
+        if (HALVES == 2) _tile_stored(2, stored[1][0], 4 * width);
+        if (TWO) _tile_stored(1, stored[0][1], 4 * width);
+        if (TWO) _tile_stored(3, stored[1][1], 4 * width);
     }
 
     // What was stored of the first or the second half of the rows and of a part: of each token those of 16 rows.
@@ -84,70 +86,75 @@ class TileSums {
 
   private:
     const long width;
-    alignas(64) float stored[2][2][TILE * TILE];
+    alignas(64) float stored[HALVES][HALVES][TILE * TILE];
 };
 
-// 32 rows of bf16 as they lie in memory or were unpacked: numbers from row to row, from one tile to the next, and to that
-// of the lower 16 rows.
+// Rows of bf16 as they lie in memory or were unpacked: numbers from row to row, from one tile to the next, and to that of
+// the lower 16 rows.
 struct TileRows {
     const bf16 *first;
     long stride, step, lower;
 };
 
-// The sums of all tiles of 32 rows. `next`, if not none, is where the next 32 rows begin.
-template <bool TWO>
+// The sums of all tiles of 16 or 32 rows. `next`, if not none, is where the next rows begin.
+template <bool TWO, int HALVES>
 INLINE void add_rows(
-    TileSums &sums, const TileRows &rows, long tiles, const Activation *x, long tile, long part, const bf16 *next) {
+    TileSums<HALVES> &sums, const TileRows &rows, long tiles, const Activation *x, long tile, long part, const bf16 *next) {
     sums.clear();
     const bf16 *weights = rows.first;
     for (long i = 0; i < tiles; i++, weights += rows.step, x += tile) {
-        for (int line = 0; next && line < BESIDE; line++) ask_for_ahead(next + (i * BESIDE + line) * TILE_COLUMNS);
-        sums.add<TWO>(weights, weights + rows.lower, rows.stride, x, x + part);
+        for (int line = 0; next && line < HALVES * TILE; line++, next += TILE_COLUMNS) ask_for_ahead(next);
+        sums.template add<TWO>(weights, weights + rows.lower, rows.stride, x, x + part);
     }
 }
 
 // The same of packed rows, unpacked on the way, either into memory for all pieces or, not KEPT, for two in turn. If FULL
-// there are 32, else `count`.
-template <bool FULL, bool TWO, bool KEPT, class Rows>
+// there are 16 or 32, else `count`.
+template <bool FULL, bool TWO, bool KEPT, int HALVES, class Rows>
 INLINE void unpack_and_add(
-    TileSums &sums, const Rows &rows, long row, long count, bf16 *to, const Activation *x, long tile, long part) {
+    TileSums<HALVES> &sums, const Rows &rows, long row, long count, bf16 *to, const Activation *x, long tile, long part) {
     typename Rows::Pieces upper(rows, row, FULL ? TILE : std::min(TILE, count));
     typename Rows::Pieces lower(rows, row + TILE, FULL ? TILE : std::max(0L, count - TILE));
-    bf16 *done = to + BESIDE * PIECE;
+    bf16 *done = to + PIECE_ROOM;
     auto add = [&](long i) {
         const bf16 *weights = done + i * UNPACKED_STEP;
-        sums.add<TWO>(weights, weights + TILE_SIZE, TILE_COLUMNS, x, x + part);
+        sums.template add<TWO>(weights, weights + TILE_SIZE, TILE_COLUMNS, x, x + part);
         x += tile;
     };
+    // As much is asked for of the next rows, in the order of memory.
+    constexpr long TOGETHER_ROWS = HALVES * TILE, LINES = TOGETHER_ROWS * Rows::bytes(PIECE) / (TILES * 64);
+    const uint8_t *next = rows.packed() + Rows::bytes((row + TOGETHER_ROWS) * rows.columns);
     sums.clear();
     const long columns = Rows::padded(rows.columns);
     for (long k = 0; k < columns; k += PIECE) {
         upper.go_to(k);
-        lower.go_to(k);
+        if (HALVES == 2) lower.go_to(k);
 #pragma GCC unroll 4
         for (long i = 0; i < TILES; i++) {
+            for (long line = 0; line < LINES; line++, next += 64) ask_for(next);
             upper.unpack_four(4 * i, to);
-            lower.unpack_four(4 * i, to + TILE_SIZE);
+            if (HALVES == 2) lower.unpack_four(4 * i, to + TILE_SIZE);
             if (k > 0) add(i);
         }
         std::swap(to, done);
-        if (KEPT) to = done + BESIDE * PIECE;
+        if (KEPT) to = done + PIECE_ROOM;
     }
     for (long i = 0; i < TILES; i++) add(i);
 }
 
-// Rows first … last − 1 times a batch of activations, see `multiply`. The sums of 32 rows are handed on when those of the
-// next have been asked of the other unit.
-template <class Rows, class Take>
+// Rows first … last − 1 times a batch of activations, see `multiply`. The sums of 16 or 32 rows are handed on when those of
+// the next have been asked of the other unit.
+template <int HALVES, class Rows, class Take>
 void multiply_tiles(const Rows &rows, long first, long last, const Batch &x, Buffer &scratch, const Take &take) {
     const long columns = Rows::padded(rows.columns), tiles = columns / TILE_COLUMNS;
-    const long needed = BESIDE * std::max(columns, 2 * PIECE);
+    constexpr long TOGETHER_ROWS = HALVES * TILE;
+    const long needed = PIECE_ROOM * std::max(columns / PIECE + 1, 2L);
     if (long(scratch.size()) < needed) scratch.resize(needed);
     bf16 *const memory = scratch.data();
     const TileLayout layout(x.tokens, columns);
     const Activation *const packed = x.tiles ? x.tiles : x.x[0];
     const long tile = TILE_COLUMNS * layout.width, part_size = columns * layout.width;
-    TileSums sums(layout.width);
+    TileSums<HALVES> sums(layout.width);
     shape_tiles(layout.width);
 
     long stored_row = last, stored_part = 0;
@@ -165,7 +172,7 @@ void multiply_tiles(const Rows &rows, long first, long last, const Batch &x, Buf
         }
     };
     auto hand_on = [&] {
-        for (int half = 0; half < 2; half++) {
+        for (int half = 0; half < HALVES; half++) {
             const long row = stored_row + half * TILE;
             if (row + TILE <= last) hand_on_half(half, row, TILE); // A count that the compiler knows.
             else if (row < last) hand_on_half(half, row, last - row);
@@ -176,9 +183,10 @@ void multiply_tiles(const Rows &rows, long first, long last, const Batch &x, Buf
         auto sum_up = [&](auto two) {
             add(two);
             hand_on();
-            sums.store<two>();
+            sums.template store<two>();
         };
-        if (part + 1 < layout.parts) sum_up(std::true_type{});
+        if constexpr (HALVES == 1) sum_up(std::false_type{});
+        else if (part + 1 < layout.parts) sum_up(std::true_type{});
         else sum_up(std::false_type{});
         stored_row = row, stored_part = part;
     };
@@ -186,8 +194,8 @@ void multiply_tiles(const Rows &rows, long first, long last, const Batch &x, Buf
     const long at_once = std::max(2L, CACHED / part_size / 2 * 2);
     for (long begin = 0; begin < layout.parts; begin += at_once) {
         const long end = std::min(begin + at_once, layout.parts);
-        for (long row = first; row < last; row += BESIDE) {
-            const long count = std::min(BESIDE, last - row);
+        for (long row = first; row < last; row += TOGETHER_ROWS) {
+            const long count = std::min(TOGETHER_ROWS, last - row);
             TileRows there{memory, TILE_COLUMNS, UNPACKED_STEP, TILE_SIZE};
             const bf16 *next = nullptr;
             long part = begin;
@@ -198,17 +206,18 @@ void multiply_tiles(const Rows &rows, long first, long last, const Batch &x, Buf
                             sums, rows, row, count, memory, packed + layout.place(part, 0), tile, part_size);
                     };
                     auto unpack_some = [&](auto kept) {
-                        if (count == BESIDE) unpack(std::true_type{}, kept);
+                        if (count == TOGETHER_ROWS) unpack(std::true_type{}, kept);
                         else unpack(std::false_type{}, kept);
                     };
-                    if (end - begin > 2) unpack_some(std::true_type{});
+                    if constexpr (HALVES == 1) unpack_some(std::false_type{});
+                    else if (end - begin > 2) unpack_some(std::true_type{});
                     else unpack_some(std::false_type{});
                 });
                 part += 2;
             } else {
                 there = {rows.values + row * rows.stride, rows.stride, TILE_COLUMNS, TILE * rows.stride};
-                next = there.first + BESIDE * rows.stride;
-                if (count < BESIDE) { // What follows the last row may not be ours to read.
+                next = there.first + TOGETHER_ROWS * rows.stride;
+                if (count < TOGETHER_ROWS) { // What follows the last row may not be ours to read.
                     for (long r = 0; r < count; r++)
                         std::memcpy(memory + r * columns, there.first + r * rows.stride, 2 * columns);
                     there = {memory, columns, TILE_COLUMNS, TILE * columns};
@@ -222,4 +231,10 @@ void multiply_tiles(const Rows &rows, long first, long last, const Batch &x, Buf
         }
     }
     hand_on();
+}
+
+template <class Rows, class Take>
+INLINE void multiply_tiles(const Rows &rows, long first, long last, const Batch &x, Buffer &scratch, const Take &take) {
+    if (x.tokens <= TILE) multiply_tiles<1>(rows, first, last, x, scratch, take);
+    else multiply_tiles<2>(rows, first, last, x, scratch, take);
 }
