@@ -139,8 +139,10 @@ Of the thirteenth training:
 ## In one run
 
 What is shipped came about bit by bit, in some 12 hours, while it was being found out what helps. From nothing and in
-one run `python -m training.train` (revision b31bd59) makes a model of the same shape. Its corpus asks most often for
-what was hardest in the last trainings, not for what a model has to learn first.
+one run `python -m training.train` (revision 530af16, from which the measured run's corpus differs in some words)
+makes a model of the same shape. Its corpus asks more often for what takes long to learn, and less for what is long.
+With the mixture of the trainings before, of which facts and arithmetic were 6% by tokens and calls 56%, a run from
+nothing knew 68% of the facts and 82% of the sums.
 
 | | |
 |---|---|
