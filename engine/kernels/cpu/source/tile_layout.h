@@ -49,12 +49,12 @@ struct TileLayout {
     TileLayout(long tokens, long columns)
         : tokens(tokens), columns(columns), parts((tokens + TILE - 1) / TILE), width((tokens + parts - 1) / parts) {}
 
-    long size() const { return parts * width * columns; }
-    INLINE long place(long part, long tile) const { return (part * columns + tile * TILE_COLUMNS) * width; }
+    long part_size() const { return width * columns; }
+    long size() const { return parts * part_size(); }
 
     void pack(const Activation *const *x, long part, Activation *to) const {
         const long first = part * width, there = std::min(width, tokens - first);
-        to += place(part, 0);
+        to += part * part_size();
         for (long k = 0; k < columns; k += TILE_COLUMNS) {
             __m512i pairs[TILE];
             for (long t = 0; t < TILE; t++) pairs[t] = t < there ? _mm512_loadu_si512(x[first + t] + k) : __m512i{};

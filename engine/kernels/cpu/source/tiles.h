@@ -39,6 +39,8 @@ INLINE void shape_tiles(long tokens) {
 // The sums of 16 rows and a part of the tokens, or of 32 and one or two parts.
 template <int HALVES> class TileSums {
   public:
+    static constexpr long ROWS = HALVES * TILE;
+
     explicit TileSums(long width) : width(width) {}
 
     INLINE void clear() {
@@ -103,7 +105,7 @@ INLINE void add_rows(
     sums.clear();
     const bf16 *weights = rows.first;
     for (long i = 0; i < tiles; i++, weights += rows.step, x += tile) {
-        for (int line = 0; next && line < HALVES * TILE; line++, next += TILE_COLUMNS) ask_for_ahead(next);
+        for (int line = 0; next && line < sums.ROWS; line++, next += TILE_COLUMNS) ask_for_ahead(next);
         sums.template add<TWO>(weights, weights + rows.lower, rows.stride, x, x + part);
     }
 }
@@ -122,8 +124,8 @@ INLINE void unpack_and_add(
         x += tile;
     };
     // As much is asked for of the next rows, in the order of memory.
-    constexpr long TOGETHER_ROWS = HALVES * TILE, LINES = TOGETHER_ROWS * Rows::bytes(PIECE) / (TILES * 64);
-    const uint8_t *next = rows.packed() + Rows::bytes((row + TOGETHER_ROWS) * rows.columns);
+    constexpr long ROWS = TileSums<HALVES>::ROWS, LINES = ROWS * Rows::bytes(PIECE) / (TILES * 64);
+    const uint8_t *next = rows.packed() + Rows::bytes((row + ROWS) * rows.columns);
     sums.clear();
     const long columns = Rows::padded(rows.columns);
     for (long k = 0; k < columns; k += PIECE) {
@@ -147,13 +149,13 @@ INLINE void unpack_and_add(
 template <int HALVES, class Rows, class Take>
 void multiply_tiles(const Rows &rows, long first, long last, const Batch &x, Buffer &scratch, const Take &take) {
     const long columns = Rows::padded(rows.columns), tiles = columns / TILE_COLUMNS;
-    constexpr long TOGETHER_ROWS = HALVES * TILE;
+    constexpr long ROWS = TileSums<HALVES>::ROWS;
     const long needed = PIECE_ROOM * std::max(columns / PIECE + 1, 2L);
     if (long(scratch.size()) < needed) scratch.resize(needed);
     bf16 *const memory = scratch.data();
     const TileLayout layout(x.tokens, columns);
     const Activation *const packed = x.tiles ? x.tiles : x.x[0];
-    const long tile = TILE_COLUMNS * layout.width, part_size = columns * layout.width;
+    const long tile = TILE_COLUMNS * layout.width, part_size = layout.part_size();
     TileSums<HALVES> sums(layout.width);
     shape_tiles(layout.width);
 
@@ -194,8 +196,8 @@ void multiply_tiles(const Rows &rows, long first, long last, const Batch &x, Buf
     const long at_once = std::max(2L, CACHED / part_size / 2 * 2);
     for (long begin = 0; begin < layout.parts; begin += at_once) {
         const long end = std::min(begin + at_once, layout.parts);
-        for (long row = first; row < last; row += TOGETHER_ROWS) {
-            const long count = std::min(TOGETHER_ROWS, last - row);
+        for (long row = first; row < last; row += ROWS) {
+            const long count = std::min(ROWS, last - row);
             TileRows there{memory, TILE_COLUMNS, UNPACKED_STEP, TILE_SIZE};
             const bf16 *next = nullptr;
             long part = begin;
@@ -203,10 +205,10 @@ void multiply_tiles(const Rows &rows, long first, long last, const Batch &x, Buf
                 multiply_part(row, part, [&](auto two) {
                     auto unpack = [&](auto full, auto kept) {
                         unpack_and_add<full, two, kept>(
-                            sums, rows, row, count, memory, packed + layout.place(part, 0), tile, part_size);
+                            sums, rows, row, count, memory, packed + part * part_size, tile, part_size);
                     };
                     auto unpack_some = [&](auto kept) {
-                        if (count == TOGETHER_ROWS) unpack(std::true_type{}, kept);
+                        if (count == ROWS) unpack(std::true_type{}, kept);
                         else unpack(std::false_type{}, kept);
                     };
                     if constexpr (HALVES == 1) unpack_some(std::false_type{});
@@ -216,8 +218,8 @@ void multiply_tiles(const Rows &rows, long first, long last, const Batch &x, Buf
                 part += 2;
             } else {
                 there = {rows.values + row * rows.stride, rows.stride, TILE_COLUMNS, TILE * rows.stride};
-                next = there.first + TOGETHER_ROWS * rows.stride;
-                if (count < TOGETHER_ROWS) { // What follows the last row may not be ours to read.
+                next = there.first + ROWS * rows.stride;
+                if (count < ROWS) { // What follows the last row may not be ours to read.
                     for (long r = 0; r < count; r++)
                         std::memcpy(memory + r * columns, there.first + r * rows.stride, 2 * columns);
                     there = {memory, columns, TILE_COLUMNS, TILE * columns};
@@ -226,7 +228,7 @@ void multiply_tiles(const Rows &rows, long first, long last, const Batch &x, Buf
             for (; part < end; part += 2)
                 multiply_part(row, part, [&](auto two) {
                     const bf16 *const ask = part == begin ? next : nullptr;
-                    add_rows<two>(sums, there, tiles, packed + layout.place(part, 0), tile, part_size, ask);
+                    add_rows<two>(sums, there, tiles, packed + part * part_size, tile, part_size, ask);
                 });
         }
     }
