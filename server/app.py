@@ -20,8 +20,10 @@ from server.metrics import Metrics
 from server.openapi import DocumentedAPI
 from server.origins import HostMiddleware, OriginMiddleware
 from server.request_id import RequestIdMiddleware
+from server.response_store import ResponseStore
 from server.routes import chat, completions, docs, health, models, tokenize
 from server.routes import metrics as metrics_route
+from server.routes import responses as response_routes
 from server.state import ServerState
 from server.text import Text
 from server.tracing import Tracing
@@ -52,6 +54,7 @@ def create_app(
         try:
             yield
         finally:
+            await app.state.server.background.close()
             await engine.stop()
             if tracing is not None:
                 await asyncio.to_thread(tracing.close)
@@ -70,14 +73,15 @@ def create_app(
     fingerprint = "-".join(filter(None, ("carousel", engine_package.__version__, weights)))
     admission = Admission(engine, request_seconds=settings.request_seconds, keys=len(settings.keys))
     bodies = BodyMemory(settings.max_bodies_bytes)
-    app.state.server = ServerState(engine, text, settings, metrics, admission, bodies, fingerprint)
+    responses = ResponseStore(settings.stored_responses_bytes)
+    app.state.server = ServerState(engine, text, settings, metrics, admission, bodies, responses, fingerprint)
     app.add_middleware(HostMiddleware, names=settings.host_names)  # The innermost comes first.
     app.add_middleware(KeyMiddleware, keys=settings.keys)
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],  # Whichever a preflight asks for.
             expose_headers=["retry-after", "x-request-id"],
         )
@@ -85,7 +89,7 @@ def create_app(
     app.add_middleware(MeterMiddleware, metrics=metrics, tracing=tracing)
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
-    for routes in (completions, chat, models, tokenize, health, metrics_route, docs):
+    for routes in (completions, chat, response_routes, models, tokenize, health, metrics_route, docs):
         app.include_router(routes.router)
         for route in routes.router.routes:
             if isinstance(route, APIRoute) and route.methods == {"GET"}:

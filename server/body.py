@@ -26,7 +26,9 @@ def json_body(schema: type[Schema]) -> Callable[[Request, State], AsyncIterator[
             held += size
 
         try:
-            yield parse(schema, await read_body(request, state.settings.max_body_bytes, hold))
+            body = await read_body(request, state.settings.max_body_bytes, hold)
+            request.state.body_size = len(body)
+            yield parse(schema, body)
         finally:
             state.bodies.give_back(held)
 
@@ -77,12 +79,14 @@ def as_request_error(details: ErrorDetails) -> RequestError:
 
 
 def field_path(location: Sequence[int | str]) -> str:
-    """Where in the body an error is, in the notation of OpenAI's errors.
+    """Where in the body an error is, in the notation of OpenAI's errors. A name in brackets tells a kind, no field.
 
-    >>> field_path(("messages", 0, "content"))
-    'messages[0].content'
+    >>> field_path(("messages", 0, "content")), field_path(("input", 1, "(reasoning)", "id"))
+    ('messages[0].content', 'input[1].id')
     """
     path = ""
     for step in location:
+        if isinstance(step, str) and step.startswith("("):
+            continue
         path += f"[{step}]" if isinstance(step, int) else f".{step}"
     return path.removeprefix(".")

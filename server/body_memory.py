@@ -1,5 +1,7 @@
 """How much of all requests' bodies is held at once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from engine.errors import QueueFullError
@@ -20,3 +22,12 @@ class BodyMemory:
 
     def give_back(self, size: int) -> None:
         self.held -= size
+
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """Counts a body for as long as a block takes. Raises QueueFullError."""
+        self.take(size)
+        try:
+            yield
+        finally:
+            self.give_back(size)

@@ -131,6 +131,10 @@ def serve(
     max_engine_restarts: Annotated[
         int, typer.Option(help="Restarts in a row after which the engine is given up, and the server ends.")
     ] = 20,
+    response_memory_bytes: Annotated[
+        int,
+        typer.Option(parser=parse_size, metavar="SIZE", help="Memory for kept answers of /v1/responses; 0 keeps none."),
+    ] = 64 * 2**20,
     current_date: Annotated[str | None, typer.Option(help="Pins the date models are told. YYYY-MM-DD")] = None,
     log_format: Annotated[LogFormat, typer.Option(help="text: for people, json: an object a line.")] = "text",
     otlp_traces_endpoint: Annotated[
@@ -157,6 +161,7 @@ def serve(
             allowed_origins=tuple(allowed_origin or ()),
             request_seconds=request_timeout,
             drain_seconds=drain_timeout,
+            stored_responses_bytes=response_memory_bytes,
             current_date=current_date,
         )
         supervision = Supervision(stall_seconds=stall_timeout, max_restarts=max_engine_restarts)

@@ -29,6 +29,10 @@ class UnknownModelError(RequestError):
     """The request names a model that is not served here."""
 
 
+class UnknownResponseError(RequestError):
+    """The request names an answer that is not kept here, or is another key's."""
+
+
 class BodyTooLargeError(RequestError):
     """The request's body exceeds the limit."""
 
@@ -80,6 +84,7 @@ class Kind:
 
 KINDS: dict[type[BaseException], Kind] = {
     UnknownModelError: Kind(404, "not_found_error", "model_not_found"),
+    UnknownResponseError: Kind(404, "not_found_error", "response_not_found"),
     BodyTooLargeError: Kind(413, "invalid_request_error", "body_too_large"),
     UnsupportedMediaTypeError: Kind(415, "invalid_request_error", "unsupported_media_type"),
     MalformedRequestError: Kind(400, "invalid_request_error", "malformed_request"),

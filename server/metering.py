@@ -46,7 +46,7 @@ class RequestMeter:
     """Measures one HTTP request. Whoever answers it tells what it knows; `finish` counts and logs that.
 
     `began` is when it came (perf_counter). `status` is the HTTP status, once there is one; `error` is the kind of error
-    that ended the request.
+    that ended the request. `goes_on`: it is not over with its HTTP response, and whoever goes on will call `finish`.
     """
 
     def __init__(self, metrics: Metrics, tracing: Tracing | None, scope: Scope) -> None:
@@ -60,6 +60,7 @@ class RequestMeter:
         self._first_token: float | None = None
         self._last_tokens: dict[str, float] = {}
         self._answer: Measured | None = None
+        self.goes_on = False
 
     @property
     def endpoint(self) -> str:
@@ -108,7 +109,7 @@ class RequestMeter:
     def _trace(self, status: int, reasons: list[str] | None, usage: Usage | None) -> RequestTrace:
         """The request as a span, by the names of OpenTelemetry's conventions."""
         method, endpoint = self._scope["method"], self.endpoint
-        answers = {"/v1/chat/completions": "chat", "/v1/completions": "text_completion"}
+        answers = {"/v1/chat/completions": "chat", "/v1/responses": "chat", "/v1/completions": "text_completion"}
         return RequestTrace(
             name=f"{method} {endpoint}",
             began=self._began_ns,
@@ -190,4 +191,5 @@ class MeterMiddleware:
             if meter.status is None:
                 await error_response(error)(scope, receive, send_noting)
         finally:
-            meter.finish()
+            if not meter.goes_on:
+                meter.finish()

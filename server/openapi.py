@@ -3,6 +3,7 @@
 Routes describe themselves with `takes`, `errors` and `content`; the document is made from that.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,6 +16,9 @@ from server.schemas.chat import ChatChunk, ChatCompletion, ChatRequest
 from server.schemas.completions import Completion, CompletionRequest
 from server.schemas.health import Health, Readiness, Version
 from server.schemas.models import Model, ModelList
+from server.schemas.response import DeletedResponse, Response
+from server.schemas.response_events import EVENTS
+from server.schemas.response_request import ResponseRequest
 from server.schemas.tokenize import DetokenizedText, DetokenizeRequest, TokenizeRequest, Tokens
 
 Description = dict[str, Any]
@@ -22,6 +26,7 @@ Description = dict[str, Any]
 MODELS: tuple[type[BaseModel], ...] = (
     ChatRequest, ChatCompletion, ChatChunk, CompletionRequest, Completion, TokenizeRequest, Tokens,
     DetokenizeRequest, DetokenizedText, ModelList, Model, Health, Readiness, Version, ErrorBody,
+    ResponseRequest, Response, DeletedResponse, *EVENTS,
 )  # fmt: skip
 """The bodies of all requests and answers."""
 
@@ -36,7 +41,7 @@ ERRORS = {
     400: "A field's value, or all of it together, cannot be served: `param` says which field.",
     401: "The server has API keys, and the request shows none of them.",
     403: "The request came by a name that is not this server's, or from another site's page.",
-    404: "No such model.",
+    404: "No such model, or no such answer.",
     413: "The body is larger than the server takes.",
     415: "The body is not declared as `application/json`.",
     429: "No room to wait for a turn.",
@@ -89,31 +94,38 @@ def takes(model: type[BaseModel], **examples: Description) -> Description:
     return {"requestBody": {"required": True, "content": content(model, **examples)}}
 
 
-def streams(answer: type[BaseModel], chunk: type[BaseModel], event: str) -> dict[int | str, Description]:
-    """`responses` of a route that answers at once, or with `"stream": true` in chunks; `event` is one of them."""
+def streams(
+    answer: type[BaseModel], chunks: Sequence[type[BaseModel]], event: str, *, done: bool = True
+) -> dict[int | str, Description]:
+    """`responses` of a route that answers at once, or with `"stream": true` in chunks; `event` is one of them.
+
+    `done`: the stream ends with `[DONE]` or an error, which no chunk tells of.
+    """
+    models: Sequence[type[BaseModel]] = (*chunks, ErrorBody) if done else chunks
+    end = [{"const": "[DONE]"}] if done else []
     stream = {
         "schema": {
             "description": "One event. While nothing flows, a comment is sent every 15 seconds.",
             "type": "object",
             "properties": {
                 "data": {
-                    "description": "More of the answer; at the end `[DONE]`, or an error if one came up on the way.",
+                    "description": "More of the answer; at the end that it is over, or an error.",
                     "anyOf": [
-                        {"const": "[DONE]"},
+                        *end,
                         *(
                             {
                                 "type": "string",
                                 "contentMediaType": "application/json",
                                 "contentSchema": {"$ref": SCHEMAS + model.__name__},
                             }
-                            for model in (chunk, ErrorBody)
+                            for model in models
                         ),
                     ],
                 }
             },
             "required": ["data"],
         },
-        "example": f"data: {event}\n\ndata: [DONE]\n\n",
+        "example": f"data: {event}\n\n" + ("data: [DONE]\n\n" if done else ""),
     }
     return {
         200: {

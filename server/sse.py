@@ -1,7 +1,6 @@
-"""Server-sent events: chunks out as `data:` lines, comments while nothing flows."""
+"""Server-sent events: out as they come, with comments while nothing flows."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 
@@ -11,37 +10,31 @@ from starlette.types import Receive, Scope, Send
 
 from engine.errors import CarouselError
 from server.disconnect import until_disconnect
-from server.errors import error_body
-
-PING = b": ping\n\n"
-DONE = b"data: [DONE]\n\n"
-
-
-def data(payload: str) -> bytes:
-    return f"data: {payload}\n\n".encode()
+from server.frames import PING
 
 
 class EventSourceResponse(Response):
-    """Sends each JSON text of `payloads` as an event, then `[DONE]`.
+    """Sends `frames`, then what `ending` makes of the error that ended them, or of None.
 
-    An error while streaming is sent as a last event `{"error": {…}}` in the place of `[DONE]`. When the
-    client leaves, `payloads` is closed at once. `on_error` is told of an error; `on_close` is called in any case,
-    even if nothing was sent.
+    When the client leaves, `frames` is closed at once. `on_error` is told of an error; `on_close` is called in any
+    case, even if nothing was sent.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
         self,
-        payloads: AsyncGenerator[str, None],
+        frames: AsyncGenerator[bytes, None],
         *,
+        ending: Callable[[Exception | None], bytes],
         on_error: Callable[[Exception], None],
         on_close: Callable[[], None],
         ping_seconds: float,
     ) -> None:
         super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
         del self.headers["content-length"]
-        self._payloads = payloads
+        self._frames = frames
+        self._ending = ending
         self._on_error = on_error
         self._on_close = on_close
         self._ping_seconds = ping_seconds
@@ -59,23 +52,23 @@ class EventSourceResponse(Response):
         pinging = asyncio.create_task(self._ping(send))
         unforeseen: Exception | None = None
         try:
-            last = await self._send_payloads(send)
+            await self._send_frames(send)
+            last = self._ending(None)
         except CarouselError as error:
             self._on_error(error)
-            last = data(json.dumps(error_body(error)))
+            last = self._ending(error)
         except Exception as error:
-            unforeseen, last = error, data(json.dumps(error_body(error)))
+            unforeseen, last = error, self._ending(error)
         finally:
             pinging.cancel()
         await send({"type": "http.response.body", "body": last, "more_body": False})
         if unforeseen is not None:
             raise unforeseen
 
-    async def _send_payloads(self, send: Send) -> bytes:
-        async with aclosing(self._payloads) as payloads:
-            async for payload in payloads:
-                await self._send(send, data(payload))
-        return DONE
+    async def _send_frames(self, send: Send) -> None:
+        async with aclosing(self._frames) as frames:
+            async for frame in frames:
+                await self._send(send, frame)
 
     async def _send(self, send: Send, body: bytes) -> None:
         self._last_sent = asyncio.get_running_loop().time()

@@ -9,16 +9,19 @@ from fastapi import Depends, Request
 from engine.errors import EngineNotReadyError
 from engine.streams import EngineClient, EngineInfo
 from server.admission import Admission
+from server.background import Background
 from server.body_memory import BodyMemory
 from server.config import ServerConfig
 from server.errors import UnknownModelError
 from server.metrics import Metrics
+from server.response_store import ResponseStore
 from server.text import Text
 
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """The engine and who may use it, the text side of its checkpoint, the configuration, the metrics.
+    """The engine and who may use it, the text side of its checkpoint, the configuration, the metrics, the answers that
+    are kept.
 
     `system_fingerprint` names the weights and the engine's version. `started` is in Unix seconds.
     """
@@ -29,7 +32,9 @@ class ServerState:
     metrics: Metrics
     admission: Admission
     bodies: BodyMemory
+    responses: ResponseStore
     system_fingerprint: str
+    background: Background = field(default_factory=Background)
     started: int = field(default_factory=lambda: int(time()))
 
     @property

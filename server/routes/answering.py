@@ -10,11 +10,16 @@ from pydantic import BaseModel
 
 from engine import request as engine_request
 from engine.streams import EventStream
+from server.admission import Admitted
 from server.disconnect import until_disconnect
 from server.metering import Measured, RequestMeter
+from server.schemas.chat import ChatRequest
 from server.sse import EventSourceResponse
 from server.state import ServerState
 from server.translate.answer import Identity
+from server.translate.chat import ChatAnswer, conversation
+from server.translate.constraints import chat_constraint
+from server.translate.requests import with_defaults
 
 
 class Answer(Measured, Protocol):
@@ -23,18 +28,56 @@ class Answer(Measured, Protocol):
     @property
     def requests(self) -> Sequence[engine_request.Request]: ...
 
-    def stream(self, events: EventStream) -> AsyncGenerator[str, None]: ...
+    def stream(self, events: EventStream) -> AsyncGenerator[bytes, None]: ...
+
+    def ending(self, error: Exception | None) -> bytes:
+        """What ends a stream, if it ended by an error or (None) not."""
+        ...
 
     async def collect(self, events: EventStream) -> BaseModel: ...
 
 
 def identity(prefix: str, model: str, state: ServerState) -> Identity:
     return Identity(
-        id=f"{prefix}-{uuid4().hex}",
+        id=f"{prefix}{uuid4().hex}",
         created=int(time()),
         model=model,
         system_fingerprint=state.system_fingerprint,
     )
+
+
+async def chat_answer(body: ChatRequest, named: Identity, state: ServerState) -> ChatAnswer:
+    """The answer to a chat, before anything is done for it. Raises RequestError."""
+    body = with_defaults(body, state.text.sampling_defaults)
+    prompt = await state.text.render(
+        conversation(
+            body.messages,
+            functions=body.offered(),
+            response_format=body.response_format,
+            reasoning_effort=body.reasoning_effort,
+            current_date=body.current_date or state.settings.current_date,
+        )
+    )
+    constraint = await chat_constraint(body)
+    if constraint is not None:
+        await constraint.check(state.text)
+    grammar = None if constraint is None else constraint.grammar
+    return ChatAnswer(named, body, prompt, state.text.tokenizer, grammar)
+
+
+def key_of(request: Request) -> int:
+    """The number of the API key that the request showed; 0 where none is needed."""
+    key: int = getattr(request.state, "key", 0)
+    return key
+
+
+def admit(request: Request, state: ServerState, wanted: Answer, *, seconds: float | None) -> Admitted:
+    """Hands it to the engine, measured. Raises what `Admission.submit` does."""
+    meter: RequestMeter = request.state.meter
+    elapsed = perf_counter() - meter.began
+    admitted = state.admission.submit(wanted.requests, key=key_of(request), timeout=seconds, elapsed=elapsed)
+    meter.follow(wanted, admitted.events)
+    return admitted
 
 
 async def answer(
@@ -44,18 +87,12 @@ async def answer(
 
     `seconds` is the time the request asked for.
     """
-    meter: RequestMeter = request.state.meter
-    admitted = state.admission.submit(
-        wanted.requests,
-        key=getattr(request.state, "key", 0),
-        timeout=seconds,
-        elapsed=perf_counter() - meter.began,
-    )
-    meter.follow(wanted, admitted.events)
+    admitted = admit(request, state, wanted, seconds=seconds)
     if stream:
         return EventSourceResponse(
             wanted.stream(admitted.events),
-            on_error=meter.failed,
+            ending=wanted.ending,
+            on_error=request.state.meter.failed,
             on_close=admitted.close,
             ping_seconds=state.settings.ping_seconds,
         )

@@ -7,12 +7,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from engine.errors import RequestError
 from server.body import json_body
 from server.openapi import GENERATION_ERRORS, errors, streams, takes
-from server.routes.answering import answer, identity
+from server.routes.answering import answer, chat_answer, identity
 from server.schemas.chat import ChatChunk, ChatCompletion, ChatRequest
 from server.state import State
-from server.translate.chat import ChatAnswer, conversation
-from server.translate.constraints import chat_constraint
-from server.translate.requests import with_defaults
 
 router = APIRouter(tags=["Generation"])
 
@@ -51,28 +48,14 @@ EVENT = (
     summary="Answer a conversation",
     response_model=None,
     openapi_extra=takes(ChatRequest, **EXAMPLES),
-    responses={**streams(ChatCompletion, ChatChunk, EVENT), **errors(*GENERATION_ERRORS)},
+    responses={**streams(ChatCompletion, [ChatChunk], EVENT), **errors(*GENERATION_ERRORS)},
 )
 async def create_chat_completion(
     request: Request, state: State, body: Annotated[ChatRequest, Depends(json_body(ChatRequest))]
 ) -> Response:
     model = state.model_name(body.model)
-    body = with_defaults(body, state.text.sampling_defaults)
-    prompt = await state.text.render(
-        conversation(
-            body.messages,
-            functions=body.offered(),
-            response_format=body.response_format,
-            reasoning_effort=body.reasoning_effort,
-            current_date=body.current_date or state.settings.current_date,
-        )
-    )
-    constraint = await chat_constraint(body)
-    if constraint is not None:
-        await constraint.check(state.text)
     try:
-        grammar = None if constraint is None else constraint.grammar
-        chat = ChatAnswer(identity("chatcmpl", model, state), body, prompt, state.text.tokenizer, grammar)
+        chat = await chat_answer(body, identity("chatcmpl-", model, state), state)
         return await answer(request, state, chat, stream=body.stream, seconds=body.timeout)
     except RequestError as error:
         error.param = field_name(error.param, body)

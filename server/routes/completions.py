@@ -33,7 +33,7 @@ EVENT = (
     summary="Continue a text",
     response_model=None,
     openapi_extra=takes(CompletionRequest, **EXAMPLES),
-    responses={**streams(Completion, Completion, EVENT), **errors(*GENERATION_ERRORS)},
+    responses={**streams(Completion, [Completion], EVENT), **errors(*GENERATION_ERRORS)},
 )
 async def create_completion(
     request: Request, state: State, body: Annotated[CompletionRequest, Depends(json_body(CompletionRequest))]
@@ -45,5 +45,5 @@ async def create_completion(
     if constraint is not None:
         await constraint.check(state.text)
     grammar = None if constraint is None else constraint.grammar
-    completion = CompletionAnswer(identity("cmpl", model, state), body, prompts, state.text.tokenizer, grammar)
+    completion = CompletionAnswer(identity("cmpl-", model, state), body, prompts, state.text.tokenizer, grammar)
     return await answer(request, state, completion, stream=body.stream, seconds=body.timeout)

@@ -10,7 +10,7 @@ from engine.request import MAX_TOP_LOGPROBS
 from server.schemas.answer import AnswerModel, Finish
 from server.schemas.messages import Message
 from server.schemas.request import only
-from server.schemas.sampling import MAX_COUNT, SamplingFields
+from server.schemas.sampling import MAX_COUNT, ChoiceFields
 from server.schemas.structured import ResponseFormat
 from server.schemas.tools import MAX_TOOLS, FunctionDefinition, NamedToolChoice, Tool, ToolChoice
 from server.schemas.usage import Usage
@@ -18,7 +18,7 @@ from server.schemas.usage import Usage
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high"]
 
 
-class ChatRequest(SamplingFields):
+class ChatRequest(ChoiceFields):
     """`max_completion_tokens` goes before `max_tokens`; with neither, the answer may fill the context."""
 
     messages: list[Message] = Field(min_length=1)

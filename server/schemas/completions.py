@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 from engine.request import MAX_TOP_LOGPROBS
 from server.schemas.answer import AnswerModel, Finish
 from server.schemas.request import expects, only
-from server.schemas.sampling import MAX_CHOICES, SamplingFields
+from server.schemas.sampling import MAX_CHOICES, ChoiceFields
 from server.schemas.usage import Usage
 
 DEFAULT_MAX_TOKENS = 16
@@ -20,7 +20,7 @@ Prompt = Annotated[
 ]
 
 
-class CompletionRequest(SamplingFields):
+class CompletionRequest(ChoiceFields):
     """Of `best_of` candidates the `n` with the highest mean log-probability per token are the answer."""
 
     prompt: Prompt = Field(examples=["Once upon a time", [12430, 5304], ["The cat", "One day"]])

@@ -1,48 +1,53 @@
 """A conversation's messages, as requests carry them."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from server.schemas.request import RequestModel, only
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
-def joined_text(content: Any) -> Any:
-    """Content as one string: parts of type text (or refusal) are joined, any other part is refused."""
-    if not isinstance(content, list):
-        return content
-    texts = []
-    for at, part in enumerate(content):
-        kind = part.get("type") if isinstance(part, dict) else None
-        text = part.get(kind) if kind in ("text", "refusal") else None
-        if not isinstance(text, str):
-            raise PydanticCustomError(
-                "content_part",
-                "part {at} is not supported: only parts of type text are",
-                {"at": at},
-            )
-        texts.append(text)
-    return "".join(texts)
+@dataclass(frozen=True, slots=True)
+class TextParts:
+    """For a content that is one string, or parts of such types (or refusals), which are joined. Refuses other parts."""
+
+    kinds: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.joined, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        parts = [_part(kind, "text") for kind in self.kinds] + [_part("refusal", "refusal")]
+        return {"anyOf": [{"type": "string"}, {"type": "array", "items": {"anyOf": parts}}]}
+
+    def joined(self, content: Any) -> Any:
+        if not isinstance(content, list):
+            return content
+        texts = []
+        for at, part in enumerate(content):
+            kind = part.get("type") if isinstance(part, dict) else None
+            text = part.get("refusal" if kind == "refusal" else "text") if kind in (*self.kinds, "refusal") else None
+            if not isinstance(text, str):
+                raise PydanticCustomError(
+                    "content_part",
+                    "part {at} is not supported: only parts of type {kinds} are",
+                    {"at": at, "kinds": " or ".join(self.kinds)},
+                )
+            texts.append(text)
+        return "".join(texts)
 
 
-TEXT_PART = {
-    "type": "object",
-    "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
-    "required": ["type", "text"],
-}
-REFUSAL_PART = {
-    "type": "object",
-    "properties": {"type": {"const": "refusal"}, "refusal": {"type": "string"}},
-    "required": ["type", "refusal"],
-}
-Content = Annotated[
-    str,
-    BeforeValidator(joined_text),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"anyOf": [TEXT_PART, REFUSAL_PART]}}]}),
-]
+def _part(kind: str, field: str) -> JsonSchemaValue:
+    properties = {"type": {"const": kind}, field: {"type": "string"}}
+    return {"type": "object", "properties": properties, "required": ["type", field]}
+
+
+Content = Annotated[str, TextParts(("text",))]
 
 
 class FunctionCall(RequestModel):

@@ -1,4 +1,4 @@
-"""The fields that completions and chats have in common."""
+"""The fields that all requests for answers have in common."""
 
 from typing import Annotated, Any
 
@@ -17,17 +17,6 @@ STOP_STRING: dict[str, JsonValue] = {"type": "string", "minLength": 1, "maxLengt
 Stop = Annotated[str | list[str], expects("a string or a list of strings")]
 
 
-class StreamOptions(RequestModel):
-    """`continuous_usage_stats` puts the counts so far on every chunk; it needs `include_usage`."""
-
-    include_usage: bool = Field(default=False, examples=[True])
-    """A last chunk, of no choices, reports usage."""
-    continuous_usage_stats: bool = Field(default=False, examples=[False])
-    """Every chunk reports the usage so far; needs `include_usage`."""
-    include_obfuscation: bool = Field(default=False, examples=[False])
-    """Changes nothing here."""
-
-
 class SamplingFields(RequestModel):
     """Ranges are checked where `engine.request.SamplingParams` is made, and only told of here, unless a field has
     them itself.
@@ -35,8 +24,6 @@ class SamplingFields(RequestModel):
 
     model: str | None = Field(default=None, examples=["embedded"])
     """A name of the model served; the first one, if not given."""
-    max_tokens: int | None = Field(default=None, examples=[64], json_schema_extra={"minimum": 0, "maximum": MAX_COUNT})
-    """The longest answer in tokens, reasoning included. A completion's default is 16, a chat may fill the context."""
     temperature: float = Field(default=1.0, examples=[0.7], json_schema_extra={"minimum": 0, "maximum": 2})
     """Divides the logits; 0 always takes the likeliest token. A checkpoint may have another default."""
     top_p: float = Field(default=1.0, examples=[0.95], json_schema_extra={"exclusiveMinimum": 0, "maximum": 1})
@@ -45,8 +32,6 @@ class SamplingFields(RequestModel):
     """Draws from so many of the likeliest tokens; 0 and -1: from all. A checkpoint may have another default."""
     min_p: float = Field(default=0.0, examples=[0.05], json_schema_extra={"minimum": 0, "maximum": 1})
     """Draws from tokens at least this probable beside the likeliest one. A checkpoint may have another default."""
-    n: int = Field(default=1, ge=1, le=MAX_CHOICES, examples=[1])
-    """How many answers to give to each prompt."""
     seed: int | None = Field(default=None, examples=[7], json_schema_extra={"minimum": -(2**63), "maximum": 2**64 - 1})
     """Makes an answer repeatable; the choices of a prompt have seeds of their own, made from it."""
     stop: Stop = Field(
@@ -88,8 +73,6 @@ class SamplingFields(RequestModel):
     another default."""
     stream: bool = Field(default=False, examples=[False])
     """Sends the answer as it is made, as server-sent events."""
-    stream_options: StreamOptions | None = Field(default=None, examples=[None])
-    """What a stream reports beside the answer; needs `stream`."""
     timeout: float | None = Field(default=None, gt=0, examples=[30.0])
     """Seconds until the answer must be complete, waiting included; the default is the most the server allows."""
     priority: int = Field(default=0, ge=-MAX_PRIORITY, le=MAX_PRIORITY, examples=[0])
@@ -102,8 +85,6 @@ class SamplingFields(RequestModel):
     """Changes nothing here."""
     metadata: dict[str, Any] | None = Field(default=None, examples=[{"purpose": "test"}])
     """Changes nothing here."""
-    store: bool | None = Field(default=None, examples=[False])
-    """Changes nothing here: no answer is kept."""
     service_tier: str | None = Field(default=None, examples=["auto"])
     """Changes nothing here."""
     safety_identifier: str | None = Field(default=None, examples=["user-1"])
@@ -116,6 +97,30 @@ class SamplingFields(RequestModel):
     """Changes nothing here."""
     cache_salt: str | None = Field(default=None, examples=["tenant-1"])
     """Changes nothing here."""
+
+
+class StreamOptions(RequestModel):
+    """`continuous_usage_stats` puts the counts so far on every chunk; it needs `include_usage`."""
+
+    include_usage: bool = Field(default=False, examples=[True])
+    """A last chunk, of no choices, reports usage."""
+    continuous_usage_stats: bool = Field(default=False, examples=[False])
+    """Every chunk reports the usage so far; needs `include_usage`."""
+    include_obfuscation: bool = Field(default=False, examples=[False])
+    """Changes nothing here."""
+
+
+class ChoiceFields(SamplingFields):
+    """What completions and chats have beyond that: several answers to a prompt, and chunks that can report usage."""
+
+    max_tokens: int | None = Field(default=None, examples=[64], json_schema_extra={"minimum": 0, "maximum": MAX_COUNT})
+    """The longest answer in tokens, reasoning included. A completion's default is 16, a chat may fill the context."""
+    n: int = Field(default=1, ge=1, le=MAX_CHOICES, examples=[1])
+    """How many answers to give to each prompt."""
+    stream_options: StreamOptions | None = Field(default=None, examples=[None])
+    """What a stream reports beside the answer; needs `stream`."""
+    store: bool | None = Field(default=None, examples=[False])
+    """Changes nothing here: no answer is kept."""
 
     @field_validator("stream_options")
     @classmethod

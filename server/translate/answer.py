@@ -6,6 +6,7 @@ from typing import TypedDict, TypeVar
 
 from engine.request import Request
 from engine.streams import EventStream
+from server.frames import frame
 from server.schemas.chat import ChatChunk
 from server.schemas.completions import Completion
 from server.schemas.sampling import StreamOptions
@@ -42,19 +43,19 @@ async def read_pieces(
         yield choice, pieces
 
 
-async def stream_json(
+async def stream_chunks(
     chunks: AsyncGenerator[Chunk, None], last: Callable[[], Chunk], options: StreamOptions | None
-) -> AsyncGenerator[str, None]:
-    """The chunks as JSON. `last` makes the chunk that reports usage, sent if `options` want it."""
+) -> AsyncGenerator[bytes, None]:
+    """The chunks as events. `last` makes the chunk that reports usage, sent if `options` want it."""
     include_usage = options is not None and options.include_usage
     continuous = include_usage and options is not None and options.continuous_usage_stats
     async with aclosing(chunks):
         async for chunk in chunks:
             if include_usage:
                 chunk.usage = last().usage if continuous else None
-            yield chunk.model_dump_json(exclude_unset=True)
+            yield frame(chunk.model_dump_json(exclude_unset=True))
     if include_usage:
-        yield last().model_dump_json(exclude_unset=True)
+        yield frame(last().model_dump_json(exclude_unset=True))
 
 
 def count_usage(requests: Sequence[Request], per_prompt: int, choices: Iterable[Assembler]) -> Usage:

@@ -8,6 +8,7 @@ from engine.errors import RequestError
 from engine.prompt.chat import Conversation
 from engine.prompt.tokenizer import Tokenizer
 from engine.streams import EventStream
+from server.frames import done_or_error
 from server.schemas.chat import (
     CalledFunction,
     CalledFunctionDelta,
@@ -28,7 +29,7 @@ from server.schemas.messages import Message
 from server.schemas.structured import ResponseFormat
 from server.schemas.tools import FunctionDefinition
 from server.schemas.usage import Usage
-from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_json
+from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_chunks
 from server.translate.assembler import Assembler, Piece, Scored
 from server.translate.constraints import response_format_text
 from server.translate.readers import Call, ChatReader
@@ -88,9 +89,11 @@ class ChatAnswer:
             for index, request in enumerate(self.requests)
         }
 
-    def stream(self, events: EventStream) -> AsyncGenerator[str, None]:
-        """The chunks of a streamed answer, as JSON."""
-        return stream_json(self._chunks(events), self._usage_chunk, self._body.stream_options)
+    ending = staticmethod(done_or_error)
+
+    def stream(self, events: EventStream) -> AsyncGenerator[bytes, None]:
+        """The chunks of a streamed answer."""
+        return stream_chunks(self._chunks(events), self._usage_chunk, self._body.stream_options)
 
     async def collect(self, events: EventStream) -> ChatCompletion:
         """The whole answer: its stream, put together."""
@@ -106,10 +109,14 @@ class ChatAnswer:
             usage=self.usage,
         )
 
+    def pieces(self, events: EventStream) -> AsyncGenerator[tuple[Assembler, list[Piece]], None]:
+        """What each event brings. Raises GenerationError."""
+        return read_pieces(events, self._choices)
+
     async def _chunks(self, events: EventStream) -> AsyncGenerator[ChatChunk, None]:
         for choice in self._choices.values():
             yield self._chunk(choice, ChatDelta(role="assistant", content=""))
-        async with aclosing(read_pieces(events, self._choices)) as read:
+        async with aclosing(self.pieces(events)) as read:
             async for choice, pieces in read:
                 for piece in pieces:
                     if piece.part != "reasoning" or self._body.include_reasoning:
@@ -145,9 +152,10 @@ class ChatAnswer:
     def _logprobs(self, scored: Sequence[Scored]) -> ChatLogprobs | None:
         if not scored:
             return None
-        return ChatLogprobs(content=[self._scored(token) for token in scored], refusal=None)
+        return ChatLogprobs(content=[self.scored(token) for token in scored], refusal=None)
 
-    def _scored(self, token: Scored) -> TokenLogprob:
+    def scored(self, token: Scored) -> TokenLogprob:
+        """A token of the content, as answers report it."""
         assert token.logprob is not None
         chosen = self._candidate(token.token_id, token.logprob.logprob)
         return TokenLogprob(

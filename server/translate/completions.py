@@ -6,6 +6,7 @@ from contextlib import aclosing
 from engine.prompt.tokenizer import Tokenizer
 from engine.request import TokenLogprob
 from engine.streams import EventStream
+from server.frames import done_or_error
 from server.schemas.completions import (
     DEFAULT_MAX_TOKENS,
     Completion,
@@ -14,7 +15,7 @@ from server.schemas.completions import (
     CompletionRequest,
 )
 from server.schemas.usage import Usage
-from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_json
+from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_chunks
 from server.translate.assembler import Assembler, Scored
 from server.translate.readers import PlainReader
 from server.translate.requests import engine_requests
@@ -56,9 +57,11 @@ class CompletionAnswer:
             for index, request in enumerate(self.requests)
         }
 
-    def stream(self, events: EventStream) -> AsyncGenerator[str, None]:
-        """The chunks of a streamed answer, as JSON."""
-        return stream_json(self._chunks(events), self._usage_chunk, self._body.stream_options)
+    ending = staticmethod(done_or_error)
+
+    def stream(self, events: EventStream) -> AsyncGenerator[bytes, None]:
+        """The chunks of a streamed answer."""
+        return stream_chunks(self._chunks(events), self._usage_chunk, self._body.stream_options)
 
     async def collect(self, events: EventStream) -> Completion:
         """The whole answer: its stream, put together."""

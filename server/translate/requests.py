@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from engine.errors import RequestError
 from engine.request import MAX_LOGIT_BIAS, SEED_BITS, Request, SamplingParams, at_most
-from server.schemas.sampling import SamplingFields
+from server.schemas.sampling import ChoiceFields, SamplingFields
 
 Body = TypeVar("Body", bound=SamplingFields)
 
@@ -23,7 +23,7 @@ def with_defaults(body: Body, defaults: Mapping[str, float | int]) -> Body:
 def engine_requests(
     response_id: str,
     prompts: Sequence[Sequence[int]],
-    fields: SamplingFields,
+    fields: ChoiceFields,
     *,
     max_tokens: int | None,
     logprobs: int | None,

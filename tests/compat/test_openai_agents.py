@@ -4,7 +4,16 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import pytest
-from agents import Agent, ModelSettings, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
+from agents import (
+    Agent,
+    Model,
+    ModelSettings,
+    OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
+    Runner,
+    function_tool,
+    set_tracing_disabled,
+)
 from openai import AsyncOpenAI
 from pydantic import BaseModel, Field
 
@@ -20,18 +29,19 @@ class City(BaseModel):
     inhabitants: Annotated[int, Field(ge=0, le=99_999_999)]
 
 
-@pytest.fixture
-async def model(base_url: str) -> AsyncIterator[OpenAIChatCompletionsModel]:
+@pytest.fixture(params=[OpenAIChatCompletionsModel, OpenAIResponsesModel])
+async def model(base_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Model]:
+    """By either endpoint; responses are the SDK's own choice."""
     set_tracing_disabled(True)
     async with AsyncOpenAI(base_url=base_url, api_key="none") as client:
-        yield OpenAIChatCompletionsModel("embedded", client)
+        yield request.param("embedded", client)
 
 
 def settings(**choices: Any) -> ModelSettings:
     return ModelSettings(temperature=0, max_tokens=200, **choices)
 
 
-async def test_an_agent_calls_its_tool_and_answers(model: OpenAIChatCompletionsModel) -> None:
+async def test_an_agent_calls_its_tool_and_answers(model: Model) -> None:
     asked: list[str] = []
 
     @function_tool
@@ -52,7 +62,7 @@ async def test_an_agent_calls_its_tool_and_answers(model: OpenAIChatCompletionsM
     assert "sunny" in result.final_output
 
 
-async def test_a_streamed_run_ends_in_the_same_answer(model: OpenAIChatCompletionsModel) -> None:
+async def test_a_streamed_run_ends_in_the_same_answer(model: Model) -> None:
     agent: Agent[None] = Agent(name="Host", instructions="Be kind.", model=model, model_settings=settings())
     whole = await Runner.run(agent, "Hello!")
     streamed = Runner.run_streamed(agent, "Hello!")
@@ -61,7 +71,7 @@ async def test_a_streamed_run_ends_in_the_same_answer(model: OpenAIChatCompletio
     assert streamed.final_output == whole.final_output != ""
 
 
-async def test_an_output_type_is_obeyed(model: OpenAIChatCompletionsModel) -> None:
+async def test_an_output_type_is_obeyed(model: Model) -> None:
     agent: Agent[None] = Agent(
         name="Atlas", instructions="Describe cities.", model=model, output_type=City, model_settings=settings()
     )

@@ -5,6 +5,9 @@ import typer
 
 import server.body
 import server.commands.sizes
+import server.frames
+import server.schemas.response_tools
+import server.translate.carried
 import server.translate.requests
 from engine.errors import ConfigError
 from server.commands.sizes import parse_size
@@ -32,7 +35,17 @@ def test_what_is_no_size(size: str) -> None:
         parse_size(size)
 
 
-@pytest.mark.parametrize("module", [server.body, server.commands.sizes, server.translate.requests])
+MODULES = [
+    server.body,
+    server.commands.sizes,
+    server.frames,
+    server.schemas.response_tools,
+    server.translate.carried,
+    server.translate.requests,
+]
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_examples(module: object) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0

@@ -14,6 +14,7 @@ Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
 BODIES = {
     "/v1/completions": {"prompt": "hi", "n": 2},
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "hi"}], "n": 2},
+    "/v1/responses": {"input": "hi"},
 }
 
 
@@ -24,11 +25,12 @@ async def test_leaving_frees_the_requests(
     url: str, engine: ScriptedEngine, say: Say, eventually: Eventually, path: str, stream: bool, written: str
 ) -> None:
     engine.play = lambda request: say(written, hangs=True)
+    count = BODIES[path].get("n", 1)
     async with httpx.AsyncClient(base_url=url) as http:
         asking = asyncio.create_task(http.post(path, json=BODIES[path] | {"stream": stream}))
-        await eventually(lambda: len(engine.submitted) == 2)
+        await eventually(lambda: len(engine.submitted) == count)
         await asyncio.sleep(0.05)
-        assert engine.running == 2
+        assert engine.running == count
         asking.cancel()
         await eventually(lambda: engine.running == 0)
         assert sorted(engine.aborted) == sorted(request.id for request in engine.submitted)

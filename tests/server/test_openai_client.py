@@ -125,6 +125,62 @@ async def test_what_the_helpers_return_can_be_sent_back(openai: AsyncOpenAI, eng
     assert len(prompts) == 1, "what the helpers add changes nothing"
 
 
+async def test_responses(openai: AsyncOpenAI, engine: ScriptedEngine, say: Say) -> None:
+    engine.play = lambda request: say(TURN)
+    answer = await openai.responses.create(
+        model="tiny", input="hi", include=["message.output_text.logprobs"], top_logprobs=3, reasoning={"effort": "low"}
+    )
+    assert answer.output_text == "Hello 😀!"
+    reasoning, message = answer.output
+    assert reasoning.content[0].text == "Think."
+    assert len(message.content[0].logprobs) == len("Hello 😀!".encode())
+    assert answer.usage.output_tokens_details.reasoning_tokens == len("Think.")
+    again = await openai.responses.retrieve(answer.id)
+    assert again.to_dict() == answer.to_dict()
+    more = await openai.responses.create(model="tiny", input="more", previous_response_id=answer.id)
+    same = await openai.responses.create(
+        model="tiny", input=[{"role": "user", "content": "hi"}, *answer.output, {"role": "user", "content": "more"}]
+    )
+    assert more.output_text == same.output_text
+    assert engine.submitted[-1].prompt_token_ids == engine.submitted[-2].prompt_token_ids
+    await openai.responses.delete(answer.id)
+    with pytest.raises(NotFoundError):
+        await openai.responses.retrieve(answer.id)
+    begun = await openai.responses.create(model="tiny", input="hi", background=True)
+    assert (await openai.responses.cancel(begun.id)).status in ("cancelled", "completed")
+
+
+async def test_streamed_responses(openai: AsyncOpenAI, engine: ScriptedEngine, say: Say) -> None:
+    """The client's helper puts them together as they are when not streamed."""
+    call = '<|channel|>commentary to=functions.Point<|message|>{"x":1,"y":2}<|call|>'
+    for written in (TURN, call, TURN.replace("final", "analysis"), f"{TURN.partition('<|end|>')[0]}<|end|>{call}"):
+        engine.play = lambda request, written=written: say(written, per_step=3)
+        asked = {"model": "tiny", "input": "hi", "tools": [pydantic_function_tool(Point)]}
+        whole = await openai.responses.parse(**asked)
+        kinds = []
+        async with openai.responses.stream(**asked) as stream:
+            async for event in stream:
+                kinds.append(event.type)
+            streamed = await stream.get_final_response()
+        assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
+        assert streamed.output_text == whole.output_text
+        assert [item.type for item in streamed.output] == [item.type for item in whole.output]
+        calls = [item for item in streamed.output if item.type == "function_call"]
+        assert all(item.parsed_arguments == Point(x=1, y=2) for item in calls)
+
+
+async def test_parsed_responses(openai: AsyncOpenAI, engine: ScriptedEngine, say: Say) -> None:
+    engine.play = lambda request: say('<|channel|>final<|message|>{"x":5,"y":6}', per_step=4)
+    asked = {"model": "tiny", "input": "hi", "text_format": Point}
+    parsed = await openai.responses.parse(**asked)
+    assert parsed.output_parsed == Point(x=5, y=6)
+    async with openai.responses.stream(**asked) as stream:
+        assert (await stream.get_final_response()).output_parsed == Point(x=5, y=6)
+    assert engine.submitted[-1].sampling.grammar is not None
+    again = [*parsed.output, {"role": "user", "content": "more"}]
+    assert (await openai.responses.create(model="tiny", input=again)).status == "completed"
+
+
 async def test_errors(openai: AsyncOpenAI, engine: ScriptedEngine, say: Say) -> None:
     with pytest.raises(BadRequestError) as bad:
         await openai.chat.completions.create(model="tiny", messages=HI, temperature=9)

@@ -3,7 +3,7 @@
 import doctest
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import pytest
@@ -91,7 +91,8 @@ def test_examples_are_valid(model: type[BaseModel], document: Document) -> None:
         schema = document["components"]["schemas"][model.__name__]["properties"][field.alias or name]
         for example in field.examples or ():
             if example is not None:  # As if it were absent.
-                TypeAdapter(field.annotation).validate_python(example)
+                kind = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+                TypeAdapter(kind).validate_python(example)
             assert validator_for({**definitions, **schema}).is_valid(example), (model, name, example)
 
 

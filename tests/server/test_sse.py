@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
+from server.frames import done_or_error, frame
 from server.sse import EventSourceResponse
 
 Messages = list[dict]
 
 
-def respond(payloads: AsyncGenerator[str, None], **options: Any) -> EventSourceResponse:
-    ignore = {"on_error": lambda error: None, "on_close": lambda: None, "ping_seconds": 15}
-    return EventSourceResponse(payloads, **ignore | options)
+def respond(frames: AsyncGenerator[bytes, None], **options: Any) -> EventSourceResponse:
+    usual = {"ending": done_or_error, "on_error": lambda error: None, "on_close": lambda: None, "ping_seconds": 15}
+    return EventSourceResponse(frames, **usual | options)
 
 
 async def run(response: EventSourceResponse, *, leave: asyncio.Event | None = None) -> Messages:
@@ -37,11 +38,11 @@ def bodies(messages: Messages) -> list[bytes]:
 async def test_events_and_their_end() -> None:
     closed = []
 
-    async def payloads() -> AsyncGenerator[str, None]:
-        yield '{"a": "ü"}'
-        yield "{}"
+    async def frames() -> AsyncGenerator[bytes, None]:
+        yield frame('{"a": "ü"}')
+        yield frame("{}")
 
-    messages = await run(respond(payloads(), on_close=lambda: closed.append(1)))
+    messages = await run(respond(frames(), on_close=lambda: closed.append(1)))
     assert bodies(messages) == ['data: {"a": "ü"}\n\n'.encode(), b"data: {}\n\n", b"data: [DONE]\n\n"]
     headers = dict(messages[0]["headers"])
     assert headers[b"content-type"].startswith(b"text/event-stream")
@@ -51,29 +52,29 @@ async def test_events_and_their_end() -> None:
 
 
 async def test_silence_is_filled_with_comments() -> None:
-    async def payloads() -> AsyncGenerator[str, None]:
+    async def frames() -> AsyncGenerator[bytes, None]:
         await asyncio.sleep(0.2)
-        yield "{}"
+        yield frame("{}")
 
-    messages = await run(respond(payloads(), ping_seconds=0.03))
+    messages = await run(respond(frames(), ping_seconds=0.03))
     *pings, event, done = bodies(messages)
     assert set(pings) == {b": ping\n\n"}
     assert (event, done) == (b"data: {}\n\n", b"data: [DONE]\n\n")
 
 
 async def test_a_busy_stream_has_no_comments() -> None:
-    async def payloads() -> AsyncGenerator[str, None]:
+    async def frames() -> AsyncGenerator[bytes, None]:
         for _ in range(10):
             await asyncio.sleep(0.01)
-            yield "{}"
+            yield frame("{}")
 
-    messages = await run(respond(payloads(), ping_seconds=5))
+    messages = await run(respond(frames(), ping_seconds=5))
     assert b": ping\n\n" not in bodies(messages)
 
 
 async def test_an_unforeseen_error_ends_the_stream_and_is_raised() -> None:
-    async def payloads() -> AsyncGenerator[str, None]:
-        yield "{}"
+    async def frames() -> AsyncGenerator[bytes, None]:
+        yield frame("{}")
         raise ZeroDivisionError("secret")
 
     sent: Messages = []
@@ -86,7 +87,7 @@ async def test_an_unforeseen_error_ends_the_stream_and_is_raised() -> None:
         sent.append(message)
 
     with pytest.raises(ZeroDivisionError):
-        await respond(payloads())({"type": "http"}, receive, send)
+        await respond(frames())({"type": "http"}, receive, send)
     assert bodies(sent)[1].startswith(b'data: {"error"')
     assert b"secret" not in bodies(sent)[1]
 
@@ -94,14 +95,14 @@ async def test_an_unforeseen_error_ends_the_stream_and_is_raised() -> None:
 async def test_a_client_that_leaves_closes_the_source() -> None:
     closed, leave = [], asyncio.Event()
 
-    async def payloads() -> AsyncGenerator[str, None]:
+    async def frames() -> AsyncGenerator[bytes, None]:
         try:
-            yield "{}"
+            yield frame("{}")
             leave.set()
             await asyncio.Event().wait()
         finally:
             closed.append("source")
 
-    response = respond(payloads(), on_close=lambda: closed.append("all"))
+    response = respond(frames(), on_close=lambda: closed.append("all"))
     assert bodies(await run(response, leave=leave)) == [b"data: {}\n\n"]
     assert closed == ["source", "all"]

@@ -1,0 +1,147 @@
+"""POST /v1/responses; GET, DELETE /v1/responses/{id}; POST /v1/responses/{id}/cancel"""
+
+import asyncio
+from contextlib import AbstractContextManager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from engine.errors import CarouselError, RequestError
+from server.admission import Admitted
+from server.body import json_body
+from server.logs import log_exception
+from server.metering import RequestMeter
+from server.openapi import GENERATION_ERRORS, content, errors, streams, takes
+from server.routes.answering import admit, answer, chat_answer, identity, json_response, key_of
+from server.schemas import response as schema
+from server.schemas.response_events import EVENTS
+from server.schemas.response_request import ResponseRequest
+from server.state import ServerState, State
+from server.translate.response_request import chat_request, in_own_terms
+from server.translate.responses import ResponseAnswer, past
+
+router = APIRouter()
+
+ResponseId = Annotated[str, Path(description="The name of an answer that is kept.", examples=["resp_1"])]
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "question": {"input": "Who are you?", "max_output_tokens": 64},
+    "stream": {"input": "Who are you?", "stream": True},
+    "tools": {
+        "input": "How is the weather in Paris?",
+        "tools": [
+            {
+                "type": "function",
+                "name": "get_weather",
+                "description": "The weather in a city, now.",
+                "parameters": {
+                    "type": "object",
+                    "properties": {"city": {"type": "string"}},
+                    "required": ["city"],
+                },
+            }
+        ],
+    },
+    "json": {"input": "Who are you?", "text": {"format": {"type": "json_object"}}},
+}
+EVENT = (
+    '{"sequence_number":4,"item_id":"msg_5e0b6a1c","output_index":0,"type":"response.output_text.delta",'
+    '"content_index":0,"delta":"I am","logprobs":[]}'
+)
+
+
+@router.post(
+    "/v1/responses",
+    tags=["Generation"],
+    summary="Answer a conversation of items",
+    response_model=None,
+    openapi_extra=takes(ResponseRequest, **EXAMPLES),
+    responses={**streams(schema.Response, EVENTS, EVENT, done=False), **errors(*GENERATION_ERRORS)},
+)
+async def create_response(
+    request: Request, state: State, body: Annotated[ResponseRequest, Depends(json_body(ResponseRequest))]
+) -> Response:
+    named = identity("resp_", state.model_name(body.model), state)
+    key = key_of(request)
+    items = state.responses.conversation(body.previous_response_id, body.input, key=key)
+
+    def keep(response: schema.Response) -> None:
+        if body.store:
+            state.responses.keep(response, [*items, *map(past, response.output)], key=key)
+
+    try:
+        chat = await chat_answer(chat_request(body, items), named, state)
+        wanted = ResponseAnswer(named, body, chat, keep)
+        if not body.background:
+            return await answer(request, state, wanted, stream=body.stream, seconds=body.timeout)
+        admitted = admit(request, state, wanted, seconds=body.timeout)
+    except RequestError as error:
+        raise in_own_terms(error) from error
+    begun = wanted.response("in_progress")
+    keep(begun)
+    if begun.id not in state.responses:
+        admitted.close()
+        raise RequestError("background: there is no room to keep the answer", param="background")
+    meter: RequestMeter = request.state.meter
+    meter.goes_on = True
+    body_held = state.bodies.holding(request.state.body_size)
+    await state.background.start(begun.id, in_background(wanted, admitted, body_held, meter))
+    return json_response(begun)
+
+
+async def in_background(
+    wanted: ResponseAnswer, admitted: Admitted, body_held: AbstractContextManager[None], meter: RequestMeter
+) -> None:
+    """Makes the answer, which is kept, whatever it comes to."""
+    try:
+        with admitted, body_held:
+            await wanted.collect(admitted.events)
+    except asyncio.CancelledError:
+        wanted.cancel()
+        raise
+    except Exception as error:
+        if not isinstance(error, CarouselError):
+            log_exception(error)
+        meter.failed(error)
+        wanted.fail(error)
+    finally:
+        meter.finish()
+
+
+@router.get(
+    "/v1/responses/{response_id}",
+    tags=["Responses"],
+    summary="An answer that is kept",
+    response_model=None,
+    responses={200: {"description": "The answer.", "content": content(schema.Response)}, **errors(400, 404)},
+)
+async def retrieve_response(request: Request, state: State, response_id: ResponseId) -> Response:
+    if request.query_params.get("stream", "false").lower() not in ("false", "0"):
+        raise RequestError("stream: an answer that is kept is not streamed again", param="stream")
+    return kept(request, state, response_id)
+
+
+@router.delete("/v1/responses/{response_id}", tags=["Responses"], summary="Keep it no longer", responses=errors(404))
+async def delete_response(request: Request, state: State, response_id: ResponseId) -> schema.DeletedResponse:
+    state.responses.get(response_id, key=key_of(request))
+    await state.background.cancel(response_id)
+    state.responses.delete(response_id, key=key_of(request))
+    return schema.DeletedResponse(id=response_id, object="response", deleted=True)
+
+
+@router.post(
+    "/v1/responses/{response_id}/cancel",
+    tags=["Responses"],
+    summary="End an answer in the background",
+    response_model=None,
+    responses={200: {"description": "The answer.", "content": content(schema.Response)}, **errors(400, 404)},
+)
+async def cancel_response(request: Request, state: State, response_id: ResponseId) -> Response:
+    if not state.responses.get(response_id, key=key_of(request)).background:
+        raise RequestError("only an answer that is made in the background can be cancelled")
+    await state.background.cancel(response_id)
+    return kept(request, state, response_id)
+
+
+def kept(request: Request, state: ServerState, response_id: str) -> Response:
+    body = state.responses.get(response_id, key=key_of(request)).body
+    return Response(body, media_type="application/json")

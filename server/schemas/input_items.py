@@ -1,0 +1,136 @@
+"""A conversation as `/v1/responses` has it: items, of which an answer's may be sent back as they came."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
+
+from server.schemas.messages import TextParts
+from server.schemas.request import RequestModel
+
+Status = Literal["in_progress", "completed", "incomplete"]
+KINDS = ("message", "reasoning", "function_call", "function_call_output", "item_reference")
+
+ItemText = Annotated[str, TextParts(("input_text", "output_text"))]
+ReasoningText = Annotated[str, TextParts(("reasoning_text", "text"))]
+
+
+class PastItem(RequestModel):
+    """What every item may have."""
+
+    id: str | None = Field(default=None, examples=["msg_1"])
+    """The item's name, if it has been in an answer."""
+    status: Status | None = Field(default=None, examples=["completed"])
+    """Changes nothing here: how far the item was when it came."""
+
+
+class PastMessage(PastItem):
+    """A message of any role."""
+
+    type: Literal["message"] = Field(default="message", examples=["message"])
+    """The kind of item; this one, if not given."""
+    role: Literal["system", "developer", "user", "assistant"] = Field(examples=["user"])
+    """Who says it."""
+    content: ItemText = Field(examples=["Who are you?", [{"type": "input_text", "text": "Who are you?"}]])
+    """What is said: a text, or parts of text."""
+    phase: Literal["commentary", "final_answer"] | None = Field(default=None, examples=["final_answer"])
+    """Changes nothing here: whether the assistant was on its way or at its end."""
+
+
+class SummaryPart(RequestModel):
+    """A part of a summary."""
+
+    type: Literal["summary_text"] = Field(examples=["summary_text"])
+    """The kind of part."""
+    text: str = Field(examples=["They greet."])
+    """What it says."""
+
+
+class PastReasoning(PastItem):
+    """An earlier answer's reasoning. It is shown to the model while no final answer has followed it."""
+
+    type: Literal["reasoning"] = Field(examples=["reasoning"])
+    """The kind of item."""
+    summary: list[SummaryPart] = Field(default_factory=list, examples=[[]])
+    """Changes nothing here: the whole reasoning is used."""
+    content: ReasoningText | None = Field(
+        default=None, examples=[[{"type": "reasoning_text", "text": "They ask who I am."}]]
+    )
+    """The reasoning itself."""
+    encrypted_content: str | None = Field(default=None, examples=[None])
+    """The same, as an answer had it that was asked to include it; read if there is no `content`."""
+
+
+class PastFunctionCall(PastItem):
+    """A call that an earlier answer made."""
+
+    type: Literal["function_call"] = Field(examples=["function_call"])
+    """The kind of item."""
+    call_id: str = Field(examples=["call_1"])
+    """The name that its result refers to."""
+    name: str = Field(examples=["get_weather"])
+    """Which function."""
+    namespace: str | None = Field(default=None, examples=["weather"])
+    """The namespace of that function, if it has one."""
+    arguments: str = Field(examples=['{"city": "Paris"}'])
+    """The arguments, as JSON text."""
+    parsed_arguments: Any = Field(default=None, examples=[{"city": "Paris"}])
+    """What OpenAI's helpers made of them; changes nothing here."""
+
+
+class FunctionResult(PastItem):
+    """What a call gave."""
+
+    type: Literal["function_call_output"] = Field(examples=["function_call_output"])
+    """The kind of item."""
+    call_id: str = Field(examples=["call_1"])
+    """The call that it is the result of."""
+    output: ItemText = Field(examples=["18 degrees"])
+    """The result: a text, or parts of text."""
+    name: str | None = Field(default=None, examples=["get_weather"])
+    """Changes nothing here: the call says it."""
+    namespace: str | None = Field(default=None, examples=["weather"])
+    """Changes nothing here: the call says it."""
+
+
+class ItemReference(RequestModel):
+    """An item of an answer that the server keeps."""
+
+    type: Literal["item_reference"] = Field(examples=["item_reference"])
+    """The kind of item."""
+    id: str = Field(examples=["msg_1"])
+    """The item's name."""
+
+
+def as_items(given: Any) -> Any:
+    """A text is a user's message."""
+    if isinstance(given, str) and given:
+        return [{"role": "user", "content": given}]
+    if not isinstance(given, list) or not given:
+        raise PydanticCustomError("input", "must be a text or a list of items, and not empty")
+    return given
+
+
+def kind_of(item: Any) -> str | None:
+    kind = (item.get("type") or "message") if isinstance(item, dict) else getattr(item, "type", None)
+    return f"({kind})" if kind in KINDS else None
+
+
+Item = PastMessage | PastReasoning | PastFunctionCall | FunctionResult
+InputItem = Annotated[
+    Annotated[PastMessage, Tag("(message)")]
+    | Annotated[PastReasoning, Tag("(reasoning)")]
+    | Annotated[PastFunctionCall, Tag("(function_call)")]
+    | Annotated[FunctionResult, Tag("(function_call_output)")]
+    | Annotated[ItemReference, Tag("(item_reference)")],
+    Discriminator(
+        kind_of,
+        custom_error_type="item_type",
+        custom_error_message=f"an item's type must be one of {', '.join(KINDS)}",
+    ),
+]
+"""The tags are in brackets, which says that they are no part of an error's path."""
+
+Text = Annotated[str, Field(min_length=1)]
+Items = Annotated[list[InputItem], Field(min_length=1)]
+Input = Annotated[list[InputItem], BeforeValidator(as_items, json_schema_input_type=Text | Items)]

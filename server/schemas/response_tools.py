@@ -1,0 +1,77 @@
+"""What a model may call, as `/v1/responses` offers it: functions, alone or in namespaces."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from server.schemas.request import RequestModel
+from server.schemas.tools import MAX_TOOLS, FunctionDefinition, Name
+
+KINDS = ("function", "namespace")
+
+
+class FunctionTool(FunctionDefinition):
+    """A function."""
+
+    type: Literal["function"] = Field(examples=["function"])
+    """What it is."""
+
+
+class NamespaceTool(RequestModel):
+    """Functions that belong together. The model knows them by both names, with two underscores between."""
+
+    type: Literal["namespace"] = Field(examples=["namespace"])
+    """What it is."""
+    name: Name = Field(examples=["weather"])
+    """The namespace of its functions' calls."""
+    description: str | None = Field(default=None, examples=["All about the weather."])
+    """What they are for; the model reads it with the first of them."""
+    tools: list[FunctionTool] = Field(min_length=1, max_length=MAX_TOOLS)
+    """The functions."""
+
+
+class FunctionChoice(RequestModel):
+    """This function must be called."""
+
+    type: Literal["function"] = Field(examples=["function"])
+    """What must be called."""
+    name: Name = Field(examples=["get_weather"])
+    """Which one."""
+
+
+def kind_of(tool: Any) -> str | None:
+    kind = tool.get("type", "function") if isinstance(tool, dict) else getattr(tool, "type", None)
+    return f"({kind})" if kind in KINDS else None
+
+
+ResponseTool = Annotated[
+    Annotated[FunctionTool, Tag("(function)")] | Annotated[NamespaceTool, Tag("(namespace)")],
+    Discriminator(
+        kind_of,
+        custom_error_type="tool_type",
+        custom_error_message="only tools of type function or namespace are supported",
+    ),
+]
+"""Tools of other types are refused: this server runs none."""
+
+
+def qualified(namespace: str | None, name: str) -> str:
+    """What the model calls a function.
+
+    >>> qualified(None, "now"), qualified("weather", "now")
+    ('now', 'weather__now')
+    """
+    return name if namespace is None else f"{namespace}__{name}"
+
+
+def functions(tools: Sequence[ResponseTool]) -> Iterator[tuple[str | None, FunctionDefinition]]:
+    """Every function with its namespace, if it has one; by the name that the request has for it."""
+    for tool in tools:
+        if isinstance(tool, NamespaceTool):
+            first, *others = tool.tools
+            told = " ".join(text for text in (tool.description, first.description) if text) or None
+            yield tool.name, first.model_copy(update={"description": told})
+            yield from ((tool.name, each) for each in others)
+        else:
+            yield None, tool

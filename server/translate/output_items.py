@@ -1,0 +1,166 @@
+"""The items of an answer of `/v1/responses` while they are written, and the events that tell of it."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypedDict
+from uuid import uuid4
+
+from server.schemas.chat import TokenLogprob
+from server.schemas.input_items import Status
+from server.schemas.output_items import (
+    FunctionCallItem,
+    MessageItem,
+    OutputItem,
+    ReasoningItem,
+    ReasoningPart,
+    TextPart,
+)
+from server.schemas.response_events import (
+    AnyEvent,
+    ArgumentsDeltaEvent,
+    ArgumentsDoneEvent,
+    PartEvent,
+    ReasoningDeltaEvent,
+    ReasoningDoneEvent,
+    TextDeltaEvent,
+    TextDoneEvent,
+)
+from server.translate.assembler import Piece, Scored
+from server.translate.carried import carried
+
+
+class Place(TypedDict):
+    """Where in the answer an event happens."""
+
+    item_id: str
+    output_index: int
+
+
+class PartPlace(Place):
+    """Where in a text: items have one part."""
+
+    content_index: int
+
+
+class OpenItem(Protocol):
+    """An item that is being written."""
+
+    def begin(self) -> Sequence[AnyEvent]:
+        """What follows its being added."""
+        ...
+
+    def add(self, piece: Piece) -> AnyEvent: ...
+
+    def end(self) -> Sequence[AnyEvent]:
+        """What goes before its being done."""
+        ...
+
+    def item(self, status: Status) -> OutputItem:
+        """As it stands."""
+        ...
+
+
+class OpenReasoning:
+    """`carry`: the text is to be in `encrypted_content`, too."""
+
+    def __init__(self, index: int, *, carry: bool) -> None:
+        self._place = PartPlace(item_id=f"rs_{uuid4().hex}", output_index=index, content_index=0)
+        self._carry = carry
+        self._texts: list[str] = []
+
+    def begin(self) -> Sequence[AnyEvent]:
+        return [PartEvent(type="response.content_part.added", **self._place, part=self._part())]
+
+    def add(self, piece: Piece) -> AnyEvent:
+        self._texts.append(piece.text)
+        return ReasoningDeltaEvent(type="response.reasoning_text.delta", **self._place, delta=piece.text)
+
+    def end(self) -> Sequence[AnyEvent]:
+        part = self._part()
+        return [
+            ReasoningDoneEvent(type="response.reasoning_text.done", **self._place, text=part.text),
+            PartEvent(type="response.content_part.done", **self._place, part=part),
+        ]
+
+    def item(self, status: Status) -> OutputItem:
+        item = ReasoningItem(type="reasoning", id=self._place["item_id"], status=status, summary=[], content=[])
+        if self._texts:
+            item.content = [self._part()]
+        if self._carry:
+            item.encrypted_content = carried("".join(self._texts))
+        return item
+
+    def _part(self) -> ReasoningPart:
+        return ReasoningPart(type="reasoning_text", text="".join(self._texts))
+
+
+class OpenMessage:
+    """`scored` makes of a token's score what is reported of it."""
+
+    def __init__(self, index: int, scored: Callable[[Scored], TokenLogprob]) -> None:
+        self._place = PartPlace(item_id=f"msg_{uuid4().hex}", output_index=index, content_index=0)
+        self._scored = scored
+        self._texts: list[str] = []
+        self._logprobs: list[TokenLogprob] = []
+
+    def begin(self) -> Sequence[AnyEvent]:
+        return [PartEvent(type="response.content_part.added", **self._place, part=self._part())]
+
+    def add(self, piece: Piece) -> AnyEvent:
+        logprobs = [self._scored(token) for token in piece.scored]
+        self._texts.append(piece.text)
+        self._logprobs += logprobs
+        return TextDeltaEvent(type="response.output_text.delta", **self._place, delta=piece.text, logprobs=logprobs)
+
+    def end(self) -> Sequence[AnyEvent]:
+        part = self._part()
+        return [
+            TextDoneEvent(type="response.output_text.done", **self._place, text=part.text, logprobs=part.logprobs),
+            PartEvent(type="response.content_part.done", **self._place, part=part),
+        ]
+
+    def item(self, status: Status) -> OutputItem:
+        content = [self._part()] if self._texts else []
+        return MessageItem(type="message", id=self._place["item_id"], status=status, role="assistant", content=content)
+
+    def _part(self) -> TextPart:
+        return TextPart(type="output_text", text="".join(self._texts), annotations=[], logprobs=list(self._logprobs))
+
+
+class OpenFunctionCall:
+    """A call, whose arguments come piece by piece; the function is in a `namespace`, or (None) not."""
+
+    def __init__(self, index: int, namespace: str | None, name: str) -> None:
+        self._place = Place(item_id=f"fc_{uuid4().hex}", output_index=index)
+        self._call_id = f"call_{uuid4().hex}"
+        self._namespace, self._name = namespace, name
+        self._texts: list[str] = []
+
+    def begin(self) -> Sequence[AnyEvent]:
+        return []
+
+    def add(self, piece: Piece) -> AnyEvent:
+        self._texts.append(piece.text)
+        return ArgumentsDeltaEvent(type="response.function_call_arguments.delta", **self._place, delta=piece.text)
+
+    def end(self) -> Sequence[AnyEvent]:
+        return [
+            ArgumentsDoneEvent(
+                type="response.function_call_arguments.done",
+                **self._place,
+                name=self._name,
+                arguments="".join(self._texts),
+            )
+        ]
+
+    def item(self, status: Status) -> OutputItem:
+        item = FunctionCallItem(
+            type="function_call",
+            id=self._place["item_id"],
+            status=status,
+            call_id=self._call_id,
+            name=self._name,
+            arguments="".join(self._texts),
+        )
+        if self._namespace is not None:
+            item.namespace = self._namespace
+        return item

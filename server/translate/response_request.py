@@ -1,0 +1,120 @@
+"""From a request of `/v1/responses` to the chat that it is."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from engine.errors import RequestError
+from server.body import as_request_error
+from server.schemas.chat import ChatRequest
+from server.schemas.input_items import FunctionResult, Item, PastFunctionCall, PastMessage, PastReasoning
+from server.schemas.response_request import LOGPROBS, ResponseRequest
+from server.schemas.response_tools import FunctionChoice, functions, qualified
+from server.schemas.sampling import SamplingFields
+from server.schemas.tools import FunctionDefinition
+from server.translate.carried import read_carried
+
+OWN_NAMES = {
+    "messages": "input",
+    "prompt": "input",
+    "max_tokens": "max_output_tokens",
+    "max_completion_tokens": "max_output_tokens",
+    "response_format": "text.format",
+    "reasoning_effort": "reasoning.effort",
+}
+"""What a chat's fields are called here, where that is another name."""
+
+
+def chat_request(body: ResponseRequest, items: Sequence[Item]) -> ChatRequest:
+    """The same request as a chat: `items` are its whole conversation. Raises RequestError."""
+    chat: dict[str, Any] = {
+        name: getattr(body, name) for name in SamplingFields.model_fields if name in body.model_fields_set
+    }
+    chat |= {
+        "messages": list(messages(body.instructions, items)),
+        "max_completion_tokens": body.max_output_tokens,
+        "logprobs": LOGPROBS in body.include or body.top_logprobs > 0,
+        "top_logprobs": body.top_logprobs,
+        "reasoning_effort": body.reasoning.effort,
+        "current_date": body.current_date,
+        "tools": [{"type": "function", "function": shown(*each)} for each in functions(body.tools)],
+        "tool_choice": _tool_choice(body),
+        "parallel_tool_calls": body.parallel_tool_calls,
+        "response_format": body.text.format.response_format(),
+    }
+    try:
+        return ChatRequest.model_validate(chat)
+    except ValidationError as error:
+        raise as_request_error(error.errors(include_url=False)[0]) from error
+
+
+def shown(namespace: str | None, function: FunctionDefinition) -> FunctionDefinition:
+    """A function as the model is shown it."""
+    given = function.model_dump(exclude_unset=True, exclude={"type", "name"})
+    return FunctionDefinition.model_construct(name=qualified(namespace, function.name), **given)
+
+
+def in_own_terms(error: RequestError) -> RequestError:
+    """An error about a chat as one about the request that it was made of."""
+    field = re.match(r"\w*", error.param or "")
+    name = field[0] if field else ""
+    if error.param is None or name not in OWN_NAMES:
+        return error
+    error.param = OWN_NAMES[name]
+    error.args = (re.sub(rf"^{name}\b", error.param, str(error)),)
+    return error
+
+
+def messages(instructions: str | None, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
+    """The items as a chat's messages: what an assistant thought, said and called is one message, in which calls that
+    were made at once stand together. Reasoning that led to nothing is left out. Raises RequestError.
+    """
+    if instructions is not None:
+        yield {"role": "developer", "content": instructions}
+    turn: list[Item] = []
+    for item in items:
+        belongs = not isinstance(item, FunctionResult) and (
+            not isinstance(item, PastMessage) or item.role == "assistant"
+        )
+        says_more = isinstance(item, PastMessage) and bool(turn) and isinstance(turn[-1], PastMessage)
+        if not belongs or says_more:
+            yield from _assistant(turn)
+            turn = []
+        if belongs:
+            turn.append(item)
+        elif isinstance(item, FunctionResult):
+            yield {"role": "tool", "tool_call_id": item.call_id, "content": item.output}
+        elif isinstance(item, PastMessage):
+            yield {"role": item.role, "content": item.content}
+    yield from _assistant(turn)
+
+
+def _assistant(turn: Sequence[Item]) -> Iterator[dict[str, Any]]:
+    said = [item.content for item in turn if isinstance(item, PastMessage)]
+    calls = [item for item in turn if isinstance(item, PastFunctionCall)]
+    if said or calls:
+        yield {
+            "role": "assistant",
+            "content": "".join(said) if said else None,
+            "reasoning": "".join(_reasoning(item) for item in turn if isinstance(item, PastReasoning)),
+            "tool_calls": [
+                {
+                    "id": call.call_id,
+                    "function": {"name": qualified(call.namespace, call.name), "arguments": call.arguments},
+                }
+                for call in calls
+            ],
+        }
+
+
+def _reasoning(item: PastReasoning) -> str:
+    if item.content is not None or item.encrypted_content is None:
+        return item.content or ""
+    return read_carried(item.encrypted_content)
+
+
+def _tool_choice(body: ResponseRequest) -> str | dict[str, Any]:
+    choice = body.tool_choice
+    return {"type": "function", "function": {"name": choice.name}} if isinstance(choice, FunctionChoice) else choice

@@ -1,0 +1,420 @@
+"""`/v1/responses`: items in and out, streams, what is kept, what goes on in the background."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from engine.request import FinishReason
+from server.app import create_app
+from server.text import Text
+from tests.server.asking import HI, chat, tool
+from tests.server.conftest import SETTINGS
+from tests.server.scripted_engine import Script, ScriptedEngine
+
+Say = Callable[..., Script]
+PATH = "/v1/responses"
+NEXT = "<|start|>assistant"
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER = {"type": "function", "name": "get_weather", "description": "The weather.", "parameters": CITY}
+CALL = '<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"city": "Zürich"}'
+THOUGHT = f"<|channel|>analysis<|message|>Think.<|end|>{NEXT}"
+TURN = f"{THOUGHT}<|channel|>final<|message|>Hello 😀!"
+CALLS = f"{THOUGHT}{CALL}<|end|>{NEXT}{CALL}<|call|>"
+Events = list[dict]
+
+
+async def respond(http: httpx.AsyncClient, **body: object) -> dict:
+    response = await http.post(PATH, json={"input": "hi"} | body)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def stream(http: httpx.AsyncClient, **body: object) -> Events:
+    """The events, whose lines, names and numbers are as they should be."""
+    response = await http.post(PATH, json={"input": "hi", "stream": True} | body)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"].startswith("text/event-stream")
+    *blocks, end = response.text.split("\n\n")
+    assert end == ""
+    events = []
+    for block in blocks:
+        name, data = block.split("\n")
+        events.append(json.loads(data.removeprefix("data: ")))
+        assert name == f"event: {events[-1]['type']}"
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    return events
+
+
+def nameless(value: object) -> object:
+    """Without the names that are new each time, and the times."""
+    changing = ("id", "call_id", "item_id", "created_at", "completed_at")
+    if isinstance(value, list):
+        return [nameless(each) for each in value]
+    if isinstance(value, dict):
+        return {name: nameless(each) for name, each in value.items() if name not in changing}
+    return value
+
+
+def prompt_of(engine: ScriptedEngine, text: Text) -> str:
+    return text.tokenizer.decode(engine.submitted[-1].prompt_token_ids)
+
+
+async def test_an_answer(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
+    engine.play = lambda request: say(TURN)
+    answer = await respond(http, instructions="Be brief.", metadata={"a": "b"}, max_output_tokens=200)
+    assert answer["id"].startswith("resp_")
+    assert (answer["object"], answer["status"], answer["model"]) == ("response", "completed", "tiny")
+    reasoning, message = answer["output"]
+    assert reasoning.pop("id").startswith("rs_")
+    assert reasoning == {
+        "type": "reasoning", "status": "completed", "summary": [],
+        "content": [{"type": "reasoning_text", "text": "Think."}],
+    }  # fmt: skip
+    assert message.pop("id").startswith("msg_")
+    assert message == {
+        "type": "message", "status": "completed", "role": "assistant",
+        "content": [{"type": "output_text", "text": "Hello 😀!", "annotations": [], "logprobs": []}],
+    }  # fmt: skip
+    assert answer["usage"]["output_tokens_details"]["reasoning_tokens"] == len("Think.")
+    assert answer["usage"]["total_tokens"] == answer["usage"]["input_tokens"] + answer["usage"]["output_tokens"]
+    assert (answer["error"], answer["incomplete_details"]) == (None, None)
+    assert (answer["instructions"], answer["metadata"], answer["max_output_tokens"]) == ("Be brief.", {"a": "b"}, 200)
+
+
+async def test_it_is_the_chat_in_other_words(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
+    """What the model is shown, and how it is sampled and held, is the same."""
+    engine.play = lambda request: say(CALLS)
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    await chat(
+        http,
+        messages=[{"role": "developer", "content": "Be brief."}, *HI],
+        tools=[tool("get_weather", description="The weather.", parameters=CITY, strict=True)],
+        tool_choice="auto", reasoning_effort="high", temperature=0.5, top_p=0.9, seed=3, max_completion_tokens=50,
+        response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": schema, "strict": True}},
+    )  # fmt: skip
+    await respond(
+        http,
+        instructions="Be brief.", tools=[WEATHER | {"strict": True}], tool_choice="auto",
+        reasoning={"effort": "high"}, temperature=0.5, top_p=0.9, seed=3, max_output_tokens=50,
+        text={"format": {"type": "json_schema", "name": "a", "schema": schema, "strict": True}},
+    )  # fmt: skip
+    as_chat, as_response = engine.submitted
+    assert as_chat.prompt_token_ids == as_response.prompt_token_ids
+    assert as_chat.sampling == as_response.sampling
+    assert as_chat.sampling.grammar is not None
+    await chat(http, tools=[tool("get_weather")], tool_choice={"type": "function", "function": {"name": "get_weather"}})
+    named = {"type": "function", "name": "get_weather"}
+    answer = await respond(http, tools=[{"type": "function", "name": "get_weather"}], tool_choice=named)
+    assert engine.submitted[-1].sampling == engine.submitted[-2].sampling
+    assert (answer["tools"], answer["tool_choice"]) == ([named], named)
+
+
+@pytest.mark.parametrize("per_step", [1, 4, 1000])
+@pytest.mark.parametrize("written", [TURN, CALLS, "Hello!", "", f"{THOUGHT}<|channel|>analysis<|message|>More."])
+async def test_streamed_as_not_streamed(
+    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, per_step: int, written: str
+) -> None:
+    engine.play = lambda request: say(written, per_step=per_step)
+    asked = {"tools": [WEATHER], "include": ["reasoning.encrypted_content", "message.output_text.logprobs"]}
+    whole, events = await respond(http, **asked), await stream(http, **asked)
+    assert [events[0]["type"], events[1]["type"]] == ["response.created", "response.in_progress"]
+    assert (events[0]["response"]["output"], events[0]["response"]["status"]) == ([], "in_progress")
+    assert events[-1]["type"] == "response.completed"
+    assert nameless(events[-1]["response"]) == nameless(whole)
+    assert put_together(events[2:-1]) == events[-1]["response"]["output"]
+
+
+def put_together(events: Events) -> list[dict]:
+    """The items that the events tell of: added before any of their deltas, done after them."""
+    items: list[dict] = []
+    for event in events:
+        kind = event["type"].removeprefix("response.")
+        assert event["output_index"] == len(items) - (kind != "output_item.added")
+        if kind == "output_item.added":
+            assert all(item["status"] != "in_progress" for item in items)
+            assert event["item"]["status"] == "in_progress"
+            items.append(event["item"])
+            continue
+        item = items[-1]
+        assert kind == "output_item.done" or event["item_id"] == item["id"]
+        match kind:
+            case "content_part.added":
+                assert event["part"]["text"] == ""
+                item["content"].append(event["part"])
+            case "output_text.delta":
+                item["content"][0]["text"] += event["delta"]
+                item["content"][0]["logprobs"] += event["logprobs"]
+            case "reasoning_text.delta":
+                item["content"][0]["text"] += event["delta"]
+            case "function_call_arguments.delta":
+                item["arguments"] += event["delta"]
+            case "output_text.done" | "reasoning_text.done":
+                assert event["text"] == item["content"][0]["text"]
+            case "function_call_arguments.done":
+                assert (event["arguments"], event["name"]) == (item["arguments"], item["name"])
+            case "content_part.done":
+                assert event["part"] == item["content"][0]
+            case "output_item.done":
+                done = event["item"]
+                told = {name: value for name, value in done.items() if name != "encrypted_content"}
+                assert told == {name: item[name] for name in told} | {"status": done["status"]}
+                items[-1] = done
+            case _:
+                pytest.fail(kind)
+    return items
+
+
+async def test_cut_off(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
+    engine.play = lambda request: say("<|channel|>analysis<|message|>Thin", finish=FinishReason.LENGTH)
+    answer = await respond(http, max_output_tokens=9)
+    assert (answer["status"], answer["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+    assert [(item["type"], item["status"]) for item in answer["output"]] == [("reasoning", "incomplete")]
+    events = await stream(http, max_output_tokens=9)
+    assert events[-1]["type"] == "response.incomplete"
+    assert nameless(events[-1]["response"]) == nameless(answer)
+
+
+async def test_failed(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
+    """Before anything is sent it is an HTTP error; after that the stream still ends as streams do."""
+    engine.play = lambda request: say(THOUGHT + "<|channel|>final<|message|>Hel", error="the forward pass failed")
+    response = await http.post(PATH, json={"input": "hi"})
+    assert (response.status_code, response.json()["error"]["code"]) == (500, "generation_failed")
+    *events, last = await stream(http)
+    assert events[-1]["type"] == "response.output_item.done"
+    assert last["type"] == "response.failed"
+    failed = last["response"]
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "server_error")
+    assert "the forward pass failed" in failed["error"]["message"]
+    assert [(item["type"], item["status"]) for item in failed["output"]] == [
+        ("reasoning", "completed"), ("message", "incomplete"),
+    ]  # fmt: skip
+    assert (await http.get(f"{PATH}/{failed['id']}")).json() == failed
+
+
+async def test_logprobs(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
+    engine.play = lambda request: say(f"{THOUGHT}<|channel|>final<|message|>Hello!")
+    for asked in ({"include": ["message.output_text.logprobs"], "top_logprobs": 2}, {"top_logprobs": 2}):
+        answer = await respond(http, **asked)
+        logprobs = answer["output"][1]["content"][0]["logprobs"]
+        assert "".join(token["token"] for token in logprobs) == "Hello!"
+        assert [len(token["top_logprobs"]) for token in logprobs] == [2] * 6
+    assert (await respond(http))["output"][1]["content"][0]["logprobs"] == []
+
+
+SECOND = [{"role": "user", "content": "And now?"}]
+
+
+@pytest.mark.parametrize("written", [TURN, CALLS, f"{THOUGHT}{CALL}<|call|>"])
+async def test_four_ways_to_go_on(
+    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, text: Text, written: str
+) -> None:
+    """Items sent back whole, with the reasoning as it was included only, by their names, and by the answer's."""
+    engine.play = lambda request: say(written)
+    told = await respond(http, tools=[WEATHER], include=["reasoning.encrypted_content"], instructions="Old.")
+    said = (await chat(http, tools=[tool("get_weather", description="The weather.", parameters=CITY)]))["choices"][0]
+    calls = [item["call_id"] for item in told["output"] if item["type"] == "function_call"]
+    results = [{"type": "function_call_output", "call_id": call, "output": f"{at} degrees"} for at, call in
+               enumerate(calls)] or SECOND  # fmt: skip
+    items = told["output"]
+    sealed = [{name: value for name, value in item.items() if name != "content" or item["type"] != "reasoning"}
+              for item in items]  # fmt: skip
+    first = {"role": "user", "content": "hi"}
+    ways = [
+        {"input": [first, *items, *results]},
+        {"input": [first, *sealed, *results]},
+        {"input": [first, *({"type": "item_reference", "id": item["id"]} for item in items), *results]},
+        {"input": results, "previous_response_id": told["id"]},
+    ]
+    for way in ways:
+        await respond(http, tools=[WEATHER], **way)
+    message = said["message"]
+    as_chat = [
+        {"role": "tool", "tool_call_id": call["id"], "content": f"{at} degrees"}
+        for at, call in enumerate(message.get("tool_calls", ()))
+    ] or SECOND
+    await chat(
+        http,
+        messages=[*HI, message, *as_chat],
+        tools=[tool("get_weather", description="The weather.", parameters=CITY)],
+    )
+    *_, a, b, c, d, e = [request.prompt_token_ids for request in engine.submitted]
+    assert a == b == c == d == e, "and as a chat"
+    assert ("Think." in prompt_of(engine, text)) == bool(calls), "only within a tool loop"
+    assert "Old." not in prompt_of(engine, text)
+
+
+async def test_a_conversation_of_many_turns(http: httpx.AsyncClient, engine: ScriptedEngine, text: Text) -> None:
+    answer = await respond(http, input="one")
+    for word in ("two", "three"):
+        answer = await respond(http, input=word, previous_response_id=answer["id"])
+    prompt = prompt_of(engine, text)
+    places = [prompt.index(part) for part in ("one", "Hello!", "two", "three")]
+    assert places == sorted(places)
+    assert prompt.count("Hello!") == 2
+
+
+async def test_what_is_kept(http: httpx.AsyncClient) -> None:
+    answer = await respond(http)
+    at = f"{PATH}/{answer['id']}"
+    assert (await http.get(at)).json() == answer
+    assert (await http.get(at, params={"stream": "true"})).status_code == 400
+    assert (await http.post(f"{at}/cancel")).status_code == 400
+    assert (await http.delete(at)).json() == {"id": answer["id"], "object": "response", "deleted": True}
+    for gone in (await http.get(at), await http.delete(at), await http.post(f"{at}/cancel")):
+        assert (gone.status_code, gone.json()["error"]["code"]) == (404, "response_not_found")
+    for refused in ({"previous_response_id": answer["id"]}, {"input": [{"type": "item_reference", "id": "msg_1"}]}):
+        assert (await http.post(PATH, json={"input": "hi"} | refused)).status_code == 400
+    unkept = await respond(http, store=False)
+    assert (await http.get(f"{PATH}/{unkept['id']}")).status_code == 404
+
+
+async def test_a_key_sees_its_own(engine: ScriptedEngine, text: Text) -> None:
+    from server.auth import Keys
+
+    app = create_app(engine, text, replace(SETTINGS, keys=Keys.of(["one", "two"])))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        mine, other = ({"authorization": f"Bearer {key}"} for key in ("one", "two"))
+        answer = (await http.post(PATH, json={"input": "hi"}, headers=mine)).json()
+        at, item = f"{PATH}/{answer['id']}", answer["output"][0]["id"]
+        assert (await http.get(at, headers=mine)).status_code == 200
+        assert (await http.get(at, headers=other)).status_code == 404
+        assert (await http.delete(at, headers=other)).status_code == 404
+        for body in ({"input": "hi", "previous_response_id": answer["id"]},
+                     {"input": [{"type": "item_reference", "id": item}]}):  # fmt: skip
+            assert (await http.post(PATH, json=body, headers=other)).status_code == 400
+            assert (await http.post(PATH, json=body, headers=mine)).status_code == 200
+
+
+async def test_no_room(engine: ScriptedEngine, text: Text) -> None:
+    app = create_app(engine, text, replace(SETTINGS, stored_responses_bytes=0))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        answer = await respond(http)
+        assert (await http.get(f"{PATH}/{answer['id']}")).status_code == 404
+        refused = await http.post(PATH, json={"input": "hi", "background": True})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "background")
+        assert engine.aborted, "nobody could ask for it"
+
+
+async def test_in_the_background(
+    http: httpx.AsyncClient, app: FastAPI, engine: ScriptedEngine, say: Say, eventually: Callable
+) -> None:
+    engine.play = lambda request: say(TURN)
+    begun = await respond(http, background=True)
+    assert (begun["status"], begun["output"], begun["usage"]) == ("in_progress", [], None)
+    at = f"{PATH}/{begun['id']}"
+
+    answers = []
+
+    async def ended() -> bool:
+        answers.append((await http.get(at)).json())
+        return answers[-1]["status"] != "in_progress"
+
+    while not await ended():
+        pass
+    assert nameless(answers[-1]) == nameless(await respond(http)) | {"background": True}
+    cancelled = await http.post(f"{at}/cancel")
+    assert cancelled.json() == answers[-1], "it was over"
+    metrics = (await http.get("/metrics")).text
+    counted = f'carousel_completion_tokens_total{{endpoint="{PATH}"}}'
+    assert f"{counted} {2.0 * answers[-1]['usage']['output_tokens']}" in metrics, "those of both"
+
+
+async def test_cancelled(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, eventually: Callable) -> None:
+    engine.play = lambda request: say(TURN, hangs=True)
+    begun = await respond(http, background=True)
+    at = f"{PATH}/{begun['id']}"
+    refused = await http.post(PATH, json={"input": "hi", "previous_response_id": begun["id"]})
+    assert refused.json()["error"]["param"] == "previous_response_id"
+    await eventually(lambda: bool(engine.submitted))
+    cancelled = (await http.post(f"{at}/cancel")).json()
+    assert cancelled["status"] == "cancelled"
+    assert engine.aborted == [engine.submitted[0].id]
+    assert (await http.get(at)).json() == cancelled
+    other = await respond(http, background=True)
+    assert (await http.delete(f"{PATH}/{other['id']}")).status_code == 200
+    assert len(engine.aborted) == 2
+    assert (await http.get(f"{PATH}/{other['id']}")).status_code == 404
+
+
+async def test_failed_in_the_background(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
+    engine.play = lambda request: say("Hel", error="the forward pass failed")
+    begun = await respond(http, background=True)
+    while (answer := (await http.get(f"{PATH}/{begun['id']}")).json())["status"] == "in_progress":
+        pass
+    assert (answer["status"], answer["error"]["code"]) == ("failed", "server_error")
+
+
+async def test_namespaces(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, text: Text) -> None:
+    """The model knows a function by both names; a call has them apart, and so it is sent back."""
+    engine.play = lambda request: say(CALL.replace("get_weather", "weather__now") + f"<|end|>{NEXT}{CALL}<|call|>")
+    now, later = (
+        {"type": "function", "name": name, "description": f"The weather {name}."} for name in ("now", "later")
+    )
+    space = {"type": "namespace", "name": "weather", "description": "Of cities.", "tools": [now, later]}
+    answer = await respond(http, tools=[space, WEATHER])
+    assert [(call.get("namespace"), call["name"]) for call in answer["output"]] == [
+        ("weather", "now"), (None, "get_weather"),
+    ]  # fmt: skip
+    shown = prompt_of(engine, text)
+    for part in ("// Of cities. The weather now.\ntype weather__now", "// The weather later.\ntype weather__later"):
+        assert part in shown
+    assert answer["tools"] == [space, WEATHER]
+    results = [{"type": "function_call_output", "call_id": call["call_id"], "output": "x"} for call in answer["output"]]
+    first = {"role": "user", "content": "hi"}
+    await respond(http, tools=[space, WEATHER], input=[first, *answer["output"], *results])
+    await respond(http, tools=[space, WEATHER], input=results, previous_response_id=answer["id"])
+    *_, sent_back, kept = (request.prompt_token_ids for request in engine.submitted)
+    assert sent_back == kept
+    assert "to=functions.weather__now" in prompt_of(engine, text)
+
+
+SPACE = {"type": "namespace", "name": "a"}
+REFUSED = [
+    ({"input": ""}, "input"),
+    ({"input": []}, "input"),
+    ({"input": [{"type": "web_search_call", "id": "ws_1"}]}, "input[0]"),
+    ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input[0].content"),
+    ({"input": [{"type": "function_call_output", "call_id": "call_1", "output": "x"}]}, "input"),
+    ({"input": [{"type": "reasoning", "summary": [], "encrypted_content": "gAAAA"}]}, "input"),
+    ({"input": [{"type": "reasoning", "summary": [], "encrypted_content": "carousel:_"}]}, "input"),
+    ({"tools": [{"type": "web_search"}]}, "tools[0]"),
+    ({"tools": [WEATHER, WEATHER]}, "tools"),
+    (
+        {"tools": [{"type": "namespace", "name": "a", "tools": [{"type": "custom", "name": "b"}]}]},
+        "tools[0].tools[0].type",
+    ),
+    ({"tools": [WEATHER], "tool_choice": {"type": "function", "name": "other"}}, "tool_choice"),
+    ({"tool_choice": "required"}, "tool_choice"),
+    ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format"),
+    ({"text": {"format": {"type": "json_schema", "name": "a", "strict": True, "schema": {"type": "number"}}}}, None),
+    ({"text": {"format": {"type": "json_object"}}, "structured_outputs": {"choice": ["a"]}}, "text.format"),
+    ({"text": {"verbosity": "low"}}, "text.verbosity"),
+    ({"reasoning": {"effort": "xhigh"}}, "reasoning.effort"),
+    ({"truncation": "auto"}, "truncation"),
+    ({"conversation": "conv_1"}, "conversation"),
+    ({"background": True, "stream": True}, "background"),
+    ({"background": True, "store": False}, "background"),
+    ({"max_output_tokens": 0}, "max_output_tokens"),
+    ({"max_output_tokens": 5000}, "max_output_tokens"),
+    ({"input": "x" * 5000}, "input"),
+    ({"messages": HI}, "messages"),
+    ({"previous_response_id": "resp_1"}, "previous_response_id"),
+]
+
+
+@pytest.mark.parametrize(("body", "param"), REFUSED, ids=lambda value: str(value)[:60])
+async def test_refusals(http: httpx.AsyncClient, body: dict, param: str | None) -> None:
+    response = await http.post(PATH, json={"input": "hi"} | body)
+    if param is None:
+        assert response.status_code == 200
+        return
+    assert response.status_code == 400, response.text
+    error = response.json()["error"]
+    assert error["param"] == param
+    assert not any(name in error["message"] for name in ("max_completion_tokens", "response_format", "messages:"))
