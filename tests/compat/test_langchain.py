@@ -30,19 +30,26 @@ def weather(city: Name) -> str:
     return f"It is sunny in {city}."
 
 
-@pytest.fixture
-async def chat(base_url: str) -> AsyncIterator[ChatOpenAI]:
+@pytest.fixture(params=[False, True], ids=["chat", "responses"])
+async def chat(base_url: str, request: pytest.FixtureRequest) -> AsyncIterator[ChatOpenAI]:
+    """By either endpoint."""
     with httpx.Client() as client:
         async with httpx.AsyncClient() as async_client:
             yield ChatOpenAI(
                 base_url=base_url,
                 api_key=SecretStr("none"),
                 model="embedded",
+                use_responses_api=request.param,
                 temperature=0,
                 max_completion_tokens=200,
                 http_client=client,
                 http_async_client=async_client,
             )
+
+
+def how_it_ended(answer: AIMessage) -> str:
+    metadata = answer.response_metadata
+    return str(metadata["status"] if "status" in metadata else metadata["finish_reason"])
 
 
 async def test_an_answer_and_its_stream_are_the_same(chat: ChatOpenAI) -> None:
@@ -53,7 +60,7 @@ async def test_an_answer_and_its_stream_are_the_same(chat: ChatOpenAI) -> None:
     assert streamed == whole.text
     assert whole.usage_metadata is not None
     assert whole.usage_metadata["output_tokens"] > 0
-    assert whole.response_metadata["finish_reason"] in ("stop", "length")
+    assert how_it_ended(whole) in ("stop", "length", "completed", "incomplete")
 
 
 async def test_answers_come_asynchronously_and_in_batches(chat: ChatOpenAI) -> None:
@@ -81,4 +88,4 @@ async def test_a_forced_call_and_its_result(chat: ChatOpenAI) -> None:
         streamed += chunk
     assert [(c["name"], c["args"]) for c in streamed.tool_calls] == [(call["name"], call["args"])]
     result = ToolMessage(weather.invoke(call["args"]), tool_call_id=call["id"])
-    assert chat.bind_tools([weather]).invoke([question, asked, result]).response_metadata["finish_reason"]
+    assert how_it_ended(chat.bind_tools([weather]).invoke([question, asked, result]))
