@@ -18,7 +18,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -47,6 +47,8 @@ from benchmarks.read_speed import ReadSpeed
 from benchmarks.shapes import CPU_MODEL
 from engine.config import EngineConfig, ModelConfig, Quantization
 from engine.floors import DecodeFloor
+from engine.kernels.cpu.build import CannotBuildError, cache_directory
+from engine.kernels.cpu.library import load_best
 
 WORK = Path.home() / ".cache" / "carousel-benchmarks"
 QUICK = (Case(1, 128, 32), Case(8, 128, 16), Case(32, 128, 8), Case(1, 512, 16))
@@ -71,6 +73,7 @@ def prepare(
     # In a process of its own, because the memory it takes would be counted to every process started from here.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         checkpoint = pool.submit(make_checkpoint, work / "checkpoint", model).result()
+        pool.submit(compile_ops).result()
     setup = Setup(
         str(checkpoint),
         threads,
@@ -90,6 +93,12 @@ def prepare(
     if TRANSFORMERS not in without:
         starts[TRANSFORMERS] = partial(Worker, "benchmarks.peers.transformers", setup)
     return checkpoint, starts
+
+
+def compile_ops() -> None:
+    """Before anything is started, for it is done once on a machine; without a compiler there is nothing to do."""
+    with suppress(CannotBuildError):
+        load_best(cache_directory())
 
 
 def measure(
