@@ -8,7 +8,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from engine.errors import RequestError
+from server.body_memory import HeldBody
 from server.errors import BodyTooLargeError, UnsupportedMediaTypeError
+from server.schemas.request import TAGS
 from server.state import State
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -18,19 +20,12 @@ def json_body(schema: type[Schema]) -> Callable[[Request, State], AsyncIterator[
     """A FastAPI dependency: the body as `schema`. Raises RequestError and its kin, QueueFullError."""
 
     async def read(request: Request, state: State) -> AsyncIterator[Schema]:
-        held = 0
-
-        def hold(size: int) -> None:
-            nonlocal held
-            state.bodies.take(size)
-            held += size
-
+        held = request.state.body = HeldBody(state.bodies)
         try:
-            body = await read_body(request, state.settings.max_body_bytes, hold)
-            request.state.body_size = len(body)
-            yield parse(schema, body)
+            yield parse(schema, await read_body(request, state.settings.max_body_bytes, held.take))
         finally:
-            state.bodies.give_back(held)
+            if not held.goes_on:
+                held.give_back()
 
     return read
 
@@ -79,14 +74,15 @@ def as_request_error(details: ErrorDetails) -> RequestError:
 
 
 def field_path(location: Sequence[int | str]) -> str:
-    """Where in the body an error is, in the notation of OpenAI's errors. A name in brackets tells a kind, no field.
+    """Where in the body an error is, in the notation of OpenAI's errors. What `tag` has made is no step of it.
 
-    >>> field_path(("messages", 0, "content")), field_path(("input", 1, "(reasoning)", "id"))
+    >>> from server.schemas.request import tag
+    >>> field_path(("messages", 0, "content")), field_path(("input", 1, tag("reasoning"), "id"))
     ('messages[0].content', 'input[1].id')
     """
     path = ""
     for step in location:
-        if isinstance(step, str) and step.startswith("("):
+        if step in TAGS:
             continue
         path += f"[{step}]" if isinstance(step, int) else f".{step}"
     return path.removeprefix(".")

@@ -1,7 +1,5 @@
 """How much of all requests' bodies is held at once."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from engine.errors import QueueFullError
@@ -23,11 +21,21 @@ class BodyMemory:
     def give_back(self, size: int) -> None:
         self.held -= size
 
-    @contextmanager
-    def holding(self, size: int) -> Iterator[None]:
-        """Counts a body for as long as a block takes. Raises QueueFullError."""
-        self.take(size)
-        try:
-            yield
-        finally:
-            self.give_back(size)
+
+@dataclass(slots=True)
+class HeldBody:
+    """What is counted for one request. `goes_on`: not only until its HTTP response was sent; whoever goes on will give
+    it back."""
+
+    memory: BodyMemory
+    size: int = 0
+    goes_on: bool = False
+
+    def take(self, size: int) -> None:
+        """Counts more. Raises QueueFullError."""
+        self.memory.take(size)
+        self.size += size
+
+    def give_back(self) -> None:
+        self.memory.give_back(self.size)
+        self.size = 0

@@ -2,13 +2,13 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from sys import getsizeof
 
 from engine.errors import RequestError
 from server.errors import UnknownResponseError
 from server.schemas.input_items import InputItem, Item, ItemReference
-from server.schemas.response import Response
+from server.schemas.response import Response, ResponseFailure
 
 ITEM_BYTES = 1024
 """About what an item takes beside its texts."""
@@ -16,93 +16,139 @@ ITEM_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An answer as JSON, whose `key` made it, and the `items` that go before the next turn: the conversation up to it
-    and its own."""
+    """An answer as JSON, and the `items` that go before the next turn: the conversation up to it and its own."""
 
     response_id: str
     status: str
     background: bool
     body: bytes
-    key: int
     items: tuple[Item, ...]
     size: int
 
 
-class ResponseStore:
-    """Holds `limit` bytes of answers and their conversations; the one that was not asked for longest goes first.
+@dataclass(slots=True)
+class Shelf:
+    """The answers of one key; the one that was asked for last comes last."""
 
-    A conversation counts for each of its answers, though they share its items: no more is held than that. Whoever shows
-    another key finds nothing.
+    kept: OrderedDict[str, Kept] = field(default_factory=OrderedDict)
+    size: int = 0
+
+    def put(self, answer: Kept) -> None:
+        self.kept[answer.response_id] = answer
+        self.size += answer.size
+
+    def drop(self, response_id: str) -> Kept | None:
+        answer = self.kept.pop(response_id, None)
+        self.size -= 0 if answer is None else answer.size
+        return answer
+
+    def oldest(self) -> Kept | None:
+        """The one not asked for longest, of those that are not being made."""
+        return next((answer for answer in self.kept.values() if answer.status != "in_progress"), None)
+
+
+class ResponseStore:
+    """Holds `limit` bytes of answers and their conversations. Where there is no more room, the key that takes most of
+    it loses the answer that was not asked for longest. A key finds its own only.
+
+    A conversation counts for each of its answers, though they share its items: no more is held than that.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
-        self.size = 0
+        self._shelves: dict[int, Shelf] = {}
 
-    def __len__(self) -> int:
-        return len(self._kept)
+    @property
+    def size(self) -> int:
+        return sum(shelf.size for shelf in self._shelves.values())
 
-    def __contains__(self, response_id: str) -> bool:
-        return response_id in self._kept
-
-    def keep(self, response: Response, items: Iterable[Item], *, key: int) -> None:
-        """In the place of what was kept by that id. What is larger than all there is room for is not kept."""
+    def keep(self, response: Response, items: Iterable[Item], *, key: int) -> bool:
+        """In the place of what was kept by that id, if there can be room for it. Whoever was told that his answer is
+        being made finds at least that it could not be kept."""
         whole = tuple(items)
         body = response.model_dump_json(exclude_unset=True).encode()
         size = len(body) + sum(map(weight, whole))
-        self._drop(response.id)
-        if size > self._limit:
-            return
-        self._kept[response.id] = Kept(response.id, response.status, response.background, body, key, whole, size)
-        self.size += size
-        while self.size > self._limit:
-            self._drop(next(iter(self._kept)))
+        shelf = self._shelves.setdefault(key, Shelf())
+        before = shelf.drop(response.id)
+        if self._make_room(size):
+            shelf.put(Kept(response.id, response.status, response.background, body, whole, size))
+            return True
+        if before is None or not whole:
+            return False
+        failure = ResponseFailure(code="server_error", message="there is no room to keep the answer")
+        lost = response.model_copy(update={"status": "failed", "output": [], "error": failure})
+        return self.keep(lost, (), key=key)
 
     def get(self, response_id: str, *, key: int) -> Kept:
         """Raises UnknownResponseError."""
-        kept = self._kept.get(response_id)
-        if kept is None or kept.key != key:
+        kept = self._shelf(key).kept
+        if response_id not in kept:
             raise UnknownResponseError(f"no response {response_id[:200]!r} is kept")
-        self._kept.move_to_end(response_id)
-        return kept
+        kept.move_to_end(response_id)
+        return kept[response_id]
 
     def delete(self, response_id: str, *, key: int) -> None:
         """Raises UnknownResponseError."""
-        self._drop(self.get(response_id, key=key).response_id)
+        self._shelf(key).drop(self.get(response_id, key=key).response_id)
 
-    def conversation(self, previous: str | None, given: Sequence[InputItem], *, key: int) -> list[Item]:
-        """The items of the conversation that `previous` ends, and those given.
+    def conversation(
+        self, previous: str | None, given: Sequence[InputItem], *, key: int, most: int
+    ) -> tuple[list[Item], int]:
+        """The items of the conversation that `previous` ends, and those given, and how many bytes of it are kept here.
 
-        Raises RequestError for an answer or an item that is not kept, and an answer that is not there yet.
+        Raises RequestError for an answer or an item that is not kept, an answer that is not there yet, and a
+        conversation of more than `most` bytes.
         """
-        return [*self._before(previous, key), *(self._resolved(item, at, key) for at, item in enumerate(given))]
+        items = list(self._before(previous, key))
+        size = sum(map(weight, items))
+        found = self._by_id(key) if any(isinstance(item, ItemReference) for item in given) else {}
+        for at, item in enumerate(given):
+            if not isinstance(item, ItemReference):
+                items.append(item)
+            elif item.id in found:
+                response_id, kept = found[item.id]
+                self._shelf(key).kept.move_to_end(response_id)
+                items.append(kept)
+                size += weight(kept)
+            else:
+                raise RequestError(f"input[{at}]: no item {item.id[:200]!r} is kept", param=f"input[{at}].id")
+            if size > most:
+                raise RequestError(f"input: the conversation is larger than {most} bytes", param="input")
+        return items, size
+
+    def _shelf(self, key: int) -> Shelf:
+        return self._shelves.get(key, Shelf())
 
     def _before(self, previous: str | None, key: int) -> Sequence[Item]:
         if previous is None:
             return ()
-        field = "previous_response_id"
+        name = "previous_response_id"
         try:
             kept = self.get(previous, key=key)
         except UnknownResponseError as error:
-            raise RequestError(f"{field}: {error}", param=field, code="previous_response_not_found") from error
+            raise RequestError(f"{name}: {error}", param=name, code="previous_response_not_found") from error
         if kept.status not in ("completed", "incomplete"):
-            raise RequestError(f"{field}: that response is {kept.status}", param=field)
+            raise RequestError(f"{name}: that response is {kept.status}", param=name)
         return kept.items
 
-    def _resolved(self, item: InputItem, at: int, key: int) -> Item:
-        if not isinstance(item, ItemReference):
-            return item
-        for kept in reversed(self._kept.values()):
-            if kept.key == key:
-                for each in reversed(kept.items):
-                    if each.id == item.id:
-                        return each
-        raise RequestError(f"input[{at}]: no item {item.id[:200]!r} is kept", param=f"input[{at}].id")
+    def _by_id(self, key: int) -> dict[str, tuple[str, Item]]:
+        return {
+            item.id: (response_id, item)
+            for response_id, kept in self._shelf(key).kept.items()
+            for item in kept.items
+            if item.id is not None
+        }
 
-    def _drop(self, response_id: str) -> None:
-        if (kept := self._kept.pop(response_id, None)) is not None:
-            self.size -= kept.size
+    def _make_room(self, size: int) -> bool:
+        while self.size + size > self._limit:
+            droppable = [shelf for shelf in self._shelves.values() if shelf.oldest() is not None]
+            if size > self._limit or not droppable:
+                return False
+            largest = max(droppable, key=lambda shelf: shelf.size)
+            oldest = largest.oldest()
+            assert oldest is not None
+            largest.drop(oldest.response_id)
+        return True
 
 
 def weight(item: Item) -> int:

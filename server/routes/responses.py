@@ -1,7 +1,6 @@
 """POST /v1/responses; GET, DELETE /v1/responses/{id}; POST /v1/responses/{id}/cancel"""
 
 import asyncio
-from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -9,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from engine.errors import CarouselError, RequestError
 from server.admission import Admitted
 from server.body import json_body
+from server.body_memory import HeldBody
 from server.logs import log_exception
 from server.metering import RequestMeter
 from server.openapi import GENERATION_ERRORS, content, errors, streams, takes
@@ -17,7 +17,7 @@ from server.schemas import response as schema
 from server.schemas.response_events import EVENTS
 from server.schemas.response_request import ResponseRequest
 from server.state import ServerState, State
-from server.translate.response_request import chat_request, in_own_terms
+from server.translate.response_request import chat_request, say_in_own_terms
 from server.translate.responses import ResponseAnswer, past
 
 router = APIRouter()
@@ -61,12 +61,14 @@ async def create_response(
     request: Request, state: State, body: Annotated[ResponseRequest, Depends(json_body(ResponseRequest))]
 ) -> Response:
     named = identity("resp_", state.model_name(body.model), state)
-    key = key_of(request)
-    items = state.responses.conversation(body.previous_response_id, body.input, key=key)
+    key, held = key_of(request), request.state.body
+    items, size = state.responses.conversation(
+        body.previous_response_id, body.input, key=key, most=state.settings.max_body_bytes
+    )
+    held.take(size)
 
-    def keep(response: schema.Response) -> None:
-        if body.store:
-            state.responses.keep(response, [*items, *map(past, response.output)], key=key)
+    def keep(response: schema.Response) -> bool:
+        return body.store and state.responses.keep(response, [*items, *map(past, response.output)], key=key)
 
     try:
         chat = await chat_answer(chat_request(body, items), named, state)
@@ -75,25 +77,23 @@ async def create_response(
             return await answer(request, state, wanted, stream=body.stream, seconds=body.timeout)
         admitted = admit(request, state, wanted, seconds=body.timeout)
     except RequestError as error:
-        raise in_own_terms(error) from error
+        say_in_own_terms(error)
+        raise
     begun = wanted.response("in_progress")
-    keep(begun)
-    if begun.id not in state.responses:
+    if not keep(begun):
         admitted.close()
         raise RequestError("background: there is no room to keep the answer", param="background")
     meter: RequestMeter = request.state.meter
-    meter.goes_on = True
-    body_held = state.bodies.holding(request.state.body_size)
-    await state.background.start(begun.id, in_background(wanted, admitted, body_held, meter))
+    meter.goes_on = held.goes_on = True
+    meter.status = 200
+    await state.background.start(begun.id, in_background(wanted, admitted, held, meter))
     return json_response(begun)
 
 
-async def in_background(
-    wanted: ResponseAnswer, admitted: Admitted, body_held: AbstractContextManager[None], meter: RequestMeter
-) -> None:
+async def in_background(wanted: ResponseAnswer, admitted: Admitted, held: HeldBody, meter: RequestMeter) -> None:
     """Makes the answer, which is kept, whatever it comes to."""
     try:
-        with admitted, body_held:
+        with admitted:
             await wanted.collect(admitted.events)
     except asyncio.CancelledError:
         wanted.cancel()
@@ -104,6 +104,7 @@ async def in_background(
         meter.failed(error)
         wanted.fail(error)
     finally:
+        held.give_back()
         meter.finish()
 
 

@@ -2,17 +2,21 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from server.schemas.messages import TextParts
-from server.schemas.request import RequestModel
+from server.schemas.request import RequestModel, tag
 
 Status = Literal["in_progress", "completed", "incomplete"]
 KINDS = ("message", "reasoning", "function_call", "function_call_output", "item_reference")
 
 ItemText = Annotated[str, TextParts(("input_text", "output_text"))]
 ReasoningText = Annotated[str, TextParts(("reasoning_text", "text"))]
+
+
+def forget(value: Any) -> None:
+    """For what changes nothing, but may be large: it is not kept."""
 
 
 class PastItem(RequestModel):
@@ -51,7 +55,7 @@ class PastReasoning(PastItem):
 
     type: Literal["reasoning"] = Field(examples=["reasoning"])
     """The kind of item."""
-    summary: list[SummaryPart] = Field(default_factory=list, examples=[[]])
+    summary: Annotated[list[SummaryPart], AfterValidator(forget)] = Field(default_factory=list, examples=[[]])
     """Changes nothing here: the whole reasoning is used."""
     content: ReasoningText | None = Field(
         default=None, examples=[[{"type": "reasoning_text", "text": "They ask who I am."}]]
@@ -74,7 +78,7 @@ class PastFunctionCall(PastItem):
     """The namespace of that function, if it has one."""
     arguments: str = Field(examples=['{"city": "Paris"}'])
     """The arguments, as JSON text."""
-    parsed_arguments: Any = Field(default=None, examples=[{"city": "Paris"}])
+    parsed_arguments: Annotated[Any, AfterValidator(forget)] = Field(default=None, examples=[{"city": "Paris"}])
     """What OpenAI's helpers made of them; changes nothing here."""
 
 
@@ -96,8 +100,8 @@ class FunctionResult(PastItem):
 class ItemReference(RequestModel):
     """An item of an answer that the server keeps."""
 
-    type: Literal["item_reference"] = Field(examples=["item_reference"])
-    """The kind of item."""
+    type: Literal["item_reference"] = Field(default="item_reference", examples=["item_reference"])
+    """The kind of item; this one, if nothing but an id is given."""
     id: str = Field(examples=["msg_1"])
     """The item's name."""
 
@@ -112,25 +116,27 @@ def as_items(given: Any) -> Any:
 
 
 def kind_of(item: Any) -> str | None:
-    kind = (item.get("type") or "message") if isinstance(item, dict) else getattr(item, "type", None)
-    return f"({kind})" if kind in KINDS else None
+    """By its type; without one it is a message, or with nothing but an id a reference."""
+    if isinstance(item, dict):
+        kind = item.get("type") or ("item_reference" if item.keys() <= {"id", "type"} else "message")
+    else:
+        kind = getattr(item, "type", None)
+    return tag(kind) if kind in KINDS else None
 
 
 Item = PastMessage | PastReasoning | PastFunctionCall | FunctionResult
 InputItem = Annotated[
-    Annotated[PastMessage, Tag("(message)")]
-    | Annotated[PastReasoning, Tag("(reasoning)")]
-    | Annotated[PastFunctionCall, Tag("(function_call)")]
-    | Annotated[FunctionResult, Tag("(function_call_output)")]
-    | Annotated[ItemReference, Tag("(item_reference)")],
+    Annotated[PastMessage, Tag(tag("message"))]
+    | Annotated[PastReasoning, Tag(tag("reasoning"))]
+    | Annotated[PastFunctionCall, Tag(tag("function_call"))]
+    | Annotated[FunctionResult, Tag(tag("function_call_output"))]
+    | Annotated[ItemReference, Tag(tag("item_reference"))],
     Discriminator(
         kind_of,
         custom_error_type="item_type",
         custom_error_message=f"an item's type must be one of {', '.join(KINDS)}",
     ),
 ]
-"""The tags are in brackets, which says that they are no part of an error's path."""
-
 Text = Annotated[str, Field(min_length=1)]
 Items = Annotated[list[InputItem], Field(min_length=1)]
 Input = Annotated[list[InputItem], BeforeValidator(as_items, json_schema_input_type=Text | Items)]

@@ -19,6 +19,17 @@ ABOUT = ("title", "description", "examples", "default")
 """What a JSON schema says of a property beside which values it takes."""
 
 
+TAGS: set[str] = set()
+"""Every tag there is."""
+
+
+def tag(kind: str) -> str:
+    """The tag of a union's branch, which pydantic puts into the path of an error."""
+    made = f"(of kind {kind})"
+    TAGS.add(made)
+    return made
+
+
 class RequestModel(BaseModel):
     """Strings are not numbers, `true` is not 1, a null is as if absent, an unknown field is refused."""
 

@@ -59,11 +59,11 @@ class TextFormat(RequestModel):
 
     @model_validator(mode="after")
     def _has_its_schema(self) -> "TextFormat":
-        of_schema = self.model_fields_set - {"type"}
+        of_schema = sorted(self.model_dump(by_alias=True, exclude_unset=True, exclude={"type"}))
         if self.type == "json_schema" and (self.name is None or self.body is None):
             raise PydanticCustomError("format", "type json_schema needs a name and a schema")
         if self.type != "json_schema" and of_schema:
-            raise PydanticCustomError("format", "{fields} goes with type json_schema", {"fields": sorted(of_schema)[0]})
+            raise PydanticCustomError("format", "{field} goes with type json_schema", {"field": of_schema[0]})
         return self
 
     def response_format(self) -> ResponseFormat:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from server.schemas.request import RequestModel
+from server.schemas.request import RequestModel, tag
 from server.schemas.tools import MAX_TOOLS, FunctionDefinition, Name
 
 KINDS = ("function", "namespace")
@@ -38,15 +38,17 @@ class FunctionChoice(RequestModel):
     """What must be called."""
     name: Name = Field(examples=["get_weather"])
     """Which one."""
+    namespace: Name | None = Field(default=None, examples=["weather"])
+    """Its namespace, if it has one."""
 
 
 def kind_of(tool: Any) -> str | None:
     kind = tool.get("type", "function") if isinstance(tool, dict) else getattr(tool, "type", None)
-    return f"({kind})" if kind in KINDS else None
+    return tag(kind) if kind in KINDS else None
 
 
 ResponseTool = Annotated[
-    Annotated[FunctionTool, Tag("(function)")] | Annotated[NamespaceTool, Tag("(namespace)")],
+    Annotated[FunctionTool, Tag(tag("function"))] | Annotated[NamespaceTool, Tag(tag("namespace"))],
     Discriminator(
         kind_of,
         custom_error_type="tool_type",

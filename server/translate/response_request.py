@@ -13,7 +13,7 @@ from server.schemas.input_items import FunctionResult, Item, PastFunctionCall, P
 from server.schemas.response_request import LOGPROBS, ResponseRequest
 from server.schemas.response_tools import FunctionChoice, functions, qualified
 from server.schemas.sampling import SamplingFields
-from server.schemas.tools import FunctionDefinition
+from server.schemas.tools import FunctionDefinition, NamedFunction, NamedToolChoice
 from server.translate.carried import read_carried
 
 OWN_NAMES = {
@@ -56,15 +56,13 @@ def shown(namespace: str | None, function: FunctionDefinition) -> FunctionDefini
     return FunctionDefinition.model_construct(name=qualified(namespace, function.name), **given)
 
 
-def in_own_terms(error: RequestError) -> RequestError:
-    """An error about a chat as one about the request that it was made of."""
+def say_in_own_terms(error: RequestError) -> None:
+    """Makes of an error about a chat one about the request that it was made of."""
     field = re.match(r"\w*", error.param or "")
     name = field[0] if field else ""
-    if error.param is None or name not in OWN_NAMES:
-        return error
-    error.param = OWN_NAMES[name]
-    error.args = (re.sub(rf"^{name}\b", error.param, str(error)),)
-    return error
+    said = re.sub(rf"^{name}\b", OWN_NAMES[name], str(error)) if name in OWN_NAMES else str(error)
+    said = re.sub(r"\b\w+_\w+\b", lambda word: OWN_NAMES.get(word[0], word[0]), said)
+    error.args, error.param = (said,), OWN_NAMES.get(name, error.param)
 
 
 def messages(instructions: str | None, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
@@ -110,11 +108,14 @@ def _assistant(turn: Sequence[Item]) -> Iterator[dict[str, Any]]:
 
 
 def _reasoning(item: PastReasoning) -> str:
-    if item.content is not None or item.encrypted_content is None:
+    if item.content or item.encrypted_content is None:
         return item.content or ""
     return read_carried(item.encrypted_content)
 
 
-def _tool_choice(body: ResponseRequest) -> str | dict[str, Any]:
+def _tool_choice(body: ResponseRequest) -> str | NamedToolChoice:
     choice = body.tool_choice
-    return {"type": "function", "function": {"name": choice.name}} if isinstance(choice, FunctionChoice) else choice
+    if not isinstance(choice, FunctionChoice):
+        return choice
+    named = NamedFunction.model_construct(name=qualified(choice.namespace, choice.name))
+    return NamedToolChoice(type="function", function=named)

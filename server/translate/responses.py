@@ -38,7 +38,7 @@ class ResponseAnswer:
     """
 
     def __init__(
-        self, identity: Identity, body: ResponseRequest, chat: ChatAnswer, keep: Callable[[Response], None]
+        self, identity: Identity, body: ResponseRequest, chat: ChatAnswer, keep: Callable[[Response], bool]
     ) -> None:
         self._identity = identity
         self._body = body
@@ -130,7 +130,7 @@ class ResponseAnswer:
                 format=body.text.format.model_dump(by_alias=True, exclude_unset=True), verbosity="medium"
             ),
             tools=[tool.model_dump(exclude_unset=True) for tool in body.tools],
-            tool_choice=choice.model_dump() if isinstance(choice, FunctionChoice) else choice,
+            tool_choice=choice.model_dump(exclude_unset=True) if isinstance(choice, FunctionChoice) else choice,
             parallel_tool_calls=body.parallel_tool_calls,
             truncation="disabled",
             store=body.store,

@@ -1,57 +1,103 @@
 """What is kept of answers: bounded, the one not asked for longest goes first."""
 
+import json
 import tracemalloc
+from contextlib import suppress
 
 import pytest
+from pydantic import TypeAdapter
 
 from engine.errors import RequestError
 from server.errors import UnknownResponseError
-from server.response_store import ResponseStore
-from server.schemas.input_items import Item, ItemReference, PastMessage
+from server.response_store import ResponseStore, weight
+from server.schemas.input_items import InputItem, Item, ItemReference, PastMessage
 from server.schemas.response import Response
 
 LIMIT = 2**20
 
 
 def answer(name: str, status: str = "completed") -> Response:
-    return Response.model_construct({"id", "status", "background"}, id=name, status=status, background=False)
+    known = {"id", "status", "background"}
+    return Response.model_construct(known, id=name, status=status, background=False)
 
 
 def said(text: str, name: str | None = None) -> PastMessage:
     return PastMessage(role="user", content=text, id=name)
 
 
+def kept(store: ResponseStore, names: str, key: int = 0) -> str:
+    found = ""
+    for name in names:
+        with suppress(UnknownResponseError):
+            found += store.get(name, key=key).response_id
+    return found
+
+
 def test_the_one_not_asked_for_longest_goes() -> None:
     store = ResponseStore(LIMIT)
     for name in "abc":
-        store.keep(answer(name), [said(name * 300_000)], key=0)
+        assert store.keep(answer(name), [said(name * 300_000)], key=0)
     store.get("a", key=0)
-    store.keep(answer("d"), [said("d" * 300_000)], key=0)
-    assert [name for name in "abcd" if name in store] == ["a", "c", "d"]
+    assert store.keep(answer("d"), [said("d" * 300_000)], key=0)
+    assert kept(store, "bacd") == "acd"
     assert 900_000 < store.size < LIMIT
-    store.keep(answer("a"), [said("short")], key=0)
-    assert len(store) == 3
+    assert store.keep(answer("a"), [said("short")], key=0)
     assert 600_000 < store.size < 700_000, "in the place of what there was"
-    store.keep(answer("e"), [said("e" * LIMIT)], key=0)
-    assert "e" not in store
-    assert len(store) == 3, "nothing had to go for what there is no room for"
+    assert not store.keep(answer("e"), [said("e" * LIMIT)], key=0)
+    assert kept(store, "acde") == "acd", "nothing had to go for what there is no room for"
     for name in "acd":
         store.delete(name, key=0)
     assert store.size == 0
 
 
-def test_no_more_memory_than_it_says() -> None:
-    """Of short items, which are mostly not their texts; a conversation that is gone on from shares them."""
-    tracemalloc.start()
+def test_who_takes_most_loses_first() -> None:
     store = ResponseStore(LIMIT)
+    store.keep(answer("a"), [said("a" * 300_000)], key=1)
+    for name in "bcdef":
+        assert store.keep(answer(name), [said(name * 300_000)], key=2)
+    assert kept(store, "a", key=1) == "a"
+    assert kept(store, "bcdef", key=2) == "ef"
+
+
+def test_what_is_being_made_stays() -> None:
+    store = ResponseStore(LIMIT)
+    for name in "ab":
+        assert store.keep(answer(name, "in_progress"), [said(name * 400_000)], key=0)
+    assert not store.keep(answer("c"), [said("c" * 400_000)], key=0)
+    assert store.keep(answer("d"), [said("d" * 100_000)], key=0)
+    assert store.keep(answer("a"), [said("a" * 600_000)], key=0)
+    assert kept(store, "abcd") == "ab", "its end has the room of others"
+    assert store.keep(answer("b"), [said("b" * LIMIT)], key=0)
+    assert (store.get("b", key=0).status, store.get("b", key=0).items) == ("failed", ())
+
+
+def test_no_more_memory_than_it_says() -> None:
+    """Of short items, which are mostly not their texts, of every kind and with what changes nothing; a conversation that
+    is gone on from shares them."""
+    store = ResponseStore(LIMIT)
+    useless = {"a": ["x" * 100] * 100}
+    every = TypeAdapter(list[InputItem])
+    tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     items: list[Item] = []
-    for turn in range(2000):
-        items = [*items[-20:], said(f"question {turn}", f"msg_{turn}"), said(f"answer {turn}")]
+    for turn in range(1000):
+        new = [
+            {"role": "user", "content": f"question {turn}", "id": f"msg_{turn}"},
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "x" * 10_000}], "content": f"{turn}"},
+            {
+                "type": "function_call",
+                "name": "f",
+                "arguments": "{}",
+                "call_id": f"{turn}",
+                "parsed_arguments": useless,
+            },
+            {"type": "function_call_output", "call_id": f"{turn}", "output": f"result {turn}"},
+        ]
+        items = [*items[-20:], *every.validate_json(json.dumps(new))]
         store.keep(answer(f"resp_{turn}"), items, key=0)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(store) > 30
+    assert store.size > LIMIT * 0.9
     assert held - before < LIMIT
 
 
@@ -59,23 +105,26 @@ def test_going_on() -> None:
     store = ResponseStore(LIMIT)
     first, second = said("a", "msg_1"), said("b", "msg_2")
     store.keep(answer("one"), [first, second], key=1)
+    store.keep(answer("other"), [said("c", "msg_1")], key=2)
     more = said("c")
-    assert store.conversation("one", [more], key=1) == [first, second, more]
-    reference = ItemReference(type="item_reference", id="msg_1")
-    assert store.conversation(None, [reference, more], key=1) == [first, more]
-    for previous, given, key in (("one", [more], 2), ("two", [more], 1), (None, [reference], 2)):
+    assert store.conversation("one", [more], key=1, most=LIMIT)[0] == [first, second, more]
+    reference = ItemReference(id="msg_1")
+    items, size = store.conversation(None, [reference, more], key=1, most=LIMIT)
+    assert (items, size) == ([first, more], weight(first)), "what came with the request is counted with it"
+    refused = (("one", [more], 2), ("two", [more], 1), (None, [ItemReference(id="msg_2")], 2))
+    for previous, given, key in refused:
         with pytest.raises(RequestError):
-            store.conversation(previous, given, key=key)
+            store.conversation(previous, given, key=key, most=LIMIT)
     store.keep(answer("failed", "failed"), [first], key=1)
     with pytest.raises(RequestError, match="that response is failed"):
-        store.conversation("failed", [more], key=1)
+        store.conversation("failed", [more], key=1, most=LIMIT)
     with pytest.raises(UnknownResponseError):
         store.delete("one", key=2)
 
 
-def test_an_item_is_found_among_the_same_keys_only() -> None:
+def test_a_small_request_makes_no_large_conversation() -> None:
     store = ResponseStore(LIMIT)
-    store.keep(answer("one"), [said("a", "msg_1")], key=1)
-    store.keep(answer("two"), [said("b", "msg_1")], key=2)
-    found = store.conversation(None, [ItemReference(type="item_reference", id="msg_1")], key=1)
-    assert [item.content for item in found] == ["a"]
+    store.keep(answer("one"), [said("a" * 100_000, "msg_1")], key=0)
+    with pytest.raises(RequestError, match="larger than 1048576 bytes") as refused:
+        store.conversation(None, [ItemReference(id="msg_1")] * 100, key=0, most=LIMIT)
+    assert refused.value.param == "input"
