@@ -72,8 +72,8 @@ def test_what_is_being_made_stays() -> None:
 
 
 def test_no_more_memory_than_it_says() -> None:
-    """Of short items, which are mostly not their texts, of every kind and with what changes nothing; a conversation that
-    is gone on from shares them."""
+    """Of short items, which are mostly not their texts, of every kind and with what changes nothing; conversations
+    share them."""
     store = ResponseStore(LIMIT)
     useless = {"a": ["x" * 100] * 100}
     every = TypeAdapter(list[InputItem])
