@@ -32,6 +32,7 @@ def start(device: str, *, deterministic: bool, max_num_batched_tokens: int = 204
         max_model_len=1024,
         max_num_batched_tokens=max_num_batched_tokens,
         deterministic=deterministic,
+        enable_prefix_caching=False,
     )
     return start_engine(config).engine
 

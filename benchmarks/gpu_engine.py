@@ -43,6 +43,7 @@ def measure(
             max_num_batched_tokens=workload.max_num_batched_tokens,
             run_ahead=True,
             enforce_eager=enforce_eager,
+            enable_prefix_caching=False,
         )
         began = perf_counter()
         try:
@@ -192,6 +193,7 @@ class Bench:
         for _ in range(requests):
             self.engine.add(self.request(context, max_tokens))
             sequence = scheduler._admit()
+            assert sequence is not None
             assert scheduler._make_room(sequence, context)
             sequence.computed = context - 1
 

@@ -59,6 +59,7 @@ def start(batch: int, context: int, sampling: SamplingParams) -> Engine:
             max_num_seqs=batch,
             max_model_len=context + 512,
             run_ahead=True,
+            enable_prefix_caching=False,
         )
         engine = start_engine(config).engine
     pages = -(-(context + 512) // engine.scheduler.page_size)
@@ -70,6 +71,7 @@ def start(batch: int, context: int, sampling: SamplingParams) -> Engine:
         prompt = tuple((31 * number + i) % 90 for i in range(context))
         engine.add(Request(id=str(number), prompt_token_ids=prompt, sampling=sampling))
         sequence = engine.scheduler._admit()
+        assert sequence is not None
         assert engine.scheduler._make_room(sequence, context)
         sequence.computed = context - 1
     return engine

@@ -75,4 +75,5 @@ class Answer:
             stop_token_id=token if stopped else None,
             error=error,
             queue_seconds=waited,
+            cached_tokens=0 if waited is None else self.sequence.cached or 0,
         )

@@ -116,11 +116,12 @@ class EngineConfig:
     step; `max_waiting` bounds the requests that wait for a slot; `page_size` is in tokens. `kv_cache_dtype` is what
     keys and values are kept in: "auto" is `dtype`, "fp8" is float8_e4m3fn. `quantization` is what attention's matrices
     and the unembedding are rounded to as they are loaded: "none" leaves them in `dtype`. `resident_experts` keeps a
-    bfloat16 copy of MXFP4 experts on the GPU, which steps of many tokens multiply faster. `deterministic` makes
-    log-probabilities independent, to the last bit, of batch, chunks and preemption. `enforce_eager` launches every
-    kernel of a step on its own instead of capturing CUDA graphs. `run_ahead` launches each step before the last one's
-    tokens are read: None means on a GPU, where it gains something. `poison_freed` fills freed cache slots with NaN, so
-    that reading one shows at once, and `faults` makes steps fail (tests).
+    bfloat16 copy of MXFP4 experts on the GPU, which steps of many tokens multiply faster. `enable_prefix_caching` keeps
+    what was computed of prompts for those that begin as they do. `deterministic` makes log-probabilities independent,
+    to the last bit, of batch, chunks and preemption. `enforce_eager` launches every kernel of a step on its own instead
+    of capturing CUDA graphs. `run_ahead` launches each step before the last one's tokens are read: None means on a GPU,
+    where it gains something. `poison_freed` fills freed cache slots with NaN, so that reading one shows at once, and
+    `faults` makes steps fail (tests).
     """
 
     model: Path
@@ -138,6 +139,7 @@ class EngineConfig:
     gpu_memory_utilization: float = 0.9
     kv_cache_memory_bytes: int | None = None
     seed: int = 0
+    enable_prefix_caching: bool = True
     deterministic: bool = False
     enforce_eager: bool = False
     run_ahead: bool | None = None

@@ -42,11 +42,12 @@ logger = logging.getLogger("carousel.engine")
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A step on its way: its tasks, whose they are, and what was launched, or why that failed."""
+    """A step on its way: its tasks, whose they are, what was launched, or why that failed, and the plan's number."""
 
     tasks: Sequence[Task]
     answers: Sequence[Answer]
     launched: Launched | Exception
+    plan: int
 
     @property
     def leads(self) -> bool:
@@ -143,7 +144,7 @@ class Engine:
             answer.sequence.launch(chunk)
             if answer.waits_since is not None:
                 answer.begin()
-        return Flight(tasks, answers, launched)
+        return Flight(tasks, answers, launched, self.scheduler.plans)
 
     def _settle(self) -> list[TokenEvent]:
         """Takes in what the step on its way has brought."""
@@ -152,7 +153,7 @@ class Engine:
             return []
         events = []
         for task, answer, outcome in zip(flight.tasks, flight.answers, self._outcomes(flight), strict=True):
-            if not answer.ended and (event := self._take(task, answer, outcome)) is not None:
+            if not answer.ended and (event := self._take(task, answer, outcome, flight.plan)) is not None:
                 events.append(event)
         return events
 
@@ -168,17 +169,17 @@ class Engine:
         return [flight.launched if answer.ended else self._run_alone(task, answer) for task, answer in alone]
 
     def _run_alone(self, task: Task, answer: Answer) -> Sampled | Exception:
-        """Runs a task of a step that failed half way; first, if its rings may have lost something, all before it."""
+        """Runs a task of a step that failed half way; first, if its rings may have lost something, all before it, from
+        where it was restored on."""
         chunk, most = task.chunk, self.scheduler.max_batched_tokens
-        begin = chunk.start if chunk.repeatable else 0
+        begin = chunk.start if chunk.repeatable else answer.sequence.origin
         starts = [*range(begin, chunk.start, most), chunk.start]
         for start, stop in zip(starts, [*starts[1:], chunk.stop], strict=True):
             part = structs.replace(chunk, token_ids=tuple(answer.sequence.tokens[start:stop]), start=start)
-            runs = (
-                structs.replace(task, chunk=part)
-                if start == chunk.start
-                else Task(structs.replace(part, samples=False))
-            )
+            runs = structs.replace(task, chunk=part)
+            if start < chunk.start:
+                restore = answer.sequence.restore if start == begin else None
+                runs = Task(structs.replace(part, samples=False, restore=restore, save=()))
             self.on_run(work([runs.chunk]))
             outcome = self._try(partial(self._run, runs), 1)
             if isinstance(outcome, Exception):
@@ -199,8 +200,8 @@ class Engine:
         self.runner.check()
         return failure
 
-    def _take(self, task: Task, answer: Answer, outcome: Sampled | Exception) -> TokenEvent | None:
-        """Takes in what a chunk brought; an event if its request has something to say."""
+    def _take(self, task: Task, answer: Answer, outcome: Sampled | Exception, plan: int) -> TokenEvent | None:
+        """Takes in what a chunk of a plan brought; an event if its request has something to say."""
         if isinstance(outcome, Exception):
             unknown = f"the engine failed to run this request ({type(outcome).__name__})"
             return self._fail(answer, str(outcome) if isinstance(outcome, CarouselError) else unknown)
@@ -209,6 +210,8 @@ class Engine:
             answer.score(outcome.target_logprobs)
         if outcome.token_id is None and not answer.is_read(task.chunk):
             return None
+        if outcome.token_id is not None and (answer.sequence.saved or answer.sequence.borrowed):
+            self.scheduler.begun(answer.request_id, plan)
         event = answer.take(outcome)
         if event.finish_reason is not None:
             self._forget(answer)
@@ -222,7 +225,7 @@ class Engine:
     def _forget(self, answer: Answer, *, overwrite: bool = False) -> None:
         answer.ended = True
         del self._answers[answer.request_id]
-        self.scheduler.remove(answer.request_id)
+        self.scheduler.remove(answer.request_id, distrusted=overwrite)
         self._clear(overwrite=overwrite)
 
     def _clear(self, *, overwrite: bool = False) -> None:

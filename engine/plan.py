@@ -14,12 +14,21 @@ LONG_RUN = 512
 """Whoever watches the engine is told of a step before it begins if its `work` is more than that."""
 
 
+class Restore(Struct, frozen=True):
+    """From where a sequence goes on that begins as another one did: the pages in which the rings were put aside, and,
+    unless it is the beginning of a page, the page whose beginning goes into the one that `start` lies in."""
+
+    rings: tuple[int, ...]
+    page: int | None
+
+
 class Chunk(Struct, frozen=True):
     """Tokens of one sequence to run: positions start … stop − 1, with the cache places they need.
 
     `slot` is the request's place in the rings; `pages` is its block table, long enough for `stop` positions, and the
     same object from step to step until it grows. `samples` says that the chunk ends with the sequence's last token, so
-    that its last row decides the next one. That last token may be `COMING`.
+    that its last row decides the next one. That last token may be `COMING`. Before it runs, the places are made what
+    `restore` says; after it has run, the rings are put aside in the pages `save`.
     """
 
     request_id: str
@@ -28,6 +37,8 @@ class Chunk(Struct, frozen=True):
     slot: int
     pages: tuple[int, ...]
     samples: bool
+    restore: Restore | None = None
+    save: tuple[int, ...] = ()
 
     @property
     def count(self) -> int:
@@ -48,12 +59,12 @@ class Chunk(Struct, frozen=True):
 
         In a ring of 4 the chunk 6, 7 takes the places of positions 2 and 3; position 6 still has to see 3, but the
         layers that ran have lost it. A token alone only takes the place of what it no longer sees, and the beginning
-        of a sequence has nothing before it:
+        of a sequence has nothing before it, or is restored once more.
 
         >>> [Chunk("a", (1,) * n, start, 0, (), False).repeatable for start, n in ((6, 2), (6, 1), (0, 7))]
         [False, True, True]
         """
-        return self.start == 0 or self.count == 1
+        return self.start == 0 or self.count == 1 or self.restore is not None
 
 
 def work(chunks: Iterable[Chunk]) -> int:
@@ -66,7 +77,7 @@ def work(chunks: Iterable[Chunk]) -> int:
 
 
 class Released(Struct, frozen=True):
-    """Cache places that a sequence gave back: its ring slot and its pages."""
+    """Cache places that are free: a sequence's ring slot, and pages."""
 
-    slot: int
+    slot: int | None
     pages: tuple[int, ...]

@@ -111,7 +111,8 @@ class Request:
     """One sequence to generate. `id` is unique while it runs.
 
     Clients take turns, whatever they ask for (`client` is a number of the server's choice); of one client's requests
-    those with a lower `priority` are served earlier.
+    those with a lower `priority` are served earlier. What was computed of a prompt serves those of the same client and
+    `cache_salt` that begin as it does.
     """
 
     id: str
@@ -119,6 +120,7 @@ class Request:
     sampling: SamplingParams = field(default_factory=SamplingParams)
     priority: int = 0
     client: int = 0
+    cache_salt: str = ""
 
 
 class FinishReason(StrEnum):
@@ -147,7 +149,8 @@ class TokenEvent(Struct, frozen=True, kw_only=True, eq=False, omit_defaults=True
     `token_ids` are new tokens in order, a stop token included. `logprobs` has one entry per new token if asked
     for. `prompt_logprobs` comes once, with the event that ends the prompt: one entry per prompt token, the first
     None. The last event of a request, and only it, has a `finish_reason`. `stop_token_id` is the token that
-    stopped it, if one did. The first one has `queue_seconds`: how long the request waited for its turn.
+    stopped it, if one did. The first one has `queue_seconds`: how long the request waited for its turn, and
+    `cached_tokens`: how many of its prompt had been computed before.
     """
 
     request_id: str
@@ -158,10 +161,11 @@ class TokenEvent(Struct, frozen=True, kw_only=True, eq=False, omit_defaults=True
     stop_token_id: int | None = None
     error: str | None = None
     queue_seconds: float | None = None
+    cached_tokens: int = 0
 
     def __eq__(self, other: object) -> bool:
-        """But for `queue_seconds`, which no two runs have in common."""
-        return isinstance(other, TokenEvent) and astuple(self)[:-1] == astuple(other)[:-1]
+        """But for `queue_seconds` and `cached_tokens`, which are no part of the answer."""
+        return isinstance(other, TokenEvent) and astuple(self)[:-2] == astuple(other)[:-2]
 
 
 def resolve_max_tokens(prompt_tokens: int, max_tokens: int | None, max_model_len: int) -> int:

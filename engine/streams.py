@@ -53,13 +53,14 @@ class EngineInfo:
 class EngineStats(Struct, frozen=True, kw_only=True):
     """How the engine stands after a step, and what the step was.
 
-    Pages and slots are the caches' places, held by requests and in all. `preemptions`, `step_seconds` and
-    `step_tokens` are the step's own; where nothing was run, they are 0.
+    Pages and slots are the caches' places, held by requests and in all; `pages_kept` are kept for prompts to come.
+    `preemptions`, `step_seconds` and `step_tokens` are the step's own; where nothing was run, they are 0.
     """
 
     running: int = 0
     waiting: int = 0
     pages_held: int = 0
+    pages_kept: int = 0
     pages_total: int = 0
     slots_held: int = 0
     slots_total: int = 0

@@ -102,6 +102,9 @@ def serve(
     quantization: QuantizationOption = "none",
     resident_experts: ResidentExperts = False,
     block_size: BlockSize = 16,
+    enable_prefix_caching: Annotated[
+        bool, typer.Option(help="Prompts go on from where an earlier one that begins as they do was computed.")
+    ] = True,
     deterministic: Deterministic = False,
     enforce_eager: EnforceEager = False,
     seed: Annotated[int, typer.Option(help="Of requests that bring none, and of random weights.")] = 0,
@@ -180,6 +183,7 @@ def serve(
             kv_cache_dtype=kv_cache_dtype,
             quantization=quantization,
             resident_experts=resident_experts,
+            enable_prefix_caching=enable_prefix_caching,
             deterministic=deterministic,
             enforce_eager=enforce_eager,
             seed=seed,

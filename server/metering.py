@@ -143,6 +143,7 @@ class RequestMeter:
         for reason in reasons:
             metrics.choices.labels(endpoint, reason).inc()
         metrics.prompt_tokens.labels(endpoint).inc(answer.usage.prompt_tokens)
+        metrics.cached_prompt_tokens.labels(endpoint).inc(answer.usage.prompt_tokens_details.cached_tokens)
         metrics.completion_tokens.labels(endpoint).inc(answer.usage.completion_tokens)
         metrics.harmony_recoveries.inc(sum(choice.recoveries for choice in answer.choices))
         return reasons

@@ -33,6 +33,9 @@ class Metrics:
             "finish_reason",
         )
         self.prompt_tokens = self._counter("prompt_tokens", "Tokens of prompts.", "endpoint")
+        self.cached_prompt_tokens = self._counter(
+            "cached_prompt_tokens", "Of those, tokens that had been computed before.", "endpoint"
+        )
         self.completion_tokens = self._counter(
             "completion_tokens", "Tokens of answers, reasoning included.", "endpoint"
         )
@@ -74,6 +77,7 @@ class Metrics:
         self._gauge("requests_running", "Requests in the engine's batch.", lambda: engine.stats.running)
         self._gauge("requests_waiting", "Requests waiting for a place in the batch.", lambda: engine.stats.waiting)
         self._gauge("cache_pages_held", "Cache pages that hold tokens of requests.", lambda: engine.stats.pages_held)
+        self._gauge("cache_pages_kept", "Cache pages kept for prompts to come.", lambda: engine.stats.pages_kept)
         self._gauge("cache_pages_limit", "Cache pages there are.", lambda: engine.stats.pages_total)
         self._gauge(
             "ring_slots_held", "Places in the batch, each with its rings, held.", lambda: engine.stats.slots_held

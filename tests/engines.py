@@ -47,7 +47,7 @@ def run(engine: Engine, requests: Sequence[Request]) -> dict[str, list[TokenEven
 def assert_nothing_held(engine: Engine) -> None:
     scheduler = engine.scheduler
     assert scheduler.pool.held == 0
-    assert scheduler.pool.free == scheduler.pool.total
+    assert scheduler.pool.free + scheduler.pool.kept == scheduler.pool.total
     assert not scheduler.running
     assert not scheduler.waiting
     assert len(set(scheduler.free_slots)) == len(scheduler.free_slots)
@@ -57,8 +57,7 @@ def shrink(engine: Engine, pages: int) -> None:
     """Leaves `pages` pages to hand out."""
     pool = engine.scheduler.pool
     pool.take(pool.free - pages)
-    pool._held.clear()
-    pool.total = pages
+    pool.held, pool.total = 0, pages
 
 
 def tokens(events: Sequence[TokenEvent]) -> list[int]:

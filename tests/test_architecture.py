@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine.streams": {"engine.errors", "engine.request"},
     "engine.admission": {"engine.errors", "engine.request"},
     "engine.kernels": {"engine.kernels"},
-    "engine.cache": {"engine.cache", "engine.config", "engine.kernels"},
+    "engine.cache": {"engine.cache", "engine.config", "engine.kernels", "engine.transfer"},
     "engine.model": {"engine.model", "engine.cache", "engine.kernels", "engine.config"},
     "engine.scheduler": {"engine.scheduler", "engine.request", "engine.plan", "engine.errors"},
     "engine.grammar": {"engine.errors"},

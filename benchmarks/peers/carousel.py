@@ -28,6 +28,7 @@ class Carousel:
             quantization=setup.quantization,
             max_num_seqs=setup.streams,
             max_model_len=setup.length + SLACK,
+            enable_prefix_caching=False,
         )
         self.engine = start_engine(config).engine
 

@@ -32,6 +32,7 @@ class PagedCache:
         self, config: ModelConfig, pages: int, page_size: int, dtype: torch.dtype, device: torch.device
     ) -> None:
         self.page_size = page_size
+        self.count = pages
         shape = (len(config.full_layers), pages * page_size, config.num_kv_heads, config.head_dim)
         self.keys = torch.empty(shape, dtype=dtype, device=device)
         self.values = torch.empty(shape, dtype=dtype, device=device)
@@ -41,6 +42,12 @@ class PagedCache:
         """The keys and values of one model layer, flat [slots, kv_heads, head_dim]."""
         index = self._index[layer]
         return self.keys[index], self.values[index]
+
+    def copy(self, source: int, target: int, count: int) -> None:
+        """The first `count` positions of a page into another one."""
+        read, written = (slice(page * self.page_size, page * self.page_size + count) for page in (source, target))
+        self.keys[:, written] = self.keys[:, read]
+        self.values[:, written] = self.values[:, read]
 
     def fill(self, pages: Sequence[int], value: float) -> None:
         """Overwrites freed pages."""

@@ -124,6 +124,7 @@ def standing(engine: Engine, compiling: int = 0) -> EngineStats:
         running=len(scheduler.running),
         waiting=len(scheduler.waiting) + compiling,
         pages_held=scheduler.pool.held,
+        pages_kept=scheduler.pool.kept,
         pages_total=scheduler.pool.total,
         slots_held=scheduler.slots - len(scheduler.free_slots),
         slots_total=scheduler.slots,

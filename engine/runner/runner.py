@@ -13,10 +13,11 @@ from msgspec import Struct
 from torch import Tensor
 
 from engine.cache.paged import PagedCache
+from engine.cache.put_aside import RingPages
 from engine.cache.rolling import RollingCache
 from engine.model.gpt_oss import GptOss
 from engine.model.rope import RotaryTable
-from engine.plan import COMING, Chunk, Released
+from engine.plan import COMING, Chunk, Released, Restore
 from engine.request import TokenLogprob
 from engine.runner.batch import build_batch
 from engine.runner.graphs import Capture, DecodeGraphs
@@ -86,6 +87,7 @@ class Runner:
         self.model = model
         self.rings = rings
         self.pages = pages
+        self.ring_pages = RingPages(rings, pages)
         self.device = device
         self.rotary = RotaryTable(model.config.rope, model.config.head_dim, device, model.ops.cos_sin)
         self.graphs: DecodeGraphs | None = None
@@ -110,6 +112,9 @@ class Runner:
     def launch(self, tasks: Sequence[Task]) -> Launched:
         """Sets a step going. A chunk that ends with a token to come gets the one that the launch before samples."""
         chunks = [task.chunk for task in tasks]
+        for chunk in chunks:
+            if chunk.restore is not None:
+                self._restore(chunk, chunk.restore)
         sampling = [i for i, task in enumerate(tasks) if task.row is not None]
         targeted = [i for i, task in enumerate(tasks) if task.targets]
         ending = [i for i, chunk in enumerate(chunks) if chunk.token_ids[-1] == COMING]
@@ -130,6 +135,9 @@ class Runner:
             hidden = self.model.forward(batch, self.rings, self.pages)
             logits = self.model.logits(hidden[self._index([lasts[i] for i in sampling])]) if sampling else hidden
             scored = {i: self._score(hidden[batch.starts[i] :], tasks[i]) for i in targeted}
+        for chunk in chunks:
+            if chunk.save:
+                self.ring_pages.save(chunk.slot, chunk.save)
         chosen = None
         if sampling:
             unread = [r for r in sampler.penalised if chunks[sampling[r]].coming]
@@ -151,8 +159,15 @@ class Runner:
 
     def fill(self, released: Released, value: float) -> None:
         """Overwrites freed cache places."""
-        self.rings.fill(released.slot, value)
+        if released.slot is not None:
+            self.rings.fill(released.slot, value)
         self.pages.fill(released.pages, value)
+
+    def _restore(self, chunk: Chunk, restore: Restore) -> None:
+        self.ring_pages.restore(chunk.slot, restore.rings)
+        if restore.page is not None:
+            whole, partly = divmod(chunk.start, self.pages.page_size)
+            self.pages.copy(restore.page, chunk.pages[whole], partly)
 
     def _index(self, numbers: Sequence[int]) -> Tensor:
         return numbers_to_device(numbers, np.int64, self.device)

@@ -6,36 +6,74 @@ from engine.errors import MemoryPlanError
 
 
 class PagePool:
-    """`total` pages, each free or owned by one holder. The most recently freed page is handed out first."""
+    """`total` pages, each free, or held by sequences, of whom several may share it, or kept for prefixes, or both. The
+    most recently freed page is handed out first."""
 
     def __init__(self, total: int) -> None:
         self.total = total
+        self.held = 0
+        """Pages that sequences hold."""
         self._free = list(range(total - 1, -1, -1))
-        self._held: set[int] = set()
+        self._holders = [0] * total
+        self._keepers = [0] * total
 
     @property
     def free(self) -> int:
         return len(self._free)
 
     @property
-    def held(self) -> int:
-        return len(self._held)
+    def kept(self) -> int:
+        """Pages that are only kept."""
+        return self.total - self.free - self.held
 
     def take(self, count: int) -> list[int]:
         """Hands out `count` pages. Raises MemoryPlanError if fewer are free: ask `free` first."""
         if count > self.free:
             raise MemoryPlanError(f"{count} pages wanted, {self.free} of {self.total} are free")
         pages = [self._free.pop() for _ in range(count)]
-        self._held.update(pages)
+        self.share(pages)
         return pages
 
-    def give_back(self, pages: Iterable[int]) -> None:
-        """Takes pages back. Raises MemoryPlanError for a page nobody holds."""
+    def share(self, pages: Iterable[int]) -> None:
+        """One more sequence holds them."""
         for page in pages:
-            if page not in self._held:
+            self.held += not self._holders[page]
+            self._holders[page] += 1
+
+    def give_back(self, pages: Iterable[int]) -> list[int]:
+        """A sequence holds them no longer; returns those that are free now. Raises MemoryPlanError for a page that no
+        sequence holds."""
+        freed = []
+        for page in pages:
+            if not self._holders[page]:
                 raise MemoryPlanError(f"page {page} was given back twice")
-            self._held.remove(page)
-            self._free.append(page)
+            self._holders[page] -= 1
+            self.held -= not self._holders[page]
+            freed += self._freed(page)
+        return freed
+
+    def only_kept(self, pages: Iterable[int]) -> int:
+        """How many of them no sequence holds."""
+        return sum(not self._holders[page] for page in pages)
+
+    def keep(self, pages: Iterable[int]) -> None:
+        """One more prefix keeps them."""
+        for page in pages:
+            self._keepers[page] += 1
+
+    def let_go(self, pages: Iterable[int]) -> list[int]:
+        """A prefix keeps them no longer; returns those that are free now."""
+        freed = []
+        for page in pages:
+            self._keepers[page] -= 1
+            freed += self._freed(page)
+        return freed
+
+    def _freed(self, page: int) -> list[int]:
+        if self._holders[page] or self._keepers[page]:
+            return []
+        self._free.append(page)
+        return [page]
 
 
 def pages_for(tokens: int, page_size: int) -> int:

@@ -1,15 +1,20 @@
 """The scheduler: integers in, a plan out, no tensors.
 
 Continuous batching under a token budget. A step carries, in this order, the next token of every decoding sequence,
-chunks of prompts under way, and chunks of waiting prompts that find a slot and pages. When pages run out, the
-sequence that comes last is preempted: it gives everything back and is recomputed later, its generated tokens kept.
+chunks of prompts under way, and chunks of waiting prompts that find a slot and pages. When pages run out, prefixes that
+are kept are given up, and then the sequence that comes last is preempted: it gives everything back and is recomputed
+later, its generated tokens kept.
 """
 
 from bisect import insort
+from collections.abc import Sequence as Many
 
-from engine.plan import Chunk, Released
+from msgspec.structs import replace
+
+from engine.plan import Chunk, Released, Restore
 from engine.request import Request
 from engine.scheduler.pages import PagePool, pages_for
+from engine.scheduler.prefixes import Prefix, Prefixes, page_digests
 from engine.scheduler.sequence import Sequence
 
 
@@ -17,19 +22,25 @@ class Scheduler:
     """Owns every sequence, ring slot and page.
 
     `pages` must hold one request of the longest length allowed: then the sequence that comes first can always run.
+    `ring_pages` is how many of them a request's rings take when they are put aside; None keeps no prefixes.
     """
 
-    def __init__(self, *, slots: int, pages: int, page_size: int, max_batched_tokens: int) -> None:
+    def __init__(
+        self, *, slots: int, pages: int, page_size: int, max_batched_tokens: int, ring_pages: int | None = None
+    ) -> None:
         self.slots = slots
         self.page_size = page_size
         self.max_batched_tokens = max_batched_tokens
         self.pool = PagePool(pages)
+        self.prefixes = None if ring_pages is None else Prefixes(self.pool, page_size, ring_pages)
         self.free_slots = list(range(slots - 1, -1, -1))
         self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
         self.preemptions = 0
         self._sequences: dict[str, Sequence] = {}
         self._released: list[Released] = []
+        self.plans = 0
+        """How many were made."""
         self._arrivals = 0
         self._turns: dict[int, int] = {}
         self._admissions = 0
@@ -51,9 +62,13 @@ class Scheduler:
         self._sequences[request.id] = sequence
         insort(self.waiting, sequence, key=rank)
 
-    def remove(self, request_id: str) -> None:
-        """Forgets a request, finished or aborted, wherever it stands; what it held is free again."""
+    def remove(self, request_id: str, *, distrusted: bool = False) -> None:
+        """Forgets a request, finished or aborted, wherever it stands; what it held is free again. If it is distrusted,
+        nothing is kept that it has computed."""
         sequence = self._sequences.pop(request_id)
+        if distrusted and self.prefixes is not None:
+            for prefix in self.prefixes.using(sequence.pages[sequence.origin // self.page_size :]):
+                self._free_pages(self.prefixes.drop(prefix))
         if sequence.slot is None:
             self.waiting.remove(sequence)
         else:
@@ -72,6 +87,7 @@ class Scheduler:
         Every decoding sequence has its token reserved; prompts share the rest of the budget. Places are handed out
         in the order of rank, so whoever is preempted has not been planned yet.
         """
+        self.plans += 1
         running = [*self.running]
         remaining = [sequence.remaining for sequence in running]
         prompt_budget = self.max_batched_tokens - remaining.count(1)
@@ -79,20 +95,37 @@ class Scheduler:
         for sequence, count in zip(running, remaining, strict=True):
             if sequence.slot is None:
                 continue
-            own = count if count == 1 else min(count, prompt_budget)
+            own = count if count == 1 else self._prompt_share(sequence, prompt_budget)
             stop = sequence.computed + own
             if own == 0 or (stop > sequence.room and not self._make_room(sequence, stop)):
                 continue
             if count > 1:
                 prompt_budget -= own
             chunks.append(sequence.chunk(own))
-        while prompt_budget and self._next_fits():
-            sequence = self._admit()
-            count = min(sequence.remaining, prompt_budget)
-            self._make_room(sequence, count)
+        while prompt_budget and (admitted := self._admit()) is not None:
+            count = self._prompt_share(admitted, prompt_budget)
+            self._make_room(admitted, admitted.computed + count)
             prompt_budget -= count
-            chunks.append(sequence.chunk(count))
-        return chunks
+            chunks.append(admitted.chunk(count))
+        if (prefixes := self.prefixes) is None:
+            return chunks
+        return [chunk if len(chunk.token_ids) == 1 else self._putting_aside(chunk, prefixes) for chunk in chunks]
+
+    def begun(self, request_id: str, plan: int) -> None:
+        """A token of the answer is there, by the plan of that number: what was put aside of the prompt is sound, and is
+        kept; what was borrowed is not needed any more."""
+        sequence = self._sequences[request_id]
+        if plan >= sequence.admitted:
+            for prefix in sequence.saved:
+                assert self.prefixes is not None
+                self.prefixes.add(prefix)
+            self._settle(sequence)
+
+    def _prompt_share(self, sequence: Sequence, most: int) -> int:
+        """How many of at most `most` tokens of a prompt run next: not beyond where it parts from others, once."""
+        count = min(sequence.remaining, most)
+        before = sequence.parting - sequence.computed
+        return before if 0 < before < count else count
 
     def _next(self) -> Sequence:
         """The waiting sequence that is admitted next: clients take turns, each with its first one.
@@ -101,28 +134,97 @@ class Scheduler:
         """
         return min(self.waiting, key=lambda sequence: (self._turns.get(sequence.request.client, 0), sequence.rank))
 
-    def _next_fits(self) -> bool:
-        """Whether the next waiting sequence finds a slot, and pages for all it knows while every running one can
-        still take another: admitting more would only preempt it again."""
+    def _admit(self) -> Sequence | None:
+        """The next waiting sequence, if it finds a slot, and pages for all it knows while every running one can still
+        take another: admitting more would only preempt it again. It goes on from the longest prefix that is kept."""
         if not self.waiting or not self.free_slots:
-            return False
-        wanted = pages_for(len(self._next().tokens), self.page_size)
-        return wanted + len(self.running) <= self.pool.free
-
-    def _admit(self) -> Sequence:
+            return None
         sequence = self._next()
+        prefix, wanted = self._prefix_of(sequence), pages_for(len(sequence.tokens), self.page_size) + len(self.running)
+        start = 0 if prefix is None else min(prefix.length, self._most_cached(sequence))
+        if prefix is not None and not self._find_pages(wanted - start // self.page_size, prefix):
+            prefix = None
+        if prefix is None and not self._find_pages(wanted):
+            return None
         self.waiting.remove(sequence)
         self._admissions += 1
         self._turns[sequence.request.client] = self._admissions
-        sequence.slot = self.free_slots.pop()
+        sequence.slot, sequence.admitted = self.free_slots.pop(), self.plans
+        if prefix is not None:
+            self._go_on_from(prefix, start, sequence)
+        if self.prefixes is not None and sequence.digests:
+            parting = self.prefixes.parting(sequence.digests, sequence.computed)
+            sequence.parting = parting if parting - sequence.computed >= self.prefixes.least else 0
+        if sequence.cached is None:
+            sequence.cached = sequence.computed
         insort(self.running, sequence, key=rank)
         return sequence
+
+    def _prefix_of(self, sequence: Sequence) -> Prefix | None:
+        """The longest that is kept of its prompt. Who wants all of the prompt scored begins at its beginning."""
+        if self.prefixes is None or sequence.request.sampling.prompt_logprobs is not None:
+            return None
+        if not sequence.digests:
+            sequence.digests = page_digests(sequence.request, self.page_size)
+        return self.prefixes.find(sequence.digests, sequence.request.prompt_token_ids, self._most_cached(sequence))
+
+    def _most_cached(self, sequence: Sequence) -> int:
+        """At least its last token has to run."""
+        return min(sequence.prompt_length, len(sequence.tokens) - 1)
+
+    def _go_on_from(self, prefix: Prefix, start: int, sequence: Sequence) -> None:
+        assert self.prefixes is not None
+        self.prefixes.use(prefix.key)
+        whole, partly = divmod(start, self.page_size)
+        parted = prefix.pages[whole : whole + bool(partly)]
+        sequence.pages, sequence.room = prefix.pages[:whole], whole * self.page_size
+        sequence.computed = sequence.put_aside = sequence.origin = start
+        sequence.restore = Restore(prefix.rings, parted[0] if parted else None)
+        sequence.borrowed = prefix.rings + parted
+        self.pool.share(sequence.pages + sequence.borrowed)
+
+    def _putting_aside(self, chunk: Chunk, prefixes: Prefixes) -> Chunk:
+        """The chunk, told to put the rings aside if its end is worth it, no such prefix is kept, and there is room that
+        running sequences do not need for their next tokens."""
+        sequence, stop = self._sequences[chunk.request_id], chunk.stop
+        prompt, before = sequence.request.prompt_token_ids, sequence.put_aside
+        enough = prefixes.least if stop in (sequence.prompt_length, sequence.parting) else prefixes.spacing
+        if stop > sequence.prompt_length or stop - before < enough or sequence.request.sampling.max_tokens == 0:
+            return chunk
+        if not sequence.digests:
+            sequence.digests = page_digests(sequence.request, self.page_size)
+        key = prefixes.key(sequence.digests, prompt, stop)
+        if prefixes.use(key):
+            sequence.put_aside = stop
+        if sequence.put_aside == stop or not self._find_pages(prefixes.ring_pages + len(self.running)):
+            return chunk
+        rings = tuple(self.pool.take(prefixes.ring_pages))
+        pages, digests = chunk.pages[: pages_for(stop, self.page_size)], sequence.digests
+        since = tuple(digests[before // self.page_size + 1 : stop // self.page_size + 1])
+        sequence.saved.append(Prefix(key, stop, pages, rings, since))
+        sequence.put_aside = stop
+        return replace(chunk, save=rings)
+
+    def _find_pages(self, count: int, spared: Prefix | None = None) -> bool:
+        """Whether `count` pages are free. Kept prefixes are given up for them, if that is enough, but not the one that
+        is spared."""
+        if count <= self.pool.free or self.prefixes is None:
+            return count <= self.pool.free
+        spare = 0 if spared is None else self.pool.only_kept(spared.pages + spared.rings)
+        if count > self.pool.free + self.pool.kept - spare:
+            return False
+        while count > self.pool.free and (oldest := self.prefixes.oldest(spared)) is not None:
+            self._free_pages(self.prefixes.drop(oldest))
+        return count <= self.pool.free
 
     def _make_room(self, sequence: Sequence, stop: int) -> bool:
         """Gives `sequence` pages for `stop` positions, preempting from the end; False if it was itself preempted."""
         wanted = pages_for(stop, self.page_size) - len(sequence.pages)
-        while wanted > self.pool.free:
-            victim = self.running[-1]
+        while not self._find_pages(wanted):
+            victim = next((other for other in self.running if other.saved), self.running[-1])
+            if victim.saved:
+                self._forget_saved(victim)
+                continue
             self._preempt(victim)
             if victim is sequence:
                 return False
@@ -136,12 +238,29 @@ class Scheduler:
         insort(self.waiting, sequence, key=rank)
         self.preemptions += 1
 
+    def _forget_saved(self, sequence: Sequence) -> None:
+        """What it has put aside is its own no longer."""
+        for prefix in sequence.saved:
+            self._free_pages(self.pool.give_back(prefix.rings))
+        sequence.saved = []
+
+    def _settle(self, sequence: Sequence) -> None:
+        """It holds nothing any more but its own places."""
+        self._forget_saved(sequence)
+        self._free_pages(self.pool.give_back(sequence.borrowed))
+        sequence.borrowed = ()
+
     def _release(self, sequence: Sequence) -> None:
         assert sequence.slot is not None
-        self._released.append(Released(sequence.slot, sequence.pages))
+        self._settle(sequence)
+        self._released.append(Released(sequence.slot, tuple(self.pool.give_back(sequence.pages))))
         self.free_slots.append(sequence.slot)
-        self.pool.give_back(sequence.pages)
         sequence.slot, sequence.pages, sequence.room, sequence.computed = None, (), 0, 0
+        sequence.origin, sequence.restore, sequence.parting, sequence.put_aside = 0, None, 0, 0
+
+    def _free_pages(self, pages: Many[int]) -> None:
+        if pages:
+            self._released.append(Released(None, tuple(pages)))
 
 
 def rank(sequence: Sequence) -> tuple[int, int]:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from engine.plan import COMING, Chunk
+from engine.plan import COMING, Chunk, Restore
 from engine.request import Request
+from engine.scheduler.prefixes import Prefix
 
 
 @dataclass(slots=True, eq=False)
@@ -14,6 +15,12 @@ class Sequence:
     `request` is admitted: its `max_tokens` is settled. `arrival` orders sequences of equal priority. `slot` is None
     while it waits; `room` is how many positions its pages hold. `scored` counts the prompt's positions whose
     log-probabilities were asked for.
+
+    Since it was `admitted`, in a plan of that number, it has been computed from `origin` on, what is before it being
+    that of `restore`; that takes `borrowed` pages, until its answer begins. `digests` are those of its prompt's pages,
+    once they were asked for; `parting` is where the prompt parts from others that are kept, `put_aside` the last
+    position at which its rings were, and `saved` what of it can be kept once its answer has begun. `cached` is how much
+    of the prompt had been computed when the request first ran.
     """
 
     request: Request
@@ -25,6 +32,15 @@ class Sequence:
     slot: int | None = None
     pages: tuple[int, ...] = ()
     room: int = 0
+    admitted: int = 0
+    origin: int = 0
+    restore: Restore | None = None
+    borrowed: tuple[int, ...] = ()
+    digests: list[bytes] = field(default_factory=list)
+    parting: int = 0
+    put_aside: int = 0
+    saved: list[Prefix] = field(default_factory=list)
+    cached: int | None = None
     prompt_length: int = field(init=False)
     longest: int = field(init=False)
     """How many of its tokens ever run: an answer's last one does not."""
@@ -42,7 +58,8 @@ class Sequence:
         start, stop = self.computed, self.computed + count
         token_ids = (self.tokens[start],) if count == 1 else tuple(self.tokens[start:stop])
         samples = stop == len(self.tokens) and self.request.sampling.max_tokens != 0
-        return Chunk(self.request.id, token_ids, start, self.slot, self.pages, samples)
+        restore = self.restore if start == self.origin else None
+        return Chunk(self.request.id, token_ids, start, self.slot, self.pages, samples, restore)
 
     def launch(self, chunk: Chunk) -> None:
         """A chunk is on its way: its tokens are in the caches for whatever runs after it, and the token that it samples

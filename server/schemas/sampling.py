@@ -79,6 +79,8 @@ class SamplingFields(RequestModel):
     """Of the requests of one API key, a lower number is served earlier."""
     structured_outputs: StructuredOutputs | None = Field(default=None, examples=[{"choice": ["yes", "no"]}])
     """What the answer must look like; of a chat's answer the final message."""
+    cache_salt: str = Field(default="", max_length=1024, examples=["tenant-1"])
+    """What was computed of a prompt serves only requests of the same API key with the same salt."""
 
     # These change no answer here.
     user: str | None = Field(default=None, examples=["user-1"])
@@ -94,8 +96,6 @@ class SamplingFields(RequestModel):
     prompt_cache_retention: str | None = Field(default=None, examples=["24h"])
     """Changes nothing here."""
     prompt_cache_options: dict[str, Any] | None = Field(default=None, examples=[{"mode": "implicit"}])
-    """Changes nothing here."""
-    cache_salt: str | None = Field(default=None, examples=["tenant-1"])
     """Changes nothing here."""
 
 

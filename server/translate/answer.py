@@ -67,7 +67,9 @@ def count_usage(requests: Sequence[Request], per_prompt: int, choices: Iterable[
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         total_tokens=prompt_tokens + completion_tokens,
-        prompt_tokens_details=PromptTokensDetails(cached_tokens=0),
+        prompt_tokens_details=PromptTokensDetails(
+            cached_tokens=sum(choice.cached_tokens for choice in choices[::per_prompt])
+        ),
         completion_tokens_details=CompletionTokensDetails(
             reasoning_tokens=sum(choice.reasoning_tokens for choice in choices)
         ),

@@ -44,6 +44,7 @@ class Assembler:
         self.index = index
         self.completion_tokens = 0
         self.reasoning_tokens = 0
+        self.cached_tokens = 0
         self.finish_reason: Finish | None = None
         self.stop_reason: str | int | None = None
         self._sampling = request.sampling
@@ -69,6 +70,7 @@ class Assembler:
         """Raises GenerationError if the engine gave the request up."""
         if event.finish_reason in (FinishReason.ABORT, FinishReason.ERROR):
             raise GenerationError(event.error or "the request was aborted")
+        self.cached_tokens += event.cached_tokens
         spans = self._read_prompt(event)
         for at, token_id in enumerate(event.token_ids):
             stops = event.stop_token_id is not None and at == len(event.token_ids) - 1

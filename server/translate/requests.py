@@ -53,6 +53,7 @@ def engine_requests(
             prompt_token_ids=prompt,
             sampling=sampling,
             priority=fields.priority,
+            cache_salt=fields.cache_salt,
         )
         for at, prompt in enumerate(map(tuple, prompts))
         for choice, sampling in enumerate(samplings)

@@ -1,6 +1,6 @@
 """Whatever is submitted, stepped, aborted, stalled, spoiled and drained, in whatever order: the books balance, the
 caches hold what they should, and every token is the one that the hash model writes by definition. So it is where each
-step is read before the next is planned, and where the next one runs ahead."""
+step is read before the next is planned, and where the next one runs ahead; and where prompts go on from others."""
 
 from collections import Counter
 from functools import cache
@@ -35,7 +35,7 @@ def directory() -> Path:
 class Player:
     """Plays operations on an engine of its own and keeps what each of them brought."""
 
-    def __init__(self, *, run_ahead: bool) -> None:
+    def __init__(self, *, run_ahead: bool, keeps: bool = False) -> None:
         self.engine = build_engine(
             directory(),
             load_format="dummy",
@@ -46,7 +46,10 @@ class Player:
             kv_cache_memory_bytes=SLOTS * KV.rings + PAGES * PAGE_SIZE * KV.token,
             seed=7,
             run_ahead=run_ahead,
+            enable_prefix_caching=keeps,
         )
+        if (prefixes := self.engine.scheduler.prefixes) is not None:
+            prefixes.least, prefixes.spacing = 3, 6
         self.model = use_hash_model(self.engine)
         self.trace: list[tuple[tuple, list[TokenEvent]]] = []
 
@@ -83,17 +86,26 @@ styles = st.builds(
     presence_penalty=st.sampled_from([0.0, 0.0, 0.0, 0.5]),
 )
 prompts = st.lists(st.integers(32, 126), min_size=1, max_size=20).map(tuple)
+STEMS = tuple(tuple(range(first, first + 18)) for first in (40, 60))
+alike = st.builds(
+    lambda stem, length, rest: stem[:length] + tuple(rest),
+    st.sampled_from(STEMS),
+    st.integers(1, 18),
+    st.lists(st.integers(32, 34), max_size=3),
+)
+"""Prompts that begin as others do, and part from them anywhere."""
 
 
 class EngineMachine(RuleBasedStateMachine):
-    run_ahead = False
+    run_ahead, keeps = False, False
 
     def __init__(self) -> None:
         super().__init__()
-        self.player = Player(run_ahead=self.run_ahead)
+        self.player = Player(run_ahead=self.run_ahead, keeps=self.keeps)
         self.events: dict[str, list[TokenEvent]] = {}
         self.requests: dict[str, Request] = {}
         self.overtaken: dict[int, Counter[int]] = {}
+        self.harmed = 0
 
     @property
     def engine(self) -> Engine:
@@ -104,14 +116,16 @@ class EngineMachine(RuleBasedStateMachine):
         return [name for name, events in self.events.items() if not (events and events[-1].finish_reason)]
 
     def play(self, *operation: object) -> list[TokenEvent]:
-        """Nothing comes of a request that has ended, or that nobody submitted."""
+        """Nothing comes of a request that has ended, or that nobody submitted; none fails that nobody has harmed."""
         brought = self.player.play(*operation)
         for event in brought:
             assert event.request_id in self.open
             self.events[event.request_id].append(event)
+            self.harmed -= event.finish_reason is FinishReason.ERROR
+            assert self.harmed >= 0, event.error
         return brought
 
-    @rule(prompt=prompts, sampling=styles, priority=st.sampled_from([0, 0, 0, 1]), client=st.integers(0, 2))
+    @rule(prompt=prompts | alike, sampling=styles, priority=st.sampled_from([0, 0, 0, 1]), client=st.integers(0, 2))
     def submit(self, prompt: tuple[int, ...], sampling: SamplingParams, priority: int, client: int) -> None:
         name = f"r{len(self.requests)}"
         self.requests[name] = Request(
@@ -158,7 +172,7 @@ class EngineMachine(RuleBasedStateMachine):
     def stall(self, data: st.DataObject, coming: int) -> None:
         """The engine stands still while requests come and go."""
         for _ in range(coming):
-            self.submit(data.draw(prompts), data.draw(styles), 0, data.draw(st.integers(0, 2)))
+            self.submit(data.draw(alike if self.keeps else prompts), data.draw(styles), 0, data.draw(st.integers(0, 2)))
             if data.draw(st.booleans()):
                 self.abort(data)
 
@@ -166,6 +180,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 7))
     def fault(self, which: int) -> None:
         """One sequence of a step comes out as NaN: it alone may end for that."""
+        self.harmed += 1
         self.play("spoil", which)
         brought = self.run_step()
         assert sum(event.finish_reason is FinishReason.ERROR for event in brought) <= 1
@@ -176,6 +191,7 @@ class EngineMachine(RuleBasedStateMachine):
         """A step raises half way, some layers' rings turned already: it is made good, and nobody notices but a
         sequence that was alone in it. Who runs ahead may have nothing to launch but what comes to its end, or what has
         come to it already."""
+        self.harmed += 1
         self.play("break", layer)
         brought = self.run_step()
         assert self.run_ahead or self.player.model.broken is None
@@ -201,13 +217,15 @@ class EngineMachine(RuleBasedStateMachine):
     def every_place_has_one_owner(self) -> None:
         scheduler = self.engine.scheduler
         assert leaks(self.engine) == Leaks()
-        assert scheduler.pool.free + scheduler.pool.held == scheduler.pool.total == PAGES
+        assert scheduler.pool.free + scheduler.pool.held + scheduler.pool.kept == scheduler.pool.total == PAGES
+        assert self.keeps or not scheduler.pool.kept
         assert len(scheduler.free_slots) + len(scheduler.running) == SLOTS
         assert {s.request.id for s in (*scheduler.running, *scheduler.waiting)} == set(self.open)
 
     @invariant()
     def rings_and_pages_hold_exactly_what_they_should(self) -> None:
-        """After t tokens a ring holds positions max(0, t − W) … t − 1, and pages hold 0 … t − 1; the rest is poison."""
+        """After t tokens a ring holds positions max(0, t − W) … t − 1, and pages hold 0 … t − 1; the rest is poison,
+        but for what is kept."""
         window = CONFIG.window
         rings, pages = torch.full((SLOTS * window, 2), torch.nan), torch.full((PAGES * PAGE_SIZE, 2), torch.nan)
         for s in self.engine.scheduler.running:
@@ -217,6 +235,13 @@ class EngineMachine(RuleBasedStateMachine):
                 rings[s.slot * window + p % window] = pair
         for expected, held in ((rings, self.engine.runner.rings), (pages, self.engine.runner.pages)):
             pairs = torch.stack((held.keys[:, :, 0, 0], held.values[:, :, 0, 0]), dim=-1)
+            if self.keeps:
+                unknown = expected.isnan()
+                if held is self.engine.runner.pages and not self.engine.scheduler._released:
+                    free = torch.zeros(PAGES, dtype=torch.bool)
+                    free[self.engine.scheduler.pool._free] = True
+                    unknown &= ~free.repeat_interleave(PAGE_SIZE)[:, None]
+                expected = torch.where(unknown, pairs, expected)
             assert pairs.nan_to_num(-1).equal(expected.nan_to_num(-1).expand_as(pairs))
 
     @invariant()
@@ -243,7 +268,7 @@ class EngineMachine(RuleBasedStateMachine):
             logprobs = [entry for event in events for entry in event.logprobs]
             assert logprobs == [one.logprob for one in written if one.logprob is not None]
             assert events[-1].finish_reason is ending(CONFIG, request.sampling, written)
-        again = Player(run_ahead=self.run_ahead)
+        again = Player(run_ahead=self.run_ahead, keeps=self.keeps)
         for operation, brought in self.player.trace:
             assert again.play(*operation) == brought
 
@@ -252,10 +277,22 @@ class AheadMachine(EngineMachine):
     run_ahead = True
 
 
+class KeepingMachine(EngineMachine):
+    keeps = True
+
+
+class AheadKeepingMachine(EngineMachine):
+    run_ahead, keeps = True, True
+
+
 TestEngine = EngineMachine.TestCase
 TestEngine.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
 TestAhead = AheadMachine.TestCase
 TestAhead.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+TestKeeping = KeepingMachine.TestCase
+TestKeeping.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+TestAheadKeeping = AheadKeepingMachine.TestCase
+TestAheadKeeping.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
 
 
 def test_a_penalised_token_that_was_to_come_when_a_launch_failed() -> None:

@@ -14,7 +14,8 @@ from engine.streams import EngineInfo, EngineStats, EngineStatus, EventStream
 class Script:
     """What one request gets: an event per entry of `steps`, then its end.
 
-    The end is `error` if there is one; with `hangs` there is none. `stop_token_id` is added to the last step.
+    The end is `error` if there is one; with `hangs` there is none. `stop_token_id` is added to the last step. The first
+    step tells of `cached_tokens`.
     """
 
     steps: Sequence[Sequence[int]] = ()
@@ -22,6 +23,7 @@ class Script:
     stop_token_id: int | None = None
     error: str | None = None
     hangs: bool = False
+    cached_tokens: int = 0
 
 
 class ScriptedEngine:
@@ -131,6 +133,7 @@ class ScriptedEngine:
                     finish_reason=script.finish if ended else None,
                     stop_token_id=script.stop_token_id if ended else None,
                     queue_seconds=self.queue_seconds if at == 0 else None,
+                    cached_tokens=script.cached_tokens if at == 0 else 0,
                 )
             )
         if script.error is not None:

@@ -127,7 +127,7 @@ async def test_a_client_that_leaves(
 
 async def test_the_engine(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:
     busy = EngineStats(
-        running=3, waiting=2, pages_held=7, pages_total=10, slots_held=3, slots_total=4,
+        running=3, waiting=2, pages_held=7, pages_kept=2, pages_total=10, slots_held=3, slots_total=4,
         preemptions=2, step_seconds=0.25, step_tokens=100,
     )  # fmt: skip
     idle = EngineStats(pages_total=10, slots_total=4)
@@ -145,9 +145,27 @@ async def test_the_engine(http: httpx.AsyncClient, engine: ScriptedEngine) -> No
     samples = await scrape(http)
     assert samples["carousel_engine_restarts_total",] == 1
     assert [samples[f"carousel_{name}",] for name in ("requests_running", "requests_waiting")] == [3, 2]
-    assert [samples[f"carousel_{name}",] for name in ("cache_pages_held", "ring_slots_held")] == [7, 3]
+    assert [samples[f"carousel_cache_pages_{name}",] for name in ("held", "kept")] == [7, 2]
+    assert samples["carousel_ring_slots_held",] == 3
     assert samples["carousel_ring_slots_limit",] == 4
     assert samples["carousel_engine_ready",] == 1
+
+
+async def test_what_had_been_computed_before(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
+    """Of a prompt, whose tokens are counted once however many answers it gets; the salt goes to the engine."""
+    engine.play = lambda request: say("Hello!", cached_tokens=5)
+    bodies = {
+        COMPLETIONS: {"prompt": ["one two", "three four"], "n": 2},
+        "/v1/chat/completions": {"messages": [{"role": "user", "content": "hi"}], "n": 2},
+        "/v1/responses": {"input": "hi"},
+    }
+    for path, body in bodies.items():
+        usage = (await http.post(path, json=body | {"cache_salt": "a"})).json()["usage"]
+        details = usage.get("prompt_tokens_details") or usage["input_tokens_details"]
+        cached = details["cached_tokens"]
+        assert cached == (10 if path == COMPLETIONS else 5)
+        assert (await scrape(http))["carousel_cached_prompt_tokens_total", path] == cached
+    assert {request.cache_salt for request in engine.submitted} == {"a"}
 
 
 async def test_names_and_descriptions(http: httpx.AsyncClient) -> None:

@@ -1,5 +1,6 @@
 """Who holds which ring slot and page: the books of the scheduler, read against its sequences."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from engine.engine import Engine
@@ -17,11 +18,17 @@ class Leaks:
 
 
 def leaks(engine: Engine) -> Leaks:
-    """Each slot and each page has one owner, a running sequence or the free list; what deviates is counted."""
+    """Each slot has one owner, a running sequence or the free list; each page has as many holders and keepers as the
+    pool has noted, and is free if it has none. What deviates is counted."""
     scheduler = engine.scheduler
     slots = [s.slot for s in scheduler.running] + scheduler.free_slots
-    pages = [page for s in scheduler.running for page in s.pages]
-    return Leaks(misplaced(slots, scheduler.slots), misplaced(pages + scheduler.pool._free, scheduler.pool.total))
+    pool, prefixes = scheduler.pool, list(scheduler.prefixes or ())
+    held = Counter(page for s in scheduler.running for page in s.pages + s.borrowed)
+    held.update(page for s in scheduler.running for prefix in s.saved for page in prefix.rings)
+    kept = Counter(page for prefix in prefixes for page in prefix.pages + prefix.rings)
+    owned = [*pool._free, *(held | kept)]
+    wrong = sum(pool._holders[page] != held[page] or pool._keepers[page] != kept[page] for page in owned)
+    return Leaks(misplaced(slots, scheduler.slots), misplaced(owned, pool.total) + wrong)
 
 
 def misplaced(owned: list[int | None], total: int) -> int:

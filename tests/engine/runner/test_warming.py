@@ -24,11 +24,14 @@ def test_the_worked_example() -> None:
 def test_every_step_is_run_in_places_that_there_are() -> None:
     runner, told = Mock(), []
     runner.pages.page_size = 16
+    runner.pages.count, runner.ring_pages.count = 9, 8
     warm_up(runner, 3, 70, lambda *now: told.append(now))
     steps: list[list[Task]] = [call.args[0] for call in runner.launch.call_args_list]
     assert [tuple(task.chunk.count for task in tasks) for tasks in steps] == step_sizes(3, 70)
     assert told == [(done, len(steps)) for done in range(len(steps) + 1)]
     assert runner.launch.return_value.read.call_count == len(steps)
+    for moved in (runner.ring_pages.save, runner.ring_pages.restore):
+        moved.assert_called_once_with(0, range(8))
     for tasks in steps:
         assert [task.chunk.slot for task in tasks] == list(range(len(tasks)))
         assert {task.chunk.pages for task in tasks} == {tuple(range(-(-tasks[0].chunk.count // 16)))}
