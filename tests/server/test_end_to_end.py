@@ -47,7 +47,7 @@ async def real_url(process: EngineProcess) -> AsyncIterator[str]:
             for _ in range(1200):
                 if (await http.get("/ready")).status_code == 200:
                     break
-                assert process.status.phase == "loading", process.status
+                assert process.status.phase in ("loading", "ready"), process.status
                 await asyncio.sleep(0.1)
         yield url
 

@@ -45,6 +45,8 @@ def sample(parameter: object) -> str:
     metavar = parameter.metavar or parameter.display_type(typer.Context(SERVE))
     if "|" in metavar:
         return next(choice for choice in metavar.strip("<>").split("|") if choice != parameter.default)
+    if parameter.default is True:
+        return "false"
     return SPECIAL.get(key(parameter), SAMPLES.get(metavar, "sample"))
 
 
@@ -68,7 +70,8 @@ def test_each_setting_three_ways(parameter: object, tmp_path: Path) -> None:
     if parameter.param_type_name == "argument":
         assert shown(text)[name] == (value, "argument")
     else:
-        assert shown(*([flag] if parameter.is_flag else [flag, text]))[name] == (value, flag)
+        switch = parameter.secondary_opts[0] if parameter.default is True else flag
+        assert shown(*([switch] if parameter.is_flag else [flag, text]))[name] == (value, flag)
 
 
 def test_the_first_that_is_given_counts(tmp_path: Path) -> None:
