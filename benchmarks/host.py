@@ -59,7 +59,6 @@ def start(batch: int, context: int, sampling: SamplingParams) -> Engine:
             max_num_seqs=batch,
             max_model_len=context + 512,
             run_ahead=True,
-            enable_prefix_caching=False,
         )
         engine = start_engine(config).engine
     pages = -(-(context + 512) // engine.scheduler.page_size)
