@@ -21,7 +21,7 @@ from engine.engine import Engine
 from engine.request import Request, SamplingParams
 from engine.start import start_engine
 
-LENGTHS = (512, 2048, 8000)
+LENGTHS = (512, 4000)
 TURN = 40
 ROUNDS = 5
 
