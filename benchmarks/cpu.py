@@ -41,7 +41,7 @@ from benchmarks.cpu_table import full_table, readme_table
 from benchmarks.device import commit
 from benchmarks.peers import llama_cpp
 from benchmarks.peers.case import Case, Contestant, Setup
-from benchmarks.peers.checkpoint import make_checkpoint
+from benchmarks.peers.checkpoint import WORK, make_checkpoint
 from benchmarks.peers.worker import Worker
 from benchmarks.read_speed import ReadSpeed
 from benchmarks.shapes import CPU_MODEL
@@ -50,7 +50,6 @@ from engine.floors import DecodeFloor
 from engine.kernels.cpu.build import CannotBuildError, cache_directory
 from engine.kernels.cpu.library import load_best
 
-WORK = Path.home() / ".cache" / "carousel-benchmarks"
 QUICK = (Case(1, 128, 32), Case(8, 128, 16), Case(32, 128, 8), Case(1, 512, 16))
 FULL = (
     Case(1, 128, 48),

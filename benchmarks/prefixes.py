@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.peers.checkpoint import make_checkpoint
+from benchmarks.peers.checkpoint import WORK, make_checkpoint
 from benchmarks.shapes import CPU_MODEL
 from engine.config import EngineConfig
 from engine.engine import Engine
@@ -75,7 +75,7 @@ def measure(checkpoint: Path, device: str, lengths: Sequence[int], rounds: int) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--work", type=Path, default=Path.home() / ".cache" / "carousel-benchmarks")
+    parser.add_argument("--work", type=Path, default=WORK)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     checkpoint = make_checkpoint(args.work / "checkpoint", CPU_MODEL)

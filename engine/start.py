@@ -9,7 +9,6 @@ import torch
 
 from engine.buckets import decode_buckets, recorded_sizes
 from engine.cache.paged import PagedCache
-from engine.cache.put_aside import ring_pages
 from engine.cache.rolling import RollingCache
 from engine.checkpoint.config_json import read_expert_format, read_model_config
 from engine.checkpoint.dummy import fill_random
@@ -119,7 +118,7 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
             pages=plan.num_pages,
             page_size=plan.page_size,
             max_batched_tokens=config.max_num_batched_tokens,
-            ring_pages=ring_pages(model_config, plan.page_size) if config.enable_prefix_caching else None,
+            ring_pages=runner.ring_pages.count if config.enable_prefix_caching else None,
         ),
         max_model_len=plan.max_model_len,
         grammars=GrammarCompiler(config.model / "tokenizer.json", model_config.vocab_size, model_config.eos_token_ids),

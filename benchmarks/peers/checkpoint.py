@@ -10,6 +10,8 @@ from engine.config import ModelConfig
 from engine.prompt.tokenizer import byte_alphabet
 from tests.checkpoints import write_checkpoint
 
+WORK = Path.home() / ".cache" / "carousel-benchmarks"
+"""Where what is made for measuring is kept."""
 SPECIAL = ("<|startoftext|>", "<|return|>")
 
 

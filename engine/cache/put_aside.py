@@ -16,26 +16,19 @@ from torch import Tensor
 
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
-from engine.config import ModelConfig
 from engine.transfer import numbers_to_device
-
-
-def ring_pages(config: ModelConfig, page_size: int) -> int | None:
-    """How many pages a request's rings take; None where no layer has pages."""
-    if not config.full_layers:
-        return None
-    return -(-len(config.sliding_layers) // len(config.full_layers)) * -(-config.window // page_size)
 
 
 class RingPages:
     """Moves rings to pages and back. What is moved are bytes, whatever numbers they are."""
 
     def __init__(self, rings: RollingCache, pages: PagedCache) -> None:
-        each, of_pages = -(-rings.window // pages.page_size), max(1, len(pages.keys))
-        self.count = -(-len(rings.keys) // of_pages) * each if len(pages.keys) else 0
-        """How many pages the rings of a request take."""
         self._window = rings.window
         self._page_size = pages.page_size
+        self._each = -(-rings.window // pages.page_size)
+        """How many pages take the rings of as many layers as have pages."""
+        self.count = -(-len(rings.keys) // len(pages.keys)) * self._each if len(pages.keys) else None
+        """How many pages all rings of a request take; None where no layer has pages."""
         self._pairs = [(rings.keys, pages.keys), (rings.values, pages.values)]
 
     def save(self, slot: int, pages: Sequence[int]) -> None:
@@ -51,10 +44,9 @@ class RingPages:
     def _moved(self, slot: int, pages: Sequence[int]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Rings [layers, window, …] of as many layers as go into the same pages, those pages [layers, slots, …], and
         into which slots they go."""
-        each = -(-self._window // self._page_size)
         positions = range(self._window)
-        for group, first in enumerate(range(0, len(pages), each)):
-            size, own = self._page_size, pages[first : first + each]
+        for group, first in enumerate(range(0, len(pages), self._each)):
+            size, own = self._page_size, pages[first : first + self._each]
             places = [own[p // size] * size + p % size for p in positions]
             on_device = numbers_to_device(places, np.int64, self._pairs[0][0].device)
             for ring, paged in self._pairs:

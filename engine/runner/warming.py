@@ -30,7 +30,7 @@ def warm_up(runner: Runner, sequences: int, longest_prompt: int, progress: Calla
         pages = tuple(range(-(-max(sizes) // runner.pages.page_size)))
         chunks = [Chunk(f"warming-{slot}", (0,) * size, 0, slot, pages, True) for slot, size in enumerate(sizes)]
         runner.launch([Task(chunk, row) for chunk in chunks]).read()
-    if (count := runner.ring_pages.count) <= runner.pages.count:
+    if (count := runner.ring_pages.count) is not None and count <= runner.pages.count:
         runner.ring_pages.save(0, range(count))
         runner.ring_pages.restore(0, range(count))
     progress(len(steps), len(steps))

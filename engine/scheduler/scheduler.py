@@ -164,9 +164,14 @@ class Scheduler:
         """The longest that is kept of its prompt. Who wants all of the prompt scored begins at its beginning."""
         if self.prefixes is None or sequence.request.sampling.prompt_logprobs is not None:
             return None
+        prompt, most = sequence.request.prompt_token_ids, self._most_cached(sequence)
+        return self.prefixes.find(self._digests(sequence), prompt, most)
+
+    def _digests(self, sequence: Sequence) -> list[bytes]:
+        """Those of its prompt's pages, made once."""
         if not sequence.digests:
             sequence.digests = page_digests(sequence.request, self.page_size)
-        return self.prefixes.find(sequence.digests, sequence.request.prompt_token_ids, self._most_cached(sequence))
+        return sequence.digests
 
     def _most_cached(self, sequence: Sequence) -> int:
         """At least its last token has to run."""
@@ -191,15 +196,14 @@ class Scheduler:
         enough = prefixes.least if stop in (sequence.prompt_length, sequence.parting) else prefixes.spacing
         if stop > sequence.prompt_length or stop - before < enough or sequence.request.sampling.max_tokens == 0:
             return chunk
-        if not sequence.digests:
-            sequence.digests = page_digests(sequence.request, self.page_size)
-        key = prefixes.key(sequence.digests, prompt, stop)
+        digests = self._digests(sequence)
+        key = prefixes.key(digests, prompt, stop)
         if prefixes.use(key):
             sequence.put_aside = stop
         if sequence.put_aside == stop or not self._find_pages(prefixes.ring_pages + len(self.running)):
             return chunk
         rings = tuple(self.pool.take(prefixes.ring_pages))
-        pages, digests = chunk.pages[: pages_for(stop, self.page_size)], sequence.digests
+        pages = chunk.pages[: pages_for(stop, self.page_size)]
         since = tuple(digests[before // self.page_size + 1 : stop // self.page_size + 1])
         sequence.saved.append(Prefix(key, stop, pages, rings, since))
         sequence.put_aside = stop

@@ -21,6 +21,13 @@ from server.translate.chat import ChatAnswer, conversation
 from server.translate.constraints import chat_constraint
 from server.translate.requests import with_defaults
 
+WEATHER = {
+    "name": "get_weather",
+    "description": "The weather in a city, now.",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+"""A function for the examples in the documentation."""
+
 
 class Answer(Measured, Protocol):
     """What `server.translate` makes of a request's body."""

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from engine.errors import RequestError
 from server.body import json_body
 from server.openapi import GENERATION_ERRORS, errors, streams, takes
-from server.routes.answering import answer, chat_answer, identity
+from server.routes.answering import WEATHER, answer, chat_answer, identity
 from server.schemas.chat import ChatChunk, ChatCompletion, ChatRequest
 from server.state import State
 
@@ -22,15 +22,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "tools": [
             {
                 "type": "function",
-                "function": {
-                    "name": "get_weather",
-                    "description": "The weather in a city, now.",
-                    "parameters": {
-                        "type": "object",
-                        "properties": {"city": {"type": "string"}},
-                        "required": ["city"],
-                    },
-                },
+                "function": WEATHER,
             }
         ],
     },

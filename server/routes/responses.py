@@ -12,7 +12,7 @@ from server.body_memory import HeldBody
 from server.logs import log_exception
 from server.metering import RequestMeter
 from server.openapi import GENERATION_ERRORS, content, errors, streams, takes
-from server.routes.answering import admit, answer, chat_answer, identity, json_response, key_of
+from server.routes.answering import WEATHER, admit, answer, chat_answer, identity, json_response, key_of
 from server.schemas import response as schema
 from server.schemas.response_events import EVENTS
 from server.schemas.response_request import ResponseRequest
@@ -29,16 +29,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "tools": {
         "input": "How is the weather in Paris?",
         "tools": [
-            {
-                "type": "function",
-                "name": "get_weather",
-                "description": "The weather in a city, now.",
-                "parameters": {
-                    "type": "object",
-                    "properties": {"city": {"type": "string"}},
-                    "required": ["city"],
-                },
-            }
+            {"type": "function", **WEATHER},
         ],
     },
     "json": {"input": "Who are you?", "text": {"format": {"type": "json_object"}}},

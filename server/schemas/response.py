@@ -6,22 +6,9 @@ from pydantic import Field
 
 from server.schemas.answer import AnswerModel
 from server.schemas.output_items import OutputItem
+from server.schemas.usage import CompletionTokensDetails, PromptTokensDetails
 
 ResponseStatus = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]
-
-
-class InputTokensDetails(AnswerModel):
-    """What the prompt's tokens were."""
-
-    cached_tokens: int = Field(examples=[0])
-    """Tokens of the prompt that had been computed before."""
-
-
-class OutputTokensDetails(AnswerModel):
-    """What the answer's tokens were."""
-
-    reasoning_tokens: int = Field(examples=[12])
-    """Tokens of the reasoning."""
 
 
 class ResponseUsage(AnswerModel):
@@ -29,11 +16,11 @@ class ResponseUsage(AnswerModel):
 
     input_tokens: int = Field(examples=[68])
     """Tokens of the prompt."""
-    input_tokens_details: InputTokensDetails
+    input_tokens_details: PromptTokensDetails
     """More on them."""
     output_tokens: int = Field(examples=[25])
     """Tokens of the answer, reasoning and markup included."""
-    output_tokens_details: OutputTokensDetails
+    output_tokens_details: CompletionTokensDetails
     """More on them."""
     total_tokens: int = Field(examples=[93])
     """The sum of both."""

@@ -13,8 +13,6 @@ from server.schemas.input_items import Item, PastFunctionCall, PastMessage, Past
 from server.schemas.output_items import FunctionCallItem, MessageItem, OutputItem, ReasoningItem
 from server.schemas.response import (
     Incompleteness,
-    InputTokensDetails,
-    OutputTokensDetails,
     ReasoningSettings,
     Response,
     ResponseFailure,
@@ -104,7 +102,6 @@ class ResponseAnswer:
     def response(self, status: ResponseStatus) -> Response:
         """The answer as it stands."""
         body = self._body
-        ended = status in ("completed", "incomplete", "failed", "cancelled")
         choice, sampling = body.tool_choice, self.requests[0].sampling
         return Response(
             id=self._identity["id"],
@@ -117,7 +114,7 @@ class ResponseAnswer:
             model=self._identity["model"],
             system_fingerprint=self._identity["system_fingerprint"],
             output=self._output.items,
-            usage=response_usage(self.usage) if ended else None,
+            usage=None if status == "in_progress" else response_usage(self.usage),
             instructions=body.instructions,
             previous_response_id=body.previous_response_id,
             max_output_tokens=body.max_output_tokens,
@@ -188,8 +185,8 @@ def response_usage(usage: Usage) -> ResponseUsage:
     """The counts by their names in `/v1/responses`."""
     return ResponseUsage(
         input_tokens=usage.prompt_tokens,
-        input_tokens_details=InputTokensDetails(cached_tokens=usage.prompt_tokens_details.cached_tokens),
+        input_tokens_details=usage.prompt_tokens_details,
         output_tokens=usage.completion_tokens,
-        output_tokens_details=OutputTokensDetails(reasoning_tokens=usage.completion_tokens_details.reasoning_tokens),
+        output_tokens_details=usage.completion_tokens_details,
         total_tokens=usage.total_tokens,
     )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from engine.cache.paged import PagedCache
-from engine.cache.put_aside import RingPages, ring_pages
+from engine.cache.put_aside import RingPages
 from engine.cache.rolling import RollingCache
 from engine.config import LayerType, ModelConfig
 from tests.engine.cache.test_rings import model
@@ -44,12 +44,12 @@ def raw(tensor: Tensor) -> Tensor:
 def test_there_and_back(kind: str, window: int, page_size: int, dtype: torch.dtype) -> None:
     config = replace(model(window), layer_types=KINDS[kind])
     rings, pages = caches(config, page_size, dtype)
-    count = ring_pages(config, page_size)
+    put_aside = RingPages(rings, pages)
+    count = put_aside.count
     assert count is not None
     places = torch.randperm(PAGES, generator=torch.Generator().manual_seed(1))[:count].tolist()
     before = [raw(each).clone() for each in (rings.keys, rings.values)]
     paged = [raw(each).clone() for each in (pages.keys, pages.values)]
-    put_aside = RingPages(rings, pages)
     put_aside.save(1, places)
     others = torch.ones(PAGES, page_size, dtype=torch.bool)
     others[places] = False
@@ -65,13 +65,14 @@ def test_there_and_back(kind: str, window: int, page_size: int, dtype: torch.dty
 
 def test_how_many_pages() -> None:
     def needed(kind: str, window: int, page_size: int) -> int | None:
-        return ring_pages(replace(model(window), layer_types=KINDS[kind]), page_size)
+        config = replace(model(window), layer_types=(KINDS | {"no pages": (SLIDING,)})[kind])
+        return RingPages(*caches(config, page_size, torch.float32)).count
 
     assert needed("as many", 128, 16) == 8
     assert needed("one more", 128, 16) == 16
     assert needed("many more", 8, 3) == 9
     assert needed("none", 8, 3) == 0
-    assert ring_pages(replace(model(8), layer_types=(SLIDING,)), 4) is None
+    assert needed("no pages", 8, 4) is None
 
 
 def test_the_beginning_of_a_page() -> None:
