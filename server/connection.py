@@ -113,6 +113,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_headers, self._header_bytes = True, 0
         self._start_receiving()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Those that come after a body in chunks are of no use to anybody, and could be any number."""
+        if self._in_headers:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Raises, which the parser turns into its error, for headers beyond the limit and for a proxy's request."""
         self._in_headers = False

@@ -55,6 +55,10 @@ class Text:
         """The ids of plain text. Raises RequestError."""
         return await _aside(len(text), self.tokenizer.encode, text)
 
+    async def encode_all(self, prompts: Sequence[str | list[int]]) -> list[list[int]]:
+        """The ids of each; what is ids already stays so. Raises RequestError."""
+        return await _aside(sum(map(len, prompts)), self._encode_all, prompts)
+
     async def decode(self, tokens: Sequence[int]) -> str:
         """The text of token ids. Raises RequestError(param="tokens") for one that is not in the vocabulary."""
         return await _aside(len(tokens), self._decode, tokens)
@@ -70,6 +74,9 @@ class Text:
         Grammars are compiled one after another, in a thread of their own: large ones delay nothing but each other.
         """
         await asyncio.get_running_loop().run_in_executor(self._compiling, self.grammars.compile, grammar)
+
+    def _encode_all(self, prompts: Sequence[str | list[int]]) -> list[list[int]]:
+        return [self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt for prompt in prompts]
 
     def _decode(self, tokens: Sequence[int]) -> str:
         for token_id in tokens:

@@ -4,9 +4,12 @@ One seed gives one model: written in either layout, with packed or dense experts
 The names, shapes and the unpacking are written out here a second time, so that they check the engine's.
 """
 
+import atexit
 import json
 import math
+import shutil
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Literal
 
 import torch
@@ -21,6 +24,13 @@ ExpertFormat = Literal["mxfp4", "dense"]
 FP4 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0)
 FP4_STD = 2.93
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+
+
+def passing_directory(name: str) -> Path:
+    """A new one for what several tests share, which goes when all have run."""
+    directory = Path(mkdtemp(prefix=f"{name}-"))
+    atexit.register(shutil.rmtree, directory)
+    return directory
 
 
 def small_config(**changes: Any) -> ModelConfig:

@@ -1,9 +1,9 @@
-"""Linear layers in another type than their weights are kept in."""
+"""Linear layers in the type of what they are given, whatever type their weights are kept in."""
 
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 
@@ -25,10 +25,4 @@ class Affine(torch.autograd.Function):
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     out: Tensor = Affine.apply(x, weight.to(x.dtype), bias.to(x.dtype))  # type: ignore[no-untyped-call]
-    return out
-
-
-def project(linear: nn.Linear, x: Tensor) -> Tensor:
-    """A linear layer in the type of `x`, whatever type its weights are kept in."""
-    out: Tensor = affine(x.flatten(0, -2), linear.weight, linear.bias).unflatten(0, x.shape[:-1])
     return out

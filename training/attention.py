@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.affine import project
+from training.affine import affine
 from training.config import Shape
 
 BLOCK = 128
@@ -34,10 +34,41 @@ def rotary_frequencies(shape: Shape) -> tuple[Tensor, float]:
     return frequencies, concentration
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turns pairs (i, i + head_dim/2). x [..., T, head_dim], cos and sin [T, head_dim/2]."""
     first, second = x.chunk(2, -1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
+
+
+@torch.compile(dynamic=True)
+def to_heads(x: Tensor, cos: Tensor, sin: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+    """x [B, T, heads + 2·kv_heads, D] → q, k, v [B, heads, T, D]: q and k turned, k and v once for every query head."""
+    kv_heads = (x.shape[2] - heads) // 2
+    q, k, v = x.transpose(1, 2).split((heads, kv_heads, kv_heads), 1)
+    k, v = (each[:, :, None].expand(-1, -1, heads // kv_heads, -1, -1).flatten(1, 2) for each in (k, v))
+    return turn(q, cos, sin).contiguous(), turn(k, cos, sin).contiguous(), v.contiguous()
+
+
+@torch.compile(dynamic=True)
+def from_heads(q: Tensor, k: Tensor, v: Tensor, cos: Tensor, sin: Tensor, kv_heads: int) -> Tensor:
+    """The gradient of what `to_heads` was given, from those of what it returned."""
+    k, v = (each.unflatten(1, (kv_heads, each.shape[1] // kv_heads)).sum(2) for each in (k, v))
+    return torch.cat((turn(q, cos, -sin), turn(k, cos, -sin), v), 1).transpose(1, 2).contiguous()
+
+
+class Heads(torch.autograd.Function):
+    """`to_heads` with its gradient in one pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.save_for_backward(cos, sin)
+        ctx.kv_heads = (x.shape[2] - heads) // 2
+        return to_heads(x, cos, sin, heads)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (q, k, v), (cos, sin) = gradients, ctx.saved_tensors
+        return from_heads(q, k, v, cos, sin, ctx.kv_heads), None, None, None
 
 
 def attention_mask(queries: int, keys: int, window: int | None, device: torch.device | None = None) -> Tensor:
@@ -69,36 +100,39 @@ class Attend(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None) -> Tensor:
-        q, out = q * q.shape[-1] ** -0.5, torch.empty_like(q)
-        kept = []
-        for queries, keys, mask in blocks(q.shape[2], window, q.device):
-            scores = q[:, :, queries] @ with_sink(k[:, :, keys]).mT
-            scores += mask.to(q.dtype)
-            scores[..., -1] = sinks[:, None]
+        shape, q = q.shape, q * q.shape[-1] ** -0.5
+        q, k, v = (each.flatten(0, 1) for each in (q, k, v))
+        out, kept = torch.empty_like(q), []
+        for queries, keys, mask in blocks(shape[2], window, q.device):
+            start = mask.to(q.dtype).repeat(shape[1], 1, 1)
+            start[..., -1] = sinks[:, None]
+            scores = start.repeat(shape[0], 1, 1).baddbmm_(q[:, queries], with_sink(k[:, keys]).mT)
             kept.append(scores.softmax(-1))
-            torch.matmul(kept[-1], with_sink(v[:, :, keys]), out=out[:, :, queries])
+            torch.bmm(kept[-1], with_sink(v[:, keys]), out=out[:, queries])
         ctx.save_for_backward(q, k, v, sinks, *kept)
         ctx.window = window
-        return out
+        return out.view(shape)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, sinks, *kept = ctx.saved_tensors
+        shape, whole = gradients[0].shape, gradients[0].flatten(0, 1)
         of_q, of_k, of_v, of_sinks = torch.empty_like(q), *map(torch.zeros_like, (k, v, sinks))
-        for (queries, keys, _), shares in zip(blocks(q.shape[2], ctx.window, q.device), kept, strict=True):
-            gradient = gradients[0][:, :, queries]
-            of_v[:, :, keys] += (shares.mT @ gradient)[:, :, :-1]
+        for (queries, keys, _), shares in zip(blocks(shape[2], ctx.window, q.device), kept, strict=True):
+            gradient = whole[:, queries]
+            of_v[:, keys] += torch.bmm(shares.mT, gradient)[:, :-1]
             slope = torch.ops.aten._softmax_backward_data(
-                gradient @ with_sink(v[:, :, keys]).mT, shares, -1, shares.dtype
+                torch.bmm(gradient, with_sink(v[:, keys]).mT), shares, -1, shares.dtype
             )
-            of_sinks += slope[..., -1].sum((0, 2), dtype=sinks.dtype)
-            of_q[:, :, queries] = slope @ with_sink(k[:, :, keys])
-            of_k[:, :, keys] += (slope.mT @ q[:, :, queries])[:, :, :-1]
-        return of_q.mul_(q.shape[-1] ** -0.5), of_k, of_v, of_sinks, None
+            of_sinks += slope.unflatten(0, shape[:2])[..., -1].sum((0, 2), dtype=sinks.dtype)
+            torch.bmm(slope, with_sink(k[:, keys]), out=of_q[:, queries])
+            of_k[:, keys] += torch.bmm(slope.mT, q[:, queries])[:, :-1]
+        of_q *= shape[-1] ** -0.5
+        return *(each.view(shape) for each in (of_q, of_k, of_v)), of_sinks, None
 
 
 def with_sink(x: Tensor) -> Tensor:
-    """Keys or values and one more of zeros, [B, H, K, D] → [B, H, K + 1, D]."""
+    """Keys or values and one more of zeros, [..., K, D] → [..., K + 1, D]."""
     return functional.pad(x, (0, 0, 0, 1))
 
 
@@ -114,7 +148,7 @@ class Attention(nn.Module):
     def __init__(self, shape: Shape, layer_type: str) -> None:
         super().__init__()
         hidden, width = shape.hidden_size, shape.head_dim
-        self.head_dim = width
+        self.heads, self.head_dim = shape.num_heads, width
         self.window = shape.window if layer_type == "sliding_attention" else None
         self.q_proj = nn.Linear(hidden, shape.num_heads * width)
         self.k_proj = nn.Linear(hidden, shape.num_kv_heads * width)
@@ -123,13 +157,10 @@ class Attention(nn.Module):
         self.sinks = nn.Parameter(torch.zeros(shape.num_heads))
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        batch, length, _ = x.shape
-        q, k, v = (
-            project(projection, x).view(batch, length, -1, self.head_dim).transpose(1, 2)
-            for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        group = q.shape[1] // k.shape[1]
-        k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+        """x [B·T, hidden], cos and sin [T, head_dim/2] → the same as x."""
+        projections = (self.q_proj, self.k_proj, self.v_proj)
+        weight, bias = (torch.cat([getattr(each, part) for each in projections]) for part in ("weight", "bias"))
+        together = affine(x, weight, bias).view(-1, len(cos), len(bias) // self.head_dim, self.head_dim)
+        q, k, v = Heads.apply(together, cos, sin, self.heads)  # type: ignore[no-untyped-call]
         out = attend(q, k, v, self.sinks, self.window)
-        return project(self.o_proj, out.transpose(1, 2).reshape(batch, length, -1))
+        return affine(out.transpose(1, 2).reshape(len(x), -1), self.o_proj.weight, self.o_proj.bias)

@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from training.affine import project
+from training.affine import affine
 from training.config import Shape
 from training.mxfp4 import as_stored
 
@@ -36,6 +35,38 @@ def lay_out(chosen: Tensor, experts: int) -> tuple[Tensor, Tensor, list[int]]:
     return places, holds, rows.tolist()
 
 
+@torch.compile(dynamic=True)
+def gathered(x: Tensor, holds: Tensor, each: int) -> Tensor:
+    """Row holds[i] // each of x, zeros where there is none."""
+    source = holds // each
+    return torch.where((source < len(x))[:, None], x[source.clamp(max=len(x) - 1)], 0)
+
+
+@torch.compile(dynamic=True)
+def mixed(rows: Tensor, places: Tensor, weights: Tensor) -> Tensor:
+    """The rows of each token's choices [N, k], times their weights, in sum."""
+    choices = zip(places.view(weights.shape).unbind(1), weights.unbind(1), strict=True)
+    parts = [rows[place] * weight[:, None] for place, weight in choices]
+    return sum(parts[1:], parts[0])
+
+
+@torch.compile(dynamic=True)
+def ungathered(gradient: Tensor, places: Tensor, each: int) -> Tensor:
+    """The gradient of what `gathered` was given."""
+    parts = [gradient[place] for place in places.view(-1, each).unbind(1)]
+    return sum(parts[1:], parts[0])
+
+
+@torch.compile(dynamic=True)
+def unmixed(gradient: Tensor, rows: Tensor, places: Tensor, holds: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of `mixed`'s rows and weights."""
+    count, each = weights.shape
+    choice = holds.clamp(max=count * each - 1)
+    shares = torch.where(holds < count * each, weights.flatten()[choice], 0)
+    of_weights = (rows[places].unflatten(0, (count, each)).float() * gradient[:, None]).sum(-1)
+    return gradient[choice // each] * shares[:, None], of_weights.to(weights.dtype)
+
+
 class Gather(torch.autograd.Function):
     """x [N, hidden] → one row for each choice, in its place; other rows are zeros."""
 
@@ -43,27 +74,26 @@ class Gather(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, places: Tensor, holds: Tensor, choices: int) -> Tensor:
         ctx.save_for_backward(places)
         ctx.choices = choices
-        return functional.pad(x, (0, 0, 0, 1)).index_select(0, holds // choices)
+        return gathered(x, holds, choices)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (places,) = ctx.saved_tensors
-        back = gradients[0].index_select(0, places)
-        return back.unflatten(0, (-1, ctx.choices)).sum(1), None, None, None
+        return ungathered(gradients[0], places, ctx.choices), None, None, None
 
 
-class Spread(torch.autograd.Function):
-    """Rows in their places → one row for each choice, in the choices' order."""
+class Mix(torch.autograd.Function):
+    """Rows in their places and the weights [N, k] of the choices that they are for → [N, hidden]."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, places: Tensor, holds: Tensor) -> Tensor:
-        ctx.save_for_backward(holds)
-        return rows.index_select(0, places)
+    def forward(ctx: Any, rows: Tensor, places: Tensor, holds: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, places, holds, weights)
+        return mixed(rows, places, weights)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (holds,) = ctx.saved_tensors
-        return functional.pad(gradients[0], (0, 0, 0, 1)).index_select(0, holds), None, None
+        of_rows, of_weights = unmixed(gradients[0], *ctx.saved_tensors)
+        return of_rows, None, None, of_weights
 
 
 class GroupedAffine(torch.autograd.Function):
@@ -91,32 +121,12 @@ class GroupedAffine(torch.autograd.Function):
         return back, slopes, shifts, None
 
 
-class ClampedSwiglu(torch.autograd.Function):
+@torch.compile(dynamic=True)
+def clamped_swiglu(both: Tensor, alpha: float, limit: float) -> Tensor:
     """[N, 2·inner], all gates before all ups → [N, inner] (up + 1) · gate · sigmoid(alpha · gate)."""
-
-    @staticmethod
-    def forward(ctx: Any, both: Tensor, alpha: float, limit: float) -> Tensor:
-        gate, up = both.chunk(2, -1)
-        gate, up = gate.clamp(max=limit), up.clamp(-limit, limit).add_(1)
-        swish = torch.sigmoid(gate * alpha)
-        ctx.save_for_backward(both, gate, up, swish)
-        ctx.alpha, ctx.limit = alpha, limit
-        return (gate * swish).mul_(up)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        both, gate, up, swish = ctx.saved_tensors
-        (gradient,) = gradients
-        slope = torch.empty_like(both)
-        of_gate, of_up = slope.chunk(2, -1)
-        active = gate * swish
-        torch.mul(gradient, active, out=of_up)
-        rise = (1 - swish).mul_(active).mul_(ctx.alpha).add_(swish)
-        torch.mul(rise.mul_(up), gradient, out=of_gate)
-        first, second = both.chunk(2, -1)
-        of_gate.masked_fill_(first > ctx.limit, 0)
-        of_up.masked_fill_(second.abs() > ctx.limit, 0)
-        return slope, None, None
+    gate, up = both.float().chunk(2, -1)
+    gate, up = gate.clamp(max=limit), up.clamp(-limit, limit)
+    return ((up + 1) * gate * torch.sigmoid(gate * alpha)).to(both.dtype)
 
 
 class Experts(nn.Module):
@@ -137,17 +147,17 @@ class Experts(nn.Module):
         The stored products alternate gate and up rows; computing with all gates first keeps memory in order.
         """
         gate_up_proj, gate_up_bias = (
-            parameter.unflatten(1, (-1, 2)).transpose(1, 2).flatten(1, 2).to(x.dtype)
-            for parameter in (as_stored(self.gate_up_proj), self.gate_up_proj_bias)
+            parameter.unflatten(1, (-1, 2)).transpose(1, 2).flatten(1, 2)
+            for parameter in (as_stored(self.gate_up_proj, x.dtype), self.gate_up_proj_bias.to(x.dtype))
         )
-        down_proj, down_bias = as_stored(self.down_proj).to(x.dtype), self.down_proj_bias.to(x.dtype)
+        down_proj, down_bias = as_stored(self.down_proj, x.dtype), self.down_proj_bias.to(x.dtype)
         places, holds, rows = lay_out(chosen, len(gate_up_proj))
         inner = Gather.apply(x, places, holds, chosen.shape[1])  # type: ignore[no-untyped-call]
         inner = GroupedAffine.apply(inner, gate_up_proj, gate_up_bias, rows)  # type: ignore[no-untyped-call]
-        inner = ClampedSwiglu.apply(inner, self.alpha, self.limit)  # type: ignore[no-untyped-call]
+        inner = clamped_swiglu(inner, self.alpha, self.limit)
         inner = GroupedAffine.apply(inner, down_proj, down_bias, rows)  # type: ignore[no-untyped-call]
-        back: Tensor = Spread.apply(inner, places, holds)  # type: ignore[no-untyped-call]
-        return (back.view(*chosen.shape, -1) * weights[..., None]).sum(1)
+        out: Tensor = Mix.apply(inner, places, holds, weights)  # type: ignore[no-untyped-call]
+        return out
 
 
 class MixtureOfExperts(nn.Module):
@@ -160,11 +170,10 @@ class MixtureOfExperts(nn.Module):
         self.experts = Experts(shape)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, T, hidden] → the same, and Switch Transformers' load-balance term (arXiv 2101.03961)."""
-        flat = x.flatten(0, 1)
-        logits = project(self.router, flat).float()
+        """x [N, hidden] → the same, and Switch Transformers' load-balance term (arXiv 2101.03961)."""
+        logits = affine(x, self.router.weight, self.router.bias).float()
         top, chosen = logits.topk(self.experts_per_token, -1)
-        out: Tensor = self.experts(flat, chosen, top.softmax(-1).to(x.dtype)).view_as(x)
+        out: Tensor = self.experts(x, chosen, top.softmax(-1).to(x.dtype))
         count = logits.shape[-1]
         share = torch.bincount(chosen.flatten(), minlength=count) / chosen.numel()
         return out, count * (share * logits.softmax(-1).mean(0)).sum()

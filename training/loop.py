@@ -84,13 +84,19 @@ def new_state(config: TrainingConfig, start: GptOss | None = None, device: torch
     return TrainingState(model, (muon, adam))
 
 
+@torch.compile(dynamic=True)
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Summed over tokens, nats. logits [N, vocab], targets [N]."""
+    return functional.cross_entropy(logits.float(), targets, reduction="sum")
+
+
 def prediction_loss(model: GptOss, batch: Batch) -> tuple[Tensor, int, Tensor]:
     """Summed cross-entropy (nats) over the learnt tokens, their count, and the router's load-balance term."""
     batch = batch.to(model.device)
     wanted = batch.learnt[:, 1:]
     logits, imbalance = model(batch.tokens[:, :-1], wanted)
     targets = batch.tokens[:, 1:][wanted]
-    return functional.cross_entropy(logits, targets, reduction="sum"), len(targets), imbalance
+    return cross_entropy(logits, targets), len(targets), imbalance
 
 
 def plan(documents: Encoded, config: TrainingConfig, epoch: int, team: Team = ALONE) -> list[list[int]]:

@@ -21,10 +21,12 @@ class Layer(nn.Module):
         self.post_attention_layernorm = Norm(shape.hidden_size, shape.rms_norm_eps)
         self.mlp = MixtureOfExperts(shape)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-        x = x + self.self_attn(self.input_layernorm(x, cos.dtype), cos, sin)
-        update, imbalance = self.mlp(self.post_attention_layernorm(x, cos.dtype))
-        return x + update, imbalance
+    def forward(self, x: Tensor, update: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The residual stream [B·T, hidden], and what the layer before adds to it → both, and the load-balance term."""
+        x, normed = self.input_layernorm(x, update)
+        x, normed = self.post_attention_layernorm(x, self.self_attn(normed, cos, sin))
+        update, imbalance = self.mlp(normed)
+        return x, update, imbalance
 
 
 class Decoder(nn.Module):
@@ -41,17 +43,19 @@ class Decoder(nn.Module):
         positions = torch.arange(token_ids.shape[1], dtype=torch.float32, device=token_ids.device)
         angles = positions[:, None] * self.frequencies
         cos, sin = ((turn * self.concentration).to(dtype) for turn in (angles.cos(), angles.sin()))
-        x, total = self.embed_tokens(token_ids), torch.zeros((), device=token_ids.device)
+        x = self.embed_tokens(token_ids.flatten())
+        update, total = torch.zeros_like(x, dtype=dtype), torch.zeros((), device=x.device)
         for layer in self.layers:
-            x, imbalance = layer(x, cos, sin)
+            x, update, imbalance = layer(x, update, cos, sin)
             total = total + imbalance
-        return self.norm(x, dtype), total / len(self.layers)
+        _, normed = self.norm(x, update)
+        return normed.view(*token_ids.shape, -1), total / len(self.layers)
 
 
 class GptOss(nn.Module):
     """The whole model: ids [B, T] → logits [B, T, vocab] and the mean load-balance term.
 
-    Products are taken in `dtype`; weights, the residual stream and the logits are float32.
+    Products and logits are of `dtype`; weights and the residual stream are float32.
     """
 
     def __init__(self, shape: Shape, dtype: torch.dtype = torch.float32) -> None:
@@ -68,8 +72,7 @@ class GptOss(nn.Module):
         """With `wanted`, bool [B, T], only those positions' logits, [N, vocab]."""
         hidden, imbalance = self.model(token_ids, self.dtype)
         if wanted is None:
-            return functional.linear(hidden, self.lm_head.weight.to(self.dtype)).float(), imbalance
+            return functional.linear(hidden, self.lm_head.weight.to(self.dtype)), imbalance
         hidden = hidden[wanted]
         filled = functional.pad(hidden, (0, 0, 0, -len(hidden) % TILE))
-        logits = functional.linear(filled, self.lm_head.weight.to(self.dtype))[: len(hidden)]
-        return logits.float(), imbalance
+        return functional.linear(filled, self.lm_head.weight.to(self.dtype))[: len(hidden)], imbalance

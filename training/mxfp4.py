@@ -58,19 +58,24 @@ def unpack(blocks: Tensor, scales: Tensor) -> Tensor:
     return torch.ldexp(values[codes], exponents).flatten(-2)
 
 
+@torch.compile(dynamic=True)
+def rounded(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    return round_to_mxfp4(weight).to(dtype)
+
+
 class StraightThrough(torch.autograd.Function):
     """Rounds to MXFP4 going forward and passes the gradient on unchanged (arXiv 1308.3432)."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor) -> Tensor:
-        return round_to_mxfp4(weight)
+    def forward(ctx: Any, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        return rounded(weight, dtype)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
 
 
-def as_stored(weight: Tensor) -> Tensor:
-    """What `weight` will be once exported, differentiable as if nothing had been rounded."""
-    stored: Tensor = StraightThrough.apply(weight)  # type: ignore[no-untyped-call]
+def as_stored(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """What `weight` will be once exported, in `dtype`; differentiable as if nothing had been rounded."""
+    stored: Tensor = StraightThrough.apply(weight, dtype)  # type: ignore[no-untyped-call]
     return stored

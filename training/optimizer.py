@@ -13,13 +13,12 @@ def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
     """The nearest matrix with orthogonal rows or columns, roughly, by Newton-Schulz. [..., rows, columns]."""
     a, b, c = QUINTIC
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if tall else matrices
+    x = (matrices.mT if tall else matrices).view(-1, *sorted(matrices.shape[-2:]))
     x = (x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()
     for _ in range(steps):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    result: Tensor = (x.mT if tall else x).to(matrices.dtype)
-    return result
+        gram = torch.bmm(x, x.mT)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).reshape(matrices.shape).to(matrices.dtype)
 
 
 class Muon(torch.optim.Optimizer):

@@ -53,6 +53,7 @@ def main(
     directory: Annotated[Path, typer.Argument(help="A checkpoint that training.train exported.")],
     temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 0.7,
 ) -> None:
+    torch.compiler.set_stance("force_eager")  # Compiling takes longer than some texts.
     show_samples(directory, temperature)
 
 

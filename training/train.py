@@ -6,7 +6,10 @@ cuda` does the same on a GPU.
 """
 
 import csv
+import os
+import shutil
 import signal
+import sysconfig
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +34,9 @@ from training.tokenizer import train_tokenizer
 
 TOKENIZER_DOCUMENTS = 12_000
 DEFAULTS = TrainingConfig()
+PYTHON_HEADER = Path(sysconfig.get_path("include")) / "Python.h"
+CAN_COMPILE = shutil.which(os.environ.get("CXX", "g++")) is not None and PYTHON_HEADER.exists()
+"""What torch.compile needs is there."""
 LOG_COLUMNS = ("step", "tokens", "seconds", "training loss", "held-out loss")
 
 
@@ -101,11 +107,15 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What trains: so many processes on CPU cores, who find each other at `meeting`, or one on a GPU."""
+    """What trains: so many processes on CPU cores, who find each other at `meeting`, or one on a GPU.
+
+    `compiles`: what is done element by element is done in few passes, by what torch.compile makes of it.
+    """
 
     device: torch.device
     processes: int
     meeting: Path
+    compiles: bool
 
 
 def take_part(rank: int, place: Place, config: TrainingConfig, stop: int | None, files: Files) -> None:
@@ -113,6 +123,7 @@ def take_part(rank: int, place: Place, config: TrainingConfig, stop: int | None,
     # Torch interrupts those whose parent has gone, which a run in the background would not heed.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
+    torch.compiler.set_stance("default" if place.compiles else "force_eager")
     team = join(rank, place.processes, place.meeting) if place.processes > 1 else ALONE
     console = Console(quiet=rank > 0)
     tokenizer, trained, held_out = prepare(config, files)
@@ -149,6 +160,9 @@ def main(
     seed: Annotated[int, typer.Option(help="Decides corpus, order and first weights.")] = DEFAULTS.seed,
     processes: Annotated[int, typer.Option(help="Each reads other batches, on a core of its own.")] = 2,
     device: Annotated[str, typer.Option(help="A GPU reads in one process what all would read.")] = "cpu",
+    compiles: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Join what is done element by element; needs a compiler.")
+    ] = CAN_COMPILE,
 ) -> None:
     """Trains the embedded model and exports it."""
     on = torch.device(device)
@@ -158,7 +172,7 @@ def main(
     if begin is not None:
         config = config.gentler()
     with TemporaryDirectory() as folder:
-        together = (Place(on, processes, Path(folder) / "meeting"), config, stop, Files(output, run, begin))
+        together = (Place(on, processes, Path(folder) / "meeting", compiles), config, stop, Files(output, run, begin))
         if processes == 1:
             take_part(0, *together)
         else:

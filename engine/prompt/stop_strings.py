@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
+from copy import copy
 
 
 class _Node:
@@ -33,6 +34,12 @@ class StopStrings:
         self._root = self._node = _automaton(stops)
         self._held = ""
         self.matched: str | None = None
+
+    def afresh(self) -> "StopStrings":
+        """The same stop strings for another text. What was made of them is made once."""
+        other = copy(self)
+        other._node, other._held, other.matched = self._root, "", None
+        return other
 
     def feed(self, text: str) -> str:
         """Takes the next piece of text, returns what is safe to show: nothing, once a stop string matched."""

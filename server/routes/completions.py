@@ -40,7 +40,7 @@ async def create_completion(
 ) -> Response:
     model = state.model_name(body.model)
     body = with_defaults(body, state.text.sampling_defaults)
-    prompts = [await state.text.encode(prompt) if isinstance(prompt, str) else prompt for prompt in body.prompts]
+    prompts = await state.text.encode_all(body.prompts)
     constraint = completion_constraint(body.structured_outputs)
     if constraint is not None:
         await constraint.check(state.text)

@@ -8,8 +8,8 @@ from pydantic_core import PydanticCustomError
 
 from engine.request import MAX_TOP_LOGPROBS
 from server.schemas.answer import AnswerModel, Finish
-from server.schemas.messages import Message
-from server.schemas.request import only
+from server.schemas.messages import Messages
+from server.schemas.request import Many, only
 from server.schemas.sampling import MAX_COUNT, ChoiceFields
 from server.schemas.structured import ResponseFormat
 from server.schemas.tools import MAX_TOOLS, FunctionDefinition, NamedToolChoice, Tool, ToolChoice
@@ -21,7 +21,7 @@ ReasoningEffort = Literal["none", "minimal", "low", "medium", "high"]
 class ChatRequest(ChoiceFields):
     """`max_completion_tokens` goes before `max_tokens`; with neither, the answer may fill the context."""
 
-    messages: list[Message] = Field(min_length=1)
+    messages: Messages
     """The conversation so far."""
     max_completion_tokens: int | None = Field(
         default=None, examples=[256], json_schema_extra={"minimum": 1, "maximum": MAX_COUNT}
@@ -38,7 +38,7 @@ class ChatRequest(ChoiceFields):
     current_date: str | None = Field(default=None, examples=["2025-06-30"], json_schema_extra={"format": "date"})
     """The date that the model is told, YYYY-MM-DD; today, if neither the request nor the server pins it."""
 
-    tools: list[Tool] = Field(default_factory=list, max_length=MAX_TOOLS)
+    tools: Many[Tool] = Field(default_factory=list, max_length=MAX_TOOLS)
     """The functions that the model may call."""
     tool_choice: ToolChoice = Field(default="auto", examples=["auto"])
     """Whether it must: none shows it no function, required makes it call one, or name the one."""

@@ -7,15 +7,16 @@ from pydantic_core import PydanticCustomError
 
 from engine.request import MAX_TOP_LOGPROBS
 from server.schemas.answer import AnswerModel, Finish
-from server.schemas.request import expects, only
+from server.schemas.request import Many, expects, only
 from server.schemas.sampling import MAX_CHOICES, ChoiceFields
 from server.schemas.usage import Usage
 
 DEFAULT_MAX_TOKENS = 16
 MAX_PROMPTS = 128
 
+TokenIds = Many[int]
 Prompt = Annotated[
-    str | list[int] | Annotated[list[str] | list[list[int]], Field(max_length=MAX_PROMPTS)],
+    str | TokenIds | Annotated[Many[str] | list[TokenIds], Field(max_length=MAX_PROMPTS)],
     expects(f"a string, a list of token ids, or a list of at most {MAX_PROMPTS} of either"),
 ]
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from server.schemas.messages import TextParts
-from server.schemas.request import RequestModel, tag
+from server.schemas.messages import MAX_MESSAGES, TextParts
+from server.schemas.request import Many, RequestModel, tag
 
 Status = Literal["in_progress", "completed", "incomplete"]
 KINDS = ("message", "reasoning", "function_call", "function_call_output", "item_reference")
@@ -55,7 +55,7 @@ class PastReasoning(PastItem):
 
     type: Literal["reasoning"] = Field(examples=["reasoning"])
     """The kind of item."""
-    summary: Annotated[list[SummaryPart], AfterValidator(forget)] = Field(default_factory=list, examples=[[]])
+    summary: Annotated[Many[SummaryPart], AfterValidator(forget)] = Field(default_factory=list, examples=[[]])
     """Changes nothing here: the whole reasoning is used."""
     content: ReasoningText | None = Field(
         default=None, examples=[[{"type": "reasoning_text", "text": "They ask who I am."}]]
@@ -138,5 +138,5 @@ InputItem = Annotated[
     ),
 ]
 Text = Annotated[str, Field(min_length=1)]
-Items = Annotated[list[InputItem], Field(min_length=1)]
-Input = Annotated[list[InputItem], BeforeValidator(as_items, json_schema_input_type=Text | Items)]
+Items = Annotated[Many[InputItem], Field(min_length=1, max_length=MAX_MESSAGES)]
+Input = Annotated[Items, BeforeValidator(as_items, json_schema_input_type=Text | Items)]

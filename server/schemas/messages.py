@@ -7,8 +7,10 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_va
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from server.schemas.request import RequestModel, only
+from server.schemas.request import Many, RequestModel, only
 
+MAX_MESSAGES = 16_384
+"""In a context of 131,072 tokens each would have eight."""
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
@@ -82,19 +84,19 @@ class Message(RequestModel):
     content: Content | None = Field(default=None, examples=["Who are you?", [{"type": "text", "text": "Who are you?"}]])
     """What is said: a text, or parts of text. Only an assistant's message may be without."""
     name: str | None = Field(default=None, examples=["Anna"])
-    """Who of that role it is."""
+    """Who of that role it is. Changes nothing here: the prompt of these models has no place for it."""
     reasoning: Content | None = Field(default=None, examples=["They greet me."])
     """An earlier answer's reasoning. It is shown to the model while no final answer has followed it."""
     reasoning_content: Content | None = Field(default=None, examples=["They greet me."])
     """`reasoning` by its other name."""
-    tool_calls: list[PastToolCall] | None = Field(
+    tool_calls: Many[PastToolCall] | None = Field(
         default=None, examples=[[{"id": "call_1", "function": {"name": "get_weather", "arguments": "{}"}}]]
     )
     """The calls that an earlier answer made."""
     tool_call_id: str | None = Field(default=None, examples=["call_1"])
     """Of a tool's message: the call that it is the result of."""
     refusal: str | None = Field(default=None, examples=[None])
-    """An earlier answer's refusal."""
+    """An earlier answer's refusal: what was said, where there is no content."""
     parsed: Any = Field(default=None, examples=[{"city": "Paris"}])
     """What OpenAI's helpers made of an earlier answer; changes nothing here."""
     annotations: Annotated[Any, only([])] = Field(default=None, examples=[[]])
@@ -107,3 +109,6 @@ class Message(RequestModel):
         if self.role == "tool" and self.tool_call_id is None:
             raise PydanticCustomError("tool_call_id", "a tool message needs a tool_call_id")
         return self
+
+
+Messages = Annotated[Many[Message], Field(min_length=1, max_length=MAX_MESSAGES)]

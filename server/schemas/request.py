@@ -1,10 +1,15 @@
-"""What all request bodies share: strict types, null as absent, and refusing what is not supported."""
+"""What all request bodies share: strict types, null as absent, and refusing what is not supported.
 
-from typing import Annotated, Any
+Of what is wrong with a body the first is told, and hardly more is looked for, however large it is: lists are `Many`,
+and objects have at most MAX_FIELDS fields.
+"""
+
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    FailFast,
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     WithJsonSchema,
@@ -18,6 +23,18 @@ from pydantic_core import CoreSchema, PydanticCustomError
 ABOUT = ("title", "description", "examples", "default")
 """What a JSON schema says of a property beside which values it takes."""
 
+
+MAX_FIELDS = 256
+Element = TypeVar("Element")
+
+
+class FirstError(FailFast):
+    """A list is looked at up to what is wrong in it."""
+
+    __hash__ = object.__hash__
+
+
+Many = Annotated[list[Element], FirstError()]
 
 TAGS: set[str] = set()
 """Every tag there is."""
@@ -42,6 +59,8 @@ class RequestModel(BaseModel):
     def _drop_nulls(cls, content: Any) -> Any:
         if not isinstance(content, dict):
             return content
+        if len(content) > MAX_FIELDS:
+            raise PydanticCustomError("fields", "has {count} fields, more than there are", {"count": len(content)})
         return {name: value for name, value in content.items() if value is not None}
 
     @classmethod

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 from engine.request import MAX_TOP_LOGPROBS
 from server.schemas.chat import ReasoningEffort
 from server.schemas.input_items import Input
-from server.schemas.request import RequestModel, expects, only
+from server.schemas.request import Many, RequestModel, expects, only
 from server.schemas.response_tools import FunctionChoice, ResponseTool
 from server.schemas.sampling import MAX_COUNT, SamplingFields
 from server.schemas.structured import JsonSchema, ResponseFormat
@@ -109,7 +109,7 @@ class ResponseRequest(SamplingFields):
     """How the model reasons before it answers."""
     text: TextConfig = Field(default=TextConfig(), examples=[{"format": {"type": "json_object"}}])
     """What the final message must be: any text, if nothing is said."""
-    tools: list[ResponseTool] = Field(default_factory=list, max_length=MAX_TOOLS)
+    tools: Many[ResponseTool] = Field(default_factory=list, max_length=MAX_TOOLS)
     """The functions that the model may call."""
     tool_choice: Annotated[
         Literal["none", "auto", "required"] | FunctionChoice,
@@ -118,7 +118,7 @@ class ResponseRequest(SamplingFields):
     """Whether it must: none shows it no function, required makes it call one, or name the one."""
     parallel_tool_calls: bool = Field(default=True, examples=[True])
     """Whether one answer may make several calls."""
-    include: list[Included] = Field(default_factory=list, examples=[[ENCRYPTED_REASONING]])
+    include: Many[Included] = Field(default_factory=list, examples=[[ENCRYPTED_REASONING]])
     """What the answer is to have beside itself: log-probabilities, or the reasoning in a form to send back, too."""
     top_logprobs: int = Field(default=0, ge=0, le=MAX_TOP_LOGPROBS, examples=[0])
     """With log-probabilities included: of so many of the likeliest tokens in each place, too."""

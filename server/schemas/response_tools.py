@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from server.schemas.request import RequestModel, tag
+from server.schemas.request import Many, RequestModel, tag
 from server.schemas.tools import MAX_TOOLS, FunctionDefinition, Name
 
 KINDS = ("function", "namespace")
@@ -27,7 +27,7 @@ class NamespaceTool(RequestModel):
     """The namespace of its functions' calls."""
     description: str | None = Field(default=None, examples=["All about the weather."])
     """What they are for; the model reads it with the first of them."""
-    tools: list[FunctionTool] = Field(min_length=1, max_length=MAX_TOOLS)
+    tools: Many[FunctionTool] = Field(min_length=1, max_length=MAX_TOOLS)
     """The functions."""
 
 

@@ -6,7 +6,7 @@ from pydantic import Field, JsonValue, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from engine.request import MAX_LOGIT_BIAS, MAX_STOP_LENGTH, MAX_STOP_STRINGS
-from server.schemas.request import RequestModel, expects
+from server.schemas.request import Many, RequestModel, expects
 from server.schemas.structured import StructuredOutputs
 
 MAX_CHOICES = 16
@@ -14,7 +14,7 @@ MAX_PRIORITY = 2**31 - 1
 MAX_COUNT = 2**31 - 1
 STOP_STRING: dict[str, JsonValue] = {"type": "string", "minLength": 1, "maxLength": MAX_STOP_LENGTH}
 
-Stop = Annotated[str | list[str], expects("a string or a list of strings")]
+Stop = Annotated[str | Many[str], expects("a string or a list of strings")]
 
 
 class SamplingFields(RequestModel):
@@ -42,7 +42,7 @@ class SamplingFields(RequestModel):
         },
     )
     """Ends the answer before any of these strings. In a chat the reasoning is not searched for them."""
-    stop_token_ids: list[int] = Field(
+    stop_token_ids: Many[int] = Field(
         default_factory=list,
         examples=[[200002]],
         json_schema_extra={"items": {"type": "integer", "minimum": 0}, "maxItems": MAX_LOGIT_BIAS},
@@ -81,6 +81,14 @@ class SamplingFields(RequestModel):
     """What the answer must look like; of a chat's answer the final message."""
     cache_salt: str = Field(default="", max_length=1024, examples=["tenant-1"])
     """What was computed of a prompt serves only requests of the same API key with the same salt."""
+
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _is_not_too_long(cls, value: Any) -> Any:
+        """Before each is looked at."""
+        if isinstance(value, dict) and len(value) > MAX_LOGIT_BIAS:
+            raise PydanticCustomError("too_long", "at most {most} are allowed", {"most": MAX_LOGIT_BIAS})
+        return value
 
     # These change no answer here.
     user: str | None = Field(default=None, examples=["user-1"])

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from engine.prompt.grammar import ANY_OBJECT
-from server.schemas.request import RequestModel
+from server.schemas.request import Many, RequestModel
 from server.schemas.tools import Name
 
 OBJECT_OR_TEXT = {"anyOf": [{"type": "object"}, {"type": "string"}]}
@@ -64,7 +64,7 @@ class StructuredOutputs(RequestModel):
     """Any JSON object."""
     regex: str | None = Field(default=None, examples=["[0-9]{4}-[0-9]{2}-[0-9]{2}"])
     """A regular expression for the whole answer."""
-    choice: list[str] | None = Field(default=None, min_length=1, examples=[["yes", "no"]])
+    choice: Many[str] | None = Field(default=None, min_length=1, examples=[["yes", "no"]])
     """One of these texts."""
     grammar: str | None = Field(default=None, examples=['start: "yes" | "no"'])
     """A Lark grammar."""

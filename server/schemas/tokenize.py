@@ -4,8 +4,8 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from server.schemas.answer import AnswerModel
-from server.schemas.messages import Message
-from server.schemas.request import RequestModel
+from server.schemas.messages import Messages
+from server.schemas.request import Many, RequestModel
 
 MAX_TOKENS = 2**18
 """Twice the longest context of the published models."""
@@ -18,7 +18,7 @@ class TokenizeRequest(RequestModel):
     """A name of the model served."""
     prompt: str | None = Field(default=None, examples=["Once upon a time"])
     """The text; special tokens in it are text."""
-    messages: list[Message] | None = Field(default=None, min_length=1, examples=[None])
+    messages: Messages | None = Field(default=None, examples=[None])
     """The conversation."""
 
     @model_validator(mode="after")
@@ -44,7 +44,7 @@ class DetokenizeRequest(RequestModel):
 
     model: str | None = Field(default=None, examples=["embedded"])
     """A name of the model served."""
-    tokens: list[int] = Field(max_length=MAX_TOKENS, examples=[[12430, 5304, 261, 1058]])
+    tokens: Many[int] = Field(max_length=MAX_TOKENS, examples=[[12430, 5304, 261, 1058]])
     """The ids, in order."""
 
 

@@ -7,7 +7,7 @@ from engine.errors import GenerationError
 from engine.prompt.stop_strings import StopStrings
 from engine.request import FinishReason, Request, TokenEvent, TokenLogprob
 from server.schemas.answer import Finish
-from server.translate.readers import Call, Part, Reader, Span
+from server.translate.readers import Call, Part, Reader, Reading, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +23,25 @@ class Scored:
 class Piece:
     """New text of one part, and the content's tokens read since the last piece, if they are scored.
 
-    A call's first piece has no text: it says that the call begins.
+    A call's first piece has no text: it says that the call begins. `message` numbers the turn's messages from 0.
     """
 
     part: Part
     text: str
     call: Call | None = None
+    message: int = 0
     scored: list[Scored] = field(default_factory=list)
 
 
 class Assembler:
     """Token events in, pieces of text out: whole characters, nothing of a stop string.
 
-    `echo` puts the prompt before the content. Once `finish_reason` is set there is nothing more to
-    feed; if the request is still running then, a stop string was found, or all calls that are wanted were
-    made, and it should be aborted.
+    `stops` are the stop strings, at the beginning of a text. `echo` puts the prompt before the content. Once
+    `finish_reason` is set there is nothing more to feed; if the request is still running then, a stop string was found,
+    or all calls that are wanted were made, and it should be aborted.
     """
 
-    def __init__(self, index: int, request: Request, reader: Reader, *, echo: bool = False) -> None:
+    def __init__(self, index: int, request: Request, reader: Reader, stops: StopStrings, *, echo: bool = False) -> None:
         self.index = index
         self.completion_tokens = 0
         self.reasoning_tokens = 0
@@ -49,10 +50,13 @@ class Assembler:
         self.stop_reason: str | int | None = None
         self._sampling = request.sampling
         self._reader = reader
-        self._stops = StopStrings(request.sampling.stop)
+        self._stops = stops
         self._echo: Sequence[int] = request.prompt_token_ids if echo else ()
         self._characters = 0
         self._scored: list[Scored] = []
+        self._undecided: list[tuple[int, TokenLogprob]] = []
+        self._message = 0
+        """The one that was read last; what `_stops` holds back is of it."""
         self._logprob_sum = 0.0
         self._calls = False
 
@@ -79,8 +83,7 @@ class Assembler:
             self.reasoning_tokens += reading.part == "reasoning"
             if event.logprobs:
                 self._logprob_sum += event.logprobs[at].logprob
-                if reading.part == "content":
-                    self._score(token_id, event.logprobs[at])
+                self._score_if_content(reading, token_id, event.logprobs[at])
             spans += self._before_stop(reading.spans)
             if self._stops.matched is not None:
                 self.finish_reason, self.stop_reason = "stop", self._stops.matched
@@ -104,23 +107,49 @@ class Assembler:
         self._echo = ()
         return spans
 
+    def _score_if_content(self, reading: Reading, token_id: int, logprob: TokenLogprob) -> None:
+        """A header's tokens are, if it turns out to have been a body without its beginning."""
+        if reading.undecided:
+            self._undecided.append((token_id, logprob))
+            return
+        if reading.decided == "content":
+            self._score_undecided()
+        self._undecided.clear()
+        if reading.part == "content":
+            self._score(token_id, logprob)
+
+    def _score_undecided(self) -> None:
+        for token_id, logprob in self._undecided:
+            self._score(token_id, logprob)
+
     def _score(self, token_id: int, logprob: TokenLogprob | None) -> None:
         self._scored.append(Scored(token_id, logprob, self._characters))
 
     def _before_stop(self, spans: Sequence[Span]) -> list[Span]:
-        """The spans, of which some are searched for stop strings. None reaches over a span that is not."""
+        """The spans, of which some are searched for stop strings. None reaches over a span that is not, nor over two
+        messages."""
         shown = []
         for span in spans:
+            if span.message != self._message:
+                shown.append(self._held_back())
+                self._message = span.message
             if span.stoppable:
                 self._characters += len(span.text)
                 shown.append(replace(span, text=self._stops.feed(span.text)))
             else:
                 self._calls = self._calls or span.call is not None
-                shown += [Span("content", self._stops.flush()), span]
+                shown += [self._held_back(), span]
         return shown
 
+    def _held_back(self) -> Span:
+        """What may have been the beginning of a stop string, and was not."""
+        return Span("content", self._stops.flush(), message=self._message)
+
     def _finish(self, event: TokenEvent) -> list[Span]:
-        spans = self._before_stop(self._reader.flush())
+        rest = self._reader.flush()
+        if any(span.part == "content" for span in rest):
+            self._score_undecided()
+        spans = self._before_stop(rest)
         if self._stops.matched is not None:
             self.finish_reason, self.stop_reason = "stop", self._stops.matched
             return spans
@@ -130,7 +159,7 @@ class Assembler:
             self.finish_reason = "tool_calls" if self._calls else "stop"
         if event.stop_token_id in self._sampling.stop_token_ids:
             self.stop_reason = event.stop_token_id
-        return [*spans, Span("content", self._stops.flush())]
+        return [*spans, self._held_back()]
 
     def _pieces(self, spans: Sequence[Span]) -> list[Piece]:
         """Neighbouring spans of a part as one piece. Scores go with the first content, or the end."""
@@ -139,13 +168,14 @@ class Assembler:
             if not span.text and span.call is None:
                 continue
             last = pieces[-1] if pieces else None
-            if last and last.text and span.text and (last.part, last.call) == (span.part, span.call):
+            place = (span.part, span.call, span.message)
+            if last and last.text and span.text and (last.part, last.call, last.message) == place:
                 last.text += span.text
             else:
-                pieces.append(Piece(span.part, span.text, span.call))
+                pieces.append(Piece(span.part, span.text, span.call, span.message))
         carrier = next((piece for piece in pieces if piece.part == "content"), None)
         if carrier is None and self.finish_reason is not None and self._scored:
-            carrier = Piece("content", "")
+            carrier = Piece("content", "", message=self._message)
             pieces.append(carrier)
         if carrier is not None:
             carrier.scored, self._scored = self._scored, []

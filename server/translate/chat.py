@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
+from typing import Any
 from uuid import uuid4
 
 from engine.errors import RequestError
 from engine.prompt.chat import Conversation
+from engine.prompt.stop_strings import StopStrings
 from engine.prompt.tokenizer import Tokenizer
 from engine.streams import EventStream
 from server.frames import done_or_error
@@ -45,11 +47,19 @@ def conversation(
     current_date: str | None = None,
 ) -> Conversation:
     """The messages, and what else the model is told, as the renderer takes them."""
-    plain = [message.model_dump(exclude_none=True) for message in messages]
+    plain = [_as_said(message) for message in messages]
     if (instructions := response_format_text(response_format)) is not None:
         plain.append({"role": "developer", "content": instructions})
     tools = tuple({"type": "function", "function": each.model_dump(exclude_unset=True)} for each in functions)
     return Conversation(tuple(plain), tools, reasoning_effort=reasoning_effort, current_date=current_date)
+
+
+def _as_said(message: Message) -> dict[str, Any]:
+    """The message; a refusal is what it says, if it says nothing else."""
+    fields = message.model_dump(exclude_none=True)
+    if (refusal := fields.pop("refusal", None)) is not None:
+        fields.setdefault("content", refusal)
+    return fields
 
 
 class ChatAnswer:
@@ -82,12 +92,16 @@ class ChatAnswer:
             grammar=grammar,
         )
         offered = frozenset(function.name for function in body.offered())
+        stops, parallel = StopStrings(self.requests[0].sampling.stop), body.parallel_tool_calls
         self._choices = {
             request.id: Assembler(
-                index, request, ChatReader(tokenizer, offered=offered, parallel=body.parallel_tool_calls)
+                index, request, ChatReader(tokenizer, offered=offered, parallel=parallel), stops.afresh()
             )
             for index, request in enumerate(self.requests)
         }
+
+        self._messages: dict[tuple[int, str], int] = {}
+        """Which of the turn's messages a choice's content and reasoning were of last."""
 
     ending = staticmethod(done_or_error)
 
@@ -120,9 +134,18 @@ class ChatAnswer:
             async for choice, pieces in read:
                 for piece in pieces:
                     if piece.part != "reasoning" or self._body.include_reasoning:
-                        yield self._chunk(choice, _delta(piece), self._logprobs(piece.scored))
+                        text = self._separated(choice, piece)
+                        yield self._chunk(choice, _delta(piece, text), self._logprobs(piece.scored))
                 if choice.finish_reason is not None:
                     yield self._chunk(choice, ChatDelta(), end=True)
+
+    def _separated(self, choice: Assembler, piece: Piece) -> str:
+        """Its text; behind an empty line where a message before was of the same part, as a preamble of the answer."""
+        if piece.call is not None or not piece.text:
+            return piece.text
+        place = (choice.index, piece.part)
+        last, self._messages[place] = self._messages.get(place, piece.message), piece.message
+        return piece.text if last == piece.message else f"\n\n{piece.text}"
 
     def _chunk(
         self, choice: Assembler, delta: ChatDelta, logprobs: ChatLogprobs | None = None, *, end: bool = False
@@ -189,12 +212,12 @@ class ChatAnswer:
         )
 
 
-def _delta(piece: Piece) -> ChatDelta:
+def _delta(piece: Piece, text: str) -> ChatDelta:
     if piece.call is not None:
-        return ChatDelta(tool_calls=[_call_delta(piece.call, piece.text)])
+        return ChatDelta(tool_calls=[_call_delta(piece.call, text)])
     if piece.part == "content":
-        return ChatDelta(content=piece.text)
-    return ChatDelta(reasoning=piece.text, reasoning_content=piece.text)
+        return ChatDelta(content=text)
+    return ChatDelta(reasoning=text, reasoning_content=text)
 
 
 def _call_delta(call: Call, text: str) -> ToolCallDelta:

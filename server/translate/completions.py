@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 
+from engine.prompt.stop_strings import StopStrings
 from engine.prompt.tokenizer import Tokenizer
 from engine.request import TokenLogprob
 from engine.streams import EventStream
@@ -52,8 +53,9 @@ class CompletionAnswer:
             grammar=grammar,
             choices=self._candidates,
         )
+        stops = StopStrings(self.requests[0].sampling.stop)
         self._choices = {
-            request.id: Assembler(index, request, PlainReader(tokenizer), echo=body.echo)
+            request.id: Assembler(index, request, PlainReader(tokenizer), stops.afresh(), echo=body.echo)
             for index, request in enumerate(self.requests)
         }
 

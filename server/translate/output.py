@@ -11,7 +11,7 @@ from server.translate.output_items import OpenFunctionCall, OpenItem, OpenMessag
 
 
 class Output:
-    """An item is added when its first piece comes, and done when another one begins, or at `close`.
+    """Every message is an item: added when its first piece comes, and done when another one begins, or at `close`.
 
     `carry`: reasoning is to be in `encrypted_content`, too. `scored` makes of a token's score what is reported of it.
     `names` are the namespaces and names of functions by what the model calls them.
@@ -37,7 +37,7 @@ class Output:
         return list(self._done)
 
     def add(self, piece: Piece) -> Iterator[AnyEvent]:
-        if (kind := (piece.part, piece.call)) != self._kind or self._open is None:
+        if (kind := (piece.part, piece.call, piece.message)) != self._kind or self._open is None:
             if not piece.text and piece.call is None:
                 return  # Scores of tokens that no text has come of.
             yield from self.close("completed")

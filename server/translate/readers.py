@@ -22,7 +22,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Text that belongs to one part of the answer. `stoppable`: stop strings look at it.
+    """Text that belongs to one part of the answer. `stoppable`: stop strings look at it. `message` numbers the turn's
+    messages from 0.
 
     A call begins with a span without text; those after it bring its arguments.
     """
@@ -31,18 +32,22 @@ class Span:
     text: str
     stoppable: bool = False
     call: Call | None = None
+    message: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """The text that a token completes, and the part that the token itself belongs to (None: markup).
 
-    `ends`: nothing that is wanted can follow.
+    `ends`: nothing that is wanted can follow. `undecided`: the token is markup unless a later one shows that its text
+    was a body, and of which part the tokens were that waited for this one is `decided`.
     """
 
     spans: list[Span]
     part: Part | None
     ends: bool = False
+    undecided: bool = False
+    decided: Part | None = None
 
 
 class Reader(Protocol):
@@ -102,14 +107,16 @@ class ChatReader:
         is_markup = self._tokenizer.is_special(token_id)
         if not shown and not is_markup:
             return Reading([], None)
-        before = self._stream.in_body and self._part(self._stream.channel, self._stream.recipient)
+        in_body = self._stream.in_body
+        before = self._part(self._stream.channel, self._stream.recipient) if in_body else None
         spans = [span for delta in self._stream.feed(token_id) for span in self._spans(delta)]
         ends = bool(self._calls) and not self._parallel and not self._stream.in_body
+        decided = None if in_body else next((span.part for span in spans if span.text), None)
         if is_markup:
-            return Reading(spans, None, ends)
+            return Reading(spans, None, ends, decided=decided)
         if spans:
-            return Reading(spans, spans[-1].part, ends)
-        return Reading(spans, before or None, ends)  # An incomplete character, or a header.
+            return Reading(spans, spans[-1].part, ends, decided=decided)
+        return Reading(spans, before, ends, undecided=not in_body)  # An incomplete character, or a header.
 
     def flush(self) -> list[Span]:
         return [span for delta in self._stream.flush() for span in self._spans(delta)]
@@ -121,9 +128,10 @@ class ChatReader:
             if call is None:
                 name = (delta.recipient or "").removeprefix("functions.")
                 call = self._calls[delta.message] = Call(len(self._calls), name)
-                yield Span(part, "", call=call)
+                yield Span(part, "", call=call, message=delta.message)
         if delta.text:
-            yield Span(part, delta.text, stoppable=delta.channel == "final" and call is None, call=call)
+            stoppable = delta.channel == "final" and call is None
+            yield Span(part, delta.text, stoppable=stoppable, call=call, message=delta.message)
 
     def _part(self, channel: str | None, recipient: str | None) -> Part:
         if self._offered and recipient and (recipient in self._offered or not is_builtin(recipient)):

@@ -6,7 +6,6 @@ every kv head its own group, windows of 8 and 128.
 
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from transformers import GptOssConfig, GptOssForCausalLM
 
 from engine.config import ModelConfig, RopeConfig
 from engine.request import Request, SamplingParams
-from tests.checkpoints import hf_state_dict, write_checkpoint
+from tests.checkpoints import hf_state_dict, passing_directory, write_checkpoint
 from tests.engines import build_engine, run, tokens
 
 LAYERS = ("sliding_attention", "full_attention")
@@ -76,7 +75,7 @@ CASES = [
 
 @cache
 def checkpoint(shape: str, layout: str, experts: str) -> Path:
-    directory = Path(mkdtemp(prefix="checkpoint-"))
+    directory = passing_directory("checkpoint")
     write_checkpoint(directory, SHAPES[shape], layout=layout, experts=experts, seed=len(shape))
     return directory
 

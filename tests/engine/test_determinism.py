@@ -5,7 +5,6 @@ import itertools
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from engine.config import Dtype
 from engine.engine import Engine
 from engine.request import Request, SamplingParams, TokenEvent
-from tests.checkpoints import small_config, write_checkpoint
+from tests.checkpoints import passing_directory, small_config, write_checkpoint
 from tests.engines import build_engine, run, shrink
 
 STYLES = (
@@ -40,7 +39,7 @@ KINDS: tuple[tuple[Dtype, int], ...] = (("float32", 16), ("bfloat16", 16), ("bfl
 
 @cache
 def checkpoint(head_dim: int) -> Path:
-    directory = Path(mkdtemp(prefix="determinism-"))
+    directory = passing_directory("determinism")
     config = small_config(layer_types=("sliding_attention", "full_attention"), head_dim=head_dim)
     write_checkpoint(directory, config, seed=3)
     return directory

@@ -4,7 +4,6 @@ from dataclasses import replace
 from functools import cache
 from itertools import count
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ import engine.answer as answer_module
 from engine.config import ModelConfig, RopeConfig
 from engine.errors import RequestError
 from engine.request import FinishReason, Request, SamplingParams, TokenEvent
-from tests.checkpoints import write_checkpoint
+from tests.checkpoints import passing_directory, write_checkpoint
 from tests.engines import assert_nothing_held, build_engine, run, shrink, tokens
 
 CONFIG = ModelConfig(
@@ -46,7 +45,7 @@ STYLES = (
 
 @cache
 def checkpoint() -> Path:
-    directory = Path(mkdtemp(prefix="equality-"))
+    directory = passing_directory("equality")
     write_checkpoint(directory, CONFIG, seed=5)
     return directory
 
@@ -259,7 +258,7 @@ def test_what_cannot_be_served_is_refused_and_leaves_nothing() -> None:
 
 def test_rings_do_not_grow_with_the_context() -> None:
     """100,000 tokens through a model of sliding layers alone: the same memory as after the first."""
-    directory = Path(mkdtemp(prefix="sliding-"))
+    directory = passing_directory("sliding")
     write_checkpoint(
         directory,
         replace(CONFIG, layer_types=("sliding_attention",) * 2, max_position=2**17, eos_token_ids=()),

@@ -4,14 +4,13 @@ import random
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 
 from engine.config import Dtype, FaultPlan, KvCacheDtype
 from engine.engine import Engine
 from engine.request import FinishReason, Request, SamplingParams, TokenEvent
-from tests.checkpoints import small_config, write_checkpoint
+from tests.checkpoints import passing_directory, small_config, write_checkpoint
 from tests.engines import build_engine, run, shrink, tokens
 
 LONGEST, LEAST = 320, 8
@@ -20,7 +19,7 @@ WINDOW = small_config().window
 
 @cache
 def checkpoint() -> Path:
-    return write_checkpoint(Path(mkdtemp(prefix="prefixes-")), small_config(head_dim=32), seed=3)
+    return write_checkpoint(passing_directory("prefixes"), small_config(head_dim=32), seed=3)
 
 
 def engine(**overrides: object) -> Engine:

@@ -5,7 +5,6 @@ step is read before the next is planned, and where the next one runs ahead; and 
 from collections import Counter
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 
 import torch
 from hypothesis import settings
@@ -16,6 +15,7 @@ from engine.engine import Engine
 from engine.memory_sizes import kv_sizes
 from engine.plan import COMING
 from engine.request import FinishReason, Request, SamplingParams, TokenEvent
+from tests.checkpoints import passing_directory
 from tests.engines import assert_nothing_held, build_engine
 from tests.soak.audit import Leaks, leaks
 from tests.soak.hash_model import ending, hash_config, use_hash_model, write_alone, write_hash_config
@@ -29,7 +29,7 @@ MOST_STEPS = 2_000
 
 @cache
 def directory() -> Path:
-    return write_hash_config(Path(mkdtemp(prefix="stateful-")), CONFIG)
+    return write_hash_config(passing_directory("stateful"), CONFIG)
 
 
 class Player:

@@ -8,6 +8,7 @@ from time import monotonic
 
 import pytest
 import pytest_asyncio
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from engine.config import EngineConfig
 from server.connection import ConnectionLimits
@@ -47,6 +48,26 @@ async def test_a_reader_that_stops(server: RealServer, aftermath: Aftermath) -> 
     assert len(received) < 2**19
     (cut,) = [line for line in map(json.loads, server.log.getvalue().splitlines()) if line.get("prompt_tokens") == 11]
     assert "abort" in cut["finish_reasons"]
+
+
+@pytest.mark.fault(28)
+async def test_headers_after_a_body_are_not_kept(server: RealServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP calls them trailers; there may be any number while a request may take."""
+    kept, keep = list[bytes](), HttpToolsProtocol.on_header
+
+    def on_header(self: HttpToolsProtocol, name: bytes, value: bytes) -> None:
+        kept.append(name)
+        keep(self, name, value)
+
+    monkeypatch.setattr(HttpToolsProtocol, "on_header", on_header)
+    body = b'{"prompt":"a","max_tokens":1}'
+    head = post("/v1/completions", b"", "Connection: close")
+    head = head.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    async with raw_client(server.url) as client:
+        await client.send(b"%s%x\r\n%s\r\n0\r\n%s\r\n" % (head, len(body), body, b"after: 1\r\n" * 1000))
+        assert (await client.read_to_end()).startswith(b"HTTP/1.1 200 ")
+    assert b"Content-Type" in kept
+    assert b"after" not in kept
 
 
 @pytest.mark.fault(28)

@@ -166,7 +166,7 @@ async def test_stop_strings_look_at_the_answer_only(
     [
         (
             "<|channel|>commentary<|message|>First.<|end|><|start|>assistant<|channel|>final<|message|>Then.",
-            "First.Then.",
+            "First.\n\nThen.",
         ),
         ('<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"a": 1}<|call|>', '{"a": 1}'),
         ("<|channel|>final<|message|>plain", "plain"),
@@ -199,6 +199,46 @@ async def test_logprobs_are_those_of_the_answer(http: httpx.AsyncClient) -> None
     chunks = await stream(http, logprobs=True, top_logprobs=2)
     parts = [c["logprobs"] for chunk in chunks for c in chunk["choices"] if c["logprobs"]]
     assert [entry for part in parts for entry in part["content"]] == logprobs["content"]
+
+
+@pytest.mark.parametrize("length", [3, 200])
+@pytest.mark.parametrize("end", ["<|return|>", ""])
+async def test_logprobs_of_an_answer_without_markup_are_of_all_of_it(
+    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, length: int, end: str
+) -> None:
+    """Its first tokens are read as a header, until they are too many or the answer ends."""
+    written = "It is " + "four " * length
+    engine.play = lambda request: say(written + end)
+    choice = (await chat(http, logprobs=True))["choices"][0]
+    assert choice["message"]["content"] == written
+    tokens = choice["logprobs"]["content"]
+    assert bytes(byte for entry in tokens for byte in entry["bytes"]).decode() == written
+    chunks = await stream(http, logprobs=True)
+    parts = [c["logprobs"] for chunk in chunks for c in chunk["choices"] if c["logprobs"]]
+    assert [entry for part in parts for entry in part["content"]] == tokens
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["<|channel|>final answer now<|message|>Four.<|end|>", "<|channel|>analysis<|message|>Hm.<|end|>Four.<|return|>"],
+)
+async def test_logprobs_are_of_no_header(
+    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, written: str
+) -> None:
+    engine.play = lambda request: say(written)
+    choice = (await chat(http, logprobs=True))["choices"][0]
+    assert bytes(b for entry in choice["logprobs"]["content"] for b in entry["bytes"]) == b"Four."
+
+
+async def test_a_refusal_sent_back_is_what_was_said(
+    http: httpx.AsyncClient, engine: ScriptedEngine, text: Text
+) -> None:
+    ask, again = ({"role": "user", "content": each} for each in ("Sing.", "Please."))
+    for answer in ({"content": "I cannot."}, {"content": None, "refusal": "I cannot."}):
+        await chat(http, messages=[ask, {"role": "assistant", **answer}, again])
+    first, second = (request.prompt_token_ids for request in engine.submitted[-2:])
+    assert first == second
+    assert "I cannot." in text.tokenizer.decode(first)
 
 
 async def test_three_choices(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from engine.prompt import stop_strings
 from engine.request import FinishReason, TokenLogprob
 from server.text import Text
 from tests.server.scripted_engine import Script, ScriptedEngine
@@ -341,3 +342,14 @@ async def test_best_of_out_of_range(http: httpx.AsyncClient, engine: ScriptedEng
     response = await http.post("/v1/completions", json={"prompt": "x"} | fields)
     assert (response.status_code, response.json()["error"]["param"]) == (400, "best_of")
     assert engine.submitted == []
+
+
+async def test_stop_strings_are_prepared_once_for_all_choices(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[object] = []
+    automaton = stop_strings._automaton
+    monkeypatch.setattr(stop_strings, "_automaton", lambda stops: prepared.append(stops) or automaton(stops))
+    body = {"prompt": ["a", "b"], "n": 3, "stop": ["END"], "max_tokens": 2}
+    assert len((await http.post("/v1/completions", json=body)).json()["choices"]) == 6
+    assert prepared == [("END",)]

@@ -4,11 +4,16 @@ import json
 
 import httpx
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from engine.errors import RequestError
 from engine.streams import EngineStatus
 from server.body import parse
+from server.schemas.chat import ChatRequest
 from server.schemas.completions import CompletionRequest
+from server.schemas.messages import MAX_MESSAGES
+from server.schemas.request import MAX_FIELDS
+from server.schemas.response_request import ResponseRequest
 from tests.server.scripted_engine import ScriptedEngine
 
 COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
@@ -351,3 +356,39 @@ async def test_request_ids_are_echoed_or_made(http: httpx.AsyncClient) -> None:
     ]
     assert all(request_id.startswith("req-") for request_id in made)
     assert made[0] != made[1]
+
+
+UNKNOWN = {f"field_{n}": 1 for n in range(MAX_FIELDS + 1)}
+
+
+@pytest.mark.parametrize(
+    ("schema", "body", "param"),
+    [
+        (ChatRequest, {"messages": [0] * 100}, "messages[0]"),
+        (ChatRequest, {"messages": HI * (MAX_MESSAGES + 1)}, "messages"),
+        (ChatRequest, {"messages": [{"role": "assistant", "tool_calls": [0] * 100}]}, "messages[0].tool_calls[0]"),
+        (ChatRequest, {"messages": HI, "tools": [0] * 100}, "tools[0]"),
+        (ChatRequest, {"messages": HI, "stop_token_ids": [""] * 100}, "stop_token_ids[0]"),
+        (ChatRequest, {"messages": HI, "logit_bias": {str(n): "x" for n in range(2000)}}, "logit_bias"),
+        (ChatRequest, {"messages": HI} | UNKNOWN, None),
+        (ChatRequest, {"messages": [HI[0] | UNKNOWN]}, "messages[0]"),
+        (CompletionRequest, {"prompt": [{}] * 100}, "prompt"),
+        (CompletionRequest, {"prompt": [[{}] * 100]}, "prompt"),
+        (CompletionRequest, {"prompt": "a", "stop": [1] * 100}, "stop"),
+        (ResponseRequest, {"input": [0] * 100}, "input[0]"),
+        (ResponseRequest, {"input": HI * (MAX_MESSAGES + 1)}, "input"),
+        (ResponseRequest, {"input": "a", "include": ["x"] * 100}, "include[0]"),
+    ],
+)
+def test_no_more_than_one_error_is_looked_for(schema: type[BaseModel], body: dict, param: str | None) -> None:
+    """Each takes time and memory, and a body has room for millions."""
+    with pytest.raises(ValidationError) as found:
+        schema.model_validate(body)
+    assert found.value.error_count() == 1
+    with pytest.raises(RequestError) as told:
+        parse(schema, json.dumps(body).encode())
+    assert told.value.param == param
+
+
+def test_the_most_messages_are_taken() -> None:
+    assert len(ChatRequest.model_validate({"messages": HI * MAX_MESSAGES}).messages) == MAX_MESSAGES

@@ -57,14 +57,14 @@ async def test_fault_1_tokens_remain_in_a_header(http: httpx.AsyncClient, write:
 async def test_fault_2_tokens_after_the_end(http: httpx.AsyncClient, write: Write, end: str) -> None:
     write(f"{FINAL}It is 4.{end}{end} And so on.{end}{NEXT}{ANALYSIS}Hm")
     message = (await both(http))["message"]
-    assert (message["content"], message["reasoning"]) == ("It is 4. And so on.", "Hm")
+    assert (message["content"], message["reasoning"]) == ("It is 4.\n\n And so on.", "Hm")
 
 
 async def test_fault_2_tokens_after_a_call(http: httpx.AsyncClient, write: Write) -> None:
     write("<|channel|>commentary to=functions.f<|message|>{}<|call|>commentary<|call|><|return|> odd<|end|>")
     choice = await both(http, tools=[F])
     assert called(choice) == [("f", "{}")]
-    assert (choice["message"]["content"], choice["finish_reason"]) == ("commentary odd", "tool_calls")
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("commentary\n\n odd", "tool_calls")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ async def test_fault_4_a_step_that_spans_messages(http: httpx.AsyncClient, write
     )
     choice = await both(http, tools=[F])
     message = choice["message"]
-    assert (message["reasoning"], message["content"]) == ("Think 😀.More.", "Looking.Done.")
+    assert (message["reasoning"], message["content"]) == ("Think 😀.\n\nMore.", "Looking.\n\nDone.")
     assert called(choice) == [("f", '{"a":"é"}')]
 
 

@@ -422,3 +422,13 @@ async def test_refusals(http: httpx.AsyncClient, body: dict, param: str) -> None
     assert error["param"] == param
     foreign = ("max_completion_tokens", " max_tokens", "response_format", "messages:", "body goes")
     assert not any(name in error["message"] for name in foreign)
+
+
+async def test_every_message_of_a_turn_is_an_item(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
+    preamble, second = "<|channel|>commentary<|message|>Looking.", "<|channel|>analysis<|message|>Again."
+    engine.play = lambda request: say(f"{THOUGHT}{second}<|end|>{NEXT}{preamble}<|end|>{NEXT}{TURN.split(NEXT)[1]}")
+    answer = await respond(http)
+    said = [(item["type"], item["content"][0]["text"]) for item in answer["output"]]
+    assert said == [("reasoning", "Think."), ("reasoning", "Again."), ("message", "Looking."), ("message", "Hello 😀!")]
+    last = (await stream(http))[-1]["response"]
+    assert nameless(last["output"]) == nameless(answer["output"])

@@ -103,6 +103,14 @@ async def test_a_large_text_is_tokenised_beside_the_event_loop(text: Text, monke
     assert turned.is_set()
 
 
+async def test_many_prompts_are_tokenised_beside_the_event_loop(text: Text, monkeypatch: pytest.MonkeyPatch) -> None:
+    noting = Noting()
+    monkeypatch.setattr(text.tokenizer, "encode", noting)
+    assert await text.encode_all(["a", [5, 6], "b"]) == [[1], [5, 6], [1]]
+    assert await text.encode_all(["a" * 2**13] * 3) == [[1]] * 3
+    assert noting.beside == [False, False, True, True, True]
+
+
 class Noting:
     """Notes whether it was asked beside the event loop."""
 

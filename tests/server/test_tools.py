@@ -151,11 +151,19 @@ async def test_stop_strings_look_at_final_messages_only(
     assert len(called(choice)) == 1
 
 
+async def test_no_stop_string_reaches_over_two_messages(
+    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say
+) -> None:
+    engine.play = lambda request: say(f"<|channel|>final<|message|>in ci<|end|>{NEXT}<|channel|>final<|message|>ty")
+    choice = await both(http, stop="city")
+    assert (choice["message"]["content"], choice["stop_reason"]) == ("in ci\n\nty", None)
+
+
 async def test_held_back_text_comes_before_a_call(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) -> None:
     written = f"<|channel|>final<|message|>in ci<|end|>{NEXT}{CALL}<|call|>{NEXT}<|channel|>final<|message|>ty"
     engine.play = lambda request: say(written)
     choice = await both(http, tools=[WEATHER], stop="city")
-    assert (choice["message"]["content"], choice["stop_reason"]) == ("in city", None)
+    assert (choice["message"]["content"], choice["stop_reason"]) == ("in ci\n\nty", None)
     chunks = await stream(http, tools=[WEATHER], stop="city")
     kinds = [key for c in chunks[1:] for key in c["choices"][0]["delta"]]
     assert kinds.index("tool_calls") == kinds.count("content") - len("ty")

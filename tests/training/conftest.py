@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -23,6 +24,13 @@ TINY = Shape(
     window=8,
     original_max_position=64,
 )
+
+
+@pytest.fixture(autouse=True)
+def uncompiled() -> Iterator[None]:
+    """Compiling takes a minute; test_compiled.py shows that in float32 nothing but time depends on it."""
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 @pytest.fixture(scope="session")

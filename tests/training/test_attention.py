@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from training.attention import attend, attention_mask, rotary_frequencies
+from training.attention import Heads, attend, attention_mask, rotary_frequencies, turn
 from training.config import Shape
 
 
@@ -30,6 +30,24 @@ def test_yarn_keeps_fast_dimensions_and_slows_slow_ones() -> None:
     assert torch.allclose(stretched[-1], plain[-1] / 8)
     assert (stretched.diff() < 0).all()
     assert concentration > 1.0
+
+
+def test_queries_keys_and_values_of_one_product_and_their_gradient() -> None:
+    """Four query heads and two of keys and values, each for two queries."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 5, 4 + 2 + 2, 6, generator=generator).requires_grad_()
+    cos, sin = torch.randn(5, 3, generator=generator), torch.randn(5, 3, generator=generator)
+    q, k, v = x.transpose(1, 2).split((4, 2, 2), 1)
+    plain = (turn(q, cos, sin), turn(k, cos, sin).repeat_interleave(2, 1), v.repeat_interleave(2, 1))
+    mine = Heads.apply(x, cos, sin, 4)  # type: ignore[no-untyped-call]
+    targets = [torch.randn(2, 4, 5, 6, generator=generator) for _ in range(3)]
+    (expected,), (found,) = (
+        torch.autograd.grad([(each * target).sum() for each, target in zip(all_three, targets, strict=True)], x)
+        for all_three in (plain, mine)
+    )
+    for own, its in zip(mine, plain, strict=True):
+        assert torch.equal(own, its)
+    assert torch.allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("window", [4, None])

@@ -12,11 +12,11 @@ CHANGED = 20
 
 def after_first_layer(model: GptOss, ids: Tensor) -> Tensor:
     found: list[Tensor] = []
-    hook = model.model.layers[1].register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
+    hook = model.model.layers[1].register_forward_pre_hook(lambda _, inputs: found.append(inputs[0] + inputs[1]))
     with torch.no_grad():
         model(ids)
     hook.remove()
-    return found[0][0]
+    return found[0]
 
 
 def places_that_change(model: GptOss, parts: tuple[slice, ...]) -> list[int]:

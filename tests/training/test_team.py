@@ -26,6 +26,7 @@ def both() -> Batch:
 
 def step_together(rank: int, size: int, folder: Path) -> None:
     torch.set_num_threads(1)
+    torch.compiler.set_stance("force_eager")
     team, state = join(rank, size, folder / "meeting"), new_state(CONFIG)
     train_step(state, batch(rank), CONFIG, team)
     torch.save(state.model.state_dict(), folder / f"{rank}.pt")

@@ -22,7 +22,7 @@ EMBEDDED = ROOT / "engine" / "embedded"
 
 def command(folder: Path, *options: str) -> list[str]:
     where = ("--from", str(EMBEDDED), "--run", str(folder / "run"), "--output", str(folder / "model"))
-    size = ("--documents", "80", "--batch-tokens", "700", "--steps", "2")
+    size = ("--documents", "80", "--batch-tokens", "700", "--steps", "2", "--no-compile")
     return [sys.executable, "-m", "training.train", *where, *size, *options]
 
 

@@ -44,6 +44,15 @@ def test_no_more_is_held_back_than_may_become_a_stop_string(text, stops):
             assert len(seen) - len(shown) == max(halves, default=0)
 
 
+def test_a_second_text_knows_nothing_of_the_first():
+    first = StopStrings(["END"])
+    first.feed("the EN")
+    second = first.afresh()
+    assert second.feed("D of") == "D of"
+    assert first.feed("D") == ""
+    assert (first.matched, second.matched, first.afresh().matched) == ("END", None, None)
+
+
 def test_nothing_comes_after_a_match():
     stop_strings = StopStrings(["END"])
     assert stop_strings.feed("the END of it") == "the "

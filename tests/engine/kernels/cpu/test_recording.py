@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from tempfile import mkdtemp
 from threading import Thread
 from typing import Any
 
@@ -20,7 +19,7 @@ from engine.kernels.cpu.build import find_compiler
 from engine.kernels.cpu.library import Library
 from engine.kernels.cpu.recording import CannotRecordError, Recorder
 from engine.request import TokenEvent
-from tests.checkpoints import write_checkpoint
+from tests.checkpoints import passing_directory, write_checkpoint
 from tests.engine.test_equality import CONFIG, requests
 from tests.engines import build_engine, run, tokens
 
@@ -29,7 +28,7 @@ needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="no C++ comp
 
 @cache
 def checkpoint(head_dim: int, experts: str) -> Path:
-    directory = Path(mkdtemp(prefix="recording-"))
+    directory = passing_directory("recording")
     write_checkpoint(directory, replace(CONFIG, head_dim=head_dim), seed=5, experts=experts)
     return directory
 
