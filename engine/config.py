@@ -36,6 +36,15 @@ class RopeConfig:
     truncate: bool = False
     attention_factor: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.theta <= 1:
+            raise ConfigError(f"config.json: rope_theta must be greater than 1, got {self.theta:g}")
+        if min(self.original_max_position, self.beta_fast, self.beta_slow) <= 0:
+            raise ConfigError(
+                "config.json: original_max_position_embeddings, beta_fast and beta_slow of rotary embedding must be "
+                f"positive, got {self.original_max_position}, {self.beta_fast:g} and {self.beta_slow:g}"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
@@ -66,6 +75,8 @@ class ModelConfig:
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ConfigError(f"config.json: {name} must be at least 1, got {getattr(self, name)}")
+        if self.rms_norm_eps < 0:
+            raise ConfigError(f"config.json: rms_norm_eps must not be negative, got {self.rms_norm_eps:g}")
         if not self.layer_types:
             raise ConfigError("config.json: the model has no layers")
         if self.num_heads % self.num_kv_heads:
@@ -152,16 +163,20 @@ class EngineConfig:
         return FP8_BYTES if self.kv_cache_dtype == "fp8" else DTYPE_BYTES[self.dtype]
 
     def __post_init__(self) -> None:
-        for name in (
-            "max_model_len",
-            "max_num_seqs",
-            "max_num_batched_tokens",
-            "page_size",
-            "kv_cache_memory_bytes",
+        for flag, value in (
+            ("--max-model-len", self.max_model_len),
+            ("--max-num-seqs", self.max_num_seqs),
+            ("--max-num-batched-tokens", self.max_num_batched_tokens),
+            ("--block-size", self.page_size),
+            ("--kv-cache-memory-bytes", self.kv_cache_memory_bytes),
         ):
-            value = getattr(self, name)
             if value is not None and not 1 <= value <= MOST:
-                raise ConfigError(f"--{name.replace('_', '-')} must be in [1, 2^63), got {value}")
+                raise ConfigError(f"{flag} must be in [1, 2^63), got {value}")
+        if self.max_num_batched_tokens < (self.max_num_seqs or 1):
+            raise ConfigError(
+                f"--max-num-batched-tokens {self.max_num_batched_tokens} must be at least --max-num-seqs "
+                f"{self.max_num_seqs}: every running request may decode in one step"
+            )
         if not 0 <= self.max_waiting <= MOST:
             raise ConfigError(f"--max-waiting must be in [0, 2^63), got {self.max_waiting}")
         if not -MOST <= self.seed <= MOST:

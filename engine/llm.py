@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import cast
 
 from engine.checkpoint.hub import resolve_model
 from engine.config import EngineConfig
@@ -30,6 +31,12 @@ class Generation:
     error: str | None = None
 
 
+def several(prompts: Prompt | Sequence[Prompt]) -> Sequence[Prompt]:
+    """The prompts, also where it is a single one: a text, or token ids."""
+    is_one = isinstance(prompts, str) or (len(prompts) > 0 and isinstance(prompts[0], int))
+    return cast(Sequence[Prompt], [prompts] if is_one else prompts)
+
+
 class LLM:
     """A model in this process.
 
@@ -47,13 +54,13 @@ class LLM:
         self._open: dict[str, Transcript] = {}
         """Those that somebody waits for."""
 
-    def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams | None = None) -> list[Generation]:
-        """Answers to all prompts, batched, in their order. A prompt is text or token ids. Raises RequestError if one
-        of them cannot be answered as asked; then none is."""
+    def generate(self, prompts: Prompt | Sequence[Prompt], sampling: SamplingParams | None = None) -> list[Generation]:
+        """Answers to all prompts, batched, in their order; or to a single one. A prompt is text or token ids. Raises
+        RequestError if one of them cannot be answered as asked; then none is."""
         sampling = sampling or SamplingParams()
         request_ids: list[str] = []
         try:
-            for prompt in prompts:
+            for prompt in several(prompts):
                 request_ids.append(self._add(prompt, sampling))
             answers = [self._open[request_id] for request_id in request_ids]
             while not all(answer.ended for answer in answers):
@@ -120,7 +127,8 @@ class Transcript:
         return self.finish_reason is not None
 
     def take(self, event: TokenEvent) -> None:
-        text = self._stops.feed(self._detokenizer.feed(event.token_ids))
+        shown = event.token_ids if event.stop_token_id is None else event.token_ids[:-1]
+        text = self._stops.feed(self._detokenizer.feed(shown))
         if event.finish_reason is not None:
             text += self._stops.feed(self._detokenizer.flush()) + self._stops.flush()
         self._events.append(event)

@@ -118,11 +118,11 @@ def fits(plan: MemoryPlan, engine: EngineConfig) -> bool:
 
 
 def slot_choices(engine: EngineConfig, on_gpu: bool) -> Iterator[int]:
-    """The operator's number, or the automatic one, its half, its quarter, … 1."""
+    """The operator's number, or the automatic one, its half, its quarter, … 1: those that can decode in one step."""
     if engine.max_num_seqs is not None:
         yield engine.max_num_seqs
         return
-    seqs = GPU_MAX_NUM_SEQS if on_gpu else CPU_MAX_NUM_SEQS
+    seqs = min(GPU_MAX_NUM_SEQS if on_gpu else CPU_MAX_NUM_SEQS, engine.max_num_batched_tokens)
     while seqs:
         yield seqs
         seqs //= 2
@@ -187,7 +187,7 @@ def notes(plan: MemoryPlan, engine: EngineConfig, length: int, on_gpu: bool) -> 
 def what_would_fit(model: ModelConfig, engine: EngineConfig, machine: Machine, weights_bytes: int) -> str:
     """The fewest settings with which there is a plan, as flags, of those that cost little; "" if there are none."""
     settings: list[tuple[str, Any]] = [(name, "fp8") for name in FP8_SETTINGS if getattr(engine, name) != "fp8"]
-    if engine.max_num_batched_tokens > FEW_BATCHED_TOKENS:
+    if engine.max_num_batched_tokens > FEW_BATCHED_TOKENS >= (engine.max_num_seqs or 1):
         settings.insert(0, ("max_num_batched_tokens", FEW_BATCHED_TOKENS))
     for count in range(1, len(settings) + 1):
         for chosen in combinations(settings, count):

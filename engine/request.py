@@ -72,6 +72,8 @@ class SamplingParams:
         for token_id, bias in self.logit_bias.items():
             in_range("logit_bias", token_id, 0, 2**31 - 1)
             in_range("logit_bias", bias, -100.0, 100.0)
+        if isinstance(self.stop, str):
+            raise RequestError("stop must be several strings, not one", param="stop")
         at_most("stop", len(self.stop), MAX_STOP_STRINGS)
         for text in self.stop:
             if not text:

@@ -17,7 +17,6 @@ from engine.checkpoint.verify import verify_checkpoint
 from engine.config import EngineConfig
 from engine.device import free_bytes, free_unused, make_current, pick_device, use_huge_pages
 from engine.engine import Engine
-from engine.errors import ConfigError
 from engine.faults import FaultyModel
 from engine.grammar import GrammarCompiler
 from engine.kernels.cpu.recording import CannotRecordError, Recorder
@@ -87,11 +86,6 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
             resident=config.resident_experts,
         ),
     )
-    if config.max_num_batched_tokens < plan.max_num_seqs:
-        raise ConfigError(
-            f"--max-num-batched-tokens {config.max_num_batched_tokens} must be at least --max-num-seqs "
-            f"{plan.max_num_seqs}: every running request may decode in one step"
-        )
     weights = empty_weights(model_config, experts, config.dtype, device, config.quantization)
     if manifest is None:
         fill_random(weights, config.seed)

@@ -159,7 +159,7 @@ def serve(
             served_model_names=tuple(served_model_name or [model]),
             host=host,
             port=port,
-            keys=Keys.of([*(api_key or ()), *(read_keys(Path(api_key_file)) if api_key_file else ())]),
+            keys=Keys.of([*(api_key or ()), *(read_keys(Path(api_key_file)) if api_key_file is not None else ())]),
             allowed_hosts=tuple(allowed_host or ()),
             allowed_origins=tuple(allowed_origin or ()),
             request_seconds=request_timeout,

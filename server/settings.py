@@ -66,9 +66,20 @@ def read_file(context: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
+class Texts(yaml.SafeLoader):
+    """Leaves a value as it is written, and to its option what it means: 0123 may be a key, and on a model's name. Only
+    null is none."""
+
+
+Texts.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def load(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = Texts(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise refusal(path, error.strerror or str(error)) from error
     except (ValueError, yaml.YAMLError) as error:

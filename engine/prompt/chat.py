@@ -69,7 +69,8 @@ def _template(config: dict[str, Any]) -> str | None:
     """The template in a tokenizer_config.json: a string, or the one called `default` of a list."""
     template = config.get("chat_template")
     if isinstance(template, list):
-        template = next((entry["template"] for entry in template if entry.get("name") == "default"), None)
+        entries = (entry for entry in template if isinstance(entry, dict))
+        template = next((entry.get("template") for entry in entries if entry.get("name") == "default"), None)
     return template if isinstance(template, str) else None
 
 

@@ -30,12 +30,16 @@ class Tokenizer:
 
     def __init__(self, definition: Mapping[str, Any]) -> None:
         """`definition` is a tokenizer.json's content. Raises CheckpointError if it is not byte-level BPE."""
-        added = [
-            {**token, "special": token["special"] or MARKUP.fullmatch(token["content"]) is not None}
-            for token in definition.get("added_tokens", ())
-        ]
-        decoder = definition.get("decoder") or {}
-        if not any(step.get("type") == "ByteLevel" for step in (decoder, *decoder.get("decoders", ()))):
+        try:
+            added = [
+                {**token, "special": token["special"] or MARKUP.fullmatch(token["content"]) is not None}
+                for token in definition.get("added_tokens", ())
+            ]
+            decoder = definition.get("decoder") or {}
+            is_byte_level = any(step.get("type") == "ByteLevel" for step in (decoder, *decoder.get("decoders", ())))
+        except (AttributeError, KeyError, TypeError) as error:
+            raise CheckpointError(f"tokenizer.json: its added_tokens or decoder are malformed: {error}") from error
+        if not is_byte_level:
             raise CheckpointError("tokenizer.json: its decoder is not ByteLevel, only that can be served")
         serialized = json.dumps({**definition, "added_tokens": added, "truncation": None, "padding": None})
         try:

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 import engine
 from engine.checkpoint.config_json import read_model_config
 from engine.checkpoint.fingerprint import fingerprint
+from engine.checkpoint.hub import resolve_model
 from engine.checkpoint.verify import verify_checkpoint
 from engine.config import EngineConfig
 from engine.errors import ConfigError
@@ -50,8 +51,8 @@ class Checkpoint:
 
 
 def open_checkpoint(model: str, revision: str | None, *, verify: bool) -> Checkpoint:
-    """Raises CheckpointError or ConfigError, naming file and tensor."""
-    directory = fetch(model, revision)
+    """Only what is to be verified needs its weights. Raises CheckpointError or ConfigError, naming file and tensor."""
+    directory = fetch(model, revision) if verify else resolve_model(model, revision=revision, weights=False)
     config = read_model_config(directory)
     if verify:
         verify_checkpoint(directory, config)

@@ -54,6 +54,31 @@ def test_a_stop_string_ends_the_answer_and_the_request(llm: LLM) -> None:
     assert_nothing_held(llm.engine)
 
 
+def test_the_token_that_stops_is_not_in_the_text(llm: LLM) -> None:
+    """As over HTTP."""
+    (whole,) = llm.generate("Once upon a time", SamplingParams(max_tokens=8, temperature=0))
+    last = whole.token_ids[4]
+    sampling = SamplingParams(max_tokens=8, temperature=0, stop_token_ids=(last,))
+    (generation,) = llm.generate("Once upon a time", sampling)
+    stop = whole.token_ids.index(last)
+    assert generation.token_ids == whole.token_ids[: stop + 1]
+    assert generation.text == llm.tokenizer.decode(whole.token_ids[:stop])
+    assert "".join(llm.stream("Once upon a time", sampling)) == generation.text
+
+
+def test_one_prompt_need_not_be_a_list(llm: LLM) -> None:
+    sampling = SamplingParams(max_tokens=5, temperature=0)
+    ids = llm.tokenizer.encode("Once upon a time")
+    answers = [llm.generate(prompt, sampling) for prompt in ("Once upon a time", ids, [ids], ["Once upon a time"])]
+    assert answers[1:] == answers[:1] * 3
+    assert llm.generate([], sampling) == []
+
+
+def test_one_stop_string_is_no_list_of_them() -> None:
+    with pytest.raises(RequestError, match="several strings"):
+        SamplingParams(stop="END")  # type: ignore[arg-type]
+
+
 def test_closing_a_stream_frees_its_request(llm: LLM) -> None:
     stream = llm.stream("Once upon a time", SamplingParams(max_tokens=300, ignore_eos=True))
     next(stream)

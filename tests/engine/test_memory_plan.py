@@ -264,6 +264,10 @@ class TestGpu:
         assert planned.max_model_len == planned.num_pages * 16 < 131072
         assert [note.split(" lowered")[0] for note in planned.notes] == ["max_num_seqs", "max_model_len"]
 
+    def test_plans_no_more_requests_than_can_decode_in_one_step(self) -> None:
+        planned = plan(memory=80 * GIB, max_num_batched_tokens=64)
+        assert (planned.max_num_seqs, planned.notes) == (64, ())
+
     def test_keeps_an_explicit_number_of_requests(self) -> None:
         planned = plan(memory=19 * GIB, max_num_seqs=200)
         assert planned.max_num_seqs == 200
@@ -296,6 +300,7 @@ class TestGpu:
             (15.0, {}, "--quantization fp8"),
             (14.5, {"max_num_batched_tokens": 8192}, "--max-num-batched-tokens 512 --quantization fp8"),
             (14.5, {"max_num_batched_tokens": 300}, "--quantization fp8"),
+            (19.0, {"max_num_batched_tokens": 8192, "max_num_seqs": 513}, "--quantization fp8"),
             (16.0, {"max_model_len": 30000}, "--quantization fp8"),
             (15.5, {"max_model_len": 60000}, "--quantization fp8 --kv-cache-dtype fp8"),
             (

@@ -36,6 +36,9 @@ def test_bad_flags() -> None:
     [
         (["/no/such/model"], "/no/such/model"),
         (["--port", "70000"], "--port"),
+        (["--api-key-file", ""], "cannot read the API keys"),
+        (["--block-size", "0"], "--block-size must be in"),
+        (["--max-num-seqs", "9", "--max-num-batched-tokens", "8"], "--max-num-batched-tokens 8 must be at least"),
         (["--max-model-len", "0"], "--max-model-len"),
         (["--max-model-len", f"{2**63}"], "--max-model-len"),
         (["--max-waiting", f"{10**20}"], "--max-waiting"),

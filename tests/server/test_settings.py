@@ -105,6 +105,19 @@ def test_one_file_for_all_commands(tmp_path: Path) -> None:
     assert shown("--config", str(file))["port"] == (9000, str(file))
 
 
+def test_what_a_file_says_is_taken_as_it_is_written(tmp_path: Path) -> None:
+    """YAML would read some of it as other numbers, and as true and false."""
+    file = tmp_path / "carousel.yaml"
+    numbers = "revision: 0012345\nport: 8_001\nenforce-eager: yes\nmax-num-seqs:\n"
+    file.write_text(f"served-model-name: [1.10, on]\n{numbers}")
+    settings = shown("--config", str(file))
+    values = {name: settings[name][0] for name in ("served-model-name", "revision", "port", "enforce-eager")}
+    assert values == {
+        "served-model-name": ["1.10", "on"], "revision": "0012345", "port": 8001, "enforce-eager": True
+    }  # fmt: skip
+    assert settings["max-num-seqs"] == shown()["max-num-seqs"]
+
+
 def test_commands_agree_on_what_they_share() -> None:
     for command in COMMANDS.values():
         for parameter in command.params:
@@ -124,7 +137,7 @@ def test_commands_agree_on_what_they_share() -> None:
         ("config: other.yaml", "unknown setting 'config'"),
         ("port: many", "port: "),
         ("dtype: int3", "dtype: "),
-        ("port: [1, 2]", "port: [1, 2] is not a single value"),
+        ("port: [1, 2]", "port: ['1', '2'] is not a single value"),
         ("kv-cache-memory-bytes: 4X", "'4X' is not a size"),
         ("- port", "must be lines of"),
         ("port: [", "not YAML"),

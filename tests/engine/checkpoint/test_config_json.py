@@ -50,6 +50,7 @@ EXPECTED_20B = ModelConfig(
 )
 EXPECTED_120B = replace(EXPECTED_20B, num_experts=128, layer_types=("sliding_attention", "full_attention") * 18)
 SMALL = config_json(small_config(), "huggingface", "mxfp4")
+YARN = {"rope_type": "yarn", "factor": 32.0}
 NEGATIVE = {"rope_type": "yarn", "factor": 32.0, "mscale": -1.0, "mscale_all_dim": -1.0}
 OPENAI_SMALL = config_json(small_config(), "openai", "mxfp4")
 
@@ -237,6 +238,11 @@ class TestRefused:
             ({"rope_parameters": {"rope_type": "yarn", "factor": 0.5}}, "rope_parameters: factor must be at"),
             ({"rope_parameters": {"full_attention": {}}}, 'rope_parameters: unknown key "full_attention"'),
             ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "rope_parameters: partial_rotary_factor"),
+            ({"rope_parameters": YARN | {"rope_theta": 1}}, "rope_theta must be greater than 1, got 1"),
+            ({"rope_parameters": YARN | {"original_max_position_embeddings": 0}}, "original_max_position_embeddings,"),
+            ({"rope_parameters": YARN | {"beta_fast": 0}}, "original_max_position_embeddings, beta_fast and"),
+            ({"rope_parameters": YARN | {"beta_slow": -1.5}}, "original_max_position_embeddings, beta_fast and"),
+            ({"rms_norm_eps": -1e-5}, "rms_norm_eps must not be negative, got -1e-05"),
             ({"eos_token_id": "end"}, 'eos_token_id must be an integer or a list of them, got "end"'),
             ({"eos_token_id": [1, True]}, "eos_token_id must be an integer or a list of them, got [1, true]"),
             ({"eos_token_id": 160}, "eos_token_id [160], but the vocabulary has 160 tokens"),

@@ -40,7 +40,7 @@ def test_tokens_may_be_objects(checkpoint, tokenizer):
     assert renderer.render(HI) == tokenizer.encode_marked("<|startoftext|>False")
 
 
-@pytest.mark.parametrize("config", [None, {}, {"chat_template": None}, {"chat_template": []}])
+@pytest.mark.parametrize("config", [None, {}, {"chat_template": None}, {"chat_template": []}, {"chat_template": ["x"]}])
 def test_harmony_where_there_is_no_template(checkpoint, tokenizer, config):
     renderer = load(checkpoint, tokenizer, config)
     assert renderer.render(HI) == HarmonyRenderer(tokenizer).render(HI)

@@ -127,3 +127,17 @@ def test_load(checkpoint, tokenizer):
 def test_other_decoders_are_refused(definition):
     with pytest.raises(CheckpointError, match="ByteLevel"):
         Tokenizer(definition | {"decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True}})
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"decoder": "ByteLevel"},
+        {"decoder": {"decoders": 1}},
+        {"added_tokens": ["a"]},
+        {"added_tokens": [{"content": "a"}]},
+    ],
+)
+def test_what_is_malformed_is_refused(definition, broken):
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: its added_tokens or decoder"):
+        Tokenizer(definition | broken)
