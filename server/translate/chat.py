@@ -12,18 +12,14 @@ from engine.prompt.tokenizer import Tokenizer
 from engine.streams import EventStream
 from server.frames import done_or_error
 from server.schemas.chat import (
-    CalledFunction,
     CalledFunctionDelta,
-    ChatChoice,
     ChatChunk,
     ChatChunkChoice,
     ChatCompletion,
     ChatDelta,
     ChatLogprobs,
-    ChatMessage,
     ChatRequest,
     TokenLogprob,
-    ToolCall,
     ToolCallDelta,
     TopLogprob,
 )
@@ -34,6 +30,7 @@ from server.schemas.usage import Usage
 from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_chunks
 from server.translate.assembler import Assembler, Piece, Scored
 from server.translate.constraints import response_format_text
+from server.translate.joined import JoinedChat
 from server.translate.readers import Call, ChatReader
 from server.translate.requests import engine_requests
 
@@ -111,15 +108,16 @@ class ChatAnswer:
 
     async def collect(self, events: EventStream) -> ChatCompletion:
         """The whole answer: its stream, put together."""
-        parts: list[list[ChatChunkChoice]] = [[] for _ in self.requests]
+        joined = [JoinedChat() for _ in self.requests]
         async with aclosing(self._chunks(events)) as chunks:
             async for chunk in chunks:
                 for part in chunk.choices:
-                    parts[part.index].append(part)
+                    joined[part.index].add(part)
+        reasoning, logprobs = self._body.include_reasoning, bool(self._body.logprobs)
         return ChatCompletion(
             **self._identity,
             object="chat.completion",
-            choices=[self._joined(choice) for choice in parts],
+            choices=[choice.choice(reasoning=reasoning, logprobs=logprobs) for choice in joined],
             usage=self.usage,
         )
 
@@ -193,24 +191,6 @@ class ChatAnswer:
             bytes=list(self._tokenizer.token_bytes(token_id)),
         )
 
-    def _joined(self, parts: Sequence[ChatChunkChoice]) -> ChatChoice:
-        """One choice from its chunks, of which the first has the role and the last the end."""
-        contents = [part.delta.content for part in parts[1:] if part.delta.content is not None]
-        reasonings = [part.delta.reasoning for part in parts if part.delta.reasoning is not None]
-        message = ChatMessage(role="assistant", content="".join(contents) if contents else None, refusal=None)
-        if calls := _joined_calls(parts):
-            message.tool_calls = calls
-        if self._body.include_reasoning:
-            message.reasoning = message.reasoning_content = "".join(reasonings) if reasonings else None
-        scored = [token for part in parts if part.logprobs is not None for token in part.logprobs.content]
-        return ChatChoice(
-            index=parts[-1].index,
-            message=message,
-            logprobs=ChatLogprobs(content=scored, refusal=None) if self._body.logprobs else None,
-            finish_reason=parts[-1].finish_reason or "stop",
-            stop_reason=parts[-1].stop_reason,
-        )
-
 
 def _delta(piece: Piece, text: str) -> ChatDelta:
     if piece.call is not None:
@@ -225,13 +205,3 @@ def _call_delta(call: Call, text: str) -> ToolCallDelta:
         return ToolCallDelta(index=call.index, function=CalledFunctionDelta(arguments=text))
     function = CalledFunctionDelta(name=call.name, arguments="")
     return ToolCallDelta(index=call.index, id=f"call_{uuid4().hex}", type="function", function=function)
-
-
-def _joined_calls(parts: Sequence[ChatChunkChoice]) -> list[ToolCall]:
-    calls: list[ToolCall] = []
-    for delta in (delta for part in parts for delta in part.delta.tool_calls or ()):
-        if delta.id is not None:
-            function = CalledFunction(name=delta.function.name or "", arguments="")
-            calls.append(ToolCall(id=delta.id, type="function", function=function))
-        calls[delta.index].function.arguments += delta.function.arguments
-    return calls

@@ -18,6 +18,7 @@ from server.schemas.completions import (
 from server.schemas.usage import Usage
 from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_chunks
 from server.translate.assembler import Assembler, Scored
+from server.translate.joined import JoinedText
 from server.translate.readers import PlainReader
 from server.translate.requests import engine_requests
 
@@ -67,14 +68,13 @@ class CompletionAnswer:
 
     async def collect(self, events: EventStream) -> Completion:
         """The whole answer: its stream, put together."""
-        parts: list[list[CompletionChoice]] = [[] for _ in self.requests]
+        joined = [JoinedText() for _ in self.requests]
         async with aclosing(self._chunks(events)) as chunks:
             async for chunk in chunks:
                 for part in chunk.choices:
-                    parts[part.index].append(part)
-        choices = [self._joined(parts[candidate]) for candidate in self._best()]
-        for index, choice in enumerate(choices):
-            choice.index = index
+                    joined[part.index].add(part)
+        logprobs = self._body.logprobs is not None
+        choices = [joined[best].choice(index, logprobs=logprobs) for index, best in enumerate(self._best())]
         return self._completion(choices, usage=self.usage)
 
     def _best(self) -> list[int]:
@@ -138,24 +138,6 @@ class CompletionAnswer:
         """
         candidates = [*reversed(position.top), (position.token_id, position.logprob)]
         return {self._tokenizer.token_text(token_id): finite(logprob) for token_id, logprob in candidates}
-
-    def _joined(self, parts: Sequence[CompletionChoice]) -> CompletionChoice:
-        last = parts[-1]
-        logprobs = [part.logprobs for part in parts if part.logprobs is not None]
-        return CompletionChoice(
-            index=last.index,
-            text="".join(part.text for part in parts),
-            logprobs=None
-            if self._body.logprobs is None
-            else CompletionLogprobs(
-                tokens=[token for part in logprobs for token in part.tokens],
-                token_logprobs=[value for part in logprobs for value in part.token_logprobs],
-                top_logprobs=[top for part in logprobs for top in part.top_logprobs],
-                text_offset=[offset for part in logprobs for offset in part.text_offset],
-            ),
-            finish_reason=last.finish_reason,
-            stop_reason=last.stop_reason,
-        )
 
 
 def _end(choice: Assembler) -> CompletionChoice:

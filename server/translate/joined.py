@@ -1,0 +1,91 @@
+"""Choices put together from the chunks of their streams, of which only what they say is kept."""
+
+from dataclasses import dataclass, field
+
+from server.schemas.chat import (
+    CalledFunction,
+    ChatChoice,
+    ChatChunkChoice,
+    ChatLogprobs,
+    ChatMessage,
+    TokenLogprob,
+    ToolCall,
+    ToolCallDelta,
+)
+from server.schemas.completions import CompletionChoice, CompletionLogprobs
+
+
+@dataclass(slots=True)
+class JoinedChat:
+    """Of a chat. The first chunk has the role and the last the end."""
+
+    contents: list[str] = field(default_factory=list)
+    reasonings: list[str] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
+    scored: list[TokenLogprob] = field(default_factory=list)
+    last: ChatChunkChoice | None = None
+
+    def add(self, part: ChatChunkChoice) -> None:
+        delta, self.last = part.delta, part
+        if delta.content is not None and delta.role is None:
+            self.contents.append(delta.content)
+        if delta.reasoning is not None:
+            self.reasonings.append(delta.reasoning)
+        for call in delta.tool_calls or ():
+            self._add_call(call)
+        if part.logprobs is not None:
+            self.scored += part.logprobs.content
+
+    def _add_call(self, delta: ToolCallDelta) -> None:
+        if delta.id is not None:
+            function = CalledFunction(name=delta.function.name or "", arguments="")
+            self.calls.append(ToolCall(id=delta.id, type="function", function=function))
+        self.calls[delta.index].function.arguments += delta.function.arguments
+
+    def choice(self, *, reasoning: bool, logprobs: bool) -> ChatChoice:
+        """The whole of it; with its `reasoning` and `logprobs`, or without."""
+        assert self.last is not None
+        content = "".join(self.contents) if self.contents else None
+        message = ChatMessage(role="assistant", content=content, refusal=None)
+        if self.calls:
+            message.tool_calls = self.calls
+        if reasoning:
+            message.reasoning = message.reasoning_content = "".join(self.reasonings) if self.reasonings else None
+        return ChatChoice(
+            index=self.last.index,
+            message=message,
+            logprobs=ChatLogprobs(content=self.scored, refusal=None) if logprobs else None,
+            finish_reason=self.last.finish_reason or "stop",
+            stop_reason=self.last.stop_reason,
+        )
+
+
+@dataclass(slots=True)
+class JoinedText:
+    """Of a completion. The last chunk has the end."""
+
+    texts: list[str] = field(default_factory=list)
+    logprobs: CompletionLogprobs = field(
+        default_factory=lambda: CompletionLogprobs(tokens=[], token_logprobs=[], top_logprobs=[], text_offset=[])
+    )
+    last: CompletionChoice | None = None
+
+    def add(self, part: CompletionChoice) -> None:
+        self.last = part
+        self.texts.append(part.text)
+        if part.logprobs is not None:
+            self.logprobs.tokens += part.logprobs.tokens
+            self.logprobs.token_logprobs += part.logprobs.token_logprobs
+            self.logprobs.top_logprobs += part.logprobs.top_logprobs
+            self.logprobs.text_offset += part.logprobs.text_offset
+
+    def choice(self, index: int, *, logprobs: bool) -> CompletionChoice:
+        """The whole of it, under this number; with its `logprobs`, or without."""
+        assert self.last is not None
+        return CompletionChoice(
+            index=index,
+            text="".join(self.texts),
+            logprobs=self.logprobs if logprobs else None,
+            finish_reason=self.last.finish_reason,
+            stop_reason=self.last.stop_reason,
+        )
