@@ -45,7 +45,7 @@ class LLM:
     """
 
     def __init__(self, model: str = "embedded", config: EngineConfig | None = None) -> None:
-        directory = resolve_model(model)
+        directory = resolve_model(model, weights=config is None or config.load_format != "dummy")
         config = EngineConfig(model=directory) if config is None else replace(config, model=directory)
         self.engine = start_engine(config).engine
         self.tokenizer = Tokenizer.load(directory)

@@ -52,6 +52,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._keys = keys
         self._header_bytes = 0
         self._in_headers = False
+        self._in_body = False
+        """Or in what comes after a body in chunks: headers, which nobody needs."""
+        self._has_body = False
         self._heard = False
         self._refused = False
         self._running: RequestResponseCycle | None = None
@@ -82,6 +85,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._heard = True
         if self.cycle is None or self.cycle.response_complete:
             self._start_receiving()
+        in_body, self._has_body = self._in_body, False
         if self._in_headers:
             self._header_bytes += len(data)
         self._unset_keepalive_if_required()
@@ -90,10 +94,16 @@ class BoundedProtocol(HttpToolsProtocol):
             self._parse(data)
         except httptools.HttpParserError:
             refusal = MalformedRequestError("this is not HTTP")
+        if in_body and self._in_body:
+            self._header_bytes = 0 if self._has_body else self._header_bytes + len(data)
         if self._header_bytes > self._limits.header_bytes:
             refusal = self._headers_too_large()
         if refusal is not None:
             self._refuse(refusal)
+
+    def on_body(self, body: bytes) -> None:
+        self._has_body = True
+        super().on_body(body)
 
     def _parse(self, data: bytes) -> None:
         """Raises HttpParserError, also for what a callback has raised.
@@ -114,7 +124,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._start_receiving()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Those that come after a body in chunks are of no use to anybody, and could be any number."""
+        """Those after a body could be any number: they are left out."""
         if self._in_headers:
             super().on_header(name, value)
 
@@ -127,9 +137,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.get_method() == b"CONNECT":
             raise ValueError("no proxy")
         if not self.parser.should_upgrade():  # Else it is read anew.
+            self._in_body = True
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        self._in_body = False
         if not self.parser.should_upgrade():
             self._stop_receiving()
             super().on_message_complete()

@@ -7,6 +7,7 @@ CAROUSEL_MAX_MODEL_LEN, and `max-model-len:` in the file. One that is a secret h
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -125,7 +126,8 @@ class Setting:
     def __str__(self) -> str:
         if self.secret and self.value:
             return f"# {self.name}: not shown; from {self.source}"
-        value = yaml.safe_dump(self.value, default_flow_style=True, width=10_000).splitlines()[0]
+        given = "inf" if self.value == inf else self.value  # What the option takes, not YAML's word for it.
+        value = yaml.safe_dump(given, default_flow_style=True, width=10_000).splitlines()[0]
         return f"{self.name + ': ' + value:<39} # {self.source}"
 
 

@@ -12,11 +12,13 @@ from server.translate.readers import Call, Part, Reader, Reading, Span
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A token of the content. `offset` is how many characters of content had been completed before it."""
+    """A token of the content. `offset` is how many characters of content had been completed before it, and `message`
+    the one of the turn's messages that it is in."""
 
     token_id: int
     logprob: TokenLogprob | None
     offset: int
+    message: int = 0
 
 
 @dataclass(slots=True)
@@ -83,7 +85,7 @@ class Assembler:
             self.reasoning_tokens += reading.part == "reasoning"
             if event.logprobs:
                 self._logprob_sum += event.logprobs[at].logprob
-                self._score_if_content(reading, token_id, event.logprobs[at])
+                self._score_if_content(reading, token_id, event.logprobs[at], shown=not stops)
             spans += self._before_stop(reading.spans)
             if self._stops.matched is not None:
                 self.finish_reason, self.stop_reason = "stop", self._stops.matched
@@ -101,29 +103,30 @@ class Assembler:
         for at, token_id in enumerate(self._echo):
             reading = self._reader.feed(token_id)
             if event.prompt_logprobs is not None:
-                self._score(token_id, event.prompt_logprobs[at])
+                self._score(token_id, event.prompt_logprobs[at], reading.spans)
             self._characters += sum(len(span.text) for span in reading.spans)
             spans += reading.spans
         self._echo = ()
         return spans
 
-    def _score_if_content(self, reading: Reading, token_id: int, logprob: TokenLogprob) -> None:
-        """A header's tokens are, if it turns out to have been a body without its beginning."""
+    def _score_if_content(self, reading: Reading, token_id: int, logprob: TokenLogprob, *, shown: bool) -> None:
+        """A header's tokens are, as far as it turns out to have been a body without its beginning."""
         if reading.undecided:
-            self._undecided.append((token_id, logprob))
+            if shown:
+                self._undecided.append((token_id, logprob))
             return
-        if reading.decided == "content":
-            self._score_undecided()
-        self._undecided.clear()
+        self._score_undecided(reading)
         if reading.part == "content":
-            self._score(token_id, logprob)
+            self._score(token_id, logprob, reading.spans)
 
-    def _score_undecided(self) -> None:
-        for token_id, logprob in self._undecided:
-            self._score(token_id, logprob)
+    def _score_undecided(self, reading: Reading) -> None:
+        for token_id, logprob in self._undecided[len(self._undecided) - reading.decided :]:
+            self._score(token_id, logprob, reading.spans)
+        self._undecided.clear()
 
-    def _score(self, token_id: int, logprob: TokenLogprob | None) -> None:
-        self._scored.append(Scored(token_id, logprob, self._characters))
+    def _score(self, token_id: int, logprob: TokenLogprob | None, spans: Sequence[Span]) -> None:
+        message = spans[-1].message if spans else self._message
+        self._scored.append(Scored(token_id, logprob, self._characters, message))
 
     def _before_stop(self, spans: Sequence[Span]) -> list[Span]:
         """The spans, of which some are searched for stop strings. None reaches over a span that is not, nor over two
@@ -147,9 +150,8 @@ class Assembler:
 
     def _finish(self, event: TokenEvent) -> list[Span]:
         rest = self._reader.flush()
-        if any(span.part == "content" for span in rest):
-            self._score_undecided()
-        spans = self._before_stop(rest)
+        self._score_undecided(rest)
+        spans = self._before_stop(rest.spans)
         if self._stops.matched is not None:
             self.finish_reason, self.stop_reason = "stop", self._stops.matched
             return spans
@@ -162,7 +164,7 @@ class Assembler:
         return [*spans, self._held_back()]
 
     def _pieces(self, spans: Sequence[Span]) -> list[Piece]:
-        """Neighbouring spans of a part as one piece. Scores go with the first content, or the end."""
+        """Neighbouring spans of a part as one piece. Scores go with the next content of their message, or the end."""
         pieces: list[Piece] = []
         for span in spans:
             if not span.text and span.call is None:
@@ -173,10 +175,10 @@ class Assembler:
                 last.text += span.text
             else:
                 pieces.append(Piece(span.part, span.text, span.call, span.message))
-        carrier = next((piece for piece in pieces if piece.part == "content"), None)
-        if carrier is None and self.finish_reason is not None and self._scored:
-            carrier = Piece("content", "", message=self._message)
-            pieces.append(carrier)
-        if carrier is not None:
-            carrier.scored, self._scored = self._scored, []
+        for piece in pieces:
+            if piece.part == "content":
+                piece.scored = [each for each in self._scored if each.message <= piece.message]
+                self._scored = self._scored[len(piece.scored) :]
+        if self._scored and self.finish_reason is not None:
+            pieces.append(Piece("content", "", message=self._scored[-1].message, scored=self._scored))
         return pieces

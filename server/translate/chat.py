@@ -34,6 +34,9 @@ from server.translate.joined import JoinedChat
 from server.translate.readers import Call, ChatReader
 from server.translate.requests import engine_requests
 
+PARTING = "\n\n"
+"""Between the messages of a turn, where they become one text."""
+
 
 def conversation(
     messages: Sequence[Message],
@@ -143,7 +146,7 @@ class ChatAnswer:
             return piece.text
         place = (choice.index, piece.part)
         last, self._messages[place] = self._messages.get(place, piece.message), piece.message
-        return piece.text if last == piece.message else f"\n\n{piece.text}"
+        return piece.text if last == piece.message else PARTING + piece.text
 
     def _chunk(
         self, choice: Assembler, delta: ChatDelta, logprobs: ChatLogprobs | None = None, *, end: bool = False

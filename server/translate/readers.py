@@ -1,6 +1,6 @@
 """What a token says: text of the answer, text of the reasoning, a tool call, or markup."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -40,14 +40,14 @@ class Reading:
     """The text that a token completes, and the part that the token itself belongs to (None: markup).
 
     `ends`: nothing that is wanted can follow. `undecided`: the token is markup unless a later one shows that its text
-    was a body, and of which part the tokens were that waited for this one is `decided`.
+    was content. So many of the undecided tokens before this one were content are `decided`: the last of them.
     """
 
     spans: list[Span]
     part: Part | None
     ends: bool = False
     undecided: bool = False
-    decided: Part | None = None
+    decided: int = 0
 
 
 class Reader(Protocol):
@@ -60,7 +60,7 @@ class Reader(Protocol):
 
     def feed(self, token_id: int, *, shown: bool = True) -> Reading: ...
 
-    def flush(self) -> list[Span]:
+    def flush(self) -> Reading:
         """What is left when no more tokens come."""
         ...
 
@@ -76,8 +76,8 @@ class PlainReader:
     def feed(self, token_id: int, *, shown: bool = True) -> Reading:
         return Reading(self._spans(self._detokenizer.feed([token_id]) if shown else ""), "content")
 
-    def flush(self) -> list[Span]:
-        return self._spans(self._detokenizer.flush())
+    def flush(self) -> Reading:
+        return Reading(self._spans(self._detokenizer.flush()), None)
 
     def _spans(self, text: str) -> list[Span]:
         return [Span("content", text, stoppable=True)] if text else []
@@ -98,6 +98,8 @@ class ChatReader:
         self._offered = offered
         self._parallel = parallel
         self._calls: dict[int, Call] = {}
+        self._header: list[int] = []
+        """Bytes of each undecided token."""
 
     @property
     def recoveries(self) -> int:
@@ -105,21 +107,35 @@ class ChatReader:
 
     def feed(self, token_id: int, *, shown: bool = True) -> Reading:
         is_markup = self._tokenizer.is_special(token_id)
-        if not shown and not is_markup:
-            return Reading([], None)
         in_body = self._stream.in_body
+        if not shown and not is_markup:
+            return Reading([], None, undecided=not in_body)
         before = self._part(self._stream.channel, self._stream.recipient) if in_body else None
         spans = [span for delta in self._stream.feed(token_id) for span in self._spans(delta)]
         ends = bool(self._calls) and not self._parallel and not self._stream.in_body
-        decided = None if in_body else next((span.part for span in spans if span.text), None)
+        own = 0 if is_markup else len(self._tokenizer.token_bytes(token_id))
+        if not (in_body or is_markup or spans):
+            self._header.append(own)
+            return Reading(spans, None, ends, undecided=True)
+        decided = 0 if in_body else self._decided(spans, own)
         if is_markup:
             return Reading(spans, None, ends, decided=decided)
-        if spans:
-            return Reading(spans, spans[-1].part, ends, decided=decided)
-        return Reading(spans, before, ends, undecided=not in_body)  # An incomplete character, or a header.
+        return Reading(spans, spans[-1].part if spans else before, ends, decided=decided)
 
-    def flush(self) -> list[Span]:
-        return [span for delta in self._stream.flush() for span in self._spans(delta)]
+    def flush(self) -> Reading:
+        in_body = self._stream.in_body
+        spans = [span for delta in self._stream.flush() for span in self._spans(delta)]
+        return Reading(spans, None, decided=0 if in_body else self._decided(spans, 0))
+
+    def _decided(self, spans: Sequence[Span], own: int) -> int:
+        """How many undecided tokens are in the text of `spans`, of which the last token brought `own` bytes."""
+        left = sum(len(span.text.encode()) for span in spans if span.part == "content") - own
+        count = 0
+        while left > 0 and count < len(self._header):
+            count += 1
+            left -= self._header[-count]
+        self._header.clear()
+        return count
 
     def _spans(self, delta: Delta) -> Iterator[Span]:
         part, call = self._part(delta.channel, delta.recipient), None

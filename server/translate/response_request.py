@@ -15,6 +15,7 @@ from server.schemas.response_tools import FunctionChoice, functions, qualified
 from server.schemas.sampling import SamplingFields
 from server.schemas.tools import FunctionDefinition, NamedFunction, NamedToolChoice
 from server.translate.carried import read_carried
+from server.translate.chat import PARTING
 
 OWN_NAMES = {
     "messages": "input",
@@ -66,8 +67,9 @@ def say_in_own_terms(error: RequestError) -> None:
 
 
 def messages(instructions: str | None, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
-    """The items as a chat's messages: what an assistant thought, said and called is one message, in which calls that
-    were made at once stand together. Reasoning that led to nothing is left out. Raises RequestError.
+    """The items as a chat's messages: what an assistant thought, said and called is one message, as in a chat's answer,
+    in which calls that were made at once stand together. Reasoning that led to nothing is left out. Raises
+    RequestError.
     """
     if instructions is not None:
         yield {"role": "developer", "content": instructions}
@@ -76,13 +78,12 @@ def messages(instructions: str | None, items: Sequence[Item]) -> Iterator[dict[s
         belongs = not isinstance(item, FunctionResult) and (
             not isinstance(item, PastMessage) or item.role == "assistant"
         )
-        says_more = isinstance(item, PastMessage) and bool(turn) and isinstance(turn[-1], PastMessage)
-        if not belongs or says_more:
-            yield from _assistant(turn)
-            turn = []
         if belongs:
             turn.append(item)
-        elif isinstance(item, FunctionResult):
+            continue
+        yield from _assistant(turn)
+        turn = []
+        if isinstance(item, FunctionResult):
             yield {"role": "tool", "tool_call_id": item.call_id, "content": item.output}
         elif isinstance(item, PastMessage):
             yield {"role": item.role, "content": item.content}
@@ -91,12 +92,13 @@ def messages(instructions: str | None, items: Sequence[Item]) -> Iterator[dict[s
 
 def _assistant(turn: Sequence[Item]) -> Iterator[dict[str, Any]]:
     said = [item.content for item in turn if isinstance(item, PastMessage)]
+    thought = [_reasoning(item) for item in turn if isinstance(item, PastReasoning)]
     calls = [item for item in turn if isinstance(item, PastFunctionCall)]
     if said or calls:
         yield {
             "role": "assistant",
-            "content": "".join(said) if said else None,
-            "reasoning": "".join(_reasoning(item) for item in turn if isinstance(item, PastReasoning)),
+            "content": PARTING.join(said) if said else None,
+            "reasoning": PARTING.join(filter(None, thought)),
             "tool_calls": [
                 {
                     "id": call.call_id,

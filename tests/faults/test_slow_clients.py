@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 
@@ -68,6 +69,23 @@ async def test_headers_after_a_body_are_not_kept(server: RealServer, monkeypatch
         assert (await client.read_to_end()).startswith(b"HTTP/1.1 200 ")
     assert b"Content-Type" in kept
     assert b"after" not in kept
+
+
+@pytest.mark.fault(19)
+@pytest.mark.parametrize("trailer", [b"a: 1\r\n", b"a" * 1000])
+async def test_headers_after_a_body_have_an_end(server: RealServer, trailer: bytes) -> None:
+    """Many, or one."""
+    before = len(server.log.getvalue())
+    head = post("/v1/completions", b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    async with raw_client(server.url) as client:
+        await client.send(head + b"2\r\n{}\r\n0\r\n")
+        with suppress(ConnectionError):
+            for _ in range(2 * LIMITS.header_bytes // len(trailer)):
+                await client.send(trailer)
+                await asyncio.sleep(0)
+        await client.read_to_end()
+    lines = map(json.loads, server.log.getvalue()[before:].splitlines())
+    assert [line["status"] for line in lines if line["event"] == "refused"] == [431]
 
 
 @pytest.mark.fault(28)

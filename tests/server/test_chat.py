@@ -220,14 +220,31 @@ async def test_logprobs_of_an_answer_without_markup_are_of_all_of_it(
 
 @pytest.mark.parametrize(
     "written",
-    ["<|channel|>final answer now<|message|>Four.<|end|>", "<|channel|>analysis<|message|>Hm.<|end|>Four.<|return|>"],
+    [
+        "<|channel|>final answer now<|message|>Four.<|end|>",
+        "<|channel|>analysis<|message|>Hm.<|end|>Four.<|return|>",
+        "<|start|>assistant Four.<|return|>",
+        "<|channel|>final Four.<|end|>",
+    ],
 )
 async def test_logprobs_are_of_no_header(
     http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, written: str
 ) -> None:
     engine.play = lambda request: say(written)
     choice = (await chat(http, logprobs=True))["choices"][0]
-    assert bytes(b for entry in choice["logprobs"]["content"] for b in entry["bytes"]) == b"Four."
+    said = bytes(b for entry in choice["logprobs"]["content"] for b in entry["bytes"])
+    assert said.decode() == choice["message"]["content"]
+    assert said.strip() == b"Four."
+
+
+async def test_a_token_that_stops_an_answer_without_markup_takes_no_logprobs_with_it(
+    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, text: Text
+) -> None:
+    (stop,) = text.tokenizer.encode("!")
+    engine.play = lambda request: say("It is four", stop_token_id=stop)
+    choice = (await chat(http, logprobs=True, stop_token_ids=[stop]))["choices"][0]
+    assert choice["message"]["content"] == "It is four"
+    assert bytes(b for entry in choice["logprobs"]["content"] for b in entry["bytes"]) == b"It is four"
 
 
 async def test_a_refusal_sent_back_is_what_was_said(

@@ -432,3 +432,36 @@ async def test_every_message_of_a_turn_is_an_item(http: httpx.AsyncClient, engin
     assert said == [("reasoning", "Think."), ("reasoning", "Again."), ("message", "Looking."), ("message", "Hello 😀!")]
     last = (await stream(http))[-1]["response"]
     assert nameless(last["output"]) == nameless(answer["output"])
+
+
+@pytest.mark.parametrize("per_step", [1, 1000])
+async def test_scores_are_those_of_their_message(
+    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, per_step: int
+) -> None:
+    """What may have begun a stop string comes late, beside another message's text."""
+    final = "<|channel|>final<|message|>"
+    engine.play = lambda request: say(f"{final}in ci<|end|>{NEXT}{final}xy now<|end|>", per_step=per_step)
+    options = {"top_logprobs": 1, "include": ["message.output_text.logprobs"]}
+    answer = await respond(http, **options)
+    parts = [item["content"][0] for item in answer["output"]]
+    assert [part["text"] for part in parts] == ["in ci", "xy now"]
+    for part in parts:
+        assert bytes(b for entry in part["logprobs"] for b in entry["bytes"]).decode() == part["text"]
+
+
+async def test_a_turn_of_several_messages_sent_back_is_one_turn(
+    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, text: Text
+) -> None:
+    looking = "<|channel|>commentary<|message|>"
+    engine.play = lambda request: say(
+        f"{THOUGHT}{looking}Looking.<|end|>{NEXT}{looking}Still.<|end|>{NEXT}{CALL}<|call|>"
+    )
+    answer = await respond(http, tools=[WEATHER])
+    result = {"type": "function_call_output", "call_id": answer["output"][-1]["call_id"], "output": "Sunny."}
+    engine.play = lambda request: say(TURN)
+    hi = {"role": "user", "content": "hi"}
+    await respond(http, tools=[WEATHER], input=[hi, *answer["output"], result])
+    prompt = prompt_of(engine, text)
+    assert "Think." in prompt
+    assert "Looking.\n\nStill." in prompt
+    assert "<|channel|>final" not in prompt

@@ -105,6 +105,13 @@ def test_one_file_for_all_commands(tmp_path: Path) -> None:
     assert shown("--config", str(file))["port"] == (9000, str(file))
 
 
+def test_an_infinity_that_is_shown_is_read_back(tmp_path: Path) -> None:
+    given = shown("--stall-timeout", "inf")
+    file = tmp_path / "carousel.yaml"
+    file.write_text(f"stall-timeout: {given['stall-timeout'][0]}\n")
+    assert shown("--config", str(file))["stall-timeout"] == ("inf", str(file))
+
+
 def test_what_a_file_says_is_taken_as_it_is_written(tmp_path: Path) -> None:
     """YAML would read some of it as other numbers, and as true and false."""
     file = tmp_path / "carousel.yaml"
