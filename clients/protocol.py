@@ -129,15 +129,13 @@ class StreamReader:
         self._parser = EventParser()
         self.done = False
 
-    def feed(self, chunk: bytes) -> list[Delta]:
-        """Raises AnswerError for an error in the stream."""
-        deltas: list[Delta] = []
+    def feed(self, chunk: bytes) -> Iterator[Delta]:
+        """Raises AnswerError for an error in the stream, after what came before it."""
         for data in self._parser.feed(chunk):
             if data == "[DONE]":
                 self.done = True
-                break
-            deltas += self._deltas(data)
-        return deltas
+                return
+            yield from self._deltas(data)
 
     def end(self) -> None:
         """Raises ConnectionFailedError if the bytes ended too early."""
@@ -170,6 +168,8 @@ def clear_errors(url: str) -> Iterator[None]:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
         raise UnreachableError(f"no server answers at {url}: is it started, and the URL right?") from error
+    except UnicodeError as error:  # Of an address that cannot be a name.
+        raise UnreachableError(f"{url} is no server's address: {error}") from error
     except httpx.TimeoutException as error:
         raise TimedOutError(f"{url} took too long to answer") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -79,7 +79,10 @@ class ToolLoop:
             raise ToolRoundsError("the model keeps calling tools and gives no answer")
         self._rounds_left -= 1
         self.options.pop("tool_choice", None)
-        return [self._invocation(call) for call in answer.tool_calls]
+        *calls, last = (self._invocation(call) for call in answer.tool_calls)
+        if answer.choices[0].finish_reason == "length":
+            last = Invocation(last.call, _fails("the call was cut off: it is too long"), {})
+        return [*calls, last]
 
     def give(self, invocation: Invocation, result: str) -> None:
         """The results come in the order of the calls."""

@@ -22,6 +22,13 @@ def matplotlib_figure() -> ModuleType:
     return figure
 
 
+def check_format(path: Path) -> None:
+    """Raises UsageError if there can be no picture of this name."""
+    formats = matplotlib_figure().Figure().canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in formats:
+        raise UsageError(f"cannot write {path}: a picture's name ends in one of {', '.join(sorted(formats))}")
+
+
 def plot(points: Sequence[Point], title: str, path: Path) -> None:
     """The file's ending says its format (png, svg, pdf). Raises UsageError."""
     picture = matplotlib_figure().Figure(figsize=(13, 4), layout="constrained")

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from clients.bench.environment import environment
 from clients.bench.load import Concurrency, Load
 from clients.bench.measure import Measurement, measure
-from clients.bench.plot import matplotlib_figure, plot
+from clients.bench.plot import check_format, plot
 from clients.bench.report import Point, document, tables
 from clients.bench.statistics import summarize
 from clients.bench.workload import Question, from_file, synthetic
@@ -64,13 +64,29 @@ class Plan:
 
 
 async def bench(plan: Plan, url: str, api_key: str | None, *, output: Path | None, picture: Path | None) -> None:
-    """Measures, prints the tables, writes the files. Raises ClientError: also if not one request succeeded."""
+    """Measures, prints the tables, writes the files: of the loads that were measured, also if it is interrupted. Raises
+    ClientError: also if not one request succeeded."""
     if picture is not None:
-        matplotlib_figure()
+        check_format(picture)
+    for path in filter(None, (output, picture)):
+        check_writable(path)
     async with AsyncCarousel(url, api_key=api_key, retries=NO_RETRIES) as client:
         model = plan.model or await only_model(client)
         about = await environment(client, model)
-        points = await sweep(client, plan, model)
+        points: list[Point] = []
+        try:
+            await sweep(client, plan, model, points)
+        finally:
+            if points:
+                report(points, plan, model, about, output=output, picture=picture)
+    if all(point.statistics.failed == point.statistics.requests for point in points):
+        raise UsageError("not one request succeeded")
+
+
+def report(
+    points: Sequence[Point], plan: Plan, model: str, about: Any, *, output: Path | None, picture: Path | None
+) -> None:
+    """The tables, the errors, and the files."""
     console = Console()
     console.print(*tables(points), sep="")
     for point in points:
@@ -80,8 +96,15 @@ async def bench(plan: Plan, url: str, api_key: str | None, *, output: Path | Non
         write_json(output, document(points, about, plan.settings()))
     if picture is not None:
         plot(points, title(model, plan.settings()), picture)
-    if all(point.statistics.failed == point.statistics.requests for point in points):
-        raise UsageError("not one request succeeded")
+
+
+def check_writable(path: Path) -> None:
+    """Raises UsageError before anything is measured that could not be kept."""
+    try:
+        with path.open("a"):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
 async def only_model(client: AsyncCarousel) -> str:
@@ -91,10 +114,9 @@ async def only_model(client: AsyncCarousel) -> str:
     raise UsageError("the server lists no model: name one with --model")
 
 
-async def sweep(client: AsyncCarousel, plan: Plan, model: str) -> list[Point]:
-    """Every load in turn, after the warm-up."""
+async def sweep(client: AsyncCarousel, plan: Plan, model: str, points: list[Point]) -> None:
+    """Every load in turn, after the warm-up; what was measured is added to `points`."""
     questions = plan.questions(model)
-    points: list[Point] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
@@ -114,7 +136,6 @@ async def sweep(client: AsyncCarousel, plan: Plan, model: str) -> list[Point]:
         for load in plan.loads:
             count = plan.num_prompts or load.default_requests
             points.append(Point(load, summarize(await measured(load, count, str(load)))))
-    return points
 
 
 def title(model: str, settings: Mapping[str, Any]) -> str:

@@ -21,6 +21,8 @@ class Conversation:
         self.question: str | None = None
         self._asked: int | None = None
         """Where among the messages the last question is, while it is kept."""
+        self._retracted: list[Message] = []
+        """What was taken back, until another question is answered."""
         self.reasoning: str | None = None
 
     @property
@@ -33,8 +35,10 @@ class Conversation:
         """Shows the answer, and asks for the results of the tools that the model calls on the way.
 
         A question without an answer is forgotten: the request failed (ClientError), or the answer was stopped
-        before its first word. An answer that was stopped later is kept as far as it went.
+        before its first word; what was taken back for it comes back. An answer that was stopped later is kept as far
+        as it went.
         """
+        retracted, self._retracted = self._retracted, []
         self.question = question
         self._asked = start = len(self.messages)
         self.messages.append({"role": "user", "content": question})
@@ -43,12 +47,13 @@ class Conversation:
             answered = self._answer(show, ask_result)
         finally:
             if not answered:
-                del self.messages[start:]
-                self._asked = None
+                self.messages[start:] = retracted
+                self._asked = start if retracted else None
 
     def retract(self) -> str | None:
-        """Takes the last question and its answer back. Returns it; None if nothing was asked."""
+        """Takes the last question and its answer back, to ask it again. Returns it; None if nothing was asked."""
         if self._asked is not None:
+            self._retracted = self.messages[self._asked :]
             del self.messages[self._asked :]
             self._asked = None
         return self.question
@@ -56,6 +61,7 @@ class Conversation:
     def clear(self) -> None:
         """Forgets what was said; the settings stay."""
         self.messages.clear()
+        self._retracted = []
         self.question = self.reasoning = self._asked = None
 
     def _answer(self, show: Show, ask_result: AskResult) -> bool:

@@ -84,12 +84,14 @@ def turn_grammar(
 
     `answer` is the final message's body, None for any text. `functions` maps each function that may be called to its
     arguments' body; their names consist of letters, digits, `_` and `-`. With `must_call` there is no final message,
-    without `parallel` there is at most one call, without `reasoning` nothing precedes them but preambles to calls.
+    without `parallel` there is at most one call, without `reasoning` nothing precedes them but preambles to calls, and
+    where the answer has a body not even these: clients take for it whatever is said.
 
     Where the model must answer, or must call, it thinks once at most: one that wants neither would think for ever.
     """
     thought = "thought? " if reasoning else ""
-    before = thought if must_call or not functions else f"({'thought | ' if reasoning else ''}preamble)* "
+    may_precede = [*(["thought"] if reasoning else []), *(["preamble"] if answer is None else [])]
+    before = f"({' | '.join(may_precede)})* " if functions and not must_call and may_precede else thought
     endings = [] if must_call else ["answer"]
     rules = [f'answer: <|channel|> "final" type? <|message|> body\nbody: {answer or "TEXT"}\n'] if not must_call else []
     if functions:

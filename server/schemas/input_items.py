@@ -9,6 +9,7 @@ from server.schemas.messages import MAX_MESSAGES, TextParts
 from server.schemas.request import Many, RequestModel, tag
 
 Status = Literal["in_progress", "completed", "incomplete"]
+Phase = Literal["commentary", "final_answer"]
 KINDS = ("message", "reasoning", "function_call", "function_call_output", "item_reference")
 
 ItemText = Annotated[str, TextParts(("input_text", "output_text"))]
@@ -37,7 +38,7 @@ class PastMessage(PastItem):
     """Who says it."""
     content: ItemText = Field(examples=["Who are you?", [{"type": "input_text", "text": "Who are you?"}]])
     """What is said: a text, or parts of text."""
-    phase: Literal["commentary", "final_answer"] | None = Field(default=None, examples=["final_answer"])
+    phase: Phase | None = Field(default=None, examples=["final_answer"])
     """Changes nothing here: whether the assistant was on its way or at its end."""
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from server.schemas.answer import AnswerModel
 from server.schemas.chat import TokenLogprob
-from server.schemas.input_items import Status
+from server.schemas.input_items import Phase, Status
 
 
 class ReasoningPart(AnswerModel):
@@ -59,6 +59,8 @@ class MessageItem(AnswerModel):
     """Whether it is under way, over, or was cut off."""
     role: Literal["assistant"] = Field(examples=["assistant"])
     """Whose message it is."""
+    phase: Phase = Field(examples=["final_answer"])
+    """Whether it is the answer, or said on the way to it."""
     content: list[TextPart]
     """The text, in one part."""
 

@@ -25,13 +25,15 @@ class Scored:
 class Piece:
     """New text of one part, and the content's tokens read since the last piece, if they are scored.
 
-    A call's first piece has no text: it says that the call begins. `message` numbers the turn's messages from 0.
+    A call's first piece has no text: it says that the call begins. `message` numbers the turn's messages from 0, and
+    `final` are those that are the answer and no preamble.
     """
 
     part: Part
     text: str
     call: Call | None = None
     message: int = 0
+    final: bool = True
     scored: list[Scored] = field(default_factory=list)
 
 
@@ -146,7 +148,7 @@ class Assembler:
 
     def _held_back(self) -> Span:
         """What may have been the beginning of a stop string, and was not."""
-        return Span("content", self._stops.flush(), message=self._message)
+        return Span("content", self._stops.flush(), stoppable=True, message=self._message)
 
     def _finish(self, event: TokenEvent) -> list[Span]:
         rest = self._reader.flush()
@@ -174,7 +176,7 @@ class Assembler:
             if last and last.text and span.text and (last.part, last.call, last.message) == place:
                 last.text += span.text
             else:
-                pieces.append(Piece(span.part, span.text, span.call, span.message))
+                pieces.append(Piece(span.part, span.text, span.call, span.message, span.stoppable))
         for piece in pieces:
             if piece.part == "content":
                 piece.scored = [each for each in self._scored if each.message <= piece.message]

@@ -63,4 +63,4 @@ class Output:
             return OpenFunctionCall(index, *self._names.get(piece.call.name, (None, piece.call.name)))
         if piece.part == "reasoning":
             return OpenReasoning(index, carry=self._carry)
-        return OpenMessage(index, self._scored)
+        return OpenMessage(index, self._scored, final=piece.final)

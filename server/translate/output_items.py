@@ -5,7 +5,7 @@ from typing import Protocol, TypedDict
 from uuid import uuid4
 
 from server.schemas.chat import TokenLogprob
-from server.schemas.input_items import Status
+from server.schemas.input_items import Phase, Status
 from server.schemas.output_items import (
     FunctionCallItem,
     MessageItem,
@@ -94,11 +94,12 @@ class OpenReasoning:
 
 
 class OpenMessage:
-    """`scored` makes of a token's score what is reported of it."""
+    """`scored` makes of a token's score what is reported of it. `final`: it is the answer and no preamble."""
 
-    def __init__(self, index: int, scored: Callable[[Scored], TokenLogprob]) -> None:
+    def __init__(self, index: int, scored: Callable[[Scored], TokenLogprob], *, final: bool) -> None:
         self._place = PartPlace(item_id=f"msg_{uuid4().hex}", output_index=index, content_index=0)
         self._scored = scored
+        self._phase: Phase = "final_answer" if final else "commentary"
         self._texts: list[str] = []
         self._logprobs: list[TokenLogprob] = []
 
@@ -120,7 +121,14 @@ class OpenMessage:
 
     def item(self, status: Status) -> OutputItem:
         content = [self._part()] if self._texts else []
-        return MessageItem(type="message", id=self._place["item_id"], status=status, role="assistant", content=content)
+        return MessageItem(
+            type="message",
+            id=self._place["item_id"],
+            status=status,
+            role="assistant",
+            phase=self._phase,
+            content=content,
+        )
 
     def _part(self) -> TextPart:
         return TextPart(type="output_text", text="".join(self._texts), annotations=[], logprobs=list(self._logprobs))

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -131,6 +132,24 @@ async def test_nobody_there() -> None:
             await other.chat(HI)
     with pytest.raises(ConnectionFailedError, match="port"):
         Carousel("http://127.0.0.1:none")
+    for host in ("192.168.1..5", ".local", "a" * 64):
+        with (
+            Carousel(f"http://{host}:1", retries=NO_RETRIES) as client,
+            pytest.raises(UnreachableError, match="address"),
+        ):
+            client.models()
+
+
+def test_what_comes_before_an_error_in_a_stream_is_read() -> None:
+    chunk = {"id": "1", "model": "m", "choices": [{"index": 0, "text": "lost", "finish_reason": None}]}
+    frames = f'data: {json.dumps(chunk)}\n\ndata: {{"error": {{"message": "broken"}}}}\n\n'
+    read: list[str] = []
+    with (
+        Carousel(transport=answering(200, frames.encode())) as client,
+        pytest.raises(ServerFailedError, match="broken"),
+    ):
+        read.extend(delta.text for delta in client.stream_complete("hi"))
+    assert read == ["lost"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

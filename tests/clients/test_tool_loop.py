@@ -4,6 +4,7 @@ import asyncio
 import doctest
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -71,6 +72,15 @@ async def test_results() -> None:
 async def test_mistakes_are_told_to_the_model(call: tuple[str, str]) -> None:
     (told,) = await results([call])
     assert json.loads(told).keys() == {"error"}
+
+
+async def test_a_call_that_was_cut_off_is_not_made() -> None:
+    asked = answer(("add", '{"a": 1}'), ("refuse", ""))
+    (choice,) = asked.choices
+    cut_off = replace(asked, choices=(replace(choice, finish_reason="length"),))
+    first, last = (json.loads(one.invoke()) for one in loop().take(cut_off))
+    assert first == 2
+    assert "cut off" in last["error"]
 
 
 async def test_a_functions_own_failure_is_the_callers() -> None:

@@ -76,7 +76,7 @@ async def test_an_answer(http: httpx.AsyncClient, engine: ScriptedEngine, say: S
     }  # fmt: skip
     assert message.pop("id").startswith("msg_")
     assert message == {
-        "type": "message", "status": "completed", "role": "assistant",
+        "type": "message", "status": "completed", "role": "assistant", "phase": "final_answer",
         "content": [{"type": "output_text", "text": "Hello 😀!", "annotations": [], "logprobs": []}],
     }  # fmt: skip
     assert answer["usage"]["output_tokens_details"]["reasoning_tokens"] == len("Think.")
@@ -428,8 +428,8 @@ async def test_every_message_of_a_turn_is_an_item(http: httpx.AsyncClient, engin
     preamble, second = "<|channel|>commentary<|message|>Looking.", "<|channel|>analysis<|message|>Again."
     engine.play = lambda request: say(f"{THOUGHT}{second}<|end|>{NEXT}{preamble}<|end|>{NEXT}{TURN.split(NEXT)[1]}")
     answer = await respond(http)
-    said = [(item["type"], item["content"][0]["text"]) for item in answer["output"]]
-    assert said == [("reasoning", "Think."), ("reasoning", "Again."), ("message", "Looking."), ("message", "Hello 😀!")]
+    said = [(item.get("phase"), item["content"][0]["text"]) for item in answer["output"]]
+    assert said == [(None, "Think."), (None, "Again."), ("commentary", "Looking."), ("final_answer", "Hello 😀!")]
     last = (await stream(http))[-1]["response"]
     assert nameless(last["output"]) == nameless(answer["output"])
 

@@ -154,6 +154,8 @@ async def test_the_answer_to_tools_too(http: httpx.AsyncClient, engine: Scripted
     assert allowed(engine, text, '{"x":1,"y":2}', prefix=FINAL)
     assert not allowed(engine, text, "hello", prefix=FINAL)
     assert allowed(engine, text, "", prefix="<|channel|>commentary to=functions.f<|message|>{}<|call|>")
+    preamble = "<|channel|>commentary<|message|>Let me see.<|end|><|start|>assistant"
+    assert not allowed(engine, text, '{"x":1,"y":2}', prefix=preamble + FINAL), "clients parse whatever is said"
 
 
 @pytest.mark.parametrize(

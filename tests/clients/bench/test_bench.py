@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from clients.bench import program
+from clients.bench.load import Concurrency
+from clients.bench.program import Plan
 from server.cli import app as command
 from tests.server.scripted_engine import Script, ScriptedEngine
 
@@ -84,10 +87,30 @@ async def test_what_cannot_be_measured(url: str, arguments: tuple[str, ...]) -> 
     assert result.stderr.count("\n") == 1
 
 
-async def test_files_that_cannot_be_written(url: str, tmp_path: Path) -> None:
+async def test_files_that_cannot_be_written(url: str, engine: ScriptedEngine, tmp_path: Path) -> None:
     for flag, name in (("--output", "no/folder.json"), ("--plot", "no/folder.png"), ("--plot", "x.nonsense")):
         result = await bench("--url", url, "--concurrency", "1", *SMALL, flag, str(tmp_path / name))
         assert (result.exit_code, result.stderr.startswith("carousel: cannot write")) == (1, True)
+        assert engine.submitted == [], "nothing is measured in vain"
+
+
+async def test_what_was_measured_before_an_interruption_is_kept(
+    url: str, engine: ScriptedEngine, say: Say, tmp_path: Path
+) -> None:
+    engine.play = lambda _: Script(hangs=True) if len(engine.submitted) > 5 else say("ab")
+    plan = Plan(
+        loads=[Concurrency(1), Concurrency(2)], model=None, num_prompts=5, warmup=0, input_len=4, output_len=2,
+        vocab_size=100, ignore_eos=True, dataset=None, seed=0,
+    )  # fmt: skip
+    running = asyncio.create_task(program.bench(plan, url, None, output=tmp_path / "out.json", picture=None))
+    async with asyncio.timeout(30):
+        while len(engine.submitted) < 7:
+            await asyncio.sleep(0.01)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert [point["concurrency"] for point in written["points"]] == [1]
 
 
 async def test_without_matplotlib_nothing_is_measured_in_vain(

@@ -113,6 +113,17 @@ def test_a_question_that_failed_is_forgotten_and_can_be_asked_again(run: Run, cl
     assert [asked for asked, _ in client.asked] == [["one"], ["one"]]
 
 
+def test_a_retry_that_fails_takes_nothing_back(run: Run, client: Scripted) -> None:
+    run("one")
+    client.answers.insert(0, BusyError("full", status=429))
+    with pytest.raises(BusyError):
+        run("/retry")
+    run("two")
+    assert client.asked[-1][0] == ["one", "answer 0", "two"]
+    run("/retry")
+    assert client.asked[-1][0] == ["one", "answer 0", "two"]
+
+
 def test_a_retry_takes_back_no_earlier_question_of_the_same_words(run: Run, client: Scripted) -> None:
     for line in ("one", "go on", "and then?"):
         run(line)
