@@ -13,6 +13,7 @@ from engine.prompt.detokenizer import Detokenizer
 from engine.prompt.stop_strings import StopStrings
 from engine.prompt.tokenizer import Tokenizer
 from engine.request import FinishReason, Request, SamplingParams, TokenEvent, TokenLogprob
+from engine.sampling_defaults import read_sampling_defaults
 from engine.start import start_engine
 
 Prompt = str | Sequence[int]
@@ -40,13 +41,15 @@ def several(prompts: Prompt | Sequence[Prompt]) -> Sequence[Prompt]:
 class LLM:
     """A model in this process.
 
-    `model` is a directory, a hub id, or "embedded"; `config` says the rest. Raises CheckpointError, ConfigError or
-    MemoryPlanError if it cannot be served.
+    `model` is a directory, a hub id, or "embedded"; `config` says the rest. `default_sampling` is how the checkpoint
+    wants to be sampled: what holds where nothing is said. Raises CheckpointError, ConfigError or MemoryPlanError if it
+    cannot be served.
     """
 
     def __init__(self, model: str = "embedded", config: EngineConfig | None = None) -> None:
         directory = resolve_model(model, weights=config is None or config.load_format != "dummy")
         config = EngineConfig(model=directory) if config is None else replace(config, model=directory)
+        self.default_sampling = SamplingParams(**read_sampling_defaults(directory))  # type: ignore[arg-type]
         self.engine = start_engine(config).engine
         self.tokenizer = Tokenizer.load(directory)
         self.chat = ChatRenderer.load(directory, self.tokenizer)
@@ -57,7 +60,7 @@ class LLM:
     def generate(self, prompts: Prompt | Sequence[Prompt], sampling: SamplingParams | None = None) -> list[Generation]:
         """Answers to all prompts, batched, in their order; or to a single one. A prompt is text or token ids. Raises
         RequestError if one of them cannot be answered as asked; then none is."""
-        sampling = sampling or SamplingParams()
+        sampling = sampling or self.default_sampling
         request_ids: list[str] = []
         try:
             for prompt in several(prompts):
@@ -73,7 +76,7 @@ class LLM:
     def stream(self, prompt: Prompt, sampling: SamplingParams | None = None) -> Iterator[str]:
         """The answer's text as it comes. Closing the iterator ends the request. Others may be read between its pieces,
         and `generate` called. Raises RequestError, or GenerationError where the engine fails on the way."""
-        request_id = self._add(prompt, sampling or SamplingParams())
+        request_id = self._add(prompt, sampling or self.default_sampling)
         answer = self._open[request_id]
         try:
             while not answer.ended:

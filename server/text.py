@@ -13,7 +13,7 @@ from engine.grammar import GrammarCompiler
 from engine.prompt.chat import ChatRenderer, Conversation
 from engine.prompt.mask import strings
 from engine.prompt.tokenizer import Tokenizer
-from server.sampling_defaults import read_sampling_defaults
+from engine.sampling_defaults import read_sampling_defaults
 
 LARGE_TEXT = 16_384
 """Characters: about 5 ms of tokenising; longer texts are handed to a thread."""

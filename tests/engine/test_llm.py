@@ -8,6 +8,7 @@ from engine import LLM, EngineConfig, FinishReason, SamplingParams, TokenEvent
 from engine.checkpoint.hub import resolve_model
 from engine.errors import GenerationError, RequestError
 from engine.prompt.chat import Conversation
+from engine.request import Request
 from tests.engines import assert_nothing_held
 
 
@@ -72,6 +73,15 @@ def test_one_prompt_need_not_be_a_list(llm: LLM) -> None:
     answers = [llm.generate(prompt, sampling) for prompt in ("Once upon a time", ids, [ids], ["Once upon a time"])]
     assert answers[1:] == answers[:1] * 3
     assert llm.generate([], sampling) == []
+
+
+def test_where_nothing_is_said_the_checkpoint_is_sampled_as_it_wants(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[Request] = []
+    add = llm.engine.add
+    monkeypatch.setattr(llm.engine, "add", lambda request: requests.append(request) or add(request))
+    llm.generate("Once upon a time")
+    next(llm.stream("Once upon a time"))
+    assert [request.sampling for request in requests] == [SamplingParams(top_p=0.8)] * 2
 
 
 def test_one_stop_string_is_no_list_of_them() -> None:

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from engine.errors import CheckpointError, ConfigError
+from engine.sampling_defaults import read_sampling_defaults
 from server.app import create_app
-from server.sampling_defaults import read_sampling_defaults
 from server.text import Text
 from tests.server.byte_text import byte_text
 from tests.server.conftest import SETTINGS
