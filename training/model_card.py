@@ -130,6 +130,11 @@ were right, at either temperature. It was chosen by its scores among the thirtee
 differ by no more than chance, and each of the others was short of a target by one to three of a hundred. It was short
 by one as well, in objects at 0.7; so the checkpoint got a top_p of 0.8, and there they are 95 of 100.
 
+Two trainings from what is shipped were tried since and are not shipped, being no better: 1,200 steps that asked for
+objects and calls more often, and 2,400 steps (21,890,418 tokens in 103 minutes) of a model grown by two layers, of
+whose answers to the same 300 prompts, at either temperature, 95% were right in tools, 97% in json, 96% or 97% in text,
+and of the first hundred 93 and 94 in tools, 94 in json.
+
 ## Loss
 
 Of the thirteenth training:
