@@ -80,7 +80,7 @@ class ToolLoop:
         self._rounds_left -= 1
         self.options.pop("tool_choice", None)
         *calls, last = (self._invocation(call) for call in answer.tool_calls)
-        if answer.choices[0].finish_reason == "length":
+        if answer.choices[0].finish_reason == "length" and not last.call.arguments:
             last = Invocation(last.call, _fails("the call was cut off: it is too long"), {})
         return [*calls, last]
 

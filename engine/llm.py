@@ -42,8 +42,8 @@ class LLM:
     """A model in this process.
 
     `model` is a directory, a hub id, or "embedded"; `config` says the rest. `default_sampling` is how the checkpoint
-    wants to be sampled: what holds where nothing is said. Raises CheckpointError, ConfigError or MemoryPlanError if it
-    cannot be served.
+    wants to be sampled: what holds where no sampling is given, and of which some may be replaced. Raises
+    CheckpointError, ConfigError or MemoryPlanError if it cannot be served.
     """
 
     def __init__(self, model: str = "embedded", config: EngineConfig | None = None) -> None:

@@ -55,6 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = False
         """Or in what comes after a body in chunks: headers, which nobody needs."""
         self._has_body = False
+        self._messages = 0
         self._heard = False
         self._refused = False
         self._running: RequestResponseCycle | None = None
@@ -85,7 +86,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._heard = True
         if self.cycle is None or self.cycle.response_complete:
             self._start_receiving()
-        in_body, self._has_body = self._in_body, False
+        in_body_of, self._has_body = self._messages if self._in_body else None, False
         if self._in_headers:
             self._header_bytes += len(data)
         self._unset_keepalive_if_required()
@@ -94,7 +95,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._parse(data)
         except httptools.HttpParserError:
             refusal = MalformedRequestError("this is not HTTP")
-        if in_body and self._in_body:
+        if self._in_body and in_body_of == self._messages:
             self._header_bytes = 0 if self._has_body else self._header_bytes + len(data)
         if self._header_bytes > self._limits.header_bytes:
             refusal = self._headers_too_large()
@@ -121,6 +122,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_headers, self._header_bytes = True, 0
+        self._messages += 1
         self._start_receiving()
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -100,9 +100,12 @@ def report(
 
 def check_writable(path: Path) -> None:
     """Raises UsageError before anything is measured that could not be kept."""
+    is_new = not path.exists()
     try:
         with path.open("a"):
             pass
+        if is_new:
+            path.unlink()
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
 

@@ -90,8 +90,8 @@ def turn_grammar(
     Where the model must answer, or must call, it thinks once at most: one that wants neither would think for ever.
     """
     thought = "thought? " if reasoning else ""
-    may_precede = [*(["thought"] if reasoning else []), *(["preamble"] if answer is None else [])]
-    before = f"({' | '.join(may_precede)})* " if functions and not must_call and may_precede else thought
+    is_free = functions and not must_call and answer is None
+    before = f"({'thought | ' if reasoning else ''}preamble)* " if is_free else thought
     endings = [] if must_call else ["answer"]
     rules = [f'answer: <|channel|> "final" type? <|message|> body\nbody: {answer or "TEXT"}\n'] if not must_call else []
     if functions:

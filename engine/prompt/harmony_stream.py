@@ -64,6 +64,11 @@ class HarmonyStream:
         """The recipient of the message whose body is being written."""
         return self._body.recipient if self._body else None
 
+    @property
+    def message(self) -> int:
+        """The number of the message whose body is being written, or was last."""
+        return max(0, self._messages - 1)
+
     def feed(self, token_id: int) -> list[Delta]:
         """The text that one more token makes certain, in whole characters."""
         mark = self._marks.get(token_id)

@@ -105,7 +105,7 @@ class Assembler:
         for at, token_id in enumerate(self._echo):
             reading = self._reader.feed(token_id)
             if event.prompt_logprobs is not None:
-                self._score(token_id, event.prompt_logprobs[at], reading.spans)
+                self._score(token_id, event.prompt_logprobs[at], reading.message)
             self._characters += sum(len(span.text) for span in reading.spans)
             spans += reading.spans
         self._echo = ()
@@ -119,15 +119,14 @@ class Assembler:
             return
         self._score_undecided(reading)
         if reading.part == "content":
-            self._score(token_id, logprob, reading.spans)
+            self._score(token_id, logprob, reading.message)
 
     def _score_undecided(self, reading: Reading) -> None:
         for token_id, logprob in self._undecided[len(self._undecided) - reading.decided :]:
-            self._score(token_id, logprob, reading.spans)
+            self._score(token_id, logprob, reading.message)
         self._undecided.clear()
 
-    def _score(self, token_id: int, logprob: TokenLogprob | None, spans: Sequence[Span]) -> None:
-        message = spans[-1].message if spans else self._message
+    def _score(self, token_id: int, logprob: TokenLogprob | None, message: int) -> None:
         self._scored.append(Scored(token_id, logprob, self._characters, message))
 
     def _before_stop(self, spans: Sequence[Span]) -> list[Span]:

@@ -40,7 +40,8 @@ class Reading:
     """The text that a token completes, and the part that the token itself belongs to (None: markup).
 
     `ends`: nothing that is wanted can follow. `undecided`: the token is markup unless a later one shows that its text
-    was content. So many of the undecided tokens before this one were content are `decided`: the last of them.
+    was content. So many of the undecided tokens before this one were content are `decided`: the last of them. `message`
+    is the one of the turn's messages that the token is in.
     """
 
     spans: list[Span]
@@ -48,6 +49,7 @@ class Reading:
     ends: bool = False
     undecided: bool = False
     decided: int = 0
+    message: int = 0
 
 
 class Reader(Protocol):
@@ -119,13 +121,15 @@ class ChatReader:
             return Reading(spans, None, ends, undecided=True)
         decided = 0 if in_body else self._decided(spans, own)
         if is_markup:
-            return Reading(spans, None, ends, decided=decided)
-        return Reading(spans, spans[-1].part if spans else before, ends, decided=decided)
+            return Reading(spans, None, ends, decided=decided, message=self._stream.message)
+        part = spans[-1].part if spans else before
+        return Reading(spans, part, ends, decided=decided, message=self._stream.message)
 
     def flush(self) -> Reading:
         in_body = self._stream.in_body
         spans = [span for delta in self._stream.flush() for span in self._spans(delta)]
-        return Reading(spans, None, decided=0 if in_body else self._decided(spans, 0))
+        decided = 0 if in_body else self._decided(spans, 0)
+        return Reading(spans, None, decided=decided, message=self._stream.message)
 
     def _decided(self, spans: Sequence[Span], own: int) -> int:
         """How many undecided tokens are in the text of `spans`, of which the last token brought `own` bytes."""

@@ -77,10 +77,13 @@ async def test_mistakes_are_told_to_the_model(call: tuple[str, str]) -> None:
 async def test_a_call_that_was_cut_off_is_not_made() -> None:
     asked = answer(("add", '{"a": 1}'), ("refuse", ""))
     (choice,) = asked.choices
+    made = choice.tool_calls
     cut_off = replace(asked, choices=(replace(choice, finish_reason="length"),))
     first, last = (json.loads(one.invoke()) for one in loop().take(cut_off))
     assert first == 2
     assert "cut off" in last["error"]
+    (whole,) = loop().take(replace(cut_off, choices=(replace(choice, finish_reason="length", tool_calls=made[:1]),)))
+    assert whole.invoke() == "2", "what came after it was cut off"
 
 
 async def test_a_functions_own_failure_is_the_callers() -> None:

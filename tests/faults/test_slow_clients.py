@@ -88,6 +88,21 @@ async def test_headers_after_a_body_have_an_end(server: RealServer, trailer: byt
     assert [line["status"] for line in lines if line["event"] == "refused"] == [431]
 
 
+async def test_the_next_requests_headers_are_not_those_after_a_body(server: RealServer) -> None:
+    """The end of one request and the head of the next in one piece."""
+    body = b'{"prompt":"a","max_tokens":1}'
+    first = post("/v1/completions", b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    second = post("/v1/completions", body, "X: " + "x" * (LIMITS.header_bytes // 2 + 1000), "Connection: close")
+    async with raw_client(server.url) as client:
+        await client.send(first + b"%x\r\n%s\r\n" % (len(body), body))
+        await asyncio.sleep(0.1)
+        await client.send(b"0\r\n\r\n" + second[: -len(body)])
+        await asyncio.sleep(0.1)
+        await client.send(body)
+        answers = await client.read_to_end()
+    assert answers.count(b"HTTP/1.1 200 ") == 2
+
+
 @pytest.mark.fault(28)
 @pytest.mark.parametrize(
     "beginning",

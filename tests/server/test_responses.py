@@ -440,11 +440,11 @@ async def test_scores_are_those_of_their_message(
 ) -> None:
     """What may have begun a stop string comes late, beside another message's text."""
     final = "<|channel|>final<|message|>"
-    engine.play = lambda request: say(f"{final}in ci<|end|>{NEXT}{final}xy now<|end|>", per_step=per_step)
+    engine.play = lambda request: say(f"{final}in ci<|end|>{NEXT}{final}éy now<|end|>", per_step=per_step)
     options = {"top_logprobs": 1, "include": ["message.output_text.logprobs"]}
     answer = await respond(http, **options)
     parts = [item["content"][0] for item in answer["output"]]
-    assert [part["text"] for part in parts] == ["in ci", "xy now"]
+    assert [part["text"] for part in parts] == ["in ci", "éy now"]
     for part in parts:
         assert bytes(b for entry in part["logprobs"] for b in entry["bytes"]).decode() == part["text"]
 

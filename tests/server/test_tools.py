@@ -296,7 +296,7 @@ TURNS = [
         ({"tool_choice": {"type": "function", "function": {"name": "now"}}}, [0, 0, 0, 0, 0, 0, 0, 0, 0]),
         ({"tool_choice": "required", "reasoning_effort": "none"}, [1, 1, 0, 0, 0, 0, 0, 0, 1]),
         ({"reasoning_effort": "none"}, [1, 1, 0, 0, 1, 0, 0, 1, 1]),
-        ({"response_format": {"type": "json_object"}}, [1, 1, 0, 0, 0, 1, 1, 0, 1]),
+        ({"response_format": {"type": "json_object"}}, [1, 1, 0, 0, 0, 1, 0, 0, 1]),
         (
             {"tools": [tool("get_weather", parameters=CITY, strict=True), NOW]},
             [1, 1, 0, 0, 1, 1, 1, 1, 1],

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +93,8 @@ async def test_files_that_cannot_be_written(url: str, engine: ScriptedEngine, tm
         result = await bench("--url", url, "--concurrency", "1", *SMALL, flag, str(tmp_path / name))
         assert (result.exit_code, result.stderr.startswith("carousel: cannot write")) == (1, True)
         assert engine.submitted == [], "nothing is measured in vain"
+    await bench("--url", "http://127.0.0.1:1", "--output", str(tmp_path / "out.json"))
+    assert os.listdir(tmp_path) == []
 
 
 async def test_what_was_measured_before_an_interruption_is_kept(
