@@ -124,7 +124,7 @@ class GroupedAffine(torch.autograd.Function):
 @torch.compile(dynamic=True)
 def clamped_swiglu(both: Tensor, alpha: float, limit: float) -> Tensor:
     """[N, 2·inner], all gates before all ups → [N, inner] (up + 1) · gate · sigmoid(alpha · gate)."""
-    gate, up = both.float().chunk(2, -1)
+    gate, up = both.to(torch.promote_types(both.dtype, torch.float32)).chunk(2, -1)
     gate, up = gate.clamp(max=limit), up.clamp(-limit, limit)
     return ((up + 1) * gate * torch.sigmoid(gate * alpha)).to(both.dtype)
 

@@ -124,11 +124,11 @@ async def test_a_timeout_within_bounds(http: httpx.AsyncClient, engine: Scripted
 async def test_time_runs_while_the_prompt_is_read(
     engine: ScriptedEngine, text: Text, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def encode(self: Text, words: str) -> list[int]:
+    async def encode(self: Text, prompts: object) -> list[list[int]]:
         await asyncio.sleep(0.1)
-        return [1]
+        return [[1]]
 
-    monkeypatch.setattr(Text, "encode", encode)
+    monkeypatch.setattr(Text, "encode_all", encode)
     async with client(create_app(engine, text, SETTINGS)) as http:
         assert error(await ask(http, timeout=0.05)) == (504, "deadline_exceeded", None)
     assert engine.submitted == []
