@@ -106,7 +106,7 @@ def test_a_container_can_be_stopped_while_it_downloads(hub: Hub, tmp_path: Path,
 def test_a_model_that_cannot_be_served_is_refused_before_its_weights(hub: Hub, tmp_path: Path) -> None:
     files = hub.repositories["org/embedded"]
     files["config.json"] = files["config.json"].replace(b"gpt_oss", b"llama")
-    done = carousel(hub, tmp_path, "serve", "org/embedded")
+    done = carousel(hub, tmp_path, "serve", "org/embedded", "--port", "0")
     assert done.returncode == 1
     assert done.stderr.startswith("carousel: ")
     assert 'model_type must be "gpt_oss", got "llama"' in done.stderr
@@ -116,7 +116,7 @@ def test_a_model_that_cannot_be_served_is_refused_before_its_weights(hub: Hub, t
 def test_what_the_server_cannot_do_is_refused_before_anything_is_fetched(hub: Hub, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         for flag, value in (("--max-num-seqs", "0"), ("--port", str(other.getsockname()[1]))):
-            done = carousel(hub, tmp_path, "serve", "org/embedded", flag, value)
+            done = carousel(hub, tmp_path, "serve", "org/embedded", "--port", "0", flag, value)
             assert done.returncode == 1
             assert value in done.stderr
     assert not hub.asked
