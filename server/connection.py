@@ -54,8 +54,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_headers = False
         self._in_body = False
         """Or in what comes after a body in chunks: headers, which nobody needs."""
-        self._has_body = False
-        self._messages = 0
+        self._goes_on = False
+        """Whether what was received last had any of a body in it, or a request's beginning."""
         self._heard = False
         self._refused = False
         self._running: RequestResponseCycle | None = None
@@ -86,7 +86,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._heard = True
         if self.cycle is None or self.cycle.response_complete:
             self._start_receiving()
-        in_body_of, self._has_body = self._messages if self._in_body else None, False
+        in_body, self._goes_on = self._in_body, False
         if self._in_headers:
             self._header_bytes += len(data)
         self._unset_keepalive_if_required()
@@ -95,15 +95,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self._parse(data)
         except httptools.HttpParserError:
             refusal = MalformedRequestError("this is not HTTP")
-        if self._in_body and in_body_of == self._messages:
-            self._header_bytes = 0 if self._has_body else self._header_bytes + len(data)
+        if in_body and self._in_body:
+            self._header_bytes = 0 if self._goes_on else self._header_bytes + len(data)
         if self._header_bytes > self._limits.header_bytes:
             refusal = self._headers_too_large()
         if refusal is not None:
             self._refuse(refusal)
 
     def on_body(self, body: bytes) -> None:
-        self._has_body = True
+        self._goes_on = True
         super().on_body(body)
 
     def _parse(self, data: bytes) -> None:
@@ -122,7 +122,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_headers, self._header_bytes = True, 0
-        self._messages += 1
+        self._goes_on = True
         self._start_receiving()
 
     def on_header(self, name: bytes, value: bytes) -> None:

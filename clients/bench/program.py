@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -101,11 +102,17 @@ def report(
 def check_writable(path: Path) -> None:
     """Raises UsageError before anything is measured that could not be kept."""
     is_new = not path.exists()
-    try:
-        with path.open("a"):
-            pass
+    with clear_writing(path):
+        path.open("a").close()
         if is_new:
             path.unlink()
+
+
+@contextmanager
+def clear_writing(path: Path) -> Iterator[None]:
+    """Raises what the system says of a file as UsageError."""
+    try:
+        yield
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
@@ -151,7 +158,5 @@ def title(model: str, settings: Mapping[str, Any]) -> str:
 
 def write_json(path: Path, content: Any) -> None:
     """Raises UsageError."""
-    try:
+    with clear_writing(path):
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error

@@ -99,7 +99,6 @@ class ChatAnswer:
             )
             for index, request in enumerate(self.requests)
         }
-
         self._messages: dict[tuple[int, str], int] = {}
         """Which of the turn's messages a choice's content and reasoning were of last."""
 

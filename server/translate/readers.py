@@ -115,14 +115,14 @@ class ChatReader:
         before = self._part(self._stream.channel, self._stream.recipient) if in_body else None
         spans = [span for delta in self._stream.feed(token_id) for span in self._spans(delta)]
         ends = bool(self._calls) and not self._parallel and not self._stream.in_body
-        own = 0 if is_markup else len(self._tokenizer.token_bytes(token_id))
-        if not (in_body or is_markup or spans):
-            self._header.append(own)
-            return Reading(spans, None, ends, undecided=True)
-        decided = 0 if in_body else self._decided(spans, own)
-        if is_markup:
-            return Reading(spans, None, ends, decided=decided, message=self._stream.message)
-        part = spans[-1].part if spans else before
+        decided = 0
+        if not in_body:
+            own = 0 if is_markup else len(self._tokenizer.token_bytes(token_id))
+            if not (is_markup or spans):
+                self._header.append(own)
+                return Reading(spans, None, ends, undecided=True)
+            decided = self._decided(spans, own)
+        part = None if is_markup else spans[-1].part if spans else before
         return Reading(spans, part, ends, decided=decided, message=self._stream.message)
 
     def flush(self) -> Reading:
