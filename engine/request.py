@@ -114,7 +114,7 @@ class Request:
 
     Clients take turns, whatever they ask for (`client` is a number of the server's choice); of one client's requests
     those with a lower `priority` are served earlier. What was computed of a prompt serves those of the same client and
-    `cache_salt` that begin as it does.
+    `cache_salt` that begin as it does; `instructions` is how many of its tokens others are likely to begin with.
     """
 
     id: str
@@ -123,6 +123,7 @@ class Request:
     priority: int = 0
     client: int = 0
     cache_salt: str = ""
+    instructions: int = 0
 
 
 class FinishReason(StrEnum):

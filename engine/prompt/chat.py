@@ -1,6 +1,7 @@
 """From a conversation to the tokens of a prompt."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from engine.prompt.harmony import HarmonyRenderer
 from engine.prompt.template import ChatTemplate
 from engine.prompt.tokenizer import Tokenizer
 
-__all__ = ["ChatRenderer", "Conversation"]
+__all__ = ["ChatRenderer", "Conversation", "instructions_length"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,19 @@ class ChatRenderer:
         except RecursionError as error:
             param = "tools" if conversation.tools else "messages"
             raise RequestError("the messages or tools are nested too deeply", param=param) from error
+
+
+def instructions_length(prompt: Sequence[int], tokenizer: Tokenizer) -> int:
+    """How many tokens the messages take with which a harmony prompt begins before anybody is heard: all of
+    `<|start|>system<|message|>Be brief.<|end|>` in front of `<|start|>user`. 0 for a prompt in another format.
+    """
+    start = tokenizer.special_ids.get("<|start|>")
+    roles = [tokenizer.encode(role) for role in ("system", "developer")]
+    starts = [at for at, token_id in enumerate(prompt) if token_id == start]
+    for at in starts if starts[:1] == [0] else ():
+        if not any([*prompt[at + 1 : at + 1 + len(role)]] == role for role in roles):
+            return at
+    return 0
 
 
 def _tokenizer_config(path: Path) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Prefixes that are kept: a prompt that begins as an earlier one did goes on from where they part.
 
 A sliding layer's ring has forgotten what lies more than a window back, so a sequence can only go on from a position at
-which its rings were put aside: at the end of a prompt, every so often on the way through a long one, and where a prompt
-is seen to part from another, for the next one that parts there. They are put into pages of the pool, beside those with
-the keys and values of the full layers. With pages of 4, this is kept of a prompt of 10 tokens; a longer one that begins
-with these shares the first two pages, and gets a copy of two positions of the third:
+which its rings were put aside: at the end of a prompt and at that of its instructions, every so often on the way
+through a long one, and where a prompt is seen to part from another, for the next one that parts there. They are put
+into pages of the pool, beside those with the keys and values of the full layers. With pages of 4, this is kept of a
+prompt of 10 tokens; a longer one that begins with these shares the first two pages, and gets a copy of two positions of
+the third:
 
     pages     0 1 2 3 | 4 5 6 7 | 8 9
     rings     as they were after position 9, in pages of their own
@@ -93,12 +94,14 @@ class Prefixes:
                 return kept
         return None
 
-    def parting(self, digests: Sequence[bytes], start: int) -> int:
-        """How many tokens in whole pages a prompt has in common with others that are kept; the first `start` it has."""
+    def partings(self, request: Request, digests: Sequence[bytes], start: int) -> tuple[int, ...]:
+        """Where on its way from `start` a prompt's rings are worth putting aside: at the end of its instructions, and
+        at that of the whole pages that it has in common with others that are kept."""
         whole = start // self.page_size
         while whole + 1 < len(digests) and self._pages[digests[whole + 1]]:
             whole += 1
-        return whole * self.page_size
+        ends = (request.instructions, whole * self.page_size)
+        return tuple(end for end in ends if end - start >= self.least)
 
     def key(self, digests: Sequence[bytes], prompt: Sequence[int], length: int) -> Key:
         """That of the prompt's first `length` tokens."""

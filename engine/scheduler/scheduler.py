@@ -122,10 +122,9 @@ class Scheduler:
             self._settle(sequence)
 
     def _prompt_share(self, sequence: Sequence, most: int) -> int:
-        """How many of at most `most` tokens of a prompt run next: not beyond where it parts from others, once."""
-        count = min(sequence.remaining, most)
-        before = sequence.parting - sequence.computed
-        return before if 0 < before < count else count
+        """How many of at most `most` tokens of a prompt run next: not beyond where it parts from others."""
+        ahead = (parting - sequence.computed for parting in sequence.partings)
+        return min([sequence.remaining, most, *(before for before in ahead if before > 0)])
 
     def _next(self) -> Sequence:
         """The waiting sequence that is admitted next: clients take turns, each with its first one.
@@ -153,8 +152,7 @@ class Scheduler:
         if prefix is not None:
             self._go_on_from(prefix, start, sequence)
         if self.prefixes is not None and sequence.digests:
-            parting = self.prefixes.parting(sequence.digests, sequence.computed)
-            sequence.parting = parting if parting - sequence.computed >= self.prefixes.least else 0
+            sequence.partings = self.prefixes.partings(sequence.request, sequence.digests, sequence.computed)
         if sequence.cached is None:
             sequence.cached = sequence.computed
         insort(self.running, sequence, key=rank)
@@ -193,7 +191,7 @@ class Scheduler:
         running sequences do not need for their next tokens."""
         sequence, stop = self._sequences[chunk.request_id], chunk.stop
         prompt, before = sequence.request.prompt_token_ids, sequence.put_aside
-        enough = prefixes.least if stop in (sequence.prompt_length, sequence.parting) else prefixes.spacing
+        enough = prefixes.least if stop in (sequence.prompt_length, *sequence.partings) else prefixes.spacing
         if stop > sequence.prompt_length or stop - before < enough or sequence.request.sampling.max_tokens == 0:
             return chunk
         digests = self._digests(sequence)
@@ -260,7 +258,7 @@ class Scheduler:
         self._released.append(Released(sequence.slot, tuple(self.pool.give_back(sequence.pages))))
         self.free_slots.append(sequence.slot)
         sequence.slot, sequence.pages, sequence.room, sequence.computed = None, (), 0, 0
-        sequence.origin, sequence.restore, sequence.parting, sequence.put_aside = 0, None, 0, 0
+        sequence.origin, sequence.restore, sequence.partings, sequence.put_aside = 0, None, (), 0
 
     def _free_pages(self, pages: Many[int]) -> None:
         if pages:

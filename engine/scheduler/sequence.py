@@ -18,9 +18,9 @@ class Sequence:
 
     Since it was `admitted`, in a plan of that number, it has been computed from `origin` on, what is before it being
     that of `restore`; that takes `borrowed` pages, until its answer begins. `digests` are those of its prompt's pages,
-    once they were asked for; `parting` is where the prompt parts from others that are kept, `put_aside` the last
-    position at which its rings were, and `saved` what of it can be kept once its answer has begun. `cached` is how much
-    of the prompt had been computed when the request first ran.
+    once they were asked for; `partings` are where the prompt parts from others that are kept, and from those to come;
+    `put_aside` is the last position at which its rings were, and `saved` what of it can be kept once its answer has
+    begun. `cached` is how much of the prompt had been computed when the request first ran.
     """
 
     request: Request
@@ -37,7 +37,7 @@ class Sequence:
     restore: Restore | None = None
     borrowed: tuple[int, ...] = ()
     digests: list[bytes] = field(default_factory=list)
-    parting: int = 0
+    partings: tuple[int, ...] = ()
     put_aside: int = 0
     saved: list[Prefix] = field(default_factory=list)
     cached: int | None = None

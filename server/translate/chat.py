@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from engine.errors import RequestError
-from engine.prompt.chat import Conversation
+from engine.prompt.chat import Conversation, instructions_length
 from engine.prompt.stop_strings import StopStrings
 from engine.prompt.tokenizer import Tokenizer
 from engine.streams import EventStream
@@ -90,6 +90,7 @@ class ChatAnswer:
             max_tokens=max_tokens,
             logprobs=body.top_logprobs if body.logprobs else None,
             grammar=grammar,
+            instructions=instructions_length(prompt, tokenizer),
         )
         offered = frozenset(function.name for function in body.offered())
         stops, parallel = StopStrings(self.requests[0].sampling.stop), body.parallel_tool_calls

@@ -30,10 +30,12 @@ def engine_requests(
     prompt_logprobs: int | None = None,
     grammar: str | None = None,
     choices: int | None = None,
+    instructions: int = 0,
 ) -> list[Request]:
     """One request per prompt and choice (n if not given), prompt by prompt, named `ID-PROMPT-CHOICE`.
 
-    With a seed, each choice of a prompt has a seed of its own, the first one the seed given.
+    With a seed, each choice of a prompt has a seed of its own, the first one the seed given. The prompts begin with so
+    many tokens of `instructions`.
     Raises RequestError.
     """
     samplings = [
@@ -54,6 +56,7 @@ def engine_requests(
             sampling=sampling,
             priority=fields.priority,
             cache_salt=fields.cache_salt,
+            instructions=instructions,
         )
         for at, prompt in enumerate(map(tuple, prompts))
         for choice, sampling in enumerate(samplings)

@@ -123,6 +123,21 @@ def test_at_once() -> None:
         assert cached(got) == (0 if request_id == first.id else len(first.prompt_token_ids))
 
 
+@pytest.mark.parametrize("budget", [16, 256])
+def test_the_next_question_to_the_same_instructions(budget: int) -> None:
+    """From wherever in a page they end."""
+    sampling = SamplingParams(temperature=0, max_tokens=6, ignore_eos=True, logprobs=2)
+    cold, warm = (engine(max_num_batched_tokens=budget, enable_prefix_caching=keeps) for keeps in (False, True))
+    for length in range(60, 65):
+        instructions = tuple(range(length, 2 * length))
+        for question in (1, 2):
+            prompt = (*instructions, *range(question, 150, 7))
+            asked = Request(id="asked", prompt_token_ids=prompt, sampling=sampling, instructions=length)
+            got = run(warm, [asked])["asked"]
+            assert_same(got, run(cold, [asked])["asked"], exactly=False)
+            assert cached(got) == (length if question == 2 else 0)
+
+
 def test_what_has_failed_is_not_kept() -> None:
     """Nor of what fails later on."""
     spoils = 151

@@ -93,6 +93,26 @@ async def test_chat_streamed_and_not_are_one_text(client: AsyncOpenAI) -> None:
     assert spelled.decode(errors="replace") == content
 
 
+async def test_another_question_to_the_same_instructions_begins_at_their_end(real_url: str) -> None:
+    """Asked as a chat, and as a response."""
+    rules = "Be brief, be kind, and answer only what was asked. " * 8
+    async with httpx.AsyncClient(base_url=real_url, timeout=60) as http:
+        chat = {"max_tokens": 1, "model": "embedded"}
+        first, second = [
+            (
+                await http.post(
+                    "/v1/chat/completions", json=chat | {"messages": [{"role": "system", "content": rules}, q]}
+                )
+            )
+            for q in ({"role": "user", "content": "Who are you?"}, {"role": "user", "content": "What is 3 + 4?"})
+        ]
+        response = {"model": "embedded", "input": "Hello!", "instructions": rules, "max_output_tokens": 16}
+        third = await http.post("/v1/responses", json=response)
+    counts = [reply.json()["usage"]["prompt_tokens_details"]["cached_tokens"] for reply in (first, second)]
+    counts.append(third.json()["usage"]["input_tokens_details"]["cached_tokens"])
+    assert counts[0] < 64 < counts[1] == counts[2]
+
+
 async def test_scores_do_not_depend_on_how_they_are_asked_for(client: AsyncOpenAI) -> None:
     """What greedy decoding reports while it writes is what reading the written tokens reports."""
     written = await client.completions.create(

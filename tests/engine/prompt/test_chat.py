@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import CheckpointError, RequestError
-from engine.prompt.chat import ChatRenderer, Conversation
+from engine.prompt.chat import ChatRenderer, Conversation, instructions_length
 from engine.prompt.harmony import HarmonyRenderer
 from engine.prompt.template import ChatTemplate
 from engine.prompt.tokenizer import Tokenizer
@@ -132,3 +132,26 @@ def test_the_embedded_template_and_our_renderer_agree(conversation):
     assert isinstance(by_template.format, ChatTemplate)
     by_renderer = HarmonyRenderer(tokenizer, "You are Carousel, a small language model.")
     assert by_template.render(conversation) == by_renderer.render(conversation)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "instructions"),
+    [
+        (
+            "<|start|>system<|message|>It.<|end|><|start|>user<|message|>hi<|end|>",
+            "<|start|>system<|message|>It.<|end|>",
+        ),
+        (
+            "<|start|>system<|message|>It.<|end|><|start|>developer<|message|>system<|end|><|start|>assistant",
+            "<|start|>system<|message|>It.<|end|><|start|>developer<|message|>system<|end|>",
+        ),
+        ("<|start|>user<|message|>hi<|end|><|start|>system<|message|>It.<|end|><|start|>assistant", ""),
+        ("<|start|>system<|message|>It.<|end|>", ""),
+        ("system<|start|>user", ""),
+        ("", ""),
+    ],
+)
+def test_where_instructions_end(tokenizer, prompt, instructions):
+    """Before the first message that is not one of them."""
+    length = instructions_length(tokenizer.encode_marked(prompt), tokenizer)
+    assert length == len(tokenizer.encode_marked(instructions))

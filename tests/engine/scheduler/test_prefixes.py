@@ -106,6 +106,27 @@ def test_where_prompts_part_the_next_one_goes_on() -> None:
     assert (third.start, third.stop) == (8, 17)
 
 
+def test_another_question_to_the_same_instructions_goes_on_from_their_end() -> None:
+    """The first one stops there, the second need not, though both ask alike for a while."""
+    s = scheduler(pages=60)
+    instructions, alike = [*range(9)], [40, 41, 42]
+    s.add(replace(request("a", [*instructions, *alike, *range(50, 58)]), instructions=9))
+    assert [(chunk.start, chunk.stop, bool(chunk.save)) for _ in range(2) for chunk in step(s)] == [
+        (0, 9, True), (9, 20, True),
+    ]  # fmt: skip
+    s.remove("a")
+    second = serve(s, replace(request("b", [*instructions, *alike, *range(60, 68)]), instructions=9))
+    assert (second.start, second.stop) == (9, 12), "and stops where the third may go on"
+    third = serve(s, replace(request("c", [*instructions, *alike, *range(70, 78)]), instructions=9))
+    assert (third.start, third.stop) == (12, 20)
+
+
+def test_short_instructions_are_nothing_to_stop_for() -> None:
+    s = scheduler(least=4)
+    first = serve(s, replace(request("a", range(10)), instructions=3))
+    assert (first.start, first.stop) == (0, 10)
+
+
 def test_what_cannot_be_had_costs_nobody_his_prefix() -> None:
     s = scheduler(pages=12)
     serve(s, request("a", range(10)))
