@@ -28,7 +28,8 @@ FLAGS = (
     "-fvisibility=hidden",
     "-Wall", "-Wextra", "-Wno-psabi", "-Wno-maybe-uninitialized",
 )  # fmt: skip
-COMPILERS = ("c++", "g++", "clang++")
+COMPILERS = ("g++", "c++", "clang++")
+"""GCC first: its OpenMP is the one that torch brings."""
 ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA = 158, 0x1023, 18
 """A system call of x86-64 and what it is asked for, by the numbers of Linux's arch/x86/include/uapi/asm/prctl.h."""
 SECONDS = 300
@@ -87,7 +88,10 @@ def cpu_features() -> frozenset[str]:
 def tiles_allowed() -> bool:
     """Asks Linux for AMX's tiles, which a process may use only then, in all of its threads."""
     system_call = ctypes.CDLL(None, use_errno=True).syscall
-    return bool(system_call(ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0)
+    allowed = bool(system_call(ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0)
+    if not allowed:
+        logger.warning("AMX is not used, which this processor has: Linux says %s", os.strerror(ctypes.get_errno()))
+    return allowed
 
 
 def usable_levels() -> tuple[Level, ...]:
@@ -102,7 +106,7 @@ def cache_directory() -> Path:
     """Where compiled libraries are kept. Raises CannotBuildError where that is nowhere."""
     named = os.environ.get("CAROUSEL_KERNEL_CACHE")
     try:
-        return Path(named) if named else Path.home() / ".cache" / "carousel" / "kernels"
+        return Path(named).absolute() if named else Path.home() / ".cache" / "carousel" / "kernels"
     except RuntimeError:
         return private_directory("there is no home directory")
 
@@ -160,9 +164,10 @@ def writable(directory: Path) -> bool:
     """Whether files can be made in `directory`, which is made itself if need be."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return True
     except OSError:
         return False
-    return os.access(directory, os.W_OK | os.X_OK)
 
 
 def main(directory: Path) -> int:

@@ -5,6 +5,8 @@ The library runs on torch's own OpenMP threads: torch is loaded first and brings
 
 import ctypes
 import logging
+import re
+import shutil
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -14,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.kernels.cpu.build import CannotBuildError, Level, build_library, usable_levels
+from engine.kernels.cpu.build import CannotBuildError, Level, build_library, private_directory, usable_levels
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,12 @@ SIGNATURES = {
 }
 """The functions of kernels.cpp, in the order of its `carousel_replay`. p: the address of a tensor, or none; f: a float;
 l: a whole number. The number of threads comes first in all of them."""
+OPENMP = re.compile(r"/lib[gi]?omp[^/]*\.so[^/]*$")
 TYPES = {"p": ctypes.c_void_p, "f": ctypes.c_float, "l": ctypes.c_long}
+
+
+class CannotLoadError(CannotBuildError):
+    """It is compiled, and this process can load no library."""
 
 
 class Written(threading.local):
@@ -102,18 +109,32 @@ def load_best(directory: Path) -> Library:
     for level in usable_levels():
         try:
             library = load(level, directory)
+        except CannotLoadError:
+            raise
         except CannotBuildError as error:
             skipped.setdefault(str(error), []).append(level.name)
             continue
         for reason, names in skipped.items():
             logger.warning("the C++ ops run as for %s, slower than for %s: %s", level.name, ", ".join(names), reason)
+        if len(runtimes := openmp_runtimes()) > 1:
+            logger.warning("the C++ ops have other threads than torch, slower: OpenMP is %s", " and ".join(runtimes))
         return library
     raise CannotBuildError("; ".join(skipped))
 
 
+def openmp_runtimes() -> list[str]:
+    """The files of the OpenMP runtimes that this process has loaded, where Linux tells."""
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return []
+    return sorted({path for line in lines if OPENMP.search(path := line.partition("/")[2])})
+
+
 @cache
 def load(level: Level, directory: Path) -> Library:
-    """The library for a level, compiled if `directory` has none that can be loaded. Raises CannotBuildError."""
+    """The library for a level, compiled if `directory` has none that can be loaded. From where nothing may be executed
+    it is taken to a directory of this process's own. Raises CannotBuildError."""
     path = directory / level.file_name
     try:
         return Library(path)
@@ -124,4 +145,11 @@ def load(level: Level, directory: Path) -> Library:
     try:
         return Library(path)
     except OSError as error:
-        raise CannotBuildError(f"{path} cannot be loaded: {error}") from error
+        reason = f"{path} cannot be loaded: {error}"
+    own = private_directory(reason) / path.name
+    try:
+        if own != path:
+            shutil.copy(path, own)
+        return Library(own)
+    except OSError as error:
+        raise CannotLoadError(f"{reason}; nor can {own}: {error}") from error

@@ -29,9 +29,12 @@ class Activations {
     template <class Rows> void resize(long count, long columns) {
         stride = Rows::padded(columns);
         if (long(values.size()) < count * stride) values.resize(count * stride);
-        if (stride != columns) std::memset(values.data(), 0, count * stride * sizeof(Activation));
         pointers.resize(count);
-        for (long i = 0; i < count; i++) pointers[i] = row(i);
+        const long full = columns / TOGETHER * TOGETHER; // Behind it not every place gets a number.
+        for (long i = 0; i < count; i++) {
+            pointers[i] = row(i);
+            if (stride != columns) std::memset(row(i) + full, 0, (stride - full) * sizeof(Activation));
+        }
     }
     Activation *row(long i) { return values.data() + i * stride; }
     const Activation *const *all() const { return pointers.data(); }

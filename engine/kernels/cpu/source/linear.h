@@ -31,11 +31,10 @@ struct Linear {
     long tokens, rows, columns;
 };
 
-// Threads that are worth waking for so many multiplications: each does 2^18, some 15 µs of work. Waiting for one that
-// another program keeps off its core takes milliseconds.
-INLINE int threads_for(long multiplications, int threads) {
-    return int(std::max(1L, std::min<long>(threads, multiplications >> 18)));
-}
+// Where some can do 2^18 multiplications each, 15 µs of work, all threads; else one: waiting for one that another program
+// keeps off its core takes milliseconds. Never a few of them: OpenMP's runtime ends those that a smaller team has no use
+// for, and makes them anew for the next larger one.
+INLINE int threads_for(long multiplications, int threads) { return multiplications >> 19 ? threads : 1; }
 
 // The same for the little that is done with each token.
 INLINE int threads_for_tokens(long tokens, int threads) { return tokens <= 16 ? 1 : threads; }

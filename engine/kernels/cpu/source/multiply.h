@@ -69,6 +69,7 @@ void group_times_all(
 template <class Rows, class Take>
 void multiply(
     const Rows &rows, long first, long last, const Batch &x, [[maybe_unused]] Buffer &scratch, const Take &take) {
+    if (x.tokens == 0) return;
 #if defined(__AMX_BF16__)
     if constexpr (Rows::TILED) return multiply_tiles(rows, first, last, x, scratch, take);
 #elif !defined(__AVX512BF16__)

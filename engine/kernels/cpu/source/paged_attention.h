@@ -46,7 +46,7 @@ inline void paged_attention(const Attention &op, const int32_t *tables, long mos
     auto pages = [&](long s) { return Pages{tables + s * most_pages, page_size}; };
     auto ends = [&](const Piece &piece) { return op.count(piece.sequence) > 1 || piece.to > op.contexts[piece.sequence]; };
     auto is_part = [&](const Piece &piece) { return piece.from > 0 || !ends(piece); };
-    threads = op.threads(EVERY, threads);
+    threads = op.threads(EVERY, pieces.size(), threads);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
 #pragma omp for schedule(static)

@@ -18,7 +18,6 @@ inline void ring_attention(const Attention &op, const int32_t *rings, long windo
     static thread_local std::vector<Piece> piece_store;
     std::vector<Copy> &copies = copy_store;
     std::vector<Piece> &pieces = piece_store;
-    threads = op.threads(window, threads);
     copies.clear(), pieces.clear();
     long slots = 0, rows = op.starts[op.sequences];
     for (long s = 0; s < op.sequences; s++) {
@@ -36,6 +35,7 @@ inline void ring_attention(const Attention &op, const int32_t *rings, long windo
             pieces.push_back({s, row + first, together, position, std::max(0L, position - window + 1), position + together});
         });
     }
+    threads = op.threads(window, pieces.size(), threads);
     key_store.resize(slots * op.slot_size()), value_store.resize(slots * op.slot_size());
     bf16 *keys = key_store.data(), *values = value_store.data();
     auto move = [&](bf16 *to, const bf16 *from, long to_slot, long from_slot) {

@@ -11,7 +11,7 @@ inline void embed(const int32_t *token_ids, const bf16 *table, bf16 *out, long t
 
 inline void widen(const bf16 *x, float *out, long count, int threads) {
     constexpr long SHARE = 1 << 14; // Numbers that are worth waking a thread for.
-    threads = int(std::max(1L, std::min<long>(threads, count / SHARE)));
+    if (count < 2 * SHARE) threads = 1;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (long first = 0; first < count; first += SHARE) {
         const long last = std::min(first + SHARE, count);

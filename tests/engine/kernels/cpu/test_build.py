@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from engine.kernels.cpu import build
-from engine.kernels.cpu.library import load
+from engine.kernels.cpu.library import Library, load, load_best, openmp_runtimes
 from engine.kernels.table import REFERENCE, select_ops
 
 CPU = torch.device("cpu")
@@ -147,10 +148,67 @@ def test_a_library_that_cannot_be_loaded_is_compiled_anew(
     assert path.read_bytes() == (compiled / path.name).read_bytes()
 
 
-def test_nor_is_it_compiled_for_ever(compiler: Compiler) -> None:
-    with pytest.raises(build.CannotBuildError, match="cannot be loaded"):
-        load(build.PLAIN, compiler.cache)
-    assert compiler.compiled == ["plain"]
+def test_nor_is_it_compiled_for_ever(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "levels", lambda: (build.AVX2, build.PLAIN))
+    monkeypatch.setattr(build, "cpu_features", lambda: build.AVX2.features)
+    with pytest.raises(build.CannotBuildError, match=r"kernels-avx2-.*cannot be loaded.*nor can "):
+        load_best(compiler.cache)
+    assert compiler.compiled == ["avx2"], "what cannot be loaded is no matter of the level"
+
+
+def test_from_where_nothing_may_be_executed_it_is_taken_elsewhere(
+    compiled: Path, compiler: Compiler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Noexec(Library):
+        def __init__(self, path: Path) -> None:
+            if path.parent == compiler.cache:
+                raise OSError("failed to map segment from shared object")
+            super().__init__(path)
+
+    compiler.is_given(compiled)
+    monkeypatch.setattr("engine.kernels.cpu.library.Library", Noexec)
+    load.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        assert isinstance(load(build.PLAIN, compiler.cache), Library)
+    assert "failed to map segment from shared object (set CAROUSEL_KERNEL_CACHE)" in caplog.text
+
+
+def test_a_cache_may_be_named_from_here(
+    compiled: Path, compiler: Compiler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    compiler.is_given(compiled)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CAROUSEL_KERNEL_CACHE", ".")
+    load.cache_clear()
+    load(build.PLAIN, build.cache_directory())
+    assert (tmp_path / build.PLAIN.file_name).exists()
+
+
+def test_a_second_openmp_is_told_of(
+    compiled: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(build, "levels", lambda: (build.PLAIN,))
+    for runtimes in (["libgomp.so.1"], ["libgomp.so.1", "libomp.so"]):
+        monkeypatch.setattr("engine.kernels.cpu.library.openmp_runtimes", lambda runtimes=runtimes: runtimes)
+        load_best.cache_clear()
+        load_best(compiled)
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "OpenMP is libgomp.so.1 and libomp.so"
+    ]
+
+
+def test_the_ops_run_on_torchs_openmp(compiled: Path) -> None:
+    load(build.PLAIN, compiled)
+    assert len(openmp_runtimes()) == 1
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the number of a system call of x86-64")
+def test_amx_that_linux_does_not_give_is_told_of(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "ARCH_REQ_XCOMP_PERM", 0)
+    assert not build.tiles_allowed()
+    assert "AMX is not used, which this processor has: Linux says" in caplog.text
 
 
 @pytest.mark.parametrize("homeless", [False, True])
