@@ -105,7 +105,30 @@ struct Fp8Rows {
     void unpack(long row, Activation *to) const { unpack_floats(*this, row, to); }
 };
 
-// In the order of mxfp4_order.h. LANES words at a time are four vectors of neighbours, and activations stand as these come.
+#if defined(__AVX2__)
+constexpr long SIXTEEN = 16; // Words that a register holds.
+
+// Of their nibbles j the values of words 0 … 3 and 8 … 11 in values[2 j], those of 4 … 7 and 12 … 15 in values[2 j + 1]: the
+// bytes of the values in bfloat16 are looked up, and stand beside those of the nibble two further on.
+INLINE void values_of_sixteen(const uint8_t *from, floats (&values)[8]) {
+    const __m256i packed = _mm256_loadu_si256((const __m256i *)from), lowest = _mm256_set1_epi8(15);
+    const __m256i high_bytes = _mm256_broadcastsi128_si256(_mm_setr_epi8(
+        0, 0x3f, 0x3f, 0x3f, 0x40, 0x40, 0x40, 0x40, -0x80, -0x41, -0x41, -0x41, -0x40, -0x40, -0x40, -0x40));
+    const __m256i low_bytes = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 0, -0x80, -0x40, 0, 0x40, -0x80, -0x40, 0, 0, -0x80, -0x40, 0, 0x40, -0x80, -0x40));
+#pragma GCC unroll 2
+    for (int j = 0; j < 2; j++) {
+        const __m256i nibbles = (j ? _mm256_srli_epi16(packed, 4) : packed) & lowest;
+        const __m256i high = _mm256_shuffle_epi8(high_bytes, nibbles), low = _mm256_shuffle_epi8(low_bytes, nibbles);
+        const words first = (words)_mm256_unpacklo_epi8(low, high), others = (words)_mm256_unpackhi_epi8(low, high);
+        values[2 * j] = (floats)(first << 16), values[2 * j + 1] = (floats)(others << 16);
+        values[2 * j + 4] = (floats)(first & 0xffff0000), values[2 * j + 5] = (floats)(others & 0xffff0000);
+    }
+}
+#endif
+
+// In the order of mxfp4_order.h. LANES words at a time are four vectors of neighbours, and activations stand as these come;
+// with AVX2 sixteen are eight, where the nibbles of each have one scale.
 struct Mxfp4Rows {
     const uint8_t *blocks, *scale_bytes;
     long columns;
@@ -119,6 +142,14 @@ struct Mxfp4Rows {
     static INLINE void put(Activation *to, long k, long columns, halves x) {
         const long group = k / TOGETHER * TOGETHER, there = words_of(group, columns);
         const long j = (k - group) / there, w = (k - group) % there;
+#if defined(__AVX2__)
+        if (there % SIXTEEN == 0) {
+            const floats y = widen(x);
+            Activation *first = to + group + w / SIXTEEN * 4 * SIXTEEN + j * SIXTEEN + w % SIXTEEN / 2;
+            std::memcpy(first, &y, sizeof y / 2), std::memcpy(first + LANES, (const float *)&y + LANES / 2, sizeof y / 2);
+            return;
+        }
+#endif
         store(to + group + 4 * w + j * LANES, widen(x));
     }
     INLINE float scale(long) const { return 1.0f; }
@@ -144,6 +175,17 @@ struct Mxfp4Rows {
         return scale;
     }
 
+#if defined(__AVX2__)
+    // Columns that are in groups of so many words.
+    long in_sixteens() const { return columns % TOGETHER / 4 % SIXTEEN ? columns / TOGETHER * TOGETHER : columns; }
+
+    // Of the nibbles j of the words at k.
+    INLINE float scale_of_sixteen(long row, long k, long j) const {
+        const long group = k / TOGETHER * TOGETHER;
+        return scale_at(row, group + (columns - group < TOGETHER ? SIXTEEN : 2 * SIXTEEN) * j);
+    }
+#endif
+
     // The vectors that activations k … k + STEP − 1 are multiplied with.
     INLINE void at(long row, long k, floats (&values)[4]) const {
         const long group = k / TOGETHER * TOGETHER, w = (k - group) / 4, there = words_of(group, columns);
@@ -153,7 +195,24 @@ struct Mxfp4Rows {
             values[j] = value(packed >> uint32_t(4 * j)) * scale_at(row, group + there * j + w);
     }
     template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T][R]) const {
-        for (long k = 0; k < columns; k += STEP) {
+        long k = 0;
+#if defined(__AVX2__)
+        for (; k < in_sixteens(); k += 4 * SIXTEEN)
+            for (int r = 0; r < R; r++) {
+                floats values[8];
+                values_of_sixteen(blocks + ((row + r) * columns + k) / 2, values);
+#pragma GCC unroll 4
+                for (long j = 0; j < 4; j++) {
+                    const float scale = scale_of_sixteen(row + r, k, j);
+                    for (int t = 0; t < T; t++) {
+                        const Activation *from = x[t] + k + j * SIXTEEN;
+                        floats a = load<floats>(from), b = load<floats>(from + LANES);
+                        sums[t][r] += (values[2 * j] * a + values[2 * j + 1] * b) * scale;
+                    }
+                }
+            }
+#endif
+        for (; k < columns; k += STEP) {
             floats values[R][4];
             for (int r = 0; r < R; r++) at(row + r, k, values[r]);
             for (int pair = 0; pair < 4; pair += 2)
@@ -165,7 +224,15 @@ struct Mxfp4Rows {
         }
     }
     void unpack(long row, Activation *to) const {
-        for (long k = 0; k < columns; k += STEP) {
+        long k = 0;
+#if defined(__AVX2__)
+        for (; k < in_sixteens(); k += 4 * SIXTEEN) {
+            floats values[8];
+            values_of_sixteen(blocks + (row * columns + k) / 2, values);
+            for (long i = 0; i < 8; i++) store(to + k + i * LANES, values[i] * scale_of_sixteen(row, k, i / 2));
+        }
+#endif
+        for (; k < columns; k += STEP) {
             floats values[4];
             at(row, k, values);
             for (long j = 0; j < 4; j++) store(to + k + j * LANES, values[j]);
