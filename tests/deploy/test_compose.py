@@ -65,7 +65,7 @@ def test_what_is_served() -> None:
     services = resolved("*")["services"]
     assert services["carousel"]["command"] is None, "the image's: the embedded model"
     settings = serve_settings(["serve"], services["carousel-gpu"]["environment"])
-    assert settings["model"] == "openai/gpt-oss-20b"
+    assert (settings["model"], settings["device"]) == ("openai/gpt-oss-20b", "cuda")
     assert settings["api_key_file"] is None
     for name in ("carousel", "carousel-gpu"):
         assert services[name]["stop_grace_period"] == "30s"
@@ -81,6 +81,7 @@ def test_what_carousel_env_says_goes_before(tmp_path: Path) -> None:
         "CAROUSEL_MODEL": "openai/gpt-oss-120b",
         "CAROUSEL_ALLOWED_HOST": "box.example",
         "CAROUSEL_API_KEY_FILE": "/keys",
+        "CAROUSEL_DEVICE": "cuda:1",
         "HF_TOKEN_PATH": "/token",
         "CAROUSEL_MAX_MODEL_LEN": "65536",
     }
