@@ -3,7 +3,8 @@
 #
 # Weights are never part of an image: a hub's models are kept in the volume at /models. docs/docker.md has the rest.
 #
-# Any Debian with python3 >= 3.11, venv and pip does for a base; TORCH_INDEX is where the CPU's torch comes from.
+# Any Debian with python3 >= 3.11, venv and pip does for a base, with python3-dev too for the target cuda; TORCH_INDEX is
+# where the CPU's torch comes from.
 ARG BASE=docker.io/library/python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 
 FROM ${BASE} AS builder

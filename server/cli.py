@@ -1,5 +1,6 @@
 """The `carousel` command. Flags that vLLM has too go by vLLM's names."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast
@@ -12,7 +13,7 @@ from engine.config import Dtype, EngineConfig, KvCacheDtype, LoadFormat, Quantiz
 from server.commands.exits import clear_exit, heed_sigterm
 from server.commands.plan import parse_card
 from server.commands.sizes import parse_size
-from server.logs import LogFormat
+from server.logs import LogFormat, logging_as
 from server.settings import ConfigFile, SettingsCommand, settings_commands, settings_of
 
 app = typer.Typer(
@@ -153,7 +154,7 @@ def serve(
     from server.tracing import Tracing
 
     heed_sigterm()
-    with clear_exit():
+    with logging_as(log_format, sys.stderr), clear_exit(log_format):
         tracing = None if otlp_traces_endpoint is None else Tracing.to(otlp_traces_endpoint)
         settings = ServerConfig(
             served_model_names=tuple(served_model_name or [model]),
@@ -189,10 +190,9 @@ def serve(
             seed=seed,
         )
         bind(host, port).close()  # Not only after a download of hours.
-        checkpoint = open_checkpoint(model, revision, verify=load_format != "dummy")
+        checkpoint = open_checkpoint(model, revision, engine_config)
         engine_config = replace(engine_config, model=checkpoint.directory)
-        listener = bind(host, port)
-    run(checkpoint, settings, engine_config, supervision, listener, log_format, tracing)
+        run(checkpoint, settings, engine_config, supervision, bind(host, port), tracing)
 
 
 @app.command(cls=SettingsCommand)
@@ -262,7 +262,7 @@ def pull(model: Model, revision: Revision = None) -> None:
     from server.commands.pull import pull
 
     heed_sigterm()
-    with clear_exit():
+    with logging_as("text", sys.stderr), clear_exit():
         typer.echo(pull(model, revision))
 
 

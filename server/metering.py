@@ -144,7 +144,6 @@ class RequestMeter:
             metrics.choices.labels(endpoint, reason).inc()
         metrics.prompt_tokens.labels(endpoint).inc(answer.usage.prompt_tokens)
         metrics.cached_prompt_tokens.labels(endpoint).inc(answer.usage.prompt_tokens_details.cached_tokens)
-        metrics.completion_tokens.labels(endpoint).inc(answer.usage.completion_tokens)
         metrics.harmony_recoveries.inc(sum(choice.recoveries for choice in answer.choices))
         return reasons
 
@@ -152,6 +151,7 @@ class RequestMeter:
         if not event.token_ids:
             return
         now = perf_counter()
+        self._metrics.completion_tokens.labels(self.endpoint).inc(len(event.token_ids))
         if event.queue_seconds is not None:
             self._metrics.queue_seconds.labels(self.endpoint).observe(event.queue_seconds)
             self._moments.setdefault("prefill", self._moments["queued"] + event.queue_seconds)

@@ -37,7 +37,7 @@ class Metrics:
             "cached_prompt_tokens", "Of those, tokens that had been computed before.", "endpoint"
         )
         self.completion_tokens = self._counter(
-            "completion_tokens", "Tokens of answers, reasoning included.", "endpoint"
+            "completion_tokens", "Tokens of answers as they come, reasoning included.", "endpoint"
         )
         self.harmony_recoveries = self._counter(
             "harmony_recoveries", "Places in answers where the model left the harmony format and was put right."

@@ -47,6 +47,11 @@ def resolve_model(
     return there or download(model, revision, patterns, progress, or_cached=not update)
 
 
+def downloaded(model: str, revision: str | None) -> bool:
+    """Whether all of a hub model is known to be here."""
+    return cached(model, revision, (*TEXT_FILES, *WEIGHT_FILES)) is not None
+
+
 def local_path(model: str) -> Path | None:
     """What is there by that name on this machine. Raises CheckpointError if that cannot be told, or may not be read."""
     try:

@@ -126,13 +126,20 @@ FP8_CAPABILITY = (8, 9)
 def select_ops(device: torch.device, dtype: torch.dtype, kv_dtype: torch.dtype, *, deterministic: bool = False) -> Ops:
     """The ops to run on `device`: Triton's on a CUDA GPU, where they can run and need not be deterministic; those in
     C++ on a CPU; else plain torch's. Triton's experts multiply bfloat16, its attention reads float8 where the GPU can;
-    the C++ ops are for bfloat16 alone."""
+    the C++ ops are for bfloat16 alone. Triton is imported in here and nowhere earlier."""
     plain = DETERMINISTIC if deterministic else REFERENCE
     if device.type != "cuda" and dtype == torch.bfloat16:
         return cpu_ops(kv_dtype, plain)
     if device.type != "cuda" or deterministic:
         return plain
     capability = torch.cuda.get_device_capability(device)
+    try:
+        from engine.kernels.triton.driver import start_driver
+
+        start_driver()
+    except ImportError as reason:
+        logger.warning("the model runs as plain torch, many times slower, without Triton's kernels: %s", reason)
+        return plain
     ops = triton_ops(capability)
     if kv_dtype == torch.float8_e4m3fn and TRITON_CAPABILITY <= capability < FP8_CAPABILITY:
         for name in ("ring_attention", "paged_attention"):
@@ -146,7 +153,7 @@ def select_ops(device: torch.device, dtype: torch.dtype, kv_dtype: torch.dtype, 
 
 def triton_ops(capability: tuple[int, int]) -> Ops:
     """Triton's kernels for a GPU of this compute capability. An op whose kernel cannot run there stays the reference,
-    and the log says so. Triton is imported here and nowhere earlier."""
+    and the log says so."""
     ops: dict[str, Any] = {}
     for name, module in TRITON.items():
         try:

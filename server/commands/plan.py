@@ -1,12 +1,13 @@
 """`carousel plan`: what fits in which memory, and how fast it can be at best, from config.json alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import typer
 
 from engine.checkpoint.config_json import read_expert_format, read_model_config
-from engine.config import EngineConfig
+from engine.config import EngineConfig, ExpertFormat, ModelConfig
+from engine.errors import ConfigError
 from engine.floors import DecodeFloor
 from engine.memory_plan import Machine, MemoryPlan, describe, plan_memory, size
 from engine.memory_sizes import weights_bytes
@@ -65,24 +66,47 @@ def this_machine(device: str) -> Device:
     from engine.device import bytes_per_second, free_bytes, pick_device
 
     found = pick_device(device)
-    return Device(free_bytes(found), found.type == "cuda", bytes_per_second(found))
+    try:
+        return Device(free_bytes(found), found.type == "cuda", bytes_per_second(found))
+    except RuntimeError as error:  # Of CUDA.
+        raise ConfigError(f"--device {device}: {str(error).splitlines()[0]}") from error
+
+
+def plan_here(config: EngineConfig) -> MemoryPlan:
+    """For this machine. Raises CheckpointError, ConfigError or MemoryPlanError."""
+    return plan_on(
+        this_machine(config.device), config, read_model_config(config.model), read_expert_format(config.model)
+    )
+
+
+def plan_on(device: Device, config: EngineConfig, model: ModelConfig, experts: ExpertFormat) -> MemoryPlan:
+    """As the engine plans where its kernels run. Raises ConfigError or MemoryPlanError."""
+    bfloat16 = config.dtype == "bfloat16"
+    captured = device.is_gpu and bfloat16 and not config.deterministic
+    return plan_memory(
+        model,
+        replace(config, enforce_eager=config.enforce_eager or not captured),
+        Machine(
+            device_bytes=device.memory_bytes,
+            on_gpu=device.is_gpu,
+            holds_scores=not device.is_gpu or config.deterministic,
+            sorts_logits=config.deterministic if device.is_gpu else not bfloat16,
+        ),
+        weights_bytes(
+            model,
+            config.dtype,
+            experts,
+            config.quantization,
+            tiled=captured and experts == "mxfp4",
+            resident=config.resident_experts,
+        ),
+    )
 
 
 def plan_text(config: EngineConfig, device: Device) -> str:
     """The plan for a person. Raises CheckpointError, ConfigError or MemoryPlanError."""
     model, experts = read_model_config(config.model), read_expert_format(config.model)
-    tiled = device.is_gpu and experts == "mxfp4" and config.dtype == "bfloat16"
-    plan = plan_memory(
-        model,
-        config,
-        Machine(
-            device_bytes=device.memory_bytes,
-            on_gpu=device.is_gpu,
-            holds_scores=not device.is_gpu,
-            sorts_logits=not device.is_gpu,
-        ),
-        weights_bytes(model, config.dtype, experts, config.quantization, tiled=tiled, resident=config.resident_experts),
-    )
+    plan = plan_on(device, config, model, experts)
     lines = [describe(plan), "", context_table(plan, DecodeFloor(model, config, experts), device.bandwidth)]
     if device.bandwidth is not None:
         gigabytes = f"{device.bandwidth / 1e9:,.0f} GB/s"

@@ -1,19 +1,21 @@
 """`carousel pull`: a hub model's files, fetched while their progress is shown."""
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from engine.checkpoint.config_json import read_model_config
-from engine.checkpoint.hub import resolve_model
+from engine.checkpoint.hub import downloaded, local_path, resolve_model
 from engine.checkpoint.verify import verify_checkpoint
 from engine.memory_plan import size
+from server.logs import log
 
 
 class DownloadBar:
-    """A bar on a terminal; elsewhere, in a container's log, a line for every tenth."""
+    """A bar on a terminal; elsewhere, as in a container, a line of the log for every tenth."""
 
     def __init__(self, model: str) -> None:
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
@@ -31,13 +33,28 @@ class DownloadBar:
         tenths = 10 * done // max(total, 1)
         if self.bar.disable and tenths > self._tenths:
             self._tenths = tenths
-            typer.echo(f"downloading {self._model}: {size(done)} of {size(total)}", err=True)
+            log(logging.INFO, "download", f"downloading {self._model}: {size(done)} of {size(total)}")
 
 
-def fetch(model: str, revision: str | None, *, update: bool = False) -> Path:
-    """The directory of `model`, after what is missing was downloaded: its config first, and the weights only if that
-    can be served. Raises CheckpointError or ConfigError."""
-    read_model_config(resolve_model(model, revision=revision, weights=False, update=update))
+def fetch(
+    model: str,
+    revision: str | None,
+    *,
+    weights: bool = True,
+    update: bool = False,
+    check: Callable[[Path], None] = lambda directory: None,
+) -> Path:
+    """The directory of `model`, after what is missing was downloaded: its config first, and the `weights` only if that
+    can be served. Before weights are fetched from the hub, `check` is given the directory with all but them.
+
+    Raises CheckpointError, ConfigError or what `check` does.
+    """
+    directory = resolve_model(model, revision=revision, weights=False, update=update)
+    read_model_config(directory)
+    if not weights:
+        return directory
+    if local_path(model) is None and not downloaded(model, revision):
+        check(directory)
     show = DownloadBar(model)
     with show.bar:
         return resolve_model(model, revision=revision, update=update, progress=show)

@@ -1,14 +1,16 @@
-"""`carousel serve`: everything that can be refused is refused before the port opens."""
+"""`carousel serve`: what can be refused is refused before a hub model's weights are fetched, what only they can tell
+before the port opens."""
 
 import asyncio
 import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import typer
@@ -19,7 +21,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 import engine
 from engine.checkpoint.config_json import read_model_config
 from engine.checkpoint.fingerprint import fingerprint
-from engine.checkpoint.hub import resolve_model
 from engine.checkpoint.verify import verify_checkpoint
 from engine.config import EngineConfig
 from engine.errors import ConfigError
@@ -27,10 +28,11 @@ from engine.process.supervision import Supervision
 from engine.process.supervisor import EngineProcess
 from engine.streams import EngineClient, EngineStatus, Phase
 from server.app import create_app
+from server.commands.plan import plan_here
 from server.commands.pull import fetch
 from server.config import ServerConfig
 from server.listening import descriptors_for_connections, http_server
-from server.logs import LogFormat, log, logging_as
+from server.logs import log
 from server.text import Text
 from server.tracing import Tracing
 
@@ -50,13 +52,23 @@ class Checkpoint:
     fingerprint: str
 
 
-def open_checkpoint(model: str, revision: str | None, *, verify: bool) -> Checkpoint:
-    """Only what is to be verified needs its weights. Raises CheckpointError or ConfigError, naming file and tensor."""
-    directory = fetch(model, revision) if verify else resolve_model(model, revision=revision, weights=False)
-    config = read_model_config(directory)
-    if verify:
-        verify_checkpoint(directory, config)
+def open_checkpoint(model: str, revision: str | None, config: EngineConfig) -> Checkpoint:
+    """Random weights need no files of weights. Raises CheckpointError or ConfigError, naming file and tensor, and
+    MemoryPlanError."""
+    real = config.load_format != "dummy"
+    directory = fetch(
+        model, revision, weights=real, check=lambda directory: check_machine(replace(config, model=directory))
+    )
+    if real:
+        verify_checkpoint(directory, read_model_config(directory))
     return Checkpoint(directory, Text.load(directory), fingerprint(directory))
+
+
+def check_machine(config: EngineConfig) -> None:
+    """Raises ConfigError or MemoryPlanError if this machine lacks the device or the memory. In a process of its own:
+    one that has looked at a GPU keeps some of its memory."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        pool.submit(plan_here, config).result()
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -74,7 +86,6 @@ def run(
     config: EngineConfig,
     supervision: Supervision,
     listener: socket.socket,
-    log_format: LogFormat,
     tracing: Tracing | None,
 ) -> None:
     """Serves until told to stop. Exits with status 1 if the engine cannot be started, or not any more."""
@@ -88,10 +99,7 @@ def run(
     settings = replace(settings, limits=limits)
     app = create_app(client, checkpoint.text, settings, weights=checkpoint.fingerprint, tracing=tracing)
     server = http_server(app, on_kill=lambda: kill(client), log_level="warning")
-    with (
-        logging_as(log_format, sys.stderr),
-        asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner,
-    ):
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         if settings.open_to_others:
             log(logging.WARNING, "open", OPEN_TO_OTHERS)
         loading = f"{model} ({checkpoint.fingerprint}) at {url}"

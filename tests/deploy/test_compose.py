@@ -64,16 +64,20 @@ def test_every_service_is_confined() -> None:
 def test_what_is_served() -> None:
     services = resolved("*")["services"]
     assert services["carousel"]["command"] is None, "the image's: the embedded model"
+    settings = serve_settings(["serve"], services["carousel"]["environment"])
+    assert (settings["model"], settings["device"]) == ("embedded", "auto")
+    assert settings["api_key_file"] is None
     settings = serve_settings(["serve"], services["carousel-gpu"]["environment"])
-    assert settings["model"] == "openai/gpt-oss-20b"
+    assert (settings["model"], settings["device"]) == ("openai/gpt-oss-20b", "cuda")
     assert settings["api_key_file"] is None
     for name in ("carousel", "carousel-gpu"):
         assert services[name]["stop_grace_period"] == "30s"
     assert settings["drain_timeout"] < 30
-    other = resolved("gpu", MODEL="openai/gpt-oss-120b", ALLOWED_HOST="box box.example")["services"]["carousel-gpu"]
-    settings = serve_settings(["serve"], other["environment"])
-    assert settings["model"] == "openai/gpt-oss-120b"
-    assert settings["allowed_host"] == ["carousel-gpu", "box", "box.example"]
+    others = resolved("gpu", MODEL="openai/gpt-oss-120b", ALLOWED_HOST="box box.example")["services"]
+    for name, model in (("carousel", "embedded"), ("carousel-gpu", "openai/gpt-oss-120b")):
+        settings = serve_settings(["serve"], others[name]["environment"])
+        assert settings["model"] == model
+        assert settings["allowed_host"] == [name, "box", "box.example"]
 
 
 def test_what_carousel_env_says_goes_before(tmp_path: Path) -> None:
@@ -81,13 +85,14 @@ def test_what_carousel_env_says_goes_before(tmp_path: Path) -> None:
         "CAROUSEL_MODEL": "openai/gpt-oss-120b",
         "CAROUSEL_ALLOWED_HOST": "box.example",
         "CAROUSEL_API_KEY_FILE": "/keys",
+        "CAROUSEL_DEVICE": "cuda:1",
         "HF_TOKEN_PATH": "/token",
         "CAROUSEL_MAX_MODEL_LEN": "65536",
     }
     (tmp_path / "carousel.env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     file = tmp_path / "docker-compose.yml"
     file.write_text(FILE.read_text().replace("path: carousel.env", f"path: {tmp_path / 'carousel.env'}"))
-    result = compose(file, "gpu", MODEL="openai/gpt-oss-20b", API_KEY_FILE="/dev/null")
+    result = compose(file, "gpu", MODEL="openai/gpt-oss-20b", API_KEY_FILE=str(FILE))
     assert json.loads(result.stdout)["services"]["carousel-gpu"]["environment"] == settings
 
 
@@ -111,6 +116,7 @@ def test_the_hubs_token_is_read_from_a_file(tmp_path: Path, token: str | None) -
     assert service["environment"]["HF_TOKEN_PATH"] == "/run/secrets/hf_token"
     assert {"source": "hf_token", "target": "/run/secrets/hf_token"} in service["secrets"]
     file = configuration["secrets"]["hf_token"]["file"]
+    assert Path(file).is_file(), "a device cannot be mounted everywhere"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     read = subprocess.run(
         [sys.executable, "-c", "import huggingface_hub; print(huggingface_hub.get_token())"],
@@ -125,9 +131,11 @@ def test_the_servers_key_is_read_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("xyzzy-plugh\n")
     configuration = resolved("*", API_KEY_FILE=str(tmp_path / "key"))
     services, secret = configuration["services"], configuration["secrets"]["api_key"]["file"]
-    assert serve_settings(["serve"], services["carousel-gpu"]["environment"])["api_key_file"] == "/run/secrets/api_key"
     assert read_keys(Path(secret)) == ["xyzzy-plugh"]
-    for name in ("carousel-gpu", "prometheus"):
+    for name in ("carousel", "carousel-gpu"):
+        settings = serve_settings(["serve"], services[name]["environment"])
+        assert settings["api_key_file"] == "/run/secrets/api_key"
+    for name in ("carousel", "carousel-gpu", "prometheus"):
         assert {"source": "api_key", "target": "/run/secrets/api_key"} in services[name]["secrets"]
 
 

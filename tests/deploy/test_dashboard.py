@@ -21,7 +21,7 @@ QUERIES = [
     for target in panel["targets"]
 ]
 GIVEN = {"instance", "job"}
-"""Labels that Prometheus adds."""
+"""Labels that Prometheus adds; `up`, a metric of its own, has no others."""
 
 Labels = dict[str, set[str]]
 
@@ -34,7 +34,7 @@ async def labels(url: str, engine: ScriptedEngine) -> Labels:
         await http.post("/v1/completions", json={"prompt": "hi"})
         await http.post("/v1/completions", json={"prompt": "hi", "temperature": 9})
         families = text_string_to_metric_families((await http.get("/metrics")).text)
-    samples: Labels = defaultdict(set)
+    samples: Labels = defaultdict(set, up=set())
     for sample in (sample for family in families for sample in family.samples):
         samples[sample.name] |= sample.labels.keys()
     return samples
@@ -107,6 +107,13 @@ def test_every_panel_heeds_the_chosen_servers() -> None:
     for parameter in QUERIES:
         for selector in selectors(parsed(parameter.values[0])):
             assert "instance" in {matcher.name for matcher in selector.matchers.matchers}
+
+
+def test_a_number_is_of_now() -> None:
+    """Not the last one of a server that has ended."""
+    for panel in DASHBOARD["panels"]:
+        for target in panel["targets"]:
+            assert target.get("instant", False) == (panel["type"] == "stat")
 
 
 def test_panels_have_places_of_their_own() -> None:

@@ -35,6 +35,7 @@ def test_the_server_takes_what_it_is_told() -> None:
     environment = {name: value.replace("$(NAMESPACE)", "here") for name, value in environment.items()}
     settings = serve_settings(CONTAINER["args"], environment)
     assert (settings["model"], settings["port"]) == ("openai/gpt-oss-20b", CONTAINER["ports"][0]["containerPort"])
+    assert settings["device"] == "cuda"
     (service,) = (manifest["metadata"]["name"] for manifest in MANIFESTS if manifest["kind"] == "Service")
     suffixes = ("", ".here", ".here.svc", ".here.svc.cluster.local")
     assert settings["allowed_host"] == [service + suffix for suffix in suffixes]

@@ -14,8 +14,10 @@ SETTINGS = dict(LINES)
 def test_the_server_takes_what_it_is_told() -> None:
     program, *command = shlex.split(SETTINGS["ExecStart"])
     assert program.endswith("/bin/carousel")
-    settings = serve_settings(command, {})
+    environment = dict(pair.split("=") for key, pairs in LINES if key == "Environment" for pair in pairs.split())
+    settings = serve_settings(command, environment)
     assert (settings["model"], settings["host"]) == ("openai/gpt-oss-20b", "127.0.0.1")
+    assert settings["device"] == "cuda"
 
 
 def test_the_engine_is_not_told_to_stop_beside_the_server() -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 import engine
 from engine.checkpoint.hub import EMBEDDED
+from engine.config import EngineConfig
 from engine.errors import ConfigError
 from server.cli import app
 from server.commands.serve import bind, open_checkpoint
@@ -56,6 +58,14 @@ def test_what_cannot_be_served_is_one_line(arguments: list[str], message: str) -
     assert result.stderr.count("\n") == 1
 
 
+def test_what_cannot_be_served_is_an_object_in_a_log_of_objects() -> None:
+    result = carousel("serve", "/no/such/model", "--log-format", "json")
+    assert result.exit_code == 1
+    line = json.loads(result.stderr)
+    assert (line["event"], line["level"]) == ("failed", "error")
+    assert line["message"].startswith("/no/such/model: no such directory")
+
+
 def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -69,13 +79,14 @@ def test_a_port_that_is_taken() -> None:
 def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
     directory = tmp_path / "model"
     shutil.copytree(EMBEDDED, directory)
-    open_checkpoint(str(directory), None, verify=True)
+    config = EngineConfig(model=directory)
+    open_checkpoint(str(directory), None, config)
     weights = directory / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     result = carousel("serve", str(directory))
     assert result.exit_code == 1
     assert str(weights) in result.stderr
-    open_checkpoint(str(directory), None, verify=False)
+    open_checkpoint(str(directory), None, replace(config, load_format="dummy"))
 
 
 def test_plan() -> None:

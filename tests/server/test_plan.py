@@ -4,11 +4,22 @@ import doctest
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
+import engine.device
 import server.commands.plan
+from engine.checkpoint.config_json import read_model_config
+from engine.checkpoint.hub import EMBEDDED
+from engine.config import Dtype, EngineConfig, ModelConfig
+from engine.kernels.cpu.build import find_compiler
+from engine.kernels.table import select_ops
+from engine.kernels.triton import driver
+from engine.memory_plan import Machine
+from engine.memory_sizes import weights_bytes
+from engine.model.weights import TORCH_DTYPES
 from server.cli import app
-from server.commands.plan import CARDS, choose_device
+from server.commands.plan import CARDS, Device, choose_device, plan_on
 from tests.engine.checkpoint.published import HUGGING_FACE_20B, write_json
 
 MIB = 2**20
@@ -70,6 +81,42 @@ def test_this_machine() -> None:
     result = plan("--device", "cpu")
     assert result.exit_code == 0, result.stderr
     assert "tok/s" not in result.stdout
+
+
+def test_a_gpu_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(device: torch.device) -> int:
+        raise RuntimeError("the driver is too old\nthe rest")
+
+    monkeypatch.setattr(engine.device, "free_bytes", fail)
+    result = plan("--device", "cpu")
+    assert (result.exit_code, result.stderr) == (1, "carousel: --device cpu: the driver is too old\n")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_it_plans_as_the_engine_does(
+    monkeypatch: pytest.MonkeyPatch, device: str, dtype: Dtype, deterministic: bool
+) -> None:
+    if device == "cpu" and find_compiler() is None:
+        pytest.skip("no C++ compiler: here the ops run as plain torch")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(driver, "start_driver", lambda: None)
+    ops = select_ops(torch.device(device), TORCH_DTYPES[dtype], TORCH_DTYPES[dtype], deterministic=deterministic)
+    config = EngineConfig(model=EMBEDDED, dtype=dtype, deterministic=deterministic)
+    told = []
+
+    def plan_memory(model: ModelConfig, config: EngineConfig, machine: Machine, weights_bytes: int) -> None:
+        told.append((config, machine, weights_bytes))
+
+    monkeypatch.setattr(server.commands.plan, "plan_memory", plan_memory)
+    model = read_model_config(EMBEDDED)
+    plan_on(Device(2**30, device == "cuda"), config, model, "mxfp4")
+    ((planned, machine, weights),) = told
+    assert (machine.holds_scores, machine.sorts_logits) == (ops.holds_scores, ops.sorts_logits)
+    assert weights == weights_bytes(model, dtype, "mxfp4", tiled=ops.tiles_experts)
+    if device == "cuda":
+        assert planned.enforce_eager != ops.capturable
 
 
 def test_an_unknown_card() -> None:

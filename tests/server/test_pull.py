@@ -1,5 +1,6 @@
 """`carousel pull` and `carousel serve ORG/NAME`, with a hub of one's own."""
 
+import json
 import os
 import shutil
 import signal
@@ -73,13 +74,17 @@ def test_a_pull_that_is_killed_and_a_server_that_goes_on_from_it(hub: Hub, tmp_p
             time.sleep(0.02)
         process.kill()
     hub.stalls.clear()
-    serving = [*CAROUSEL, "serve", "org/embedded", "--port", "0", "--device", "cpu", "--max-num-seqs", "1"]
+    flags = ["--port", "0", "--device", "cpu", "--max-num-seqs", "1", "--log-format", "json"]
+    serving = [*CAROUSEL, "serve", "org/embedded", *flags]
     with subprocess.Popen(serving, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        url, _ = read_until_ready(process, "org/embedded")
+        url, lines = read_until_ready(process, "org/embedded")
         body = {"messages": [{"role": "user", "content": "Who are you?"}], "max_tokens": 20}
         answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=120).json()
         process.terminate()
     assert answer["model"] == "org/embedded"
+    first, *_, last = [json.loads(line) for line in lines]
+    assert (first["event"], last["event"]) == ("download", "ready")
+    assert first["message"].startswith("downloading org/embedded: ")
     assert hub.sent["model.safetensors"] <= size - there
 
 
@@ -110,6 +115,20 @@ def test_a_model_that_cannot_be_served_is_refused_before_its_weights(hub: Hub, t
     assert done.returncode == 1
     assert done.stderr.startswith("carousel: ")
     assert 'model_type must be "gpt_oss", got "llama"' in done.stderr
+    assert "model.safetensors" not in hub.sent
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "reason"), [("--device", "cuda:99", "cuda:99"), ("--kv-cache-memory-bytes", "1K", "KV cache")]
+)
+def test_what_the_machine_lacks_is_told_before_weights_are_fetched(
+    hub: Hub, tmp_path: Path, flag: str, value: str, reason: str
+) -> None:
+    done = carousel(hub, tmp_path, "serve", "org/embedded", "--port", "0", flag, value)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert done.stderr.startswith("carousel: ")
+    assert reason in done.stderr
+    assert "config.json" in hub.sent
     assert "model.safetensors" not in hub.sent
 
 

@@ -10,6 +10,14 @@ import torch
 
 from engine.kernels.cpu.build import find_compiler
 from engine.kernels.table import DETERMINISTIC, REFERENCE, TRITON, select_ops, triton_ops
+from engine.kernels.triton import driver
+
+
+@pytest.fixture
+def launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if Triton had met a GPU."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(driver, "start_driver", lambda: None)
 
 
 def test_a_start_on_a_cpu_imports_no_triton() -> None:
@@ -90,11 +98,22 @@ def test_a_kernel_that_cannot_be_imported_leaves_the_others(
     assert len(caplog.records) == 1
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_the_experts_kernel_is_for_bfloat16(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+@pytest.mark.usefixtures("launches")
+def test_without_its_launcher_no_kernel_of_triton_runs(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    def fail() -> None:
+        raise driver.CannotLaunchError("no C compiler")
+
+    monkeypatch.setattr(driver, "start_driver", fail)
+    assert select_ops(torch.device("cuda"), torch.bfloat16, torch.bfloat16) is REFERENCE
+    (record,) = caplog.records
+    assert record.getMessage().endswith("without Triton's kernels: no C compiler")
+
+
+@pytest.mark.usefixtures("launches")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_the_experts_kernel_is_for_bfloat16(caplog: pytest.LogCaptureFixture, dtype: torch.dtype) -> None:
     ops = select_ops(torch.device("cuda"), dtype, dtype)
     assert ops.ring_attention is not REFERENCE.ring_attention
     runs = dtype == torch.bfloat16
@@ -103,6 +122,7 @@ def test_the_experts_kernel_is_for_bfloat16(
     assert len(caplog.records) == (0 if runs else 1)
 
 
+@pytest.mark.usefixtures("launches")
 @pytest.mark.parametrize(("capability", "runs"), [((8, 0), False), ((8, 9), True), ((9, 0), True)])
 def test_attention_over_fp8_caches_runs_where_the_gpu_knows_fp8(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], runs: bool
