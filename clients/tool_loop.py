@@ -13,6 +13,7 @@ from clients.results import Answer, Message, ToolCall
 from clients.tool_schema import definition
 
 MAX_ROUNDS = 10
+CUT_OFF = "the call was cut off: it is too long"
 Function = Callable[..., Any]
 
 
@@ -41,7 +42,7 @@ class Invocation:
         try:
             return _text(self.function(**self.arguments))
         except ToolError as error:
-            return _mistake(str(error))
+            return mistake(str(error))
 
     async def ainvoke(self) -> str:
         """As `invoke`; a function that is not async runs in a thread."""
@@ -50,7 +51,7 @@ class Invocation:
                 return _text(await self.function(**self.arguments))
             return _text(await asyncio.to_thread(self.function, **self.arguments))
         except ToolError as error:
-            return _mistake(str(error))
+            return mistake(str(error))
 
 
 class ToolLoop:
@@ -81,7 +82,7 @@ class ToolLoop:
         self.options.pop("tool_choice", None)
         *calls, last = (self._invocation(call) for call in answer.tool_calls)
         if answer.choices[0].finish_reason == "length" and not last.call.arguments:
-            last = Invocation(last.call, _fails("the call was cut off: it is too long"), {})
+            last = Invocation(last.call, _fails(CUT_OFF), {})
         return [*calls, last]
 
     def give(self, invocation: Invocation, result: str) -> None:
@@ -108,7 +109,8 @@ def _fails(message: str) -> Function:
     return fail
 
 
-def _mistake(message: str) -> str:
+def mistake(message: str) -> str:
+    """What the model is told in the place of a result."""
     return json.dumps({"error": message}, ensure_ascii=False)
 
 

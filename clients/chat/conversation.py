@@ -5,6 +5,7 @@ from typing import Any
 
 from clients.client import Carousel
 from clients.results import Answer, Delta, Message, ToolCall, assistant_message
+from clients.tool_loop import CUT_OFF, mistake
 
 Show = Callable[[Generator[Delta, None, None]], Answer]
 AskResult = Callable[[ToolCall], str]
@@ -65,7 +66,8 @@ class Conversation:
         self.question = self.reasoning = self._asked = None
 
     def _answer(self, show: Show, ask_result: AskResult) -> bool:
-        """Returns False if there is nothing to keep."""
+        """Returns False if there is nothing to keep. A call that the token limit cut off gets no result and is the
+        last."""
         while True:
             answer = show(self.client.stream_chat(self.all_messages, **self.options))
             self.reasoning = answer.reasoning or self.reasoning
@@ -76,5 +78,9 @@ class Conversation:
             self.messages.append(answer.message)
             if not answer.tool_calls:
                 return True
+            cut_off = answer.tool_calls[-1] if answer.choices[0].finish_reason == "length" else None
             for call in answer.tool_calls:
-                self.messages.append({"role": "tool", "tool_call_id": call.id, "content": ask_result(call)})
+                result = mistake(CUT_OFF) if call is cut_off else ask_result(call)
+                self.messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+            if cut_off is not None:
+                return True

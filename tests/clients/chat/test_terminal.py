@@ -5,6 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from engine.request import FinishReason
 from tests.clients.chat.terminal import CTRL_C, CTRL_D, ENTER, NEW_LINE, TAB, Terminal
 from tests.server.scripted_engine import Script, ScriptedEngine
 
@@ -143,6 +144,31 @@ async def test_tools(url: str, engine: ScriptedEngine, say: Say, tmp_path: Path)
 
     await asyncio.to_thread(scenario)
     assert "Let me see." in asked(engine), "the reasoning goes along with the call"
+
+
+async def test_nobody_is_asked_for_the_result_of_a_call_that_was_cut_off(
+    url: str, engine: ScriptedEngine, say: Say, tmp_path: Path
+) -> None:
+    cut_off = CALL.partition('"Paris')[0]
+    answers = iter([say(THOUGHT + cut_off, finish=FinishReason.LENGTH), say(f"{FINAL}Sorry.")])
+    engine.play = lambda request: next(answers)
+    tools = tmp_path / "tools.json"
+    tools.write_text(json.dumps(TOOLS))
+
+    def scenario() -> None:
+        with Terminal("--url", url, "--tools", str(tools), state=tmp_path) as terminal:
+            terminal.type("weather?")
+            terminal.sees("cut short at the token limit")
+            terminal.sees_prompt()
+            terminal.type("well?")
+            terminal.sees("Sorry.")
+            terminal.sees_prompt()
+            assert "returns:" not in terminal.text
+            terminal.send(CTRL_D)
+            assert terminal.leaves() == 0
+
+    await asyncio.to_thread(scenario)
+    assert "the call was cut off" in asked(engine)
 
 
 async def test_an_answer_higher_than_the_screen(url: str, engine: ScriptedEngine, say: Say, tmp_path: Path) -> None:
