@@ -2,8 +2,9 @@
 the graphs are recordings of the C++ ops (`engine.kernels.cpu.recording`).
 
 A graph runs on the tensors that it was captured with. A step's numbers are copied into these, and a batch smaller than
-its graph is padded with sequences that the attention passes over: their rows hold anything (but some token's id), and
-nothing of them enters a ring or a page. Three sequences at positions 5, 9 and 30 in a graph of four:
+its graph is padded with sequences that the attention and the experts pass over: their rows hold anything (but some
+token's id), nothing of them enters a ring or a page, and no expert is read for them. Three sequences at positions 5, 9
+and 30 in a graph of four:
 
     token_ids          71 12 40  0
     positions           5  9 30  0        tokens in the caches, too: a decoding sequence brings one row
@@ -21,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.buckets import bucket_for
+from engine.buckets import bucket_for, pads
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
 from engine.kernels.choose import NEUTRAL
@@ -127,8 +128,9 @@ class DecodeInputs:
         for row in changed:
             self._known[row] = tables[row]
 
-    def batch(self, bucket: int, rotary: RotaryTable) -> RaggedBatch:
-        """The batch of `bucket` sequences, in views of these tensors. What only the references ask for is not there."""
+    def batch(self, bucket: int, rotary: RotaryTable, *, padded: bool) -> RaggedBatch:
+        """The batch of `bucket` sequences, some of which may be `padded` ones, in views of these tensors. What only the
+        references ask for is not there."""
         token_ids, positions, ring_slots, sequences = self._numbers[:, :bucket]
         cos, sin = rotary(positions)
         return RaggedBatch(
@@ -150,6 +152,7 @@ class DecodeInputs:
             ring_write_slots=self._nothing,
             page_reads=not_on_the_host,
             page_write_slots=self._nothing,
+            row_sequences=sequences if padded else None,
         )
 
 
@@ -196,7 +199,7 @@ class DecodeGraphs:
         return logits, chosen.clone()
 
     def _step(self, bucket: int) -> None:
-        batch = self._inputs.batch(bucket, self._rotary)
+        batch = self._inputs.batch(bucket, self._rotary, padded=pads(bucket, self._buckets))
         hidden = self._model.forward(batch, self._rings, self._pages)
         logits = self._model.logits(hidden, out=self._logits[:bucket])
         self._model.ops.choose(logits, self._inputs.draws[:, :bucket], self._chosen[:bucket])

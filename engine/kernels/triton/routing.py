@@ -12,6 +12,8 @@ with experts 2, 0, 2, 2, 0 of four, in tiles of two:
 With up to DIRECT_PAIRS pairs nothing is sorted: tile i belongs to the expert of pair i, holds all of that expert's
 pairs, and is empty if an earlier pair has the same expert (`tile_of_pairs`).
 
+A pair whose expert is negative, of a row of padding, is in no tile; the last places of `order` are then not written.
+
 Reads 8 bytes a pair twice and writes 4.
 """
 
@@ -84,7 +86,7 @@ def place_pairs(
         has = chunk_of(experts, first, pairs, EXPERTS, CHUNK)
         place = tl.sum(has * (free[None, :] + tl.cumsum(has, 0) - has), axis=1)
         pair = first + tl.arange(0, CHUNK)
-        tl.store(order + place, pair, mask=pair < pairs)
+        tl.store(order + place, pair, mask=tl.sum(has, axis=1) > 0)
         free += tl.sum(has, axis=0)
 
     if block == 0:
@@ -113,7 +115,7 @@ def tile_of_pairs(
         pair = row
         same = tl.load(experts + row, mask=row < pairs, other=-1).to(tl.int32) == expert
         first = tl.min(tl.where(same, row, TOKENS), axis=0)
-        valid = same & (first == tile)
+        valid = same & (first == tile) & (expert >= 0)
     else:
         expert = tl.load(tile_experts + tile)
         place = tl.load(tile_firsts + tile) + row
@@ -143,7 +145,7 @@ def most_tiles(pairs: int, experts: int, tokens: int) -> int:
 
 
 def make_tiles(experts: Tensor, count: int, widest: int) -> Tiles:
-    """experts int64 [tokens, k], ids under `count`, in tiles of up to `widest` pairs."""
+    """experts int64 [tokens, k], ids under `count` or negative, in tiles of up to `widest` pairs."""
     pairs = experts.numel()
     if pairs <= DIRECT_PAIRS:
         nothing = experts.new_empty(0, dtype=torch.int32)

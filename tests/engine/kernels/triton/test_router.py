@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from engine.kernels.router import NO_EXPERT
 from engine.kernels.router import route as reference
 from engine.kernels.triton import router
 from engine.kernels.triton.router import route
@@ -53,6 +54,22 @@ def test_a_token_that_is_not_finite_goes_to_experts_that_there_are(
     assert chosen[0].tolist() == [0, 1, 2, 3]
     assert weights[0].isnan().all()
     assert weights[1].isfinite().all()
+
+
+@pytest.mark.parametrize("most_weights", [0, 2**17])
+@pytest.mark.parametrize("tokens", [4, router.FEW_TOKENS + 1])
+def test_a_row_of_padding_chooses_no_expert(monkeypatch: pytest.MonkeyPatch, tokens: int, most_weights: int) -> None:
+    monkeypatch.setattr(router, "ONE_PROGRAM_WEIGHTS", most_weights)
+    torch.manual_seed(tokens)
+    inputs = torch.randn(tokens, 32), torch.ones(32), 1e-5, torch.randn(6, 32), torch.randn(6), 4
+    sequences = torch.arange(tokens, dtype=torch.int32)
+    sequences[[1, -1]] = -1
+    _, want, want_weights = route(*inputs)
+    for chooses in route, reference:
+        _, chosen, weights = chooses(*inputs, sequences)
+        assert (chosen[sequences < 0] == NO_EXPERT).all()
+        assert torch.equal(chosen[sequences >= 0], want[sequences >= 0])
+        torch.testing.assert_close(weights[sequences >= 0], want_weights[sequences >= 0], rtol=1e-4, atol=1e-5)
 
 
 def test_many_tokens_go_to_the_reference() -> None:

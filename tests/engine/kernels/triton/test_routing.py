@@ -48,6 +48,18 @@ def test_one_experts_pairs_fill_many_tiles() -> None:
     assert tiles.lasts.sub(tiles.firsts).tolist() == [16, 16, 16, 2, 0, 0]
 
 
+@pytest.mark.parametrize("count", [4, 40])
+def test_pairs_of_no_expert_are_in_no_tile(count: int) -> None:
+    torch.manual_seed(count)
+    experts = torch.rand(70, count).argsort(dim=-1)[:, :3].contiguous()
+    experts[[0, 30, 31, 69]] = -1
+    flat, tiles = experts.flatten(), sort_pairs(experts, count, 16)
+    want = [pair for pair in flat.sort(stable=True).indices.tolist() if flat[pair] >= 0]
+    assert tiles.order[: len(want)].tolist() == want
+    covered = [place for first, last in zip(tiles.firsts, tiles.lasts, strict=True) for place in range(first, last)]
+    assert covered == list(range(len(want)))
+
+
 def test_few_pairs_are_not_sorted() -> None:
     assert make_tiles(torch.zeros(4, 4, dtype=torch.int64), 32, 128).direct
     tiles = make_tiles(torch.arange(20)[:, None] % 5, 5, 128)
