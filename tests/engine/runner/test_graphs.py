@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 import engine.buckets
-import engine.runner.graphs
 import engine.runner.latest
 from engine import start
 from engine.engine import Engine
@@ -279,9 +278,7 @@ def test_all_graphs_are_warmed_and_captured_on_one_stream(monkeypatch: pytest.Mo
     assert {id(call.kwargs["stream"]) for call in cuda.graph.call_args_list} == {stream}
 
 
-@pytest.mark.parametrize(
-    ("module", "examples"), [(engine.buckets, 4), (engine.runner.graphs, 1), (engine.runner.latest, 4)]
-)
+@pytest.mark.parametrize(("module", "examples"), [(engine.buckets, 4), (engine.runner.latest, 4)])
 def test_the_worked_examples(module: ModuleType, examples: int) -> None:
     result = doctest.testmod(module)
     assert (result.attempted, result.failed) == (examples, 0)
