@@ -1,20 +1,22 @@
-"""The router for few tokens (reference: `engine.kernels.router`).
+"""The router (reference: `engine.kernels.router`).
 
-A program for each token norms it, makes its logits and chooses: one launch. It reads the whole router, from the
+Of few tokens a program for each norms it, makes its logits and chooses: one launch. It reads the whole router, from the
 device's cache after the first token; one multiprocessor reads the 184 KB of 32 experts and 2880 in about two
 microseconds. The 737 KB of 128 experts would take it eight, so of larger routers a program makes the logits of ROWS
-experts, and the choice is a launch of its own.
+experts, and the choice is a launch of its own. Of more tokens that would be read, and normed, too often: norm, the
+vendor library's product and the choice are a launch each.
 """
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from torch.nn import functional
 
 from engine.kernels.router import NO_EXPERT
-from engine.kernels.router import route as reference
+from engine.kernels.triton.norm_linear import rms_norm
 
-FEW_TOKENS = 256
+FEW_TOKENS = 32
 ROWS = 4
 ONE_PROGRAM_WEIGHTS = 2**17
 """The largest router, in weights, that a program reads alone."""
@@ -118,27 +120,29 @@ def choose_experts(
 def route(
     x: Tensor, norm: Tensor, eps: float, weight: Tensor, bias: Tensor, k: int, row_sequences: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As the reference, which many tokens go to. Of equal logits the lowest expert is chosen."""
+    """As the reference. Of equal logits the lowest expert is chosen."""
     tokens, hidden = x.shape
     experts = len(weight)
-    if tokens > FEW_TOKENS:
-        return reference(x, norm, eps, weight, bias, k, row_sequences)
-    normed = torch.empty(tokens, hidden, dtype=x.dtype, device=x.device)
     chosen, weights = torch.empty(tokens, k, dtype=torch.int64, device=x.device), x.new_empty(tokens, k)
     width, choice_width = triton.next_power_of_2(experts), triton.next_power_of_2(k)
     hidden_width = triton.next_power_of_2(hidden)
-    if experts * hidden <= ONE_PROGRAM_WEIGHTS:
+    few = tokens <= FEW_TOKENS
+    normed = torch.empty(tokens, hidden, dtype=x.dtype, device=x.device) if few else rms_norm(x, norm, eps)
+    if few and experts * hidden <= ONE_PROGRAM_WEIGHTS:
         route_token[(tokens,)](
             x, norm, weight, bias, row_sequences, normed, chosen, weights, x.stride(0), hidden, experts, eps,
             CHOICES=k, CHOICE_WIDTH=choice_width, NO_EXPERT=NO_EXPERT, EXPERTS=width, WIDTH=hidden_width,
             COLUMNS=max(16, BLOCK_WEIGHTS // width), STAGES=4, num_warps=8,
         )  # fmt: skip
         return normed, chosen, weights
-    logits = x.new_empty(tokens, experts)
-    router_logits[(tokens, triton.cdiv(experts, ROWS))](
-        x, norm, weight, bias, normed, logits, x.stride(0), hidden, experts, eps,
-        ROWS=ROWS, WIDTH=hidden_width, num_warps=8,
-    )  # fmt: skip
+    if few:
+        logits = x.new_empty(tokens, experts)
+        router_logits[(tokens, triton.cdiv(experts, ROWS))](
+            x, norm, weight, bias, normed, logits, x.stride(0), hidden, experts, eps,
+            ROWS=ROWS, WIDTH=hidden_width, num_warps=8,
+        )  # fmt: skip
+    else:
+        logits = functional.linear(normed, weight, bias)
     choose_experts[(tokens,)](
         logits, row_sequences, chosen, weights, experts,
         CHOICES=k, CHOICE_WIDTH=choice_width, NO_EXPERT=NO_EXPERT, EXPERTS=width, num_warps=8,
