@@ -4,8 +4,8 @@ MOST_RECORDED = 32
 
 
 def decode_buckets(most: int) -> tuple[int, ...]:
-    """Sizes up to `most` sequences: near each other, for a row of padding costs what any row costs, but few, for each
-    takes time to capture and memory to keep.
+    """Sizes up to `most` sequences: near each other, for a row of padding is computed like any other, if by no expert,
+    but few, for each takes time to capture and memory to keep.
 
     >>> decode_buckets(5), decode_buckets(100)
     ((1, 2, 4, 5), (1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 96, 100))
@@ -15,8 +15,8 @@ def decode_buckets(most: int) -> tuple[int, ...]:
 
 
 def recorded_sizes(most: int) -> tuple[int, ...]:
-    """Every size up to `most` sequences or MOST_RECORDED. On a CPU a row of padding would cost the weights of its
-    experts; where there are more rows, what Python takes no longer shows.
+    """Every size up to `most` sequences or MOST_RECORDED, so that none is padded: the C++ ops would route a row of
+    padding like any other. Where there are more rows, what Python takes no longer shows.
 
     >>> recorded_sizes(3), recorded_sizes(100)[-1]
     ((1, 2, 3), 32)
@@ -31,3 +31,12 @@ def bucket_for(sequences: int, buckets: tuple[int, ...]) -> int:
     (4, 8)
     """
     return next(bucket for bucket in buckets if bucket >= sequences)
+
+
+def pads(bucket: int, buckets: tuple[int, ...]) -> bool:
+    """Whether some smaller batch is padded to this one of `buckets`.
+
+    >>> [pads(bucket, (1, 2, 4, 8)) for bucket in (1, 2, 4, 8)]
+    [False, False, True, True]
+    """
+    return bucket > 1 and bucket - 1 not in buckets

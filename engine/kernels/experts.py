@@ -64,10 +64,11 @@ def mix_experts(
 ) -> Tensor:
     """x [tokens, hidden], experts and weights [tokens, k] → residual + the weighted sum, [tokens, hidden].
 
-    A token's experts are added in the order of their ids, whatever its batch, so the sum rounds the same way.
+    A token's experts are added in the order of their ids, whatever its batch, so the sum rounds the same way. A token
+    whose ids are negative has none.
     """
     mixed = torch.zeros_like(x, dtype=torch.float32)
-    for expert in experts.unique().tolist():
+    for expert in experts[experts >= 0].unique().tolist():
         rows, choice = torch.where(experts == expert)
         out = through(x[rows], gate_up.of(expert, x.dtype), down.of(expert, x.dtype), alpha, limit)
         mixed.index_add_(0, rows, out.float() * weights[rows, choice, None].float())

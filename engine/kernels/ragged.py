@@ -45,7 +45,8 @@ class RaggedBatch:
     pages] holds each sequence's pages, zeros after them. `decode_sequences` are the sequences of one row (a negative
     one, that of a captured graph's unused place, is passed over: its rows stay as they are, and of what
     stands on the host a graph's batch has nothing); every other sequence is cut into `prefill_tiles` [tiles, 2], pairs
-    of a sequence and the tile's first row in its chunk.
+    of a sequence and the tile's first row in its chunk. `row_sequences` [tokens] are there if rows may be padding: of
+    these they are negative, and no expert is chosen.
     """
 
     token_ids: Tensor
@@ -66,3 +67,4 @@ class RaggedBatch:
     ring_write_slots: Tensor
     page_reads: Callable[[int], Tensor]
     page_write_slots: Tensor
+    row_sequences: Tensor | None = None

@@ -5,6 +5,7 @@ that of OpenAI's gpt-oss; the ops come from one table (`engine.kernels.table`).
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
@@ -63,7 +64,7 @@ class GptOss:
         x = self.ops.embed(batch.token_ids, self.embedding)
         for number, layer in enumerate(self.layers):
             x = self.attention(x, number, layer, batch, rings, pages)
-            x = self.experts(x, layer)
+            x = self.experts(x, layer, batch.row_sequences)
         return x
 
     def attention(
@@ -85,9 +86,10 @@ class GptOss:
             out = ops.paged_attention(q, k, v, layer.sinks, *pages.layer(number), batch)
         return ops.linear_add(out.flatten(1), layer.out_weight, layer.out_bias, x)
 
-    def experts(self, x: Tensor, layer: LayerWeights) -> Tensor:
+    def experts(self, x: Tensor, layer: LayerWeights, row_sequences: Tensor | None) -> Tensor:
         config, ops = self.config, self.ops
-        normed, experts, weights = ops.route(
+        route = ops.route if row_sequences is None else partial(ops.route, row_sequences=row_sequences)
+        normed, experts, weights = route(
             x,
             layer.mlp_norm,
             config.rms_norm_eps,

@@ -2,8 +2,9 @@
 the graphs are recordings of the C++ ops (`engine.kernels.cpu.recording`).
 
 A graph runs on the tensors that it was captured with. A step's numbers are copied into these, and a batch smaller than
-its graph is padded with sequences that the attention passes over: their rows hold anything (but some token's id), and
-nothing of them enters a ring or a page. Three sequences at positions 5, 9 and 30 in a graph of four:
+its graph is padded with sequences that the attention and the experts pass over: their rows hold anything (but some
+token's id), nothing of them enters a ring or a page, and no expert is read for them. Three sequences at positions 5, 9
+and 30 in a graph of four:
 
     token_ids          71 12 40  0
     positions           5  9 30  0        tokens in the caches, too: a decoding sequence brings one row
@@ -21,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.buckets import bucket_for
+from engine.buckets import bucket_for, pads
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
 from engine.kernels.choose import NEUTRAL
@@ -29,9 +30,10 @@ from engine.kernels.ragged import ALIGNMENT, RaggedBatch
 from engine.model.gpt_oss import GptOss
 from engine.model.rope import RotaryTable
 from engine.plan import Chunk
+from engine.runner.block_tables import BlockTables
 from engine.runner.latest import feed
 from engine.sampling.rows import Coming
-from engine.transfer import copy_into, numbers_to_device, to_device
+from engine.transfer import copy_into, to_device
 
 
 class Capture(Protocol):
@@ -74,18 +76,15 @@ class DecodeInputs:
 
     def __init__(self, most: int, longest: int, page_size: int, device: torch.device) -> None:
         width = -(-most // ALIGNMENT) * ALIGNMENT
-        self._device = device
         self._page_size = page_size
         self._host = np.zeros((4, width), np.int32)
         self._numbers = to_device(torch.from_numpy(self._host), device)
         self._starts = torch.arange(width + 1, dtype=torch.int32, device=device)
-        self._tables = torch.zeros(most, longest, dtype=torch.int32, device=device)
+        self._tables = BlockTables(most, longest, device)
         self._nothing = torch.empty(0, dtype=torch.int32, device=device)
         self._neutral = np.repeat(np.array(NEUTRAL)[:, None], most, axis=1)
         self.draws = torch.zeros(len(NEUTRAL), most, dtype=torch.float64, device=device)
         self._drawing = False
-        self._known: list[tuple[int, ...]] = [()] * most
-        """The block table that stands in each row: most stay as they are from step to step."""
 
     def fill(
         self, chunks: Sequence[Chunk], coming: Coming | None, sampling: Sequence[int], draws: NDArray[np.float64] | None
@@ -105,7 +104,7 @@ class DecodeInputs:
             copy_into(self._numbers, numbers)
         if coming is not None:
             feed(self._numbers[0, :count], coming)
-        self._turn([chunk.pages for chunk in chunks])
+        self._tables.turn([chunk.slot for chunk in chunks], [chunk.pages for chunk in chunks])
         self._let_draw(sampling, draws)
 
     def _let_draw(self, rows: Sequence[int], draws: NDArray[np.float64] | None) -> None:
@@ -117,18 +116,9 @@ class DecodeInputs:
             copy_into(self.draws, padded)
         self._drawing = draws is not None
 
-    def _turn(self, tables: Sequence[tuple[int, ...]]) -> None:
-        """Copies what is new in the block tables."""
-        changed = [row for row, table in enumerate(tables) if self._known[row] is not table]
-        entries = [entry for row in changed for entry in new_entries(row, self._known[row], tables[row])]
-        if entries:
-            rows, columns, pages = numbers_to_device(entries, np.int64, self._device).unbind(1)
-            self._tables[rows, columns] = pages.to(torch.int32)
-        for row in changed:
-            self._known[row] = tables[row]
-
-    def batch(self, bucket: int, rotary: RotaryTable) -> RaggedBatch:
-        """The batch of `bucket` sequences, in views of these tensors. What only the references ask for is not there."""
+    def batch(self, bucket: int, rotary: RotaryTable, *, padded: bool) -> RaggedBatch:
+        """The batch of `bucket` sequences, some of which may be `padded` ones, in views of these tensors. What only the
+        references ask for is not there."""
         token_ids, positions, ring_slots, sequences = self._numbers[:, :bucket]
         cos, sin = rotary(positions)
         return RaggedBatch(
@@ -142,7 +132,7 @@ class DecodeInputs:
             start_rows=self._starts[: bucket + 1],
             context_lengths=positions,
             ring_slots=ring_slots,
-            block_tables=self._tables[:bucket],
+            block_tables=self._tables.rows[:bucket],
             decode_sequences=sequences,
             prefill_tiles=self._nothing.view(0, 2),
             ring_reads=not_on_the_host,
@@ -150,6 +140,7 @@ class DecodeInputs:
             ring_write_slots=self._nothing,
             page_reads=not_on_the_host,
             page_write_slots=self._nothing,
+            row_sequences=sequences if padded else None,
         )
 
 
@@ -196,21 +187,10 @@ class DecodeGraphs:
         return logits, chosen.clone()
 
     def _step(self, bucket: int) -> None:
-        batch = self._inputs.batch(bucket, self._rotary)
+        batch = self._inputs.batch(bucket, self._rotary, padded=pads(bucket, self._buckets))
         hidden = self._model.forward(batch, self._rings, self._pages)
         logits = self._model.logits(hidden, out=self._logits[:bucket])
         self._model.ops.choose(logits, self._inputs.draws[:, :bucket], self._chosen[:bucket])
-
-
-def new_entries(row: int, known: tuple[int, ...], table: tuple[int, ...]) -> list[tuple[int, int, int]]:
-    """What has to be written into a row where another block table stands: row, column, page. A sequence that has grown
-    brings its new pages, another sequence all of its own:
-
-    >>> new_entries(2, (4, 6), (4, 6, 9)), new_entries(2, (4, 6, 9), (4, 7))
-    ([(2, 2, 9)], [(2, 0, 4), (2, 1, 7)])
-    """
-    kept = len(known) if table[: len(known)] == known else 0
-    return [(row, column, table[column]) for column in range(kept, len(table))]
 
 
 def not_on_the_host(sequence: int) -> Tensor:

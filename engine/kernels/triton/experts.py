@@ -86,10 +86,11 @@ def mix_columns(
     out, experts, weights, residual, mixed, token, column, inside, pairs, rows,
     CHOICES: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr,
 ):  # fmt: skip
-    """One token's columns [COLUMNS]: what its experts left in `out`, weighed and added in the order of their ids. Read
-    past the processor's own cache, for other programs of this very launch may have written it."""
+    """One token's columns [COLUMNS]: what its experts, if it has any, left in `out`, weighed and added in the order of
+    their ids. Read past the processor's own cache, for other programs of this very launch may have written it."""
     choice = tl.arange(0, WIDTH)
     expert = tl.load(experts + token * CHOICES + choice, mask=choice < CHOICES, other=2147483647).to(tl.int32)
+    has_any = tl.min(expert, axis=0) >= 0
     rank = tl.sum((expert[None, :] < expert[:, None]).to(tl.int32), axis=1)
     total = tl.zeros_like(column).to(tl.float32)
     for nth in tl.static_range(CHOICES):
@@ -97,8 +98,8 @@ def mix_columns(
         value = tl.zeros_like(total)
         for split in tl.static_range(SPLITS):
             at = out + (split * pairs + pair) * rows + column
-            value += tl.load(at, mask=inside, other=0.0, cache_modifier=".cg").to(tl.float32)
-        total += tl.load(weights + pair).to(tl.float32) * value
+            value += tl.load(at, mask=inside & has_any, other=0.0, cache_modifier=".cg").to(tl.float32)
+        total += tl.load(weights + pair, mask=has_any, other=0.0).to(tl.float32) * value
     at = token * rows + column
     rounded = total.to(mixed.dtype.element_ty).to(tl.float32)
     before = tl.load(residual + at, mask=inside, other=0.0).to(tl.float32)

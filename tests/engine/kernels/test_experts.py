@@ -8,7 +8,7 @@ import torch
 import engine.kernels.mxfp4
 from engine.kernels.experts import ExpertProduct, mix_experts, swiglu
 from engine.kernels.mxfp4 import Mxfp4, unpack
-from engine.kernels.router import route
+from engine.kernels.router import NO_EXPERT, route
 
 
 def test_the_worked_example() -> None:
@@ -80,3 +80,15 @@ def test_mixing_is_the_weighted_sum_of_each_tokens_experts(packed: bool) -> None
             inside = swiglu((w1[e] @ x[t] + gate_up.bias[e])[None], 1.702, 7.0)[0]
             expected += w * (w2[e] @ inside + down.bias[e])
         torch.testing.assert_close(mixed[t], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_row_of_padding_has_no_expert() -> None:
+    torch.manual_seed(2)
+    x, weight, sequences = torch.randn(3, 8), torch.randn(4, 8), torch.tensor([0, -1, 2], dtype=torch.int32)
+    normed, experts, weights = route(x, torch.ones(8), 1e-5, weight, torch.randn(4), 2, sequences)
+    assert (experts >= 0).all(dim=1).tolist() == [True, False, True]
+    assert experts[1].tolist() == [NO_EXPERT] * 2
+    gate_up, down = (ExpertProduct(torch.randn(4, *shape), torch.randn(4, shape[0])) for shape in ((12, 8), (8, 6)))
+    mixed = mix_experts(normed, experts, weights, gate_up, down, 1.702, 7.0, x)
+    assert torch.equal(mixed[1], x[1])
+    assert not torch.isclose(mixed[::2], x[::2]).all(dim=1).any()

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 import engine.buckets
-import engine.runner.graphs
 import engine.runner.latest
 from engine import start
 from engine.engine import Engine
 from engine.kernels.paged_attention import paged_attention
 from engine.kernels.ragged import RaggedBatch
 from engine.kernels.ring_attention import ring_attention
+from engine.kernels.router import NO_EXPERT
 from engine.kernels.table import REFERENCE, Ops, triton_ops
 from engine.kernels.triton import paged_attention as kernels
 from engine.plan import COMING, Chunk
@@ -169,13 +169,25 @@ def test_the_kernels_themselves_pass_over_padding(
     ]
     write_checkpoint(tmp_path, replace(CONFIG, layer_types=CONFIG.layer_types[:2], num_experts=2))
     plain = run(build_engine(tmp_path), asked)
-    engine, recorder = capturing(triton_ops((9, 0)), directory=tmp_path, warms=False, max_model_len=64)
+    ops, chosen = triton_ops((9, 0)), list[Tensor]()
+
+    def mix_experts(x: Tensor, experts: Tensor, *rest: Any) -> Tensor:
+        chosen.append(experts)
+        return ops.mix_experts(x, experts, *rest)
+
+    noting = replace(ops, mix_experts=mix_experts)
+    engine, recorder = capturing(noting, directory=tmp_path, warms=False, max_model_len=64)
     got = run(engine, asked)
     assert {name: tokens(events) for name, events in got.items()} == {
         name: tokens(events) for name, events in plain.items()
     }
     assert recorder.replayed == [0]
     assert all_poison(engine)
+    of_the_graph = [experts for experts in chosen if len(experts) == 4]
+    assert len(of_the_graph) == 2
+    for experts in of_the_graph:
+        assert (experts[:3] >= 0).all()
+        assert (experts[3:] == NO_EXPERT).all()
 
 
 def all_poison(engine: Engine) -> bool:
@@ -240,7 +252,7 @@ def test_what_pads_a_step_is_a_token_after_steps_whose_tokens_were_to_come(monke
     inputs = DecodeInputs(8, 4, 16, torch.device("cpu"))
     inputs._numbers = inputs._numbers.clone().as_subclass(OnAGpu)  # type: ignore[assignment]
     rotary = lambda positions: (positions, positions)  # noqa: E731
-    batch = inputs.batch(8, rotary)  # type: ignore[arg-type]
+    batch = inputs.batch(8, rotary, padded=True)  # type: ignore[arg-type]
 
     def fill(token_ids: Sequence[int], coming: Sequence[int]) -> list[int]:
         chunks = [Chunk(str(i), (token,), 5, i, (i,), True) for i, token in enumerate(token_ids)]
@@ -266,9 +278,7 @@ def test_all_graphs_are_warmed_and_captured_on_one_stream(monkeypatch: pytest.Mo
     assert {id(call.kwargs["stream"]) for call in cuda.graph.call_args_list} == {stream}
 
 
-@pytest.mark.parametrize(
-    ("module", "examples"), [(engine.buckets, 3), (engine.runner.graphs, 1), (engine.runner.latest, 4)]
-)
+@pytest.mark.parametrize(("module", "examples"), [(engine.buckets, 4), (engine.runner.latest, 4)])
 def test_the_worked_examples(module: ModuleType, examples: int) -> None:
     result = doctest.testmod(module)
     assert (result.attempted, result.failed) == (examples, 0)

@@ -1,6 +1,7 @@
 """The experts' kernels in Triton's interpreter against the reference."""
 
 import doctest
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from engine.kernels.experts import mix_experts as reference
 from engine.kernels.mxfp4 import Mxfp4
 from engine.kernels.triton import experts as kernels
 from engine.kernels.triton.experts import mix_experts, prepare_experts, prepare_resident_experts
-from engine.kernels.triton.repack import TiledProduct
+from engine.kernels.triton.repack import KernelProduct, TiledProduct
 from engine.kernels.triton.routing import make_tiles
 
 
@@ -140,6 +141,41 @@ def test_resident_matrices_are_those_that_were_packed(monkeypatch: pytest.Monkey
         (product.scales if pairs_an_expert == 1 else product.resident.matrix).fill_(0)
     got = mix_experts(x, experts, weights, *prepared, 1.702, 7.0, x)
     assert (got - want).norm() / want.norm() < 1e-6
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("tokens", [4, 12])
+def test_rows_of_padding_touch_no_expert(tokens: int, dense: bool) -> None:
+    """What other rows get is the same, to the bit, and padding keeps its residual: the experts that nobody chose, and
+    what stands where an expert −1 would, are no numbers."""
+    torch.manual_seed(tokens)
+
+    def product(rows: int, columns: int) -> ExpertProduct:
+        if dense:
+            return random_matrix(5, rows, columns)
+        return random_product(5, rows, columns, torch.float32, range(119, 124))
+
+    prepared = [prepare_experts(product(192, 64)), prepare_experts(product(64, 96))]
+    experts = torch.rand(tokens, 2).argsort(dim=-1) + 2
+    weights, x = torch.rand(tokens, 2), torch.randn(tokens, 64)
+    padding = torch.zeros(tokens, dtype=torch.bool)
+    padding[[1, -1]] = True
+    want = mix_experts(x, experts, weights, *prepared, 1.702, 7.0, x)
+    spoilt = []
+    for its in prepared:
+        bias = its.bias.clone()
+        bias[[0, 1, 4]] = torch.nan
+        spoilt.append(without_the_first(replace(its, bias=bias)))
+    got = mix_experts(x, experts.masked_fill(padding[:, None], 0) - 1, weights, *spoilt, 1.702, 7.0, x)
+    assert torch.equal(got[~padding], want[~padding])
+    assert torch.equal(got[padding], x[padding])
+
+
+def without_the_first(product: KernelProduct) -> KernelProduct:
+    """The experts from the second on, with the first one's numbers before them in memory."""
+    if isinstance(product, TiledProduct):
+        return replace(product, blocks=product.blocks[1:], scales=product.scales[1:], bias=product.bias[1:])
+    return replace(product, matrix=product.matrix[1:], bias=product.bias[1:])
 
 
 def test_what_no_token_chose_is_not_read() -> None:

@@ -5,17 +5,26 @@ from dataclasses import replace
 import pytest
 import torch
 
+from engine.kernels.router import NO_EXPERT
 from engine.kernels.router import route as reference
-from engine.kernels.triton import router
+from engine.kernels.triton import norm_linear, router
 from engine.kernels.triton.router import route
-from tests.engine.kernels.triton.ahead import compile_ahead
+from tests.engine.kernels.triton.ahead import Kernel, compile_ahead
 from tests.engine.kernels.triton.launches import record_launches
 
 
 @pytest.mark.parametrize("one_program", [True, False])
 @pytest.mark.parametrize(
     ("tokens", "hidden", "experts", "k"),
-    [(1, 64, 5, 1), (3, 96, 32, 4), (7, 160, 128, 4), (2, 80, 3, 3), (2, 48, 1, 1)],
+    [
+        (1, 64, 5, 1),
+        (3, 96, 32, 4),
+        (7, 160, 128, 4),
+        (2, 80, 3, 3),
+        (2, 48, 1, 1),
+        (33, 96, 32, 4),  # more than a few
+        (40, 80, 100, 3),
+    ],
 )
 def test_the_choice_is_the_references(
     monkeypatch: pytest.MonkeyPatch, tokens: int, hidden: int, experts: int, k: int, one_program: bool
@@ -55,25 +64,50 @@ def test_a_token_that_is_not_finite_goes_to_experts_that_there_are(
     assert weights[1].isfinite().all()
 
 
-def test_many_tokens_go_to_the_reference() -> None:
-    x = torch.randn(router.FEW_TOKENS + 1, 32)
-    inputs = torch.ones(32), 1e-5, torch.randn(4, 32), torch.randn(4), 2
-    for got, want in zip(route(x, *inputs), reference(x, *inputs), strict=True):
-        assert torch.equal(got, want)
+@pytest.mark.parametrize("most_weights", [0, 2**17])
+@pytest.mark.parametrize("tokens", [4, router.FEW_TOKENS + 1])
+def test_a_row_of_padding_chooses_no_expert(monkeypatch: pytest.MonkeyPatch, tokens: int, most_weights: int) -> None:
+    monkeypatch.setattr(router, "ONE_PROGRAM_WEIGHTS", most_weights)
+    torch.manual_seed(tokens)
+    inputs = torch.randn(tokens, 32), torch.ones(32), 1e-5, torch.randn(6, 32), torch.randn(6), 4
+    sequences = torch.arange(tokens, dtype=torch.int32)
+    sequences[[1, -1]] = -1
+    _, want, want_weights = route(*inputs)
+    for chooses in route, reference:
+        _, chosen, weights = chooses(*inputs, sequences)
+        assert (chosen[sequences < 0] == NO_EXPERT).all()
+        assert torch.equal(chosen[sequences >= 0], want[sequences >= 0])
+        torch.testing.assert_close(weights[sequences >= 0], want_weights[sequences >= 0], rtol=1e-4, atol=1e-5)
+
+
+def launches(tokens: int, experts: int) -> list[Kernel]:
+    x = torch.empty(tokens, 2880, dtype=torch.bfloat16, device="meta")
+    norm = torch.empty(2880, device="meta")
+    weight = torch.empty(experts, 2880, dtype=torch.bfloat16, device="meta")
+    sequences = torch.empty(tokens, dtype=torch.int32, device="meta")
+    return record_launches(
+        lambda: route(x, norm, 1e-5, weight, weight[:, 0].contiguous(), 4, sequences), router, norm_linear
+    )
+
+
+@pytest.mark.parametrize(
+    ("tokens", "experts", "kernels"),
+    [
+        (32, 32, ["route_token"]),
+        (32, 128, ["router_logits", "choose_experts"]),
+        (33, 32, ["rms_norm_kernel", "choose_experts"]),
+        (8192, 128, ["rms_norm_kernel", "choose_experts"]),
+    ],
+)
+def test_the_launches_of_few_and_many_tokens(tokens: int, experts: int, kernels: list[str]) -> None:
+    """Beside them there is the vendor library's product of many tokens; whatever their number they are the same."""
+    assert [launch.name.split(":")[1] for launch in launches(tokens, experts)] == kernels
+    assert launches(tokens, experts) == launches(tokens + 16 if tokens > 32 else tokens - 16, experts)
 
 
 def test_nothing_spills() -> None:
-    x = torch.empty(1, 2880, dtype=torch.bfloat16, device="meta")
-    norm = torch.empty(2880, device="meta")
-
-    def both() -> None:
-        for experts in 32, 128:
-            weight = torch.empty(experts, 2880, dtype=torch.bfloat16, device="meta")
-            route(x, norm, 1e-5, weight, weight[:, 0], 4)
-
-    launches = record_launches(both, router)
-    assert [launch.name.split(":")[1] for launch in launches] == ["route_token", "router_logits", "choose_experts"]
-    on_each = [replace(launch, capability=capability) for launch in launches for capability in (80, 90, 100)]
+    first = [*launches(1, 32), *launches(1, 128), *launches(33, 32), *launches(33, 128)]
+    on_each = [replace(launch, capability=capability) for launch in first for capability in (80, 90, 100)]
     binaries = compile_ahead(on_each)
-    assert [binary.spills for binary in binaries] == [0] * 9
+    assert [binary.spills for binary in binaries] == [0] * 21
     assert all(binary.count("LDGSTS") > 0 for binary in binaries[:3])
