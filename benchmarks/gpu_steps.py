@@ -76,7 +76,7 @@ class Driver:
         waits = Waits(self.engine)
         try:
             self.step()  # What it reads was launched before waits were counted.
-            waits.seconds, times, brought, watch = 0.0, [], [], Stopwatch()
+            times, brought, watch = [], [], Stopwatch()
             for _ in range(number):
                 brought.append(self.engine.step())
                 times.append(watch.lap())
