@@ -202,7 +202,7 @@ def check_linear(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator[di
 
 
 def measure_linear(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
-    """The kernels, and the references beside them."""
+    """The kernels, and the references beside them. A prompt's logits are those of one token."""
     dtype = TORCH_DTYPES[shapes.dtype]
     for name, rows, columns in maps(shapes):
         gain, bias = torch.randn(columns, device=device), torch.randn(rows, device=device).to(dtype)
@@ -210,7 +210,8 @@ def measure_linear(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iter
             read = rows * columns * weight_dtype.itemsize
             copies = cold_copies(read, device)
             weights = [in_format(0.02 * torch.randn(rows, columns, device=device), weight_dtype) for _ in range(copies)]
-            for tokens in shapes.linear_tokens:
+            prompts = () if name == "norm_unembed" else (shapes.model_prefill,)
+            for tokens in (*shapes.linear_tokens, *prompts):
                 x = torch.randn(tokens, columns, device=device).to(dtype)
                 residual = torch.randn(tokens, rows, device=device).to(dtype)
                 floor = speeds.floor(read, 2 * tokens * rows * columns)

@@ -38,7 +38,7 @@ from benchmarks.cpu_results import (
     describe_versions,
 )
 from benchmarks.cpu_table import full_table, readme_table
-from benchmarks.device import commit
+from benchmarks.device import commit_of_source
 from benchmarks.peers import llama_cpp
 from benchmarks.peers.case import Case, Contestant, Setup
 from benchmarks.peers.checkpoint import WORK, make_checkpoint
@@ -111,7 +111,7 @@ def measure(
     """Runs every case on every program in every round, beginning with another program each time."""
     results = Results(
         date=datetime.now(UTC).date().isoformat(),
-        commit=commit(),
+        commit=commit_of_source(),
         machine=describe_machine(),
         versions=describe_versions(),
         cases=list(cases),

@@ -1,20 +1,31 @@
 """Times of GPU work, and what the GPU could do at best, measured in the same run."""
 
+import os
 import platform
 import statistics
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from time import perf_counter
 
 import torch
 from torch import Tensor
 
-REPEATS = 20
+WARMING_SECONDS = 0.1
+"""An idle GPU's clock takes so long to rise."""
+SPAN_SECONDS = 2e-3
+"""Between two events at least: what an event itself takes is then nothing."""
+MOST_SPANS, FEWEST_SPANS = 20, 5
+LONGEST_SECONDS = 1.0
+"""Of all spans together, unless the fewest are longer."""
 COLD_BYTES = 2**28
 """What the calls of one graph read together at least, several times a GPU's level-two cache."""
+UNKNOWN = "unknown"
 PACKAGES = "torch", "triton", "transformers", "tokenspeed-triton-kernels"
 
 
@@ -51,16 +62,32 @@ def seconds_a_call(calls: Sequence[Callable[[], object]], device: torch.device) 
     with torch.cuda.graph(graph):
         for call in calls:
             call()
-    graph.replay()
-    times: list[float] = []
-    for _ in range(REPEATS):
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        begin.record()
-        graph.replay()
-        end.record()
-        end.synchronize()
-        times.append(begin.elapsed_time(end) / 1e3)
-    return statistics.median(times) / len(calls)
+    return seconds_a_replay(graph.replay, partial(torch.cuda.Event, enable_timing=True)) / len(calls)
+
+
+def seconds_a_replay(replay: Callable[[], object], event: Callable[[], torch.cuda.Event]) -> float:
+    """The median of several spans of replays, warm. All are queued at once, the first event behind a replay of its own:
+    the device never waits for the host between two events."""
+
+    def seconds_in_spans(count: int, replays: int) -> list[float]:
+        events = [event() for _ in range(count + 1)]
+        replay()
+        events[0].record()
+        for end in events[1:]:
+            for _ in range(replays):
+                replay()
+            end.record()
+        events[-1].synchronize()
+        return [begin.elapsed_time(end) / 1e3 / replays for begin, end in pairwise(events)]
+
+    began = perf_counter()
+    while True:
+        (once,) = seconds_in_spans(1, 1)
+        if perf_counter() - began >= WARMING_SECONDS:
+            break
+    replays = ceil(SPAN_SECONDS / once)
+    count = min(MOST_SPANS, max(FEWEST_SPANS, int(LONGEST_SECONDS / (replays * once))))
+    return statistics.median(seconds_in_spans(count, replays))
 
 
 def cold_copies(nbytes: int, device: torch.device) -> int:
@@ -95,9 +122,10 @@ def describe_machine(device: torch.device) -> dict[str, str]:
     """What a figure is worth nothing without."""
     return {
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else "none: the CPU",
+        "driver": nvidia_smi("driver_version"),
+        "cores": str(len(os.sched_getaffinity(0))),
         "python": platform.python_version(),
         "cuda": str(torch.version.cuda),
-        "commit": commit(),
     } | {name: package_version(name) for name in PACKAGES}
 
 
@@ -114,12 +142,22 @@ def package_version(name: str) -> str:
         return "not installed"
 
 
-def commit() -> str:
+def nvidia_smi(field: str) -> str:
+    """What the driver's tool says of the first GPU, where it is there."""
+    asked = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True)
+    except OSError:
+        return UNKNOWN
+    return done.stdout.splitlines()[0].strip() if done.returncode == 0 and done.stdout else UNKNOWN
+
+
+def commit_of_source() -> str:
     """Of this source, where it and git are there to tell."""
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent
         )
     except FileNotFoundError:
-        return "unknown"
-    return done.stdout.strip() or "unknown"
+        return UNKNOWN
+    return done.stdout.strip() or UNKNOWN

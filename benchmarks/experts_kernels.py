@@ -4,14 +4,15 @@ The floor of a batch is the larger of reading the published bytes of every touch
 resident copy) and of multiplying its tokens; activations are left out, so the floor of large batches is a little low.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from benchmarks import peer_experts
 from benchmarks.device import Speeds, cold_copies, figures, relative_error, seconds_a_call
 from benchmarks.shapes import Shapes
 from engine.config import ModelConfig
@@ -21,14 +22,18 @@ from engine.kernels.mxfp4 import Mxfp4
 from engine.kernels.router import route as route_reference
 from engine.kernels.triton import experts as kernels
 from engine.kernels.triton import router
-from engine.kernels.triton.repack import KernelProduct, TiledProduct
+from engine.kernels.triton.repack import DenseProduct, KernelProduct, TiledProduct
 from engine.model.weights import TORCH_DTYPES
 
 ROUTES = 8
 """Different choices of experts, timed together."""
+SETS = 2
+"""Of weights, used in turn: no call finds in the device's cache what the one before it has read."""
+PROMPT = 1024
+"""From so many tokens on the time is that of the products, and one call is enough."""
 
 Products = tuple[ExpertProduct, ExpertProduct]
-Mix = Callable[[Tensor, Tensor, Tensor], Tensor]
+Mix = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def random_product(count: int, rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> ExpertProduct:
@@ -48,34 +53,54 @@ def random_routes(shapes: Shapes, tokens: int, count: int, device: torch.device)
     return experts, logits.softmax(dim=-1).to(TORCH_DTYPES[shapes.dtype])
 
 
-def mixer(model: ModelConfig, gate_up: KernelProduct, down: KernelProduct) -> Mix:
-    """The kernels' mix_experts of x, experts and weights, without a residual."""
+def routes_of_calls(shapes: Shapes, tokens: int, count: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """Experts and weights of calls that are timed together. One token's experts nearly fit in the device's cache, so
+    those of its calls are others each time, as long as there are any."""
+    routes = [random_routes(shapes, tokens, count, device) for _ in range(ROUTES if tokens < PROMPT else 1)]
+    if tokens > 1:
+        return routes
+    choices = shapes.model.experts_per_token
+    rounds = -(-ROUTES * choices // count)
+    shuffled = torch.cat([torch.randperm(count, device=device) for _ in range(rounds)]).split(choices)
+    return [(experts[None], weights) for experts, (_, weights) in zip(shuffled, routes, strict=False)]
 
-    def mix(x: Tensor, experts: Tensor, weights: Tensor) -> Tensor:
-        nothing = torch.zeros_like(x)
+
+def touched_experts(routes: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """Experts of a call, in the mean."""
+    return sum(len(experts.unique()) for experts, _ in routes) / len(routes)
+
+
+def mixer(model: ModelConfig, gate_up: KernelProduct, down: KernelProduct) -> Mix:
+    """The kernels' mix_experts of x, experts, weights and residual."""
+
+    def mix(x: Tensor, experts: Tensor, weights: Tensor, residual: Tensor) -> Tensor:
         return kernels.mix_experts(
-            x, experts, weights, gate_up, down, model.swiglu_alpha, model.swiglu_limit, nothing
+            x, experts, weights, gate_up, down, model.swiglu_alpha, model.swiglu_limit, residual
         )  # fmt: skip
 
     return mix
 
 
-def mixers(model: ModelConfig, products: Products) -> dict[str, Mix]:
-    """The packed experts, and their resident copy at every batch size."""
+def lay_out(products: Products) -> tuple[list[TiledProduct], list[DenseProduct]]:
+    """The products as the kernels want them: packed, and their resident copies."""
     tiled = [kernels.prepare_resident_experts(product) for product in products]
-    assert all(isinstance(product, TiledProduct) for product in tiled)
-    resident = [product.resident for product in tiled if isinstance(product, TiledProduct)]
     packed = [replace(product, resident=None) for product in tiled if isinstance(product, TiledProduct)]
-    dense = [product for product in resident if product is not None]
+    dense = [product.resident for product in tiled if isinstance(product, TiledProduct) and product.resident]
+    assert len(packed) == len(dense) == len(products)
+    return packed, dense
+
+
+def mixers(model: ModelConfig, packed: Sequence[TiledProduct], dense: Sequence[DenseProduct]) -> dict[str, Mix]:
+    """The packed experts, and their resident copy at every batch size."""
     return {"experts": mixer(model, *packed), "resident_experts": mixer(model, *dense)}
 
 
 def check_experts(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
     """The relative error of what the experts add, against the reference in float32, beside the reference's in
-    bfloat16, and beside a peer's where there is one."""
+    bfloat16."""
     model, dtype = shapes.model, TORCH_DTYPES[shapes.dtype]
     products = random_experts(shapes, model.num_experts, device)
-    ours = mixers(model, products)
+    ours = mixers(model, *lay_out(products))
     gate_up, down = (replace(product, bias=product.bias.float()) for product in products)
     limits = model.swiglu_alpha, model.swiglu_limit
     for tokens in shapes.checked_tokens:
@@ -86,8 +111,8 @@ def check_experts(shapes: Shapes, device: torch.device, speeds: Speeds) -> Itera
         plain = reference(x, experts, weights, *products, *limits, nothing)
         record: dict[str, object] = {"tokens": tokens, "reference_error": relative_error(plain, want)}
         for name, mix in ours.items():
-            record[f"{name}_error"] = relative_error(mix(x, experts, weights), want)
-        yield record | peer_experts.check(model, products, x, experts, weights, want)
+            record[f"{name}_error"] = relative_error(mix(x, experts, weights, nothing), want)
+        yield record
 
 
 def check_router(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
@@ -113,25 +138,48 @@ def check_router(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterat
 
 
 def measure_experts(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
-    """Ours, packed and resident, and a peer's, by batch."""
+    """Packed and resident, by batch; beside the most tokens torch's grouped products of the resident copy."""
     model, dtype = shapes.model, TORCH_DTYPES[shapes.dtype]
+    weights = 3 * model.hidden_size * model.intermediate_size
     for count in shapes.expert_counts:
-        products = random_experts(shapes, count, device)
-        ours = mixers(model, products)
-        peer = peer_experts.prepare(model, products)
+        layouts = [lay_out(random_experts(shapes, count, device)) for _ in range(SETS)]
+        sets = [mixers(model, *layout) for layout in layouts]
         for tokens in shapes.expert_tokens:
             x = torch.randn(tokens, model.hidden_size, device=device).to(dtype)
-            routes = [random_routes(shapes, tokens, count, device) for _ in range(ROUTES if tokens < 1024 else 1)]
-            touched = sum(len(experts.unique()) for experts, _ in routes) / len(routes)
-            weights = 3 * model.hidden_size * model.intermediate_size
-            operations = 2 * weights * tokens * model.experts_per_token
-            for name, mix in ours.items():
+            residual, routes = torch.zeros_like(x), routes_of_calls(shapes, tokens, count, device)
+            touched, operations = touched_experts(routes), 2 * weights * tokens * model.experts_per_token
+            shape = {"experts": count, "tokens": tokens}
+            for name in sets[0]:
                 moved = touched * weights * (2 if name == "resident_experts" else 17 / 32)
-                seconds = seconds_a_call([partial(mix, x, *route) for route in routes], device)
-                shape = {"kernel": name, "experts": count, "tokens": tokens}
-                yield shape | figures(seconds, speeds.floor(moved, operations))
-            floor = speeds.floor(touched * weights * 17 / 32, operations)
-            yield {"kernel": "peer_experts", "experts": count, "tokens": tokens} | peer.measure(x, routes, floor)
+                calls = [partial(sets[i % SETS][name], x, *route, residual) for i, route in enumerate(routes)]
+                seconds = seconds_a_call(calls, device)
+                yield {"kernel": name} | shape | figures(seconds, speeds.floor(moved, operations))
+            if tokens == max(shapes.expert_tokens):
+                floor = speeds.floor(2 * touched * weights, operations)
+                yield {"kernel": "grouped_mm"} | shape | measure_grouped(layouts[0][1], x, routes[0][0], floor)
+
+
+def measure_grouped(products: Sequence[DenseProduct], x: Tensor, experts: Tensor, floor: float) -> dict[str, object]:
+    """torch's two products of pairs that are sorted already, without biases, SwiGLU and sum: what is left to a kernel
+    whose products are as fast."""
+    grouped: Callable[..., Any] | None = getattr(functional, "grouped_mm", None)
+    if grouped is None:
+        return {"left_out": f"torch {torch.__version__} has no grouped_mm"}
+    gate_up, down = products
+    order = experts.flatten().argsort(stable=True)
+    ends = experts.flatten().bincount(minlength=len(gate_up.bias)).cumsum(0).to(torch.int32)
+    rows = x[order // experts.shape[1]]
+    inside = torch.randn(len(order), down.columns, device=x.device).to(x.dtype)
+    pairs = (rows, gate_up.matrix.mT), (inside, down.matrix.mT)
+
+    def multiply() -> None:
+        for left, right in pairs:
+            grouped(left, right, offs=ends)
+
+    try:
+        return figures(seconds_a_call([multiply], x.device), floor)
+    except RuntimeError as error:
+        return {"left_out": f"{type(error).__name__}: {error}"}
 
 
 def measure_router(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
@@ -140,9 +188,11 @@ def measure_router(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iter
         read = count * hidden * dtype.itemsize
         weights = [torch.randn(count, hidden, device=device).to(dtype) for _ in range(cold_copies(read, device))]
         gain, bias = torch.ones(hidden, device=device), torch.randn(count, device=device).to(dtype)
-        for tokens in shapes.decode_batches:
+        for tokens in (*shapes.decode_batches, shapes.model_prefill):
             x = torch.randn(tokens, hidden, device=device).to(dtype)
-            calls = [partial(router.route, x, gain, 1e-5, weight, bias, choices) for weight in weights]
+            moved = read + 2 * x.nbytes
+            some = weights[: cold_copies(moved, device)]
+            calls = [partial(router.route, x, gain, 1e-5, weight, bias, choices) for weight in some]
             seconds = seconds_a_call(calls, device)
-            floor = speeds.floor(read + 2 * x.nbytes, 2 * tokens * count * hidden)
+            floor = speeds.floor(moved, 2 * tokens * count * hidden)
             yield {"kernel": "router", "experts": count, "tokens": tokens} | figures(seconds, floor)

@@ -2,37 +2,34 @@
 
 import statistics
 import traceback
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any
 
 import torch
 
 from benchmarks.device import Speeds
+from benchmarks.gpu_steps import Driver, StepFailedError, warming_steps
 from benchmarks.gpu_workloads import Workload, write_config
 from benchmarks.isolated import Record, within
 from benchmarks.model_kernels import work
-from benchmarks.shapes import spread_tokens
 from engine.config import EngineConfig
 from engine.device import free_unused
-from engine.engine import Engine
 from engine.floors import DecodeFloor
-from engine.request import Request, SamplingParams
-from engine.runner.runner import Launched
-from engine.scheduler.pages import pages_for
 from engine.start import Started, start_engine
 
-WARMING_STEPS = 4
+FIGURES = {"decode": 0.30, "prefill": 0.15, "saturated": 0.35, "first_tokens": 0.10, "waiting": 0.10}
+"""The kinds of figures, the most wanted first, and their shares of the time."""
+SAMPLES = 5
+"""Of a first token; of longer prompts fewer."""
 
 
-def measure(
-    workload: Workload, device: torch.device, speeds: Speeds, seconds: float, *, enforce_eager: bool
-) -> Iterator[Record]:
-    """Every figure of one model, the most wanted first; each kind has its share of the time, and fails alone."""
-    free_unused(device)
+def start(
+    workload: Workload, device: torch.device, *, enforce_eager: bool, cache_bytes: int | None = None
+) -> tuple[Started, EngineConfig]:
+    """The engine as it is measured; the caches take `cache_bytes`, or all that is left."""
     with TemporaryDirectory() as directory:
         config = EngineConfig(
             model=write_config(Path(directory), workload.model),
@@ -41,217 +38,175 @@ def measure(
             device=str(device),
             max_num_seqs=workload.slots,
             max_num_batched_tokens=workload.max_num_batched_tokens,
+            kv_cache_memory_bytes=cache_bytes,
             run_ahead=True,
             enforce_eager=enforce_eager,
             enable_prefix_caching=False,
         )
-        began = perf_counter()
-        try:
-            started = start_engine(config)
-        except Exception as error:  # A start that fails is a result, and what is asked next.
-            traceback.print_exc()
-            yield {"what": "start", "failed": f"{type(error).__name__}: {error}"}
-            return
+        return start_engine(config), config
+
+
+def measure(
+    workload: Workload,
+    device: torch.device,
+    speeds: Speeds,
+    seconds: float,
+    *,
+    enforce_eager: bool,
+    kinds: Sequence[str] = tuple(FIGURES),
+) -> Iterator[Record]:
+    """Every figure of one model; each kind has its share of the time, and fails alone. If the device can compute
+    nothing more, the last record has the kinds that are `missing`: a new process can measure them."""
+    free_unused(device)
+    began = perf_counter()
+    try:
+        started, config = start(workload, device, enforce_eager=enforce_eager)
+    except Exception as error:  # A start that fails is a result, and what is asked next.
+        traceback.print_exc()
+        yield {"what": "start", "failed": f"{type(error).__name__}: {error}"}
+        return
     graphs = "none" if enforce_eager else "captured"
     yield {"what": "start", "seconds": perf_counter() - began, "graphs": graphs, "plan": started.description}
     bench = Bench(workload, started, config, speeds)
-    left = seconds - (perf_counter() - began)
-    for share, figures in (
-        (0.30, bench.decode),
-        (0.15, bench.prefill),
-        (0.35, bench.saturated),
-        (0.10, bench.first_tokens),
-        (0.10, bench.waiting),
-    ):
-        yield from within(share * left, figures(), what=figures.__name__)
-        bench.clear()
+    for done, kind in enumerate(kinds):
+        left = seconds - (perf_counter() - began)
+        share = FIGURES[kind] / sum(FIGURES[other] for other in kinds[done:])
+        figures: Callable[[], Iterator[Record]] = getattr(bench, kind)
+        yield from within(share * left, figures(), what=kind)
+        try:
+            bench.driver.clear()
+        except Exception as error:
+            yield {"what": "device", "failed": f"{type(error).__name__}: {error}", "missing": [*kinds[done + 1 :]]}
+            return
 
 
 class Bench:
-    """One engine and what is asked of it. The caches hold random numbers."""
+    """One engine and what is asked of it."""
 
     def __init__(self, workload: Workload, started: Started, config: EngineConfig, speeds: Speeds) -> None:
         self.workload, self.engine, self.speeds = workload, started.engine, speeds
+        self.driver = Driver(started.engine, workload.model.vocab_size)
         self.floor = DecodeFloor(workload.model, config, "mxfp4")
-        self._ids = count()
-        for cache in (self.engine.runner.rings, self.engine.runner.pages):
-            cache.keys.normal_()
-            cache.values.normal_()
+
+    def figure(self, asked: Record, measured: Callable[[], Record]) -> Record:
+        """What was asked with what was measured, or why it was not: the next one is still wanted."""
+        try:
+            record = asked | measured()
+        except StepFailedError as error:
+            record = asked | {"failed": str(error)}
+        self.driver.clear()
+        return record
 
     def decode(self) -> Iterator[Record]:
         """A step's time by requests and context; the floor is what it must read."""
         for context in self.workload.contexts:
             for batch in self.workload.batches:
-                length = min(context, self.engine.max_model_len - self.workload.steps - 2 * WARMING_STEPS)
-                asked = {"requests": batch, "context": length}
-                if not self.fits(batch, length):
+                steps = self.workload.steps_of(batch)
+                grown = warming_steps(steps) + steps + 4
+                length = min(context, self.engine.max_model_len - grown)
+                asked: Record = {"requests": batch, "context": length}
+                if self.fits(batch, length + grown):
+                    yield self.figure(asked, partial(self.step_time, batch, length, steps))
+                else:
                     yield asked | {"left_out": "its keys and values do not fit in the caches"}
-                    continue
-                self.seat(batch, length)
-                seconds, host = self.steps(self.workload.steps)
-                self.clear()
-                floor = self.floor.step_bytes(batch, length) / self.speeds.bytes
-                yield asked | speed(batch, seconds, floor) | {"host_share": host}
+
+    def step_time(self, batch: int, context: int, steps: int) -> Record:
+        self.driver.seat(batch, context)
+        times = self.driver.steps(batch, steps)
+        measured = speed(batch, times.median, self.floor.step_bytes(batch, context) / self.speeds.bytes)
+        return measured | {"mean_seconds": times.mean, "host_share": times.host_share}
 
     def prefill(self) -> Iterator[Record]:
-        """From a prompt to its first token; the floor is its products."""
+        """From a prompt to its first token, the median; the floor is its products."""
         for tokens in self.workload.prefills:
-            if not self.fits(1, tokens):
+            if self.fits(1, tokens):
+                yield self.figure({"tokens": tokens}, partial(self.prompt_time, tokens))
+            else:
                 yield {"tokens": tokens, "left_out": "its keys and values do not fit in the caches"}
-                continue
-            seconds = min(self.first_token(tokens)[0] for _ in range(3 if tokens <= 8192 else 1))
-            yield {"tokens": tokens} | speed(tokens, seconds, self.prefill_floor(tokens))
+
+    def prompt_time(self, tokens: int) -> Record:
+        times = [self.driver.first_token(tokens)[0] for _ in range(samples_of(tokens))]
+        measured = speed(tokens, statistics.median(times), self.prefill_floor(tokens))
+        return measured | {"samples": len(times)}
 
     def saturated(self) -> Iterator[Record]:
         """Answers' tokens a second with every slot taken, over a window of a steady state: whoever ends is followed by
         a new prompt, and at first each request stands somewhere else in its answer."""
         for prompt, answer in self.workload.saturated:
-            requests = min(self.workload.slots, self.most(prompt + answer))
-            for number in range(requests):
-                written = answer * number // requests
-                self.seat(1, prompt + written, max_tokens=answer - written)
-            for _ in range(WARMING_STEPS):
-                self.follow(prompt, answer)
-            began, tokens = perf_counter(), 0
-            while perf_counter() - began < self.workload.window_seconds:
-                tokens += self.follow(prompt, answer)
-            seconds = (perf_counter() - began) / max(1, tokens)
-            self.clear()
-            step = self.floor.step_bytes(requests, prompt + answer // 2) / self.speeds.bytes
-            floor = step / requests + self.prefill_floor(prompt) / answer
-            yield {"requests": requests, "prompt": prompt, "answer": answer} | speed(1, seconds, floor)
+            requests = min(self.workload.slots, self.driver.most(prompt + answer))
+            asked: Record = {"requests": requests, "prompt": prompt, "answer": answer}
+            yield self.figure(asked, partial(self.steady_state, requests, prompt, answer))
+
+    def steady_state(self, requests: int, prompt: int, answer: int) -> Record:
+        for number in range(requests):
+            written = answer * number // requests
+            self.driver.seat(1, prompt + written, max_tokens=answer - written)
+        for _ in range(warming_steps(self.workload.steps)):
+            self.driver.follow(prompt, answer)
+        began, tokens = perf_counter(), 0
+        while perf_counter() - began < self.workload.window_seconds:
+            tokens += self.driver.follow(prompt, answer)
+        seconds = (perf_counter() - began) / max(1, tokens)
+        step = self.floor.step_bytes(requests, prompt + answer // 2) / self.speeds.bytes
+        return speed(1, seconds, step / requests + self.prefill_floor(prompt) / answer)
 
     def first_tokens(self) -> Iterator[Record]:
-        """A prompt's first token while others decode, and how long these wait for theirs. The second of two prompts
-        is measured, for with the first one a kernel may have been compiled."""
+        """A prompt's first token while others decode, and how long these wait for theirs."""
         for tokens in self.workload.arriving:
-            self.seat(self.workload.beside, self.workload.contexts[0])
-            undisturbed, _ = self.steps(self.workload.steps)
-            _, (seconds, slowest) = self.first_token(tokens), self.first_token(tokens)
-            self.clear()
-            yield {
-                "tokens": tokens,
-                "beside": self.workload.beside,
-                "seconds": seconds,
-                "floor_seconds": self.prefill_floor(tokens),
-                "their_step": undisturbed,
-                "their_slowest_step": slowest,
-            }
+            asked: Record = {"tokens": tokens, "beside": self.workload.beside}
+            yield self.figure(asked, partial(self.first_token, tokens))
+
+    def first_token(self, tokens: int) -> Record:
+        """Medians. The first prompt is not counted, for with it a kernel may have been compiled."""
+        self.driver.seat(self.workload.beside, self.workload.contexts[0])
+        undisturbed = self.driver.steps(self.workload.beside, self.workload.steps)
+        _, *samples = (self.driver.first_token(tokens) for _ in range(SAMPLES + 1))
+        seconds, slowest = zip(*samples, strict=True)
+        return {
+            "seconds": statistics.median(seconds),
+            "floor_seconds": self.prefill_floor(tokens),
+            "their_step": undisturbed.median,
+            "their_slowest_step": statistics.median(slowest),
+            "samples": SAMPLES,
+        }
 
     def waiting(self) -> Iterator[Record]:
         """Whether steady steps wait for the device anywhere but at the event of the step before, as torch sees it."""
-        if not torch.cuda.is_available():
+        if torch.cuda.is_available():
+            yield self.figure({"steps": self.workload.steps}, self.steady_steps)
+        else:
             yield {"left_out": "torch sees waits on a GPU only"}
-            return
-        self.seat(self.workload.beside, self.workload.contexts[0])
-        self.steps(WARMING_STEPS)
+
+    def steady_steps(self) -> Record:
+        self.driver.seat(self.workload.beside, self.workload.contexts[0])
+        for _ in range(warming_steps(self.workload.steps)):
+            self.driver.step()
         torch.cuda.set_sync_debug_mode("error")
         try:
             for _ in range(self.workload.steps):
-                self.engine.step()
-            yield {"steps": self.workload.steps, "waits": "none found"}
+                self.driver.step()
         except RuntimeError as error:
-            yield {"steps": self.workload.steps, "waits": str(error)}
+            return {"waits": str(error)}
         finally:
             torch.cuda.set_sync_debug_mode("default")
-            self.clear()
+        return {"waits": "none found"}
 
-    def steps(self, number: int) -> tuple[float, float]:
-        """The median seconds of a step, and which part of it the host does not wait for the device."""
-        for _ in range(WARMING_STEPS):
-            self.engine.step()
-        times, waits = [], Waits(self.engine)
-        for _ in range(number):
-            began = perf_counter()
-            self.engine.step()
-            times.append(perf_counter() - began)
-        waits.stop()
-        return statistics.median(times), 1 - waits.seconds / sum(times)
-
-    def first_token(self, tokens: int) -> tuple[float, float]:
-        """Seconds from a prompt's arrival to its token, and the longest step until then."""
-        request = self.request(tokens, max_tokens=1)
-        began, slowest, arrived = perf_counter(), 0.0, False
-        self.engine.add(request)
-        while not arrived:
-            step = perf_counter()
-            arrived = any(event.request_id == request.id for event in self.engine.step())
-            slowest = max(slowest, perf_counter() - step)
-        return perf_counter() - began, slowest
-
-    def follow(self, prompt: int, answer: int) -> int:
-        """Runs a step and lets a request follow each that ends; the tokens that came."""
-        events = self.engine.step()
-        for event in events:
-            if event.finish_reason is not None:
-                self.engine.add(self.request(prompt, max_tokens=answer))
-        return sum(len(event.token_ids) for event in events)
-
-    def seat(self, requests: int, context: int, max_tokens: int | None = None) -> None:
-        """Lets requests decode as if their prompts had been read: they hold places, and what stands there is random."""
-        scheduler = self.engine.scheduler
-        for _ in range(requests):
-            self.engine.add(self.request(context, max_tokens))
-            sequence = scheduler._admit()
-            assert sequence is not None
-            assert scheduler._make_room(sequence, context)
-            sequence.computed = context - 1
-
-    def request(self, tokens: int, max_tokens: int | None = None) -> Request:
-        number = next(self._ids)
-        sampling = SamplingParams(temperature=0, max_tokens=max_tokens, ignore_eos=True)
-        prompt = spread_tokens(number, tokens, self.workload.model.vocab_size)
-        return Request(id=str(number), prompt_token_ids=prompt, sampling=sampling)
-
-    def clear(self) -> None:
-        """Ends every request, and waits for the device."""
-        scheduler = self.engine.scheduler
-        for sequence in [*scheduler.running, *scheduler.waiting]:
-            self.engine.abort(sequence.request.id)
-        self.engine.step()
-        self.engine.runner.check()
-
-    def fits(self, requests: int, context: int) -> bool:
-        return context <= self.engine.max_model_len and requests <= min(self.workload.slots, self.most(context + 64))
-
-    def most(self, tokens: int) -> int:
-        """How many requests of so many tokens the pages hold."""
-        scheduler = self.engine.scheduler
-        return scheduler.pool.total // pages_for(tokens, scheduler.page_size)
+    def fits(self, requests: int, tokens: int) -> bool:
+        """Whether so many requests can grow to so many tokens."""
+        within_model = tokens <= self.engine.max_model_len
+        return within_model and requests <= min(self.workload.slots, self.driver.most(tokens))
 
     def prefill_floor(self, tokens: int) -> float:
         return self.speeds.floor(*work(self.workload.model, [(0, tokens)]))
 
 
-class Waits:
-    """How long an engine waits for its steps' results, while this counts."""
+def samples_of(tokens: int) -> int:
+    """How many prompts of so many tokens are read: the whole context takes seconds.
 
-    def __init__(self, engine: Engine) -> None:
-        self.seconds = 0.0
-        self._runner, self._launch = engine.runner, engine.runner.launch
-        self._runner.launch = self.launch  # type: ignore[method-assign]
-
-    def launch(self, tasks: Any) -> Launched:
-        return Timed(self._launch(tasks), self)
-
-    def stop(self) -> None:
-        self._runner.launch = self._launch  # type: ignore[method-assign]
-
-
-class Timed(Launched):
-    """A step on its way whose reading is timed."""
-
-    def __init__(self, launched: Launched, waits: Waits) -> None:
-        super().__init__(launched.tasks, launched.rows, launched.chosen, launched.scored)
-        read: Callable[[], Any] = super().read
-
-        def timed() -> Any:
-            began = perf_counter()
-            outcomes = read()
-            waits.seconds += perf_counter() - began
-            return outcomes
-
-        object.__setattr__(self, "read", timed)
+    >>> [samples_of(tokens) for tokens in (1024, 8192, 32_768, 131_072)]
+    [5, 5, 3, 1]
+    """
+    return SAMPLES if tokens <= 8192 else 3 if tokens <= 32_768 else 1
 
 
 def speed(tokens: int, seconds: float, floor: float) -> Record:

@@ -8,11 +8,14 @@ from typing import Any
 from benchmarks.shapes import PUBLISHED, TINY
 from engine.config import Dtype, ModelConfig
 
+FEW_REQUESTS = 8
+
 
 @dataclass(frozen=True)
 class Workload:
     """`contexts` and `prefills` in tokens; `saturated` are requests of (prompt, answer) tokens, as many at once as
-    `slots`; `arriving` are prompts that come while `beside` requests decode. A peer is asked what `peer_…` say."""
+    `slots`; `arriving` are prompts that come while `beside` requests decode. `steps` of many requests are timed, and
+    `short_steps` of few. A peer is asked what `peer_…` say."""
 
     model: ModelConfig
     batches: tuple[int, ...]
@@ -23,12 +26,17 @@ class Workload:
     beside: int
     peer_batches: tuple[int, ...]
     peer_context: int
-    peer_prefill: int
+    peer_prefills: tuple[int, ...]
     slots: int
     max_num_batched_tokens: int
     steps: int
+    short_steps: int
     window_seconds: float
     dtype: Dtype = "bfloat16"
+
+    def steps_of(self, requests: int) -> int:
+        """How many steps of so many requests are timed."""
+        return self.short_steps if requests <= FEW_REQUESTS else self.steps
 
 
 GPT_OSS_20B = Workload(
@@ -39,12 +47,13 @@ GPT_OSS_20B = Workload(
     saturated=((1024, 1024), (8192, 1024)),
     arriving=(1024, 8192),
     beside=32,
-    peer_batches=(1, 8, 32),
+    peer_batches=(1, 8, 32, 128, 256),
     peer_context=1024,
-    peer_prefill=8192,
+    peer_prefills=(1024, 8192),
     slots=256,
     max_num_batched_tokens=8192,
     steps=30,
+    short_steps=200,
     window_seconds=12,
 )
 WORKLOADS = {
@@ -66,10 +75,11 @@ SMOKE = Workload(
     beside=2,
     peer_batches=(1, 2),
     peer_context=8,
-    peer_prefill=16,
+    peer_prefills=(8, 16),
     slots=4,
     max_num_batched_tokens=32,
     steps=3,
+    short_steps=5,
     window_seconds=0.2,
     dtype="float32",
 )

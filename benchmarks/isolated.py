@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
+from signal import SIGKILL
 from threading import Timer
 from time import monotonic
 from typing import TypedDict
@@ -20,6 +21,7 @@ Record = dict[str, object]
 class Result(TypedDict):
     """The file."""
 
+    commit: str
     smoke: bool
     minutes: float
     parts: dict[str, list[Record]]
@@ -31,20 +33,22 @@ def run_parts(
     minutes: float,
     records_within: Callable[[str, float], Iterator[Record]],
     *,
+    commit: str,
     smoke: bool,
     output: Path | None,
 ) -> tuple[Result, int]:
-    """Runs parts until the time is over, each within its limit, in seconds; the file is written after every record.
-    Returns their records, and how many failed."""
+    """Runs parts until the time is over, each within its share of it, the last one within all that is left; the file is
+    written after every record. Returns their records, and how many failed."""
     began, failed = monotonic(), 0
-    result: Result = {"smoke": smoke, "minutes": 0.0, "parts": {}}
+    limits = shares({name: limits[name] for name in names}, 60 * minutes - GRACE_SECONDS)
+    result: Result = {"commit": commit, "smoke": smoke, "minutes": 0.0, "parts": {}}
     for name in names:
         records = result["parts"][name] = []
         left = 60 * minutes - (monotonic() - began) - GRACE_SECONDS
         if left < 0:
             records.append({"left_out": f"{minutes} minutes are over"})
             continue
-        for record in records_within(name, min(limits[name], left)):
+        for record in records_within(name, left if name == names[-1] else min(limits[name], left)):
             records.append(record)
             failed += "failed" in record
             print(name, json.dumps(record), flush=True)
@@ -54,31 +58,57 @@ def run_parts(
     return result, failed
 
 
+def shares(limits: Mapping[str, float], seconds: float) -> dict[str, float]:
+    """The limits, in seconds; if they are longer than `seconds` together, all are shortened alike.
+
+    >>> shares({"errors": 30, "times": 60}, 60), shares({"times": 60}, 90)
+    ({'errors': 20.0, 'times': 40.0}, {'times': 60.0})
+    """
+    scale = min(1.0, max(0.0, seconds) / sum(limits.values()))
+    return {name: limit * scale for name, limit in limits.items()}
+
+
 def records_of(module: str, arguments: Sequence[str], seconds: float) -> Iterator[Record]:
-    """The records of `python -m module ARGUMENTS --seconds SECONDS`, as they come."""
-    command = [sys.executable, "-m", module, *arguments, "--seconds", str(seconds)]
+    """The records of `python -m module ARGUMENTS --until MOMENT`, as they come. The moment is of the monotonic clock,
+    which all processes share: what the start of one takes is of its seconds."""
+    command = [sys.executable, "-m", module, *arguments, "--until", str(monotonic() + seconds)]
     return printed_by(command, seconds + GRACE_SECONDS)
 
 
+def seconds_until(moment: float | None) -> float:
+    """From now to a moment of the monotonic clock; a minute, if none was given."""
+    return 60.0 if moment is None else moment - monotonic()
+
+
 def printed_by(command: Sequence[str], seconds: float) -> Generator[Record, None, None]:
-    """What a command prints as JSON, an object a line, as it comes. One that dies, or that is ended for its time is
-    over, brings a record that says so; it is ended, too, when nobody reads on."""
+    """What a command prints as JSON, an object a line, as it comes; other lines are passed over. One that dies, or that
+    is ended for its time is over, brings a record that says so; it is ended, too, when nobody reads on."""
+    began = monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]) as process:
         assert process.stdout is not None
         ending = Timer(seconds, process.kill)
         ending.start()
         try:
             for line in process.stdout:
-                if line.startswith("{"):
-                    yield json.loads(line)
+                if (record := parse(line)) is not None:
+                    yield record
             process.wait()
         finally:
             ending.cancel()
             process.kill()
-    if process.returncode == -9:
+    if process.returncode == -SIGKILL and monotonic() - began >= seconds:
         yield {"left_out": f"what follows: ended after {seconds:.0f} seconds"}
     elif process.returncode:
         yield {"failed": f"exit status {process.returncode}"}
+
+
+def parse(line: str) -> Record | None:
+    """The object that a line is, if it is one."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def within(seconds: float, records: Iterator[Record], **what: object) -> Iterator[Record]:

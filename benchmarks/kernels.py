@@ -20,28 +20,30 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.device import Speeds, measure_speeds
-from benchmarks.isolated import Record, Result, records_of, run_parts, within
+from benchmarks.device import Speeds, commit_of_source, measure_speeds
+from benchmarks.isolated import Record, Result, records_of, run_parts, seconds_until, within
 from benchmarks.shapes import PUBLISHED, TINY, Shapes
 
 Section = Callable[[Shapes, torch.device, Speeds], Iterator[Record]]
 
 SECTIONS = {
-    "machine": ("device:measure_machine", 20),
-    "experts_error": ("experts_kernels:check_experts", 50),
+    "machine": ("device:measure_machine", 15),
+    "experts_error": ("experts_kernels:check_experts", 45),
     "router_error": ("experts_kernels:check_router", 20),
-    "attention_error": ("attention_kernels:check_attention", 45),
-    "linear_error": ("attention_kernels:check_linear", 40),
-    "model_error": ("model_kernels:check_model", 80),
+    "attention_error": ("attention_kernels:check_attention", 40),
+    "linear_error": ("attention_kernels:check_linear", 35),
+    "model_error": ("model_kernels:check_model", 75),
     "model": ("model_kernels:measure_model", 75),
     "experts": ("experts_kernels:measure_experts", 75),
     "attention": ("attention_kernels:measure_attention", 65),
     "router": ("experts_kernels:measure_router", 20),
     "linear": ("attention_kernels:measure_linear", 45),
     "sampling": ("model_kernels:measure_sampling", 20),
+    "peer_experts": ("peer_experts:measure", 25),
 }
-"""What is measured, in this order, and the seconds of each. The modules are imported when the interpreter was chosen or
-not, for they import Triton, which decides then."""
+"""What is measured, in this order, and the seconds of each, the start of its process among them; the last one has all
+that the others leave. The modules are imported when the interpreter was chosen or not, for they import Triton, which decides
+then."""
 
 MINUTES = 9.5
 
@@ -52,14 +54,14 @@ def section(name: str) -> Section:
     return found
 
 
-def run(names: list[str], minutes: float, *, smoke: bool, output: Path | None) -> tuple[Result, int]:
+def run(names: list[str], minutes: float, *, smoke: bool, output: Path | None, commit: str) -> tuple[Result, int]:
     """Runs sections until the time is over. Returns their records, and how many failed."""
 
     def records(name: str, seconds: float) -> Iterator[Record]:
         return records_of("benchmarks.kernels", ["--section", name, *["--smoke"] * smoke], seconds)
 
     limits = {name: seconds for name, (_, seconds) in SECTIONS.items()}
-    return run_parts(names, limits, minutes, records, smoke=smoke, output=output)
+    return run_parts(names, limits, minutes, records, commit=commit, smoke=smoke, output=output)
 
 
 def measure(name: str, shapes: Shapes, device: torch.device, seconds: float) -> Iterator[Record]:
@@ -76,10 +78,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="a JSON file; without it, the figures are only printed")
     parser.add_argument("--only", action="append", choices=list(SECTIONS), help="a section; may be repeated")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="what is not done by then is left out")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="fewer shorten every section alike")
+    parser.add_argument("--commit", help="of this source, where git cannot tell")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, once, on the CPU")
     parser.add_argument("--section", choices=list(SECTIONS), help="run this section here, and print its records")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for --section")
+    parser.add_argument("--until", type=float, help="for --section: when it is over, by the monotonic clock")
     args = parser.parse_args()
     if args.smoke:
         os.environ["TRITON_INTERPRET"] = "1"
@@ -88,10 +91,11 @@ def main() -> int:
         return 1
     if args.section is not None:
         shapes, device = (TINY, torch.device("cpu")) if args.smoke else (PUBLISHED, torch.device("cuda"))
-        for record in measure(args.section, shapes, device, args.seconds):
+        for record in measure(args.section, shapes, device, seconds_until(args.until)):
             print(json.dumps(record), flush=True)
         return 0
-    _, failed = run(args.only or list(SECTIONS), args.minutes, smoke=args.smoke, output=args.output)
+    source = args.commit or commit_of_source()
+    _, failed = run(args.only or list(SECTIONS), args.minutes, smoke=args.smoke, output=args.output, commit=source)
     return 1 if failed else 0
 
 

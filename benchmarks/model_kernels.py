@@ -10,22 +10,20 @@ import torch
 from torch import Tensor
 
 from benchmarks.attention_kernels import make_batch
-from benchmarks.device import Speeds, figures, seconds_a_call
+from benchmarks.device import Speeds, cold_copies, figures, seconds_a_call
 from benchmarks.shapes import Shapes
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
 from engine.checkpoint.dummy import fill_random
 from engine.config import Dtype, ModelConfig
+from engine.kernels.choose import NEUTRAL
 from engine.kernels.ragged import RaggedBatch
 from engine.kernels.table import REFERENCE, Ops, triton_ops
 from engine.model.gpt_oss import GptOss
 from engine.model.rope import RotaryTable
 from engine.model.weights import TORCH_DTYPES, empty_weights
 from engine.plan import Chunk
-from engine.request import SamplingParams
 from engine.runner.batch import build_batch
-from engine.sampling.rows import SamplingRow
-from engine.sampling.sampler import Sampler
 
 
 @dataclass(frozen=True)
@@ -155,20 +153,17 @@ def work(model: ModelConfig, chunks: list[tuple[int, int]]) -> tuple[float, floa
 
 @torch.inference_mode()
 def measure_sampling(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
-    """The sampler, its wait for the tokens included, by the host's clock; the floor reads the logits once."""
-    from time import perf_counter
-
+    """The op that chooses the tokens, as the graphs of a step have it; the floor reads the logits once."""
+    choose = kernel_ops(device).choose
     for rows in shapes.decode_batches:
-        logits = torch.randn(rows, shapes.model.vocab_size, device=device)
-        for name, params in (
-            ("greedy", SamplingParams(temperature=0)),
-            ("temperature", SamplingParams(temperature=1.0, seed=1)),
-            ("top_p 0.9", SamplingParams(temperature=1.0, top_p=0.9, seed=1)),
+        size = shapes.model.vocab_size
+        copies = cold_copies(rows * size * torch.float32.itemsize, device)
+        logits = [torch.randn(rows, size, device=device) for _ in range(copies)]
+        for name, drawn in (
+            ("greedy", NEUTRAL),
+            ("temperature", (1.0, 0.5, *NEUTRAL[2:])),
+            ("top_p 0.9", (1.0, 0.5, *NEUTRAL[2:4], 0.9)),
         ):
-            sampler = Sampler([SamplingRow(params)] * rows, shapes.model.vocab_size, device, kernel_ops(device).choose)
-            times = []
-            for _ in range(5 if device.type == "cuda" else 1):
-                began = perf_counter()
-                sampler(logits, [0] * rows).read()
-                times.append(perf_counter() - began)
-            yield {"sampling": name, "rows": rows} | figures(min(times), speeds.floor(logits.nbytes, 0))
+            draws = torch.tensor(drawn, dtype=torch.float64, device=device)[:, None].expand(-1, rows).contiguous()
+            seconds = seconds_a_call([partial(choose, each, draws) for each in logits], device)
+            yield {"sampling": name, "rows": rows} | figures(seconds, speeds.floor(logits[0].nbytes, 0))

@@ -2,71 +2,86 @@
 
 Only to measure beside: the package is no dependency, and where it is missing or does not run, the record says so. It is
 given its routes sorted, so its time is that of the two products and the weighted sum alone; ours sorts within its time.
+It is asked in a process of its own: if it spoils the device, nothing of ours is lost.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.device import figures, relative_error, seconds_a_call
+from benchmarks.device import Speeds, figures, relative_error, seconds_a_call
+from benchmarks.experts_kernels import (
+    SETS,
+    Products,
+    random_experts,
+    random_routes,
+    routes_of_calls,
+    touched_experts,
+)
+from benchmarks.shapes import Shapes
 from engine.config import ModelConfig
 from engine.kernels.experts import ExpertProduct
+from engine.kernels.experts import mix_experts as reference
 from engine.kernels.mxfp4 import Mxfp4
+from engine.model.weights import TORCH_DTYPES
 
 MISSING = "tokenspeed-triton-kernels is not installed: nothing to compare with"
 BLOCK = 32
 """Columns of an MXFP4 scale."""
 
 
-@dataclass(frozen=True)
-class Peer:
-    """`mix(x, experts, weights)` gives what can be called again and again, or `reason` says why it cannot."""
-
-    mix: Callable[[Tensor, Tensor, Tensor], Callable[[], Tensor]] | None
-    reason: str
-
-    def measure(self, x: Tensor, routes: Sequence[tuple[Tensor, Tensor]], floor: float) -> dict[str, object]:
-        if self.mix is None:
-            return {"left_out": self.reason}
-        try:
-            seconds = seconds_a_call([self.mix(x, *route) for route in routes], x.device)
-        except Exception as error:  # Another project's failure is a result, and ours go on.
-            return {"left_out": f"{type(error).__name__}: {error}"}
-        return figures(seconds, floor)
+Peer = Callable[[Tensor, Tensor, Tensor], Callable[[], Tensor]]
+"""Of x, experts and weights: what mixes them again and again."""
 
 
-def prepare(model: ModelConfig, products: tuple[ExpertProduct, ExpertProduct]) -> Peer:
-    """The weights of gate_up and down in the peer's own layout."""
+def measure(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
+    """Its error, as `check_experts` has ours, then its times, as `measure_experts` has them."""
+    if find_spec("triton_kernels") is None:
+        yield {"left_out": MISSING}
+        return
     try:
-        import triton_kernels
-    except ImportError:
-        return Peer(None, MISSING)
-    try:
-        return Peer(mixer(model, *(laid_out(product) for product in products)), triton_kernels.__name__)
-    except Exception as error:
-        return Peer(None, f"{type(error).__name__}: {error}")
+        for tokens in shapes.checked_tokens:
+            yield {"tokens": tokens, "error": check(shapes, tokens, device)}
+        yield from times(shapes, device, speeds)
+    except Exception as error:  # Another project's failure is a result.
+        yield {"left_out": f"what follows: {type(error).__name__}: {error}"}
 
 
-def check(
-    model: ModelConfig,
-    products: tuple[ExpertProduct, ExpertProduct],
-    x: Tensor,
-    experts: Tensor,
-    weights: Tensor,
-    want: Tensor,
-) -> dict[str, object]:
-    """The peer's relative error, or why there is none."""
-    peer = prepare(model, products)
-    if peer.mix is None:
-        return {"peer_left_out": peer.reason}
-    try:
-        return {"peer_error": relative_error(peer.mix(x, experts, weights)(), want)}
-    except Exception as error:
-        return {"peer_left_out": f"{type(error).__name__}: {error}"}
+def check(shapes: Shapes, tokens: int, device: torch.device) -> float:
+    """The relative error against the reference in float32."""
+    model = shapes.model
+    products = random_experts(shapes, model.num_experts, device)
+    x = torch.randn(tokens, model.hidden_size, device=device).to(TORCH_DTYPES[shapes.dtype])
+    experts, weights = random_routes(shapes, tokens, model.num_experts, device)
+    gate_up, down = (replace(product, bias=product.bias.float()) for product in products)
+    limits, nothing = (model.swiglu_alpha, model.swiglu_limit), torch.zeros_like(x, dtype=torch.float32)
+    want = reference(x.float(), experts, weights.float(), gate_up, down, *limits, nothing)
+    return relative_error(prepare(model, products)(x, experts, weights)(), want)
+
+
+def times(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
+    model = shapes.model
+    size = 3 * model.hidden_size * model.intermediate_size
+    for count in shapes.expert_counts:
+        sets = [prepare(model, random_experts(shapes, count, device)) for _ in range(SETS)]
+        for tokens in shapes.expert_tokens:
+            x = torch.randn(tokens, model.hidden_size, device=device).to(TORCH_DTYPES[shapes.dtype])
+            routes = routes_of_calls(shapes, tokens, count, device)
+            calls = [sets[i % SETS](x, *route) for i, route in enumerate(routes)]
+            moved = touched_experts(routes) * size * 17 / 32
+            floor = speeds.floor(moved, 2 * size * tokens * model.experts_per_token)
+            shape = {"kernel": "peer_experts", "experts": count, "tokens": tokens}
+            yield shape | figures(seconds_a_call(calls, device), floor)
+
+
+def prepare(model: ModelConfig, products: Products) -> Peer:
+    """With the weights of gate_up and down in its own layout."""
+    return mixer(model, *(laid_out(product) for product in products))
 
 
 def laid_out(product: ExpertProduct) -> tuple[Any, Any, Tensor]:
@@ -85,9 +100,7 @@ def laid_out(product: ExpertProduct) -> tuple[Any, Any, Tensor]:
     return values, PrecisionConfig(b_mx_scale=scales, b_microblock_size=BLOCK, flex_ctx=flex), product.bias.float()
 
 
-def mixer(
-    model: ModelConfig, gate_up: tuple[Any, Any, Tensor], down: tuple[Any, Any, Tensor]
-) -> Callable[[Tensor, Tensor, Tensor], Callable[[], Tensor]]:
+def mixer(model: ModelConfig, gate_up: tuple[Any, Any, Tensor], down: tuple[Any, Any, Tensor]) -> Peer:
     """Sorts a route; what it returns multiplies it."""
     from triton_kernels.matmul import FnSpecs, FusedActivation, matmul
     from triton_kernels.reduce import reduce

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.device import describe_machine
+from benchmarks.device import commit_of_source, describe_machine
 from benchmarks.shapes import CPU_MODEL
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
@@ -183,7 +183,7 @@ def describe(device: torch.device) -> dict[str, str]:
     cpu = [line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
     gpu = {} if device.type == "cpu" else {"gpu": torch.cuda.get_device_name(device)}
     machine = describe_machine(device)
-    versions = {name: machine[name] for name in ("commit", "python", "torch")}
+    versions = {"commit": commit_of_source()} | {name: machine[name] for name in ("python", "torch")}
     return gpu | {"cpu": cpu[0] if cpu else platform.machine()} | versions
 
 

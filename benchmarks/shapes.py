@@ -12,8 +12,9 @@ class Shapes:
     `expert_counts` are those of the models measured; `checked_tokens` are held against the reference;
     `expert_tokens`, `decode_batches` and `linear_tokens` are timed, in tokens or sequences of a step; `contexts` are
     tokens in the caches of a decoding sequence; `prefills` are (tokens in the caches, new ones); `mixed_step` is a
-    step of such pairs, held against the reference; the whole model is held against it over `prompts`, in tokens, and
-    `decoded` steps after them. `dtype` is float32 where Triton's interpreter runs, which cannot multiply bfloat16.
+    step of such pairs, held against the reference; `model_context` and `model_prefill`, in tokens, are those of the
+    whole model's steps; it is held against the reference over `prompts`, in tokens, and `decoded` steps after them.
+    `dtype` is float32 where Triton's interpreter runs, which cannot multiply bfloat16.
     """
 
     model: ModelConfig

@@ -1,21 +1,20 @@
 """The script that measures the engine on a GPU beside its floors and its peers, at tiny sizes on the CPU."""
 
+import doctest
 import json
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 import torch
 
-from benchmarks import gpu, gpu_engine
+from benchmarks import gpu, gpu_engine, gpu_llama_cpp, isolated
 from benchmarks.device import Speeds
 from benchmarks.gpu import PARTS, run
 from benchmarks.gpu_checkpoint import write_random_checkpoint
-from benchmarks.gpu_peers import BUILD, TOOL, llama_cpp
 from benchmarks.gpu_plot import plot
+from benchmarks.gpu_steps import Driver, StepFailedError
 from benchmarks.gpu_workloads import GPT_OSS_20B, SMOKE, WORKLOADS
 from benchmarks.isolated import GRACE_SECONDS, Record, Result
 from engine.checkpoint.config_json import read_model_config
@@ -31,7 +30,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     with pytest.MonkeyPatch.context() as patch:
         for part in PARTS:
             patch.setitem(PARTS, part, 600)
-        got, failed = run(list(PARTS), 60, smoke=True, llama_cpp=None, output=output)
+        got, failed = run(list(PARTS), 600, smoke=True, llama_cpp=None, output=output, commit="abc")
     assert failed == 0
     found: Result = json.loads(output.read_text())
     assert found == got
@@ -46,8 +45,14 @@ def test_every_part_says_something_with_its_machine(result: Result) -> None:
     assert list(result["parts"]) == list(PARTS)
     assert all(result["parts"].values())
     (machine,) = result["parts"]["machine"]
-    assert {"gpu", "torch", "triton", "transformers", "commit", "bytes_per_second"} <= set(machine)
-    assert result["smoke"] is True
+    assert {"gpu", "driver", "torch", "triton", "transformers", "bytes_per_second"} <= set(machine)
+    assert (result["smoke"], result["commit"]) == (True, "abc")
+
+
+def test_every_model_is_compiled_first(result: Result) -> None:
+    assert [*PARTS][:2] == ["machine", "compile"]
+    assert [record["model"] for record in result["parts"]["compile"]] == [*WORKLOADS]
+    assert all("seconds" in record for record in result["parts"]["compile"])
 
 
 @pytest.mark.parametrize("model", ["20b", "120b"])
@@ -57,14 +62,17 @@ def test_the_engine_is_measured_beside_its_floors(result: Result, model: str) ->
     for record in (*decode, *records(result, model, "prefill"), *records(result, model, "saturated")):
         assert set(record) >= FIGURES
         assert record["seconds"] > 0
-    assert all(0 < record["host_share"] <= 1 for record in decode)
-    assert [record["tokens"] for record in records(result, model, "first_tokens")] == [*SMOKE.arriving]
+    assert all(0 < record["host_share"] <= 1 and record["mean_seconds"] > 0 for record in decode)
+    first = records(result, model, "first_tokens")
+    assert [(record["tokens"], record["samples"]) for record in first] == [(20, gpu_engine.SAMPLES)]
     assert len(records(result, model, "waiting")) == 1
 
 
 def test_the_peers_are_measured_or_named(result: Result) -> None:
     assert [record["requests"] for record in records(result, "transformers", "decode")] == [*SMOKE.peer_batches]
-    assert len(records(result, "transformers", "prefill")) == 1
+    assert [record["tokens"] for record in records(result, "transformers", "prefill")] == [*SMOKE.peer_prefills]
+    (start,) = records(result, "transformers", "start")
+    assert {"attn", "experts"} <= set(start)
     (missing,) = result["parts"]["llama.cpp"]
     assert "--llama-cpp" in missing["left_out"]
     assert result["parts"]["determinism"][0]["bits"] == "the same"
@@ -76,21 +84,6 @@ def test_it_is_drawn(result: Result, tmp_path: Path) -> None:
     assert "20b, floor" in picture.read_text()
 
 
-def test_llama_cpps_figures_are_read(tmp_path: Path) -> None:
-    tool = tmp_path / BUILD / "bin" / TOOL
-    tool.parent.mkdir(parents=True)
-    line = {"pp": 8, "tg": 16, "pl": 2, "speed_pp": 100.0, "speed_tg": 50.0}
-    tool.write_text(f"#!/bin/sh\necho loading\necho '{json.dumps(line)}'\nexit 3\n")
-    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
-    (missing,) = llama_cpp(SMOKE, tmp_path, 60)
-    assert "shape.gguf is not there" in str(missing["left_out"])
-    (tmp_path / BUILD / "shape.gguf").touch()
-    decode, prefill, failure = llama_cpp(SMOKE, tmp_path, 60)
-    assert decode == {"what": "decode", "requests": 2, "context": 8, "tokens_per_second": 50.0}
-    assert prefill == {"what": "prefill", "tokens": 8, "tokens_per_second": 100.0}
-    assert "failed" in failure
-
-
 def test_the_checkpoint_for_peers_is_a_whole_one(tmp_path: Path) -> None:
     write_random_checkpoint(tmp_path, SMOKE.model)
     assert read_model_config(tmp_path) == SMOKE.model
@@ -99,7 +92,7 @@ def test_the_checkpoint_for_peers_is_a_whole_one(tmp_path: Path) -> None:
 
 
 def test_what_there_is_no_time_for_is_named() -> None:
-    assert run(["20b"], 0, smoke=True, llama_cpp=None, output=None)[0]["parts"] == {
+    assert run(["20b"], 0, smoke=True, llama_cpp=None, output=None, commit="abc")[0]["parts"] == {
         "20b": [{"left_out": "0 minutes are over"}]
     }
 
@@ -116,9 +109,83 @@ def test_an_engine_that_does_not_start_is_tried_without_graphs(monkeypatch: pyte
     assert asked == [False, True]
 
 
+def test_what_a_lost_device_leaves_is_measured_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, lost = [], {"what": "device", "failed": "illegal access"}
+    answers = iter([[lost | {"missing": ["saturated", "waiting"]}], [lost | {"missing": []}]])
+
+    def records(module: str, arguments: list[str], seconds: float) -> list[Record]:
+        asked.append(arguments)
+        return next(answers)
+
+    monkeypatch.setattr(gpu, "records_of", records)
+    assert len(list(gpu.records_of_part("20b", 60, smoke=False, llama_cpp=None))) == 2
+    assert asked == [["--part", "20b"], ["--part", "20b", "--figure", "saturated", "--figure", "waiting"]]
+
+
+def test_a_lost_device_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def prefill(bench: gpu_engine.Bench) -> Iterator[Record]:
+        monkeypatch.setattr(bench.driver, "clear", lost)
+        raise RuntimeError("an illegal memory access was encountered")
+        yield {}
+
+    def lost() -> None:
+        raise RuntimeError("unspecified launch failure")
+
+    monkeypatch.setattr(gpu_engine.Bench, "prefill", prefill)
+    kinds = "prefill", "saturated", "waiting"
+    _, failed, last = gpu_engine.measure(
+        SMOKE, torch.device("cpu"), Speeds(1.0, 1.0), 600, enforce_eager=False, kinds=kinds
+    )
+    assert failed == {"what": "prefill", "failed": "RuntimeError: an illegal memory access was encountered"}
+    assert last["what"] == "device"
+    assert last["missing"] == ["saturated", "waiting"]
+
+
+def test_a_figure_that_fails_leaves_the_others_of_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = Driver.steps
+
+    def failing(driver: Driver, batch: int, number: int) -> Any:
+        if batch == 1:
+            raise StepFailedError("RuntimeError: out of resources")
+        return steps(driver, batch, number)
+
+    monkeypatch.setattr(Driver, "steps", failing)
+    device = torch.device("cpu")
+    speeds = Speeds(1.0, 1.0)
+    _, *decode = gpu_engine.measure(SMOKE, device, speeds, 600, enforce_eager=False, kinds=["decode"])
+    assert [record["requests"] for record in decode] == [1, 3] * 3
+    assert [record.get("failed") for record in decode] == ["RuntimeError: out of resources", None] * 3
+
+
+def test_llama_cpp_is_waited_for_as_long_as_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited, given, stopped = [], [], []
+    times = iter([300.0, 320.0])
+    monkeypatch.setattr(gpu, "monotonic", lambda: next(times))
+    monkeypatch.setattr(isolated, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(gpu_llama_cpp, "prepare", lambda source: ["building"])
+    monkeypatch.setattr(gpu_llama_cpp, "wait", lambda processes, seconds: waited.append(seconds))
+    monkeypatch.setattr(gpu_llama_cpp, "stop", stopped.append)
+    monkeypatch.setattr(gpu, "records_of_part", lambda part, seconds, **asked: given.append(seconds) or [])
+    run(["llama.cpp"], 9.5, smoke=False, llama_cpp=Path("/there"), output=None, commit="abc")
+    left = 9.5 * 60 - GRACE_SECONDS
+    assert waited == [left - gpu_llama_cpp.MEASURING_SECONDS]
+    assert given == [left - 20]
+    assert stopped == [["building"]] * 2
+
+
+def test_llama_cpp_comes_last() -> None:
+    assert [*PARTS][-1] == "llama.cpp"
+
+
+def test_examples_hold() -> None:
+    result = doctest.testmod(gpu_engine)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
 def test_a_kind_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     def prefill(bench: gpu_engine.Bench) -> Iterator[Record]:
-        bench.seat(1, 20)
+        bench.driver.seat(1, 20)
         raise RuntimeError("out of something")
         yield {}
 
@@ -130,12 +197,13 @@ def test_a_kind_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) ->
     assert {"start", "decode", "saturated", "first_tokens", "waiting"} <= {record["what"] for record in records}
 
 
-def test_a_first_token_is_measured_when_its_kernels_are_compiled() -> None:
-    bench = Mock(workload=SMOKE)
-    bench.steps.return_value = 1.0, 0.5
-    bench.first_token.side_effect = [(30.0, 30.0), (2.0, 1.0)]
-    (record,) = gpu_engine.Bench.first_tokens(bench)
-    assert (record["seconds"], record["their_slowest_step"]) == (2.0, 1.0)
+def test_a_first_token_is_measured_when_its_kernels_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The median of the prompts after the first one."""
+    samples = iter([(30.0, 30.0), (2.0, 1.0), (9.0, 8.0), (3.0, 1.5), (1.0, 0.5), (8.0, 7.0)])
+    monkeypatch.setattr(Driver, "first_token", lambda driver, tokens: next(samples))
+    device, kinds = torch.device("cpu"), ["first_tokens"]
+    _, record = gpu_engine.measure(SMOKE, device, Speeds(1.0, 1.0), 600, enforce_eager=False, kinds=kinds)
+    assert (record["seconds"], record["their_slowest_step"], record["samples"]) == (3.0, 1.5, 5)
 
 
 def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

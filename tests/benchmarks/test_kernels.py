@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from benchmarks.device import COLD_BYTES, Speeds, cold_copies
 from benchmarks.isolated import GRACE_SECONDS
 from benchmarks.kernels import SECTIONS, measure, run
 from benchmarks.shapes import PUBLISHED, TINY
+from engine.config import ModelConfig
+from engine.kernels.experts import mix_experts
 from engine.kernels.triton import paged_attention
 
 ERRORS = "error", "experts_error", "resident_experts_error", "cache_error", "normed_error", "kl_most"
@@ -31,7 +34,7 @@ def test_every_section_says_something_with_its_machine_and_versions(result: dict
     assert all(result[name] for name in SECTIONS)
     assert not any("failed" in record for records in result.values() for record in records)
     (machine,) = result["machine"]
-    assert {"gpu", "torch", "triton", "commit", "tokenspeed-triton-kernels", "bytes_per_second"} <= set(machine)
+    assert {"gpu", "torch", "triton", "driver", "tokenspeed-triton-kernels", "bytes_per_second"} <= set(machine)
     for name in ("experts", "attention", "router", "linear", "model"):
         for record in result[name]:
             assert "left_out" in record or {"microseconds", "floor_microseconds", "share"} <= set(record)
@@ -54,8 +57,46 @@ def test_the_kernels_are_their_references(result: dict[str, Any]) -> None:
 
 
 def test_a_peer_that_is_not_there_is_named(result: dict[str, Any]) -> None:
-    for record in result["experts"]:
-        assert (record["kernel"] == "peer_experts") == (record.get("left_out") == peer_experts.MISSING)
+    assert result["peer_experts"] == [{"left_out": peer_experts.MISSING}]
+
+
+def test_a_peer_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer_experts, "find_spec", lambda name: "there")
+    (record,) = measure("peer_experts", TINY, torch.device("cpu"), 600)
+    assert "triton_kernels" in str(record["left_out"])
+
+
+def test_a_peer_is_measured_as_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reference in its place gives no error, and times of every batch."""
+
+    def prepare(model: ModelConfig, products: experts_kernels.Products) -> peer_experts.Peer:
+        limits = model.swiglu_alpha, model.swiglu_limit
+        return lambda x, experts, weights: partial(
+            mix_experts, x, experts, weights, *products, *limits, torch.zeros_like(x)
+        )
+
+    monkeypatch.setattr(peer_experts, "find_spec", lambda name: "there")
+    monkeypatch.setattr(peer_experts, "prepare", prepare)
+    *errors, timed = measure("peer_experts", TINY, torch.device("cpu"), 600)
+    assert [record["tokens"] for record in errors] == [*TINY.checked_tokens]
+    assert all(float(str(record["error"])) < 1e-6 for record in errors)
+    assert {"kernel": "peer_experts", "tokens": 1, "experts": 4}.items() <= timed.items()
+
+
+def test_a_prompt_is_timed_too(result: dict[str, Any]) -> None:
+    assert TINY.model_prefill in {record["tokens"] for record in result["router"]}
+    prompts = {record["map"] for record in result["linear"] if record["tokens"] == TINY.model_prefill}
+    assert prompts == {"norm_qkv", "out_residual"}
+    assert [record["tokens"] for record in result["experts"] if record["kernel"] == "grouped_mm"] == [1]
+
+
+def test_one_token_goes_to_other_experts_in_every_call() -> None:
+    routes = experts_kernels.routes_of_calls(PUBLISHED, 1, 32, torch.device("cpu"))
+    chosen = torch.cat([experts for experts, _ in routes]).flatten().tolist()
+    assert len(routes) == experts_kernels.ROUTES
+    assert sorted(chosen) == list(range(32))
+    assert experts_kernels.touched_experts(routes) == 4.0
+    assert len(experts_kernels.routes_of_calls(PUBLISHED, 8, 32, torch.device("cpu"))) == experts_kernels.ROUTES
 
 
 def test_a_section_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,12 +110,12 @@ def test_sections_are_run_one_after_the_other_and_written(tmp_path: Path, monkey
     for name in "machine", "sampling":
         monkeypatch.setitem(SECTIONS, name, (SECTIONS[name][0], 600))
     output = tmp_path / "results" / "kernels.json"
-    got, failed = run(["machine", "sampling"], 60, smoke=True, output=output)
+    got, failed = run(["machine", "sampling"], 60, smoke=True, output=output, commit="abc")
     assert failed == 0
     assert json.loads(output.read_text()) == got
     assert got["smoke"] is True
     assert [len(records) for records in got["parts"].values()] == [1, 3]
-    late, _ = run(["sampling"], 0, smoke=True, output=output)
+    late, _ = run(["sampling"], 0, smoke=True, output=output, commit="abc")
     assert late["parts"] == {"sampling": [{"left_out": "0 minutes are over"}]}
     assert json.loads(output.read_text()) == late
 
@@ -82,9 +123,20 @@ def test_sections_are_run_one_after_the_other_and_written(tmp_path: Path, monkey
 def test_a_section_that_hangs_leaves_the_others_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
     monkeypatch.setattr(kernels, "records_of", lambda module, arguments, seconds: given.append(seconds) or [])
-    run(list(SECTIONS), kernels.MINUTES, smoke=False, output=None)
-    assert given == [seconds for _, seconds in SECTIONS.values()]
-    assert sum(given) + GRACE_SECONDS <= 60 * kernels.MINUTES < 600
+    run(list(SECTIONS), kernels.MINUTES, smoke=False, output=None, commit="abc")
+    limits = [seconds for _, seconds in SECTIONS.values()]
+    assert given[:-1] == limits[:-1]
+    assert given[-1] > limits[-1]
+    assert sum(limits) + GRACE_SECONDS <= 60 * kernels.MINUTES < 600
+
+
+def test_in_fewer_minutes_every_section_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    monkeypatch.setattr(kernels, "records_of", lambda module, arguments, seconds: given.append(seconds) or [])
+    run(list(SECTIONS), 3, smoke=False, output=None, commit="abc")
+    *earlier, _ = SECTIONS.values()
+    share = (3 * 60 - GRACE_SECONDS) / sum(seconds for _, seconds in SECTIONS.values())
+    assert given[:-1] == pytest.approx([share * seconds for _, seconds in earlier])
 
 
 def test_sequences_of_a_batch_go_to_different_experts() -> None:

@@ -103,10 +103,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("name", ["quickstart", "gpu", "api", "clients", "operations", "architecture", "determinism"])
 def test_settings_that_are_named_exist(name: str) -> None:
-    """In the pages of the `carousel` command alone: flags and CAROUSEL_… variables are those of some command."""
+    """In the pages of the `carousel` command alone: flags and CAROUSEL_… variables are those of some command, or of the
+    benchmarks that the page says how to run."""
     names = re.compile(r"(?<=[ `])--[a-z][a-z-]+|\bCAROUSEL_[A-Z_]+\b")
     known = names.findall((DOCS / "commands.md").read_text())
-    assert set(names.findall((DOCS / f"{name}.md").read_text())) <= {*known, "--help"}
+    page = (DOCS / f"{name}.md").read_text()
+    for script in re.findall(r"^python -m benchmarks\.(\w+)", page, re.MULTILINE):
+        source = (ROOT / "benchmarks" / f"{script}.py").read_text()
+        known += re.findall(r'add_argument\("(--[a-z-]+)"', source)
+    assert set(names.findall(page)) <= {*known, "--help"}
 
 
 def test_the_rings_example() -> None:
