@@ -97,7 +97,8 @@ def mixers(model: ModelConfig, packed: Sequence[TiledProduct], dense: Sequence[D
 
 def check_experts(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
     """The relative error of what the experts add, against the reference in float32, beside the reference's in
-    bfloat16."""
+    bfloat16; and how many repetitions differ in any bit from the first: nothing depends on the order of programs, so
+    none may, unless registers or shared memory are written while they are still read."""
     model, dtype = shapes.model, TORCH_DTYPES[shapes.dtype]
     products = random_experts(shapes, model.num_experts, device)
     ours = mixers(model, *lay_out(products))
@@ -111,7 +112,10 @@ def check_experts(shapes: Shapes, device: torch.device, speeds: Speeds) -> Itera
         plain = reference(x, experts, weights, *products, *limits, nothing)
         record: dict[str, object] = {"tokens": tokens, "reference_error": relative_error(plain, want)}
         for name, mix in ours.items():
-            record[f"{name}_error"] = relative_error(mix(x, experts, weights, nothing), want)
+            got = mix(x, experts, weights, nothing)
+            again = (mix(x, experts, weights, nothing) for _ in range(shapes.repeats))
+            record[f"{name}_error"] = relative_error(got, want)
+            record[f"{name}_differ"] = sum(not torch.equal(each, got) for each in again)
         yield record
 
 

@@ -9,12 +9,12 @@ from engine.config import Dtype, ModelConfig, RopeConfig
 class Shapes:
     """The model and the batches of every section.
 
-    `expert_counts` are those of the models measured; `checked_tokens` are held against the reference;
-    `expert_tokens`, `decode_batches` and `linear_tokens` are timed, in tokens or sequences of a step; `contexts` are
-    tokens in the caches of a decoding sequence; `prefills` are (tokens in the caches, new ones); `mixed_step` is a
-    step of such pairs, held against the reference; `model_context` and `model_prefill`, in tokens, are those of the
-    whole model's steps; it is held against the reference over `prompts`, in tokens, and `decoded` steps after them.
-    `dtype` is float32 where Triton's interpreter runs, which cannot multiply bfloat16.
+    `expert_counts` are those of the models measured; `checked_tokens` are held against the reference, and `repeats`
+    times against themselves; `expert_tokens`, `decode_batches` and `linear_tokens` are timed, in tokens or sequences
+    of a step; `contexts` are tokens in the caches of a decoding sequence; `prefills` are (tokens in the caches, new
+    ones); `mixed_step` is a step of such pairs, held against the reference; `model_context` and `model_prefill`, in
+    tokens, are those of the whole model's steps; it is held against the reference over `prompts`, in tokens, and
+    `decoded` steps after them. `dtype` is float32 where Triton's interpreter runs, which cannot multiply bfloat16.
     """
 
     model: ModelConfig
@@ -30,6 +30,7 @@ class Shapes:
     model_prefill: int
     prompts: tuple[int, ...]
     decoded: int
+    repeats: int
     dtype: Dtype = "bfloat16"
     page_size: int = 16
 
@@ -61,6 +62,7 @@ PUBLISHED = Shapes(
     model_prefill=8192,
     prompts=(200, 1, 56),
     decoded=6,
+    repeats=200,
 )
 TINY = Shapes(
     model=replace(
@@ -89,6 +91,7 @@ TINY = Shapes(
     model_prefill=18,
     prompts=(19, 1),
     decoded=1,
+    repeats=1,
     dtype="float32",
 )
 CPU_MODEL = ModelConfig(

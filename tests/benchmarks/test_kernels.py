@@ -52,6 +52,9 @@ def test_the_kernels_are_their_references(result: dict[str, Any]) -> None:
     assert len(values) > 20
     assert max(values) < 1e-5
     assert [record["same_choice"] for record in result["router_error"]] == [1.0]
+    assert {
+        record[f"{name}_differ"] for record in result["experts_error"] for name in ("experts", "resident_experts")
+    } == {0}
     (rounded,) = (record for record in result["model_error"] if record["model"] == "kernels, fp8 cache")
     assert rounded["kl_most"] < 1e-3
 
