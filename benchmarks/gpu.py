@@ -28,7 +28,7 @@ from benchmarks.determinism import bits_agree
 from benchmarks.device import commit_of_source, measure_machine, measure_speeds
 from benchmarks.gpu_plot import plot
 from benchmarks.gpu_workloads import WORKLOADS, workload
-from benchmarks.isolated import GRACE_SECONDS, Record, Result, records_of, run_parts, seconds_until, within
+from benchmarks.isolated import Record, Result, records_of, run_parts, seconds_until, within
 
 PARTS = {
     "machine": 12,
@@ -40,7 +40,7 @@ PARTS = {
     "llama.cpp": 120,
 }
 """Seconds of each part, the start of its process among them, in the order they are run. The last one has all that the
-others leave."""
+others leave: llama.cpp has to be built."""
 MINUTES = 9.5
 
 
@@ -48,7 +48,6 @@ def run(
     parts: list[str], minutes: float, *, smoke: bool, llama_cpp: Path | None, output: Path | None, commit: str
 ) -> tuple[Result, int]:
     """Runs parts until the time is over. Returns their records, and how many parts failed."""
-    over = monotonic() + 60 * minutes - GRACE_SECONDS
     wanted = llama_cpp is not None and "llama.cpp" in parts and not smoke
     building = gpu_llama_cpp.prepare(llama_cpp) if wanted and llama_cpp is not None else []
 
@@ -56,9 +55,10 @@ def run(
         if part == "compile":
             return compiling(seconds, smoke=smoke)
         if part == "llama.cpp" and building:
-            gpu_llama_cpp.wait(building, over - monotonic() - gpu_llama_cpp.MEASURING_SECONDS)
+            began = monotonic()
+            gpu_llama_cpp.wait(building, seconds - gpu_llama_cpp.MEASURING_SECONDS)
             gpu_llama_cpp.stop(building)
-            seconds = over - monotonic()
+            seconds -= monotonic() - began
         return records_of_part(part, seconds, smoke=smoke, llama_cpp=llama_cpp)
 
     try:

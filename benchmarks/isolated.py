@@ -37,8 +37,8 @@ def run_parts(
     smoke: bool,
     output: Path | None,
 ) -> tuple[Result, int]:
-    """Runs parts until the time is over, each within its share of it; the file is written after every record. Returns
-    their records, and how many failed."""
+    """Runs parts until the time is over, each within its share of it, and the last one within all that is left; the
+    file is written after every record. Returns their records, and how many failed."""
     began, failed = monotonic(), 0
     limits = shares({name: limits[name] for name in names}, 60 * minutes - GRACE_SECONDS)
     result: Result = {"commit": commit, "smoke": smoke, "minutes": 0.0, "parts": {}}
@@ -48,7 +48,7 @@ def run_parts(
         if left < 0:
             records.append({"left_out": f"{minutes} minutes are over"})
             continue
-        for record in records_within(name, min(limits[name], left)):
+        for record in records_within(name, left if name == names[-1] else min(limits[name], left)):
             records.append(record)
             failed += "failed" in record
             print(name, json.dumps(record), flush=True)

@@ -41,8 +41,9 @@ SECTIONS = {
     "sampling": ("model_kernels:measure_sampling", 20),
     "peer_experts": ("peer_experts:measure", 25),
 }
-"""What is measured, in this order, and the seconds of each, the start of its process among them. The modules are
-imported when the interpreter was chosen or not, for they import Triton, which decides then."""
+"""What is measured, in this order, and the seconds of each, the start of its process among them; the last one has all
+that the others leave. The modules are imported when the interpreter was chosen or not, for they import Triton, which
+decides then."""
 
 MINUTES = 9.5
 

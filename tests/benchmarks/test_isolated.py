@@ -50,16 +50,19 @@ def test_the_start_of_a_process_is_of_its_seconds(monkeypatch: pytest.MonkeyPatc
     assert seconds_until(150.0) == 42.0
 
 
-def test_fewer_minutes_shorten_every_part_alike() -> None:
+def test_fewer_minutes_shorten_every_part_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the last one, which has what the others leave: here all of it."""
     given: dict[str, float] = {}
 
     def records(name: str, seconds: float) -> Iterator[Record]:
         given[name] = seconds
         return iter([{"seconds": seconds}])
 
-    limits, minutes = {"errors": 300.0, "times": 100.0, "unasked": 600.0}, (GRACE_SECONDS + 200) / 60
-    result, _ = run_parts(["errors", "times"], limits, minutes, records, commit="abc", smoke=False, output=None)
-    assert given == pytest.approx({"errors": 150.0, "times": 50.0})
+    monkeypatch.setattr(isolated, "monotonic", lambda: 100.0)
+    limits, minutes = {"errors": 200.0, "times": 100.0, "peer": 100.0, "unasked": 600.0}, (GRACE_SECONDS + 200) / 60
+    names = "errors", "times", "peer"
+    result, _ = run_parts(names, limits, minutes, records, commit="abc", smoke=False, output=None)
+    assert given == pytest.approx({"errors": 100.0, "times": 50.0, "peer": 200.0})
     assert result["commit"] == "abc"
 
 

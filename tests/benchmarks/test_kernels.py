@@ -124,17 +124,19 @@ def test_a_section_that_hangs_leaves_the_others_their_time(monkeypatch: pytest.M
     given = []
     monkeypatch.setattr(kernels, "records_of", lambda module, arguments, seconds: given.append(seconds) or [])
     run(list(SECTIONS), kernels.MINUTES, smoke=False, output=None, commit="abc")
-    assert given == [seconds for _, seconds in SECTIONS.values()]
-    assert sum(given) + GRACE_SECONDS <= 60 * kernels.MINUTES < 600
+    limits = [seconds for _, seconds in SECTIONS.values()]
+    assert given[:-1] == limits[:-1]
+    assert given[-1] > limits[-1]
+    assert sum(limits) + GRACE_SECONDS <= 60 * kernels.MINUTES < 600
 
 
 def test_in_fewer_minutes_every_section_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
     monkeypatch.setattr(kernels, "records_of", lambda module, arguments, seconds: given.append(seconds) or [])
     run(list(SECTIONS), 3, smoke=False, output=None, commit="abc")
-    assert len(given) == len(SECTIONS)
-    assert sum(given) == pytest.approx(3 * 60 - GRACE_SECONDS)
-    assert min(given) > 3
+    *earlier, _ = SECTIONS.values()
+    share = (3 * 60 - GRACE_SECONDS) / sum(seconds for _, seconds in SECTIONS.values())
+    assert given[:-1] == pytest.approx([share * seconds for _, seconds in earlier])
 
 
 def test_sequences_of_a_batch_go_to_different_experts() -> None:

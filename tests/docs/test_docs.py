@@ -109,7 +109,7 @@ def test_settings_that_are_named_exist(name: str) -> None:
     known = names.findall((DOCS / "commands.md").read_text())
     page = (DOCS / f"{name}.md").read_text()
     for script in re.findall(r"^python -m benchmarks\.(\w+)", page, re.MULTILINE):
-        source = (DOCS.parent / "benchmarks" / f"{script}.py").read_text()
+        source = (ROOT / "benchmarks" / f"{script}.py").read_text()
         known += re.findall(r'add_argument\("(--[a-z-]+)"', source)
     assert set(names.findall(page)) <= {*known, "--help"}
 
