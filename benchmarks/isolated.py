@@ -37,8 +37,8 @@ def run_parts(
     smoke: bool,
     output: Path | None,
 ) -> tuple[Result, int]:
-    """Runs parts until the time is over, each within its share of it, the last one within all that is left; the file is
-    written after every record. Returns their records, and how many failed."""
+    """Runs parts until the time is over, each within its share of it, and the last one within all that is left; the
+    file is written after every record. Returns their records, and how many failed."""
     began, failed = monotonic(), 0
     limits = shares({name: limits[name] for name in names}, 60 * minutes - GRACE_SECONDS)
     result: Result = {"commit": commit, "smoke": smoke, "minutes": 0.0, "parts": {}}
