@@ -60,11 +60,13 @@ def instructions_length(prompt: Sequence[int], tokenizer: Tokenizer) -> int:
     """
     start = tokenizer.special_ids.get("<|start|>")
     roles = [tokenizer.encode(role) for role in ("system", "developer")]
-    starts = [at for at, token_id in enumerate(prompt) if token_id == start]
-    for at in starts if starts[:1] == [0] else ():
-        if not any([*prompt[at + 1 : at + 1 + len(role)]] == role for role in roles):
-            return at
-    return 0
+    at = 0
+    try:
+        while prompt[at] == start and any([*prompt[at + 1 : at + 1 + len(role)]] == role for role in roles):
+            at = prompt.index(start, at + 1)
+    except (IndexError, ValueError):  # There is nothing else.
+        return 0
+    return at
 
 
 def _tokenizer_config(path: Path) -> dict[str, Any]:

@@ -30,7 +30,8 @@ class BlockTables:
         changed = [row for row, table in enumerate(tables) if self._tables[row] is not table]
         if not changed:
             return
-        places = {ring: row for row, ring in reversed([*enumerate(self._rings)])}
+        stay = self._rings[: len(rings)] == [*rings]
+        places = {} if stay else {ring: row for row, ring in reversed([*enumerate(self._rings)])}
         moved, starts, counts, pages = list[tuple[int, int]](), list[int](), list[int](), list[int]()
         for row in changed:
             table = tables[row]

@@ -125,14 +125,18 @@ async def test_ctrl_c_stops_the_answer_and_not_the_program(
     assert said.endswith("usera storyassistantfinalOnce upon a timeuserbyeassistant"), "what got no answer is forgotten"
 
 
+def terminal_with_tools(url: str, state: Path) -> Terminal:
+    tools = state / "tools.json"
+    tools.write_text(json.dumps(TOOLS))
+    return Terminal("--url", url, "--tools", str(tools), state=state)
+
+
 async def test_tools(url: str, engine: ScriptedEngine, say: Say, tmp_path: Path) -> None:
     answers = iter([say(THOUGHT + CALL), say(f"{FINAL}Take an umbrella.")])
     engine.play = lambda request: next(answers)
-    tools = tmp_path / "tools.json"
-    tools.write_text(json.dumps(TOOLS))
 
     def scenario() -> None:
-        with Terminal("--url", url, "--tools", str(tools), state=tmp_path) as terminal:
+        with terminal_with_tools(url, tmp_path) as terminal:
             terminal.type("weather?")
             terminal.sees('→ weather {"city": "Paris"}')
             terminal.sees("weather returns:")
@@ -152,11 +156,9 @@ async def test_nobody_is_asked_for_the_result_of_a_call_that_was_cut_off(
     cut_off = CALL.partition('"Paris')[0]
     answers = iter([say(THOUGHT + cut_off, finish=FinishReason.LENGTH), say(f"{FINAL}Sorry.")])
     engine.play = lambda request: next(answers)
-    tools = tmp_path / "tools.json"
-    tools.write_text(json.dumps(TOOLS))
 
     def scenario() -> None:
-        with Terminal("--url", url, "--tools", str(tools), state=tmp_path) as terminal:
+        with terminal_with_tools(url, tmp_path) as terminal:
             terminal.type("weather?")
             terminal.sees("cut short at the token limit")
             terminal.sees_prompt()

@@ -31,9 +31,8 @@ struct Attention {
         for (long s = 0; s < sequences; s++) keys += count(s) * std::min<long>(contexts[s] + count(s), window);
         return keys;
     }
-    // For the keys that are seen in so many pieces.
     int threads(long window, size_t pieces, int most) const {
-        return pieces < 2 ? 1 : threads_for(2 * visible(window) * heads * head_dim, most);
+        return threads_for_pieces(pieces, 2 * visible(window) * heads * head_dim, most);
     }
     long count(long s) const { return starts[s + 1] - starts[s]; }
     long sequence_of(long row) const { return std::upper_bound(starts, starts + sequences + 1, row) - starts - 1; }

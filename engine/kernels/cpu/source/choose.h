@@ -164,7 +164,7 @@ inline long choose(const float *x, long vocab, const Draw &draw) {
 inline void choose(
     const float *logits, const double *draws, long kinds, long stride, int64_t *out, long rows, long vocab,
     int threads) {
-    threads = rows < 2 ? 1 : threads_for(rows * vocab, threads);
+    threads = threads_for_pieces(rows, rows * vocab, threads);
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (long r = 0; r < rows; r++) {
         auto of = [=](long kind) { return draws[kind * stride + r]; };

@@ -36,6 +36,11 @@ struct Linear {
 // for, and makes them anew for the next larger one.
 INLINE int threads_for(long multiplications, int threads) { return multiplications >> 19 ? threads : 1; }
 
+// The same where the work is in so many pieces that no two threads can be at one.
+INLINE int threads_for_pieces(long pieces, long multiplications, int threads) {
+    return pieces < 2 ? 1 : threads_for(multiplications, threads);
+}
+
 // The same for the little that is done with each token.
 INLINE int threads_for_tokens(long tokens, int threads) { return tokens <= 16 ? 1 : threads; }
 

@@ -32,7 +32,7 @@ INLINE void choose(float *logits, long experts, long k, int64_t *chosen, bf16 *w
 
 inline void route(const Router &op, int threads) {
     Bf16Rows matrix{op.weight, op.columns, op.columns};
-    threads = op.tokens < 2 ? 1 : threads_for(op.tokens * op.experts * op.columns, threads);
+    threads = threads_for_pieces(op.tokens, op.tokens * op.experts * op.columns, threads);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         static thread_local Activations packed;
