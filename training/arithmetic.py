@@ -18,14 +18,16 @@ QUESTIONS = {
         "How much is {a} + {b}?", "I have {a} apples and get {b} more. How many do I have?", "{a} plus {b} is what?",
         "What do {a} and {b} make together?", "How many are {a} and {b} together?", "What does {a} + {b} give?",
         noun=("{a} + {b}", "{a} plus {b}", "the sum of {a} and {b}", "the result of {a} + {b}"),
-        verb=("add {a} and {b}", "compute {a} + {b}", "calculate {a} plus {b}", "add {b} to {a}"),
+        verb=("add {a} and {b}", "compute {a} + {b}", "calculate {a} plus {b}", "add {b} to {a}",
+              "work out what {a} + {b} makes"),
     ),
     "-": phrasings(
         "How much is {a} minus {b}?", "{a}-{b}", "{a} - {b} = ?", "What do you get when you subtract {b} from {a}?",
         "How much is {a} - {b}?", "I have {a} apples and give away {b}. How many are left?", "{a} minus {b} is what?",
         "What is left of {a} without {b}?", "How many are left of {a} without {b}?", "What does {a} - {b} give?",
         noun=("{a} - {b}", "{a} minus {b}", "the difference of {a} and {b}", "the result of {a} - {b}"),
-        verb=("subtract {b} from {a}", "compute {a} - {b}", "calculate {a} minus {b}", "take {b} from {a}"),
+        verb=("subtract {b} from {a}", "compute {a} - {b}", "calculate {a} minus {b}", "take {b} from {a}",
+              "work out what {a} - {b} makes"),
     ),
     "*": phrasings(
         "How much is {a} times {b}?", "{a}*{b}", "{a} * {b} = ?", "What do you get when you multiply {a} by {b}?",
@@ -33,7 +35,8 @@ QUESTIONS = {
         "{a} times {b} is what?", "What are {a} boxes of {b} apples together?", "How many are {a} times {b}?",
         "What does {a} * {b} give?",
         noun=("{a} * {b}", "{a} times {b}", "the product of {a} and {b}", "the result of {a} * {b}"),
-        verb=("multiply {a} by {b}", "compute {a} * {b}", "calculate {a} times {b}", "multiply {a} and {b}"),
+        verb=("multiply {a} by {b}", "compute {a} * {b}", "calculate {a} times {b}", "multiply {a} and {b}",
+              "work out what {a} * {b} makes"),
     ),
 }  # fmt: skip
 SPOKEN = {"+": "plus", "-": "minus", "*": "times"}
@@ -146,14 +149,17 @@ def work(a: int, sign: str, b: int, effort: Effort) -> tuple[str, int]:
 
 
 def draw_pair(draw: Draw, sign: str) -> tuple[int, int]:
-    """Every number of digits is as likely; one difference in seven is negative. A pair that is held out is so in both
-    orders: who has practised 57 times 9 knows 9 times 57."""
+    """Numbers of few digits and negative differences are rare; in training less so, for they are mistaken most.
+
+    A pair that is held out is so in both orders: who has practised 57 times 9 knows 9 times 57.
+    """
+    if sign == "*":
+        largest = (9, 99, 99) if draw.held_out else (9, 99)
+    else:
+        largest = (9, 99, 99, 999, 999, 999) if draw.held_out else (9, 99, 999)
     while True:
-        if sign == "*":
-            a, b = (draw.rng.randint(0, draw.any((9, 99, 99))) for _ in range(2))
-        else:
-            a, b = (draw.rng.randint(0, draw.any((9, 99, 99, 999, 999, 999))) for _ in range(2))
-        if sign == "-" and a < b and not draw.chance(0.15):
+        a, b = (draw.rng.randint(0, draw.any(largest)) for _ in range(2))
+        if sign == "-" and a < b and not draw.chance(0.15 if draw.held_out else 0.3):
             a, b = b, a
         orders = (f"{a}{sign}{b}", f"{b}{sign}{a}")
         if all(map(is_kept_out, orders)) if draw.held_out else not is_kept_out(orders[0]):

@@ -138,12 +138,12 @@ KINDS: Mapping[str, Source] = {
 
 SHARES: tuple[tuple[Source | Callable[[Draw], str], float], ...] = (
     (small_talk, 15.0),
-    (arithmetic, 24.0),
-    (fact, 41.0),
-    (text_task, 46.0),
-    (tool_task, 34.0),
+    (arithmetic, 28.0),
+    (fact, 37.0),
+    (text_task, 42.0),
+    (tool_task, 39.0),
     (recital, 14.0),
-    (json_task, 27.0),
+    (json_task, 29.0),
     (look_up, 4.0),
     (short_memory, 2.4),
     (long_memory, 0.4),

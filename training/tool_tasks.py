@@ -2,7 +2,8 @@
 
 The first thought goes through the question: what each call is for and with which values, in the order of the
 function's parameters. Before each call the function's definition is then quoted as the prompt has it, beginning with
-its purpose. So the names come by copying on from the definition, and the values from the line before it.
+its purpose. So the names come by copying on from the definition, and the values from the line before it. Of two calls
+each result is said when it comes: the answer repeats both.
 """
 
 import json
@@ -61,7 +62,8 @@ FUNCTIONS = (
         phrasings(
             "What does the {a} cost?", "How much is the {a}?", "How much does the {a} cost?", "price of the {a}",
             "How much do I pay for the {a}?",
-            noun=("the price of the {a}", "what the {a} costs"), verb=("look up the price of the {a}",),
+            noun=("the price of the {a}", "what the {a} costs"),
+            verb=("look up the price of the {a}", "find out how much one pays for the {a}"),
         ),
         "The price of the {a} is {r}.", "number",
     ),
@@ -101,7 +103,8 @@ FUNCTIONS = (
         phrasings(
             "What does {a} mean?", "meaning of {a}", "{a}: what does it mean?", "Which meaning has {a}?",
             "What do people mean by {a}?",
-            noun=("the meaning of {a}", "what {a} means"), verb=("define {a}", "look up the meaning of {a}"),
+            noun=("the meaning of {a}", "what {a} means"),
+            verb=("define {a}", "look up the meaning of {a}", "explain what somebody may mean by {a}"),
         ),
         "{a} means {r}.", "word",
     ),
@@ -205,13 +208,14 @@ def quoted(tool: dict[str, Any]) -> str:
     return "\n".join([*lines, "}"])
 
 
-def thoughts(uses: Sequence[str], tools: Sequence[dict[str, Any]], effort: Effort) -> list[str]:
-    """What is thought before each call: what is still to be done, and the definition to keep to."""
+def thoughts(uses: Sequence[str], tools: Sequence[dict[str, Any]], found: Sequence[str], effort: Effort) -> list[str]:
+    """What is thought before each call: what was found, what is still to be done, and the definition to keep to."""
     before = {"low": "", "medium": "I look at my tools. ", "high": "The user needs a tool. I look at my tools. "}[
         effort
     ]
     steps = [f"{order} {use}" for order, use in zip(("First", "Then"), uses, strict=False)]
-    return [f"{before}{' '.join(steps[i:])}\n{quoted(tool)}" for i, tool in enumerate(tools)]
+    known = ["", *(f"{sentence} " for sentence in found)]
+    return [f"{known[i]}{before}{' '.join(steps[i:])}\n{quoted(tool)}" for i, tool in enumerate(tools)]
 
 
 def offer(draw: Draw, function: Function) -> Offered:
@@ -293,7 +297,7 @@ def tool_task(draw: Draw) -> Exchange:
     chosen = [draw.any(offered)]
     values = [{slot: value(draw, kind) for slot, (_, kind) in chosen[0].function.parameters.items()}]
     question = asked(draw, chosen[0].function).format_map(values[0])
-    if way > 0.7:
+    if way > (0.7 if draw.held_out else 0.6):
         if len(offered) > 1 and draw.chance(0.5):
             chosen.append(draw.any([each for each in offered if each is not chosen[0]]))
         else:
@@ -303,14 +307,16 @@ def tool_task(draw: Draw) -> Exchange:
         question = draw.any(("{} {}", "{} And then: {}", "{} Also: {}")).format(question, second)
     results = [result(draw, each.function.results) for each in chosen]
     uses = [each.use(its) for each, its in zip(chosen, values, strict=True)]
-    before = thoughts(uses, [tools[offered.index(each)] for each in chosen], effort)
+    found = [
+        each.function.result.format_map(its | {"r": got})
+        for each, its, got in zip(chosen, values, results, strict=True)
+    ]
+    before = thoughts(uses, [tools[offered.index(each)] for each in chosen], found, effort)
     calls = tuple(
         each.call(thought, its, bare(got))
         for each, thought, its, got in zip(chosen, before, values, results, strict=True)
     )
-    said = " ".join(
-        each.function.result.format_map(its | {"r": got})
-        for each, its, got in zip(chosen, values, results, strict=True)
+    last = [*found[1:], *([] if effort == "low" else ["I have what I need."])]
+    return Exchange(
+        question, " ".join(last), " ".join(found), "|".join(results), effort, instructions, tools, calls=calls
     )
-    thought = "" if effort == "low" else "I have what I need."
-    return Exchange(question, thought, said, "|".join(results), effort, instructions, tools, calls=calls)
