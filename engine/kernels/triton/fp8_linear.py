@@ -15,6 +15,7 @@ from torch import Tensor
 from engine.kernels.fp8_matrix import Fp8Matrix, linear
 from engine.kernels.triton.e4m3 import UNSCALE, widen
 from engine.kernels.triton.mxfp4_product import INTERPRETED
+from engine.kernels.triton.wgmma import finished
 
 MOST_TOKENS = 256
 GROUP = 128
@@ -38,7 +39,7 @@ def fp8_linear_kernel(
         inside = (column < columns - first)[None, :]
         weights = widen(tl.load(values, mask=inside, other=0), PTX)
         states = tl.load(x, mask=valid[:, None] & inside, other=0.0)
-        sums = tl.dot(weights, states.to(weights.dtype).trans(), sums, input_precision="ieee")
+        sums = finished(tl.dot(weights, states.to(weights.dtype).trans(), sums, input_precision="ieee"), PTX)
         values += GROUP
         x += GROUP
     sums = sums * UNSCALE * tl.load(scales + row, mask=there, other=0.0)[:, None]

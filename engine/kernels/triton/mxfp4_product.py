@@ -10,6 +10,8 @@ import os
 import triton
 import triton.language as tl
 
+from engine.kernels.triton.wgmma import finished
+
 # The interpreter knows no PTX, and its bfloat16 products are wrong: there the values are unpacked by plain operations
 # and multiplied in float32.
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -113,7 +115,7 @@ def multiply(
     for group in tl.range(first_group, last_group, num_stages=STAGES):
         weights = load_weights(blocks, scales, ROWS, PTX)
         tokens = tl.load(x, mask=valid[:, None] & (column < columns - group * 128)[None, :], other=0.0)
-        sums = tl.dot(weights, tokens.to(weights.dtype).trans(), sums)
+        sums = finished(tl.dot(weights, tokens.to(weights.dtype).trans(), sums), PTX)
         blocks += 64 * 16
         scales += 64
         x += 128

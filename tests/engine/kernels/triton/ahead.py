@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).parents[4]
@@ -81,6 +82,7 @@ def compile_one(kernel: Kernel) -> Binary:
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
+    from triton.runtime import driver
 
     module, name = kernel.name.split(":")
     function = getattr(importlib.import_module(module), name)
@@ -93,9 +95,11 @@ def compile_one(kernel: Kernel) -> Binary:
     source = ASTSource(
         function, signature, {(function.arg_names.index(a),): v for a, v in kernel.constants.items()}, aligned
     )
+    target = GPUTarget("cuda", kernel.capability, 32)
+    driver.set_active(SimpleNamespace(get_current_target=lambda: target))  # Kernels ask it what they run on.
     compiled = triton.compile(
         source,
-        target=GPUTarget("cuda", kernel.capability, 32),
+        target=target,
         options={"num_warps": kernel.num_warps, "num_stages": kernel.num_stages},
     )
     tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"

@@ -9,6 +9,7 @@ from engine.kernels.triton import paged_attention, ring_attention, write_keys
 from tests.engine.kernels.attention_case import Case, page_caches, prepare, ring_caches
 from tests.engine.kernels.triton.ahead import Kernel, compile_ahead
 from tests.engine.kernels.triton.launches import record_launches
+from tests.engine.kernels.triton.pending import overwritten_operands
 
 MIXED_STEP = ((300, 1), (40, 20))
 
@@ -61,3 +62,4 @@ def test_elsewhere(capability: int, head_dim: int, kv_dtype: torch.dtype, instru
     assert prefill.spills == decode.spills == 0
     assert prefill.count(instruction) > 0
     assert decode.count("HMMA") > 0
+    assert all(overwritten_operands(loop) == [] for loop in prefill.loops("HGMMA"))

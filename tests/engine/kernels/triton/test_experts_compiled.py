@@ -10,6 +10,7 @@ from engine.kernels.triton import experts, routing
 from engine.kernels.triton.repack import DenseProduct, KernelProduct, TiledProduct
 from tests.engine.kernels.triton.ahead import Binary, Kernel, compile_ahead
 from tests.engine.kernels.triton.launches import record_launches
+from tests.engine.kernels.triton.pending import overwritten_operands
 
 SIZE = 2880
 PRODUCTS = ("gate_up_kernel", "down_kernel")
@@ -103,6 +104,15 @@ def test_the_tensor_cores_are_used(binaries: dict[tuple[int, int], dict[str, Bin
     for name in PRODUCTS:
         assert binaries[step][name].count(instruction) > 0, name
         assert binaries[step][name].count("LDGSTS") > 0, f"{name} does not load ahead"
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step[1] == 90], ids=str)
+def test_nothing_is_written_over_weights_that_the_tensor_cores_still_read(
+    binaries: dict[tuple[int, int], dict[str, Binary]], step: tuple[int, int]
+) -> None:
+    for name in PRODUCTS:
+        for loop in binaries[step][name].loops("HGMMA"):
+            assert overwritten_operands(loop) == [], name
 
 
 def test_dense_matrices_of_a_prompts_step() -> None:

@@ -1,0 +1,33 @@
+"""Whether machine code for Hopper leaves alone what its tensor cores still read.
+
+`HGMMA R24, R48, gdesc[UR4], R24` goes on reading its left operand, R48 to R51, until a `WARPGROUP.DEPBAR.LE gsb0, 0x0`
+has waited for it.
+"""
+
+import re
+from collections.abc import Sequence
+
+OPERAND = re.compile(r"HGMMA\S* R\d+, R(\d+),")
+WAIT = re.compile(r"WARPGROUP\.DEPBAR\.LE gsb0, 0x0")
+TARGET = re.compile(r"(?:@!?U?P\w+ )?(?!ST|RED|BAR|HGMMA|LDGSTS)([A-Z]\S*) (?:P\w+, )?R(\d+)\b")
+FOUR, TWO = re.compile(r"\.128|\.4$"), re.compile(r"\.64|\.WIDE|\.2$|^CS2R$")
+"""Instructions that write so many registers."""
+
+
+def overwritten_operands(loop: Sequence[str]) -> list[str]:
+    """The instructions of a loop that write to registers which a product of this or of the last turn may still read.
+
+    A wait that leaves a product pending counts for none.
+    """
+    pending: set[int] = set()
+    found = []
+    for instruction in [*loop, *loop]:
+        if operand := OPERAND.search(instruction):
+            pending |= set(range(int(operand[1]), int(operand[1]) + 4))
+        elif WAIT.search(instruction):
+            pending.clear()
+        elif target := TARGET.match(instruction):
+            width = 4 if FOUR.search(target[1]) else 2 if TWO.search(target[1]) else 1
+            if pending & set(range(int(target[2]), int(target[2]) + width)):
+                found.append(instruction)
+    return found
