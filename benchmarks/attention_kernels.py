@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.device import Speeds, cold_copies, figures, relative_error, seconds_a_call
+from benchmarks.device import Speeds, cold_copies, differing, figures, relative_error, seconds_a_call
 from benchmarks.shapes import Shapes, spread_tokens
 from engine.kernels import norm_linear as linear_reference
 from engine.kernels import paged_attention as paged_reference
@@ -66,9 +66,14 @@ def random_cache(shapes: Shapes, slots: int, dtype: torch.dtype, device: torch.d
     return cache
 
 
+def on_a_copy(attend: Callable[..., Tensor], inputs: Sequence[Tensor], cache: Tensor, *rest: object) -> Tensor:
+    """Attention over a copy of the cache, for it writes there."""
+    return attend(*inputs, *cache.clone(), *rest)
+
+
 def check_attention(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator[dict[str, object]]:
     """The relative error of one mixed step against the reference in float32 over the same cache, beside the reference's
-    in bfloat16; and that of what they left in the cache."""
+    in bfloat16; that of what they left in the cache; and how many repetitions differ."""
     batch, window = make_batch(shapes, shapes.mixed_step, device), shapes.model.window
     inputs = random_heads(shapes, len(batch.token_ids), device)
     pages = sum(pages_of(shapes, shapes.mixed_step))
@@ -86,12 +91,14 @@ def check_attention(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator
             plain, ours = exact.clone(), exact.clone()
             rounded = reference(*inputs, *plain, *extra, batch)
             got = kernel(*inputs, *ours, *extra, batch)
+            again = partial(on_a_copy, kernel, inputs, exact, *extra, batch)
             yield {
                 "kernel": name,
                 "cache": kind,
                 "error": relative_error(got, want),
                 "reference_error": relative_error(rounded, want),
                 "cache_error": relative_error(ours, wide),
+                "differ": differing(again, got, shapes.repeats),
             }
 
 
@@ -169,7 +176,8 @@ def in_format(weight: Tensor, kind: torch.dtype) -> Tensor | Fp8Matrix:
 
 
 def check_linear(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator[dict[str, object]]:
-    """The relative error against the reference in float32, beside the reference's in bfloat16."""
+    """The relative error against the reference in float32, beside the reference's in bfloat16; and how many repetitions
+    differ."""
     dtype = TORCH_DTYPES[shapes.dtype]
     for name, rows, columns in maps(shapes):
         drawn = torch.randn(rows, columns, device=device) * columns**-0.5
@@ -180,7 +188,7 @@ def check_linear(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator[di
             for tokens in (1, norm_linear.FEW_TOKENS, 40):
                 x = torch.randn(tokens, columns, device=device).to(dtype)
                 before = torch.randn(tokens, rows, device=device).to(dtype)
-                results = []
+                calls = []
                 for module, matrix, computed in (
                     (linear_reference, exact, torch.float32),
                     (norm_linear, weight, dtype),
@@ -188,16 +196,17 @@ def check_linear(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator[di
                 ):
                     states, offset, residual = (tensor.to(computed) for tensor in (x, bias, before))
                     if name == "out_residual":
-                        results.append(module.linear_add(states, matrix, offset, residual))
+                        calls.append(partial(module.linear_add, states, matrix, offset, residual))
                     else:
-                        results.append(module.norm_linear(states, gain, 1e-5, matrix, offset))
-                want, got, plain = results
+                        calls.append(partial(module.norm_linear, states, gain, 1e-5, matrix, offset))
+                want, got, plain = (call() for call in calls)
                 yield {
                     "map": name,
                     "weights": kind,
                     "tokens": tokens,
                     "error": relative_error(got, want),
                     "reference_error": relative_error(plain, want),
+                    "differ": differing(calls[1], got, shapes.repeats),
                 }
 
 

@@ -113,6 +113,12 @@ def relative_error(got: Tensor, want: Tensor) -> float:
     return float((got.float() - want.float()).norm() / want.float().norm())
 
 
+def differing(call: Callable[[], Tensor], first: Tensor, repeats: int) -> int:
+    """How many of so many repetitions differ in any bit from the first: nothing depends on the order of programs, so
+    none may, unless registers or shared memory are written while they are still read."""
+    return sum(not torch.equal(call(), first) for _ in range(repeats))
+
+
 def figures(seconds: float, floor: float) -> dict[str, object]:
     """A time beside its floor; `share` is floor / time."""
     return {"microseconds": seconds * 1e6, "floor_microseconds": floor * 1e6, "share": floor / seconds}

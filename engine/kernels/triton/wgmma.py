@@ -16,7 +16,6 @@ def finished(sums, PTX: tl.constexpr):
 
     Only for Hopper: later tensor cores keep their sums in a memory of their own, from which this would fetch them.
     """
-    if PTX:
-        if cuda_capability_geq(9) and not cuda_capability_geq(10):
-            sums = tl.inline_asm_elementwise("// finished", "=r,0", [sums], dtype=tl.float32, is_pure=True, pack=1)
+    if PTX and cuda_capability_geq(9) and not cuda_capability_geq(10):
+        sums = tl.inline_asm_elementwise("// finished", "=r,0", [sums], dtype=tl.float32, is_pure=True, pack=1)
     return sums
