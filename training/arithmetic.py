@@ -153,10 +153,9 @@ def draw_pair(draw: Draw, sign: str) -> tuple[int, int]:
 
     A pair that is held out is so in both orders: who has practised 57 times 9 knows 9 times 57.
     """
-    if sign == "*":
-        largest = (9, 99, 99) if draw.held_out else (9, 99)
-    else:
-        largest = (9, 99, 99, 999, 999, 999) if draw.held_out else (9, 99, 999)
+    largest: tuple[int, ...] = (9, 99) if sign == "*" else (9, 99, 999)
+    if draw.held_out:
+        largest = (9, 99, 99) if sign == "*" else (9, 99, 99, 999, 999, 999)
     while True:
         a, b = (draw.rng.randint(0, draw.any(largest)) for _ in range(2))
         if sign == "-" and a < b and not draw.chance(0.15 if draw.held_out else 0.3):
