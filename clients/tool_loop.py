@@ -57,8 +57,8 @@ class Invocation:
 class ToolLoop:
     """Give it every answer (`take`) and every result (`give`), until it has a `run`.
 
-    `messages` and `options` are the next request's. A forced `tool_choice` holds for the first round alone, for it
-    would never let the model answer.
+    `messages` and `options` are the next request's. A call is forced in the first round alone, else the model could
+    never answer; which tools are allowed stays.
     """
 
     def __init__(
@@ -79,7 +79,9 @@ class ToolLoop:
         if self._rounds_left == 0:
             raise ToolRoundsError("the model keeps calling tools and gives no answer")
         self._rounds_left -= 1
-        self.options.pop("tool_choice", None)
+        choice = self.options.pop("tool_choice", None)
+        if isinstance(choice, Mapping) and (allowed := choice.get("allowed_tools")) is not None:
+            self.options["tool_choice"] = {**choice, "allowed_tools": {**allowed, "mode": "auto"}}
         *calls, last = (self._invocation(call) for call in answer.tool_calls)
         if answer.choices[0].finish_reason == "length" and not last.call.arguments:
             last = Invocation(last.call, _fails(CUT_OFF), {})

@@ -12,7 +12,15 @@ from server.schemas.messages import Messages
 from server.schemas.request import Many, only
 from server.schemas.sampling import MAX_COUNT, ChoiceFields
 from server.schemas.structured import ResponseFormat
-from server.schemas.tools import MAX_TOOLS, FunctionDefinition, NamedToolChoice, Tool, ToolChoice
+from server.schemas.tools import (
+    MAX_TOOLS,
+    AllowedToolsChoice,
+    FunctionDefinition,
+    NamedToolChoice,
+    Tool,
+    ToolChoice,
+    named_choices,
+)
 from server.schemas.usage import Usage
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high"]
@@ -41,7 +49,7 @@ class ChatRequest(ChoiceFields):
     tools: Many[Tool] = Field(default_factory=list, max_length=MAX_TOOLS)
     """The functions that the model may call."""
     tool_choice: ToolChoice = Field(default="auto", examples=["auto"])
-    """Whether it must: none shows it no function, required makes it call one, or name the one."""
+    """Whether it must: none shows it no function, required makes it call one, or name the one, or those allowed."""
     parallel_tool_calls: bool = Field(default=True, examples=[True])
     """Whether one answer may make several calls."""
     response_format: ResponseFormat | None = Field(default=None, examples=[{"type": "json_object"}])
@@ -90,8 +98,9 @@ class ChatRequest(ChoiceFields):
         names = [tool.function.name for tool in info.data.get("tools", ())]
         if value == "required" and not names:
             raise PydanticCustomError("tool_choice", "only allowed when there are tools")
-        if isinstance(value, NamedToolChoice) and value.function.name not in names:
-            raise PydanticCustomError("tool_choice", "there is no function {name}", {"name": value.function.name})
+        for choice in named_choices(value):
+            if choice.function.name not in names:
+                raise PydanticCustomError("tool_choice", "there is no function {name}", {"name": choice.function.name})
         return value
 
     @field_validator("response_format")
@@ -104,6 +113,17 @@ class ChatRequest(ChoiceFields):
     def offered(self) -> list[FunctionDefinition]:
         """The functions that the model is shown."""
         return [] if self.tool_choice == "none" else [tool.function for tool in self.tools]
+
+    def allowed(self) -> list[FunctionDefinition]:
+        """Those of them that it may call."""
+        names = [choice.function.name for choice in named_choices(self.tool_choice)]
+        return [function for function in self.offered() if not names or function.name in names]
+
+    def must_call(self) -> bool:
+        """Whether the answer is to be a call."""
+        choice = self.tool_choice
+        required = choice.allowed_tools.mode if isinstance(choice, AllowedToolsChoice) else choice
+        return required == "required" or isinstance(choice, NamedToolChoice)
 
 
 class TopLogprob(AnswerModel):

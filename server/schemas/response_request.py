@@ -8,8 +8,8 @@ from pydantic_core import PydanticCustomError
 from engine.request import MAX_TOP_LOGPROBS
 from server.schemas.chat import ReasoningEffort
 from server.schemas.input_items import Input
-from server.schemas.request import Many, RequestModel, expects, only
-from server.schemas.response_tools import FunctionChoice, ResponseTool
+from server.schemas.request import Many, RequestModel, only
+from server.schemas.response_tools import ResponseTool, ResponseToolChoice
 from server.schemas.sampling import MAX_COUNT, SamplingFields
 from server.schemas.structured import JsonSchema, ResponseFormat
 from server.schemas.tools import MAX_TOOLS, Name
@@ -111,11 +111,8 @@ class ResponseRequest(SamplingFields):
     """What the final message must be: any text, if nothing is said."""
     tools: Many[ResponseTool] = Field(default_factory=list, max_length=MAX_TOOLS)
     """The functions that the model may call."""
-    tool_choice: Annotated[
-        Literal["none", "auto", "required"] | FunctionChoice,
-        expects('"none", "auto", "required" or {"type": "function", "name": …}'),
-    ] = Field(default="auto", examples=["auto"])
-    """Whether it must: none shows it no function, required makes it call one, or name the one."""
+    tool_choice: ResponseToolChoice = Field(default="auto", examples=["auto"])
+    """Whether it must: none shows it no function, required makes it call one, or name the one, or those allowed."""
     parallel_tool_calls: bool = Field(default=True, examples=[True])
     """Whether one answer may make several calls."""
     include: Many[Included] = Field(default_factory=list, examples=[[ENCRYPTED_REASONING]])

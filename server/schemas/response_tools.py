@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from server.schemas.request import Many, RequestModel, tag
+from server.schemas.request import Many, RequestModel, expects, tag
 from server.schemas.tools import MAX_TOOLS, FunctionDefinition, Name
 
 KINDS = ("function", "namespace")
@@ -40,6 +40,23 @@ class FunctionChoice(RequestModel):
     """Which one."""
     namespace: Name | None = Field(default=None, examples=["weather"])
     """Its namespace, if it has one."""
+
+
+class AllowedFunctions(RequestModel):
+    """The model is shown every function, and calls no other than these: what it is shown can stay the same."""
+
+    type: Literal["allowed_tools"] = Field(examples=["allowed_tools"])
+    """What is allowed."""
+    mode: Literal["auto", "required"] = Field(examples=["auto"])
+    """Whether one of them must be called."""
+    tools: Many[FunctionChoice] = Field(min_length=1, max_length=MAX_TOOLS)
+    """The functions."""
+
+
+ResponseToolChoice = Annotated[
+    Literal["none", "auto", "required"] | FunctionChoice | AllowedFunctions,
+    expects('"none", "auto", "required", {"type": "function", "name": …} or {"type": "allowed_tools", …}'),
+]
 
 
 def kind_of(tool: Any) -> str | None:

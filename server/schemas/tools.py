@@ -1,11 +1,12 @@
 """Functions that a model may call, as requests offer them."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from server.schemas.request import RequestModel, expects
+from server.schemas.request import Many, RequestModel, expects
 
 MAX_TOOLS = 128
 
@@ -62,7 +63,34 @@ class NamedToolChoice(RequestModel):
     """Which one."""
 
 
+class AllowedTools(RequestModel):
+    """Some of the request's functions."""
+
+    mode: Literal["auto", "required"] = Field(examples=["auto"])
+    """Whether one of them must be called."""
+    tools: Many[NamedToolChoice] = Field(min_length=1, max_length=MAX_TOOLS)
+    """Which ones."""
+
+
+class AllowedToolsChoice(RequestModel):
+    """The model is shown every function, and calls no other than these: what it is shown can stay the same."""
+
+    type: Literal["allowed_tools"] = Field(examples=["allowed_tools"])
+    """What is allowed."""
+    allowed_tools: AllowedTools
+    """The functions."""
+
+
 ToolChoice = Annotated[
-    Literal["none", "auto", "required"] | NamedToolChoice,
-    expects('"none", "auto", "required" or {"type": "function", "function": {"name": …}}'),
+    Literal["none", "auto", "required"] | NamedToolChoice | AllowedToolsChoice,
+    expects(
+        '"none", "auto", "required", {"type": "function", "function": {"name": …}} or {"type": "allowed_tools", …}'
+    ),
 ]
+
+
+def named_choices(choice: ToolChoice) -> Sequence[NamedToolChoice]:
+    """The functions that a choice names."""
+    if isinstance(choice, AllowedToolsChoice):
+        return choice.allowed_tools.tools
+    return [choice] if isinstance(choice, NamedToolChoice) else []

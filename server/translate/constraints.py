@@ -18,7 +18,7 @@ from engine.prompt.grammar import (
 from engine.request import MAX_GRAMMAR_LENGTH
 from server.schemas.chat import ChatRequest
 from server.schemas.structured import ResponseFormat, StructuredOutputs
-from server.schemas.tools import FunctionDefinition, NamedToolChoice
+from server.schemas.tools import AllowedToolsChoice, FunctionDefinition, NamedToolChoice
 from server.text import Text
 
 MAX_MESSAGE = 500
@@ -69,27 +69,21 @@ def _is_constrained(request: ChatRequest) -> bool:
         request.structured_outputs is not None
         or (wanted is not None and wanted.type != "text")
         or request.reasoning_effort == "none"
-        or _must_call(request)
+        or request.must_call()
+        or isinstance(request.tool_choice, AllowedToolsChoice)
         or any(function.strict for function in request.offered())
     )
 
 
-def _must_call(request: ChatRequest) -> bool:
-    return request.tool_choice == "required" or isinstance(request.tool_choice, NamedToolChoice)
-
-
 def _turn_constraint(request: ChatRequest) -> Constraint:
-    choice, functions = request.tool_choice, request.offered()
-    if isinstance(choice, NamedToolChoice):
-        functions = [function for function in functions if function.name == choice.function.name]
-    must_call = _must_call(request)
+    functions, must_call = request.allowed(), request.must_call()
     answer = None if must_call else _answer_body(request)
     bodies = [("tools", _arguments_body(function)) for function in functions]
     grammar = turn_grammar(
         answer=None if answer is None else answer[1],
         functions={function.name: body for function, (_, body) in zip(functions, bodies, strict=True)},
         must_call=must_call,
-        parallel=request.parallel_tool_calls and not isinstance(choice, NamedToolChoice),
+        parallel=request.parallel_tool_calls and not isinstance(request.tool_choice, NamedToolChoice),
         reasoning=request.reasoning_effort != "none",
     )
     return Constraint(grammar, (*bodies, *([] if answer is None else [answer])))

@@ -11,9 +11,22 @@ from server.body import as_request_error
 from server.schemas.chat import ChatRequest
 from server.schemas.input_items import FunctionResult, Item, PastFunctionCall, PastMessage, PastReasoning
 from server.schemas.response_request import LOGPROBS, ResponseRequest
-from server.schemas.response_tools import FunctionChoice, functions, qualified
+from server.schemas.response_tools import (
+    AllowedFunctions,
+    FunctionChoice,
+    ResponseToolChoice,
+    functions,
+    qualified,
+)
 from server.schemas.sampling import SamplingFields
-from server.schemas.tools import FunctionDefinition, NamedFunction, NamedToolChoice
+from server.schemas.tools import (
+    AllowedTools,
+    AllowedToolsChoice,
+    FunctionDefinition,
+    NamedFunction,
+    NamedToolChoice,
+    ToolChoice,
+)
 from server.translate.carried import read_carried
 from server.translate.chat import PARTING
 
@@ -41,7 +54,7 @@ def chat_request(body: ResponseRequest, items: Sequence[Item]) -> ChatRequest:
         "reasoning_effort": body.reasoning.effort,
         "current_date": body.current_date,
         "tools": [{"type": "function", "function": shown(*each)} for each in functions(body.tools)],
-        "tool_choice": _tool_choice(body),
+        "tool_choice": _tool_choice(body.tool_choice),
         "parallel_tool_calls": body.parallel_tool_calls,
         "response_format": body.text.format.response_format(),
     }
@@ -115,9 +128,14 @@ def _reasoning(item: PastReasoning) -> str:
     return read_carried(item.encrypted_content)
 
 
-def _tool_choice(body: ResponseRequest) -> str | NamedToolChoice:
-    choice = body.tool_choice
-    if not isinstance(choice, FunctionChoice):
-        return choice
+def _tool_choice(choice: ResponseToolChoice) -> ToolChoice:
+    if isinstance(choice, AllowedFunctions):
+        named = [_named(each) for each in choice.tools]
+        allowed = AllowedTools.model_construct(mode=choice.mode, tools=named)
+        return AllowedToolsChoice(type="allowed_tools", allowed_tools=allowed)
+    return _named(choice) if isinstance(choice, FunctionChoice) else choice
+
+
+def _named(choice: FunctionChoice) -> NamedToolChoice:
     named = NamedFunction.model_construct(name=qualified(choice.namespace, choice.name))
     return NamedToolChoice(type="function", function=named)

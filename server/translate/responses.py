@@ -22,7 +22,7 @@ from server.schemas.response import (
 )
 from server.schemas.response_events import AnyEvent, ResponseStateEvent
 from server.schemas.response_request import ENCRYPTED_REASONING, ResponseRequest
-from server.schemas.response_tools import FunctionChoice, functions, qualified
+from server.schemas.response_tools import functions, qualified
 from server.schemas.usage import Usage
 from server.translate.answer import Identity
 from server.translate.assembler import Assembler
@@ -127,7 +127,7 @@ class ResponseAnswer:
                 format=body.text.format.model_dump(by_alias=True, exclude_unset=True), verbosity="medium"
             ),
             tools=[tool.model_dump(exclude_unset=True) for tool in body.tools],
-            tool_choice=choice.model_dump(exclude_unset=True) if isinstance(choice, FunctionChoice) else choice,
+            tool_choice=choice if isinstance(choice, str) else choice.model_dump(exclude_unset=True),
             parallel_tool_calls=body.parallel_tool_calls,
             truncation="disabled",
             store=body.store,

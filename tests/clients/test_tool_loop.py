@@ -111,6 +111,16 @@ def test_rounds() -> None:
     assert HI == [{"role": "user", "content": "hi"}]
 
 
+def test_which_tools_are_allowed_holds_for_every_round() -> None:
+    named = {"type": "function", "function": {"name": "add"}}
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [named]}}
+    rounds = loop(2, tool_choice=choice)
+    assert rounds.options["tool_choice"] == choice
+    for _ in range(2):
+        rounds.take(answer(("add", '{"a": 1}')))
+        assert rounds.options["tool_choice"]["allowed_tools"] == {"mode": "auto", "tools": [named]}
+
+
 def test_schemas() -> None:
     def book(
         city: Annotated[str, "where to"],

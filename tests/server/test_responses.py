@@ -111,6 +111,13 @@ async def test_it_is_the_chat_in_other_words(http: httpx.AsyncClient, engine: Sc
     answer = await respond(http, tools=[{"type": "function", "name": "get_weather"}], tool_choice=named)
     assert engine.submitted[-1].sampling == engine.submitted[-2].sampling
     assert (answer["tools"], answer["tool_choice"]) == ([named], named)
+    allowed = {"mode": "auto", "tools": [{"type": "function", "function": {"name": "get_weather"}}]}
+    both = [tool("get_weather"), tool("now")]
+    await chat(http, tools=both, tool_choice={"type": "allowed_tools", "allowed_tools": allowed})
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": [named]}
+    answer = await respond(http, tools=[named, {"type": "function", "name": "now"}], tool_choice=choice)
+    assert engine.submitted[-1].sampling == engine.submitted[-2].sampling
+    assert answer["tool_choice"] == choice
 
 
 @pytest.mark.parametrize("per_step", [1, 4, 1000])
@@ -396,6 +403,13 @@ REFUSED = [
         "tools[0].tools[0].type",
     ),
     ({"tools": [WEATHER], "tool_choice": {"type": "function", "name": "other"}}, "tool_choice"),
+    (
+        {
+            "tools": [WEATHER],
+            "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "other"}]},
+        },
+        "tool_choice",
+    ),
     ({"tool_choice": "required"}, "tool_choice"),
     ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format"),
     ({"text": {"format": {"type": "json_object"}}, "structured_outputs": {"choice": ["a"]}}, "text.format"),

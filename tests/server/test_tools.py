@@ -258,6 +258,12 @@ async def test_a_tool_loop(http: httpx.AsyncClient, engine: ScriptedEngine, say:
     assert "Look it up." not in prompt, "once there was an answer, its reasoning is over"
 
 
+async def test_what_is_not_allowed_is_shown_all_the_same(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:
+    for choice in ("auto", allow("auto", "now"), allow("required", "now")):
+        await chat(http, tools=[WEATHER, NOW], tool_choice=choice)
+    assert len({tuple(request.prompt_token_ids) for request in engine.submitted}) == 1
+
+
 async def test_results_of_parallel_calls(http: httpx.AsyncClient, engine: ScriptedEngine, text: Text) -> None:
     calls = [{"id": i, "type": "function", "function": {"name": "now", "arguments": f'{{"i":{i}}}'}} for i in "12"]
     results = [{"role": "tool", "tool_call_id": i, "content": f"result {i}"} for i in "21"]
@@ -287,10 +293,19 @@ TURNS = [
 ]
 
 
+def allow(mode: str, *names: str) -> dict:
+    named = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": named}}
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
         ({"tool_choice": "required"}, [1, 1, 0, 0, 0, 1, 0, 0, 1]),
+        ({"tool_choice": allow("required", "get_weather")}, [1, 1, 0, 0, 0, 1, 0, 0, 1]),
+        ({"tool_choice": allow("auto", "get_weather", "now")}, [1, 1, 0, 0, 1, 1, 1, 1, 1]),
+        ({"tool_choice": allow("auto", "now")}, [0, 0, 0, 0, 1, 0, 0, 0, 0]),
+        ({"tool_choice": allow("required", "now")}, [0, 0, 0, 0, 0, 0, 0, 0, 0]),
         ({"tool_choice": "required", "parallel_tool_calls": False}, [1, 1, 0, 0, 0, 1, 0, 0, 0]),
         ({"tool_choice": {"type": "function", "function": {"name": "get_weather"}}}, [1, 1, 0, 0, 0, 1, 0, 0, 0]),
         ({"tool_choice": {"type": "function", "function": {"name": "now"}}}, [0, 0, 0, 0, 0, 0, 0, 0, 0]),
@@ -365,6 +380,9 @@ async def test_a_name_that_begins_like_another(http: httpx.AsyncClient, engine: 
         ({"tool_choice": "always", "tools": [NOW]}, "tool_choice"),
         ({"tool_choice": {"type": "function", "function": {"name": "other"}}, "tools": [NOW]}, "tool_choice"),
         ({"tool_choice": {"type": "function"}, "tools": [NOW]}, "tool_choice"),
+        ({"tool_choice": allow("auto", "now", "other"), "tools": [NOW]}, "tool_choice"),
+        ({"tool_choice": allow("auto"), "tools": [NOW]}, "tool_choice"),
+        ({"tool_choice": allow("none", "now"), "tools": [NOW]}, "tool_choice"),
         ({"parallel_tool_calls": "yes"}, "parallel_tool_calls"),
         ({"functions": [{"name": "f"}]}, "functions"),
         ({"function_call": {"name": "f"}}, "function_call"),
