@@ -18,16 +18,14 @@ QUESTIONS = {
         "How much is {a} + {b}?", "I have {a} apples and get {b} more. How many do I have?", "{a} plus {b} is what?",
         "What do {a} and {b} make together?", "How many are {a} and {b} together?", "What does {a} + {b} give?",
         noun=("{a} + {b}", "{a} plus {b}", "the sum of {a} and {b}", "the result of {a} + {b}"),
-        verb=("add {a} and {b}", "compute {a} + {b}", "calculate {a} plus {b}", "add {b} to {a}",
-              "work out what {a} + {b} makes"),
+        verb=("add {a} and {b}", "compute {a} + {b}", "calculate {a} plus {b}", "add {b} to {a}"),
     ),
     "-": phrasings(
         "How much is {a} minus {b}?", "{a}-{b}", "{a} - {b} = ?", "What do you get when you subtract {b} from {a}?",
         "How much is {a} - {b}?", "I have {a} apples and give away {b}. How many are left?", "{a} minus {b} is what?",
         "What is left of {a} without {b}?", "How many are left of {a} without {b}?", "What does {a} - {b} give?",
         noun=("{a} - {b}", "{a} minus {b}", "the difference of {a} and {b}", "the result of {a} - {b}"),
-        verb=("subtract {b} from {a}", "compute {a} - {b}", "calculate {a} minus {b}", "take {b} from {a}",
-              "work out what {a} - {b} makes"),
+        verb=("subtract {b} from {a}", "compute {a} - {b}", "calculate {a} minus {b}", "take {b} from {a}"),
     ),
     "*": phrasings(
         "How much is {a} times {b}?", "{a}*{b}", "{a} * {b} = ?", "What do you get when you multiply {a} by {b}?",
@@ -35,10 +33,11 @@ QUESTIONS = {
         "{a} times {b} is what?", "What are {a} boxes of {b} apples together?", "How many are {a} times {b}?",
         "What does {a} * {b} give?",
         noun=("{a} * {b}", "{a} times {b}", "the product of {a} and {b}", "the result of {a} * {b}"),
-        verb=("multiply {a} by {b}", "compute {a} * {b}", "calculate {a} times {b}", "multiply {a} and {b}",
-              "work out what {a} * {b} makes"),
+        verb=("multiply {a} by {b}", "compute {a} * {b}", "calculate {a} times {b}", "multiply {a} and {b}"),
     ),
 }  # fmt: skip
+PRACTISED = {sign: phrasings(verb=(f"work out what {{a}} {sign} {{b}} makes",)) for sign in QUESTIONS}
+"""With a word after the numbers, which is no digit."""
 SPOKEN = {"+": "plus", "-": "minus", "*": "times"}
 
 
@@ -169,5 +168,5 @@ def arithmetic(draw: Draw) -> Exchange:
     sign, effort = draw.any("+++---****"), draw.any(EFFORTS)
     a, b = draw_pair(draw, sign)
     thought, result = work(a, sign, b, effort)
-    question = draw.phrase(QUESTIONS[sign]).format(a=a, b=b)
+    question = draw.phrase(QUESTIONS[sign], PRACTISED[sign]).format(a=a, b=b)
     return Exchange(question, thought, f"{a} {sign} {b} = {result}.", expected=str(result), effort=effort)

@@ -24,7 +24,7 @@ class Function:
     """What a function is about, in all the ways it may be named, described, asked for and answered.
 
     `parameters` maps a slot of the questions to its possible names and its kind of value. Slots may stand in the
-    questions and in the result, where {r} is what comes back.
+    questions and in the result, where {r} is what comes back. Questions that are `practised` are only trained on.
     """
 
     nouns: tuple[str, ...]
@@ -33,6 +33,7 @@ class Function:
     questions: tuple[str, ...]
     result: str
     results: str
+    practised: tuple[str, ...] = ()
 
 
 FUNCTIONS = (
@@ -62,10 +63,10 @@ FUNCTIONS = (
         phrasings(
             "What does the {a} cost?", "How much is the {a}?", "How much does the {a} cost?", "price of the {a}",
             "How much do I pay for the {a}?",
-            noun=("the price of the {a}", "what the {a} costs"),
-            verb=("look up the price of the {a}", "find out how much one pays for the {a}"),
+            noun=("the price of the {a}", "what the {a} costs"), verb=("look up the price of the {a}",),
         ),
         "The price of the {a} is {r}.", "number",
+        practised=phrasings(verb=("find out how much one pays for the {a}",)),
     ),
     Function(
         ("stock", "inventory", "amount", "supply", "storage"), "how many of a product are in stock",
@@ -103,10 +104,10 @@ FUNCTIONS = (
         phrasings(
             "What does {a} mean?", "meaning of {a}", "{a}: what does it mean?", "Which meaning has {a}?",
             "What do people mean by {a}?",
-            noun=("the meaning of {a}", "what {a} means"),
-            verb=("define {a}", "look up the meaning of {a}", "explain what somebody may mean by {a}"),
+            noun=("the meaning of {a}", "what {a} means"), verb=("define {a}", "look up the meaning of {a}"),
         ),
         "{a} means {r}.", "word",
+        practised=phrasings(verb=("explain what somebody may mean by {a}",)),
     ),
     Function(
         ("distance", "route_length", "way", "path", "kilometers"), "the distance between two cities",
@@ -277,7 +278,7 @@ def how_many(draw: Draw) -> int:
 
 def asked(draw: Draw, function: Function) -> str:
     """A question with its slots. In training now and then with words in it that mean nothing."""
-    question = draw.phrase(function.questions)
+    question = draw.phrase(function.questions, function.practised)
     return question if draw.held_out or draw.chance(0.75) else with_fillers(draw, question)
 
 

@@ -1,6 +1,5 @@
 """The script that measures the engine on a GPU beside its floors and its peers, at tiny sizes on the CPU."""
 
-import doctest
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,12 +174,6 @@ def test_llama_cpp_is_waited_for_as_long_as_there_is_time(monkeypatch: pytest.Mo
 
 def test_llama_cpp_comes_last() -> None:
     assert [*PARTS][-1] == "llama.cpp"
-
-
-def test_examples_hold() -> None:
-    result = doctest.testmod(gpu_engine)
-    assert result.attempted > 0
-    assert result.failed == 0
 
 
 def test_a_kind_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Parts of a benchmark in processes of their own."""
 
-import doctest
 from collections.abc import Iterator
 
 import pytest
@@ -32,12 +31,6 @@ def test_records_end_with_their_time() -> None:
         {"what": "decode", "seconds": 1},
         {"what": "decode", "left_out": "what follows: 0 seconds are over"},
     ]
-
-
-def test_examples_hold() -> None:
-    result = doctest.testmod(isolated)
-    assert result.attempted > 0
-    assert result.failed == 0
 
 
 def test_the_start_of_a_process_is_of_its_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

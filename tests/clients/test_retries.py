@@ -1,6 +1,5 @@
 """What is sent again, how often, and after how long."""
 
-import doctest
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -101,8 +100,3 @@ async def test_it_is_given_up(ask: Ask, failure: Any, error: type[Exception], as
     with pytest.raises(error):
         await ask(server, AT_ONCE)
     assert server.asked == asked
-
-
-def test_examples() -> None:
-    assert doctest.testmod(clients.retries) == (0, 1)
-    assert doctest.testmod(clients.errors) == (0, 1)

@@ -1,10 +1,8 @@
-import doctest
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-import clients.sse
 from clients.sse import EventParser
 
 STREAM = (
@@ -21,7 +19,3 @@ def test_pieces_do_not_matter(cuts: list[int]) -> None:
     pieces = [content[start:end] for start, end in pairwise(edges)]
     events = [event for piece in pieces for event in parser.feed(piece)]
     assert events == ["one", "tw\no 😀", "three", ""]
-
-
-def test_examples() -> None:
-    assert doctest.testmod(clients.sse) == (0, 2)

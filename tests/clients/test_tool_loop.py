@@ -1,7 +1,6 @@
 """What the model asks for is called, whatever it writes."""
 
 import asyncio
-import doctest
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-import clients.tool_schema
 from clients.errors import ToolRoundsError
 from clients.results import Answer, Choice, ToolCall, Usage
 from clients.tool_loop import ToolError, ToolLoop
@@ -158,7 +156,3 @@ def test_schemas() -> None:
         schema(bytes)
     with pytest.raises(TypeError, match="by name"):
         definition("print", lambda *parts: None)
-
-
-def test_examples() -> None:
-    assert doctest.testmod(clients.tool_schema).failed == 0

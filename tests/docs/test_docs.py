@@ -1,6 +1,5 @@
 """The documentation: its examples run, its links lead somewhere, and what is made of the program is up to date."""
 
-import doctest
 import os
 import re
 import subprocess
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import docs.make.ring
 from docs.make.__main__ import DOCS, MADE
 from docs.make.terminal import PICTURE
 from tests.server.started import read_until_ready
@@ -112,8 +110,3 @@ def test_settings_that_are_named_exist(name: str) -> None:
         source = (ROOT / "benchmarks" / f"{script}.py").read_text()
         known += re.findall(r'add_argument\("(--[a-z-]+)"', source)
     assert set(names.findall(page)) <= {*known, "--help"}
-
-
-def test_the_rings_example() -> None:
-    result = doctest.testmod(docs.make.ring)
-    assert (result.attempted > 0, result.failed) == (True, 0)

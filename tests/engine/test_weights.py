@@ -1,18 +1,10 @@
 """The memory that weights are loaded into."""
 
-import doctest
-
 import torch
 
-import engine.kernels.arena
 from engine.kernels.arena import LINE
 from engine.model.weights import empty_weights
 from tests.checkpoints import small_config
-
-
-def test_the_examples_are_true() -> None:
-    result = doctest.testmod(engine.kernels.arena)
-    assert (result.attempted > 0, result.failed) == (True, 0)
 
 
 def test_on_a_cpu_they_lie_side_by_side() -> None:

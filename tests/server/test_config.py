@@ -1,14 +1,6 @@
-import doctest
-
 import pytest
 import typer
 
-import server.body
-import server.commands.sizes
-import server.frames
-import server.schemas.response_tools
-import server.translate.carried
-import server.translate.requests
 from engine.errors import ConfigError
 from server.commands.sizes import parse_size
 from server.config import ServerConfig
@@ -33,20 +25,3 @@ def test_settings_that_cannot_be(settings: dict) -> None:
 def test_what_is_no_size(size: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_size(size)
-
-
-MODULES = [
-    server.body,
-    server.commands.sizes,
-    server.frames,
-    server.schemas.response_tools,
-    server.translate.carried,
-    server.translate.requests,
-]
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_examples(module: object) -> None:
-    result = doctest.testmod(module)
-    assert result.attempted > 0
-    assert result.failed == 0

@@ -1,7 +1,6 @@
 """Log lines: what they say, and what they never say."""
 
 import asyncio
-import doctest
 import io
 import json
 import logging
@@ -10,7 +9,6 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-import server.logs
 from engine.streams import EngineStatus
 from server.app import create_app
 from server.config import ServerConfig
@@ -190,9 +188,3 @@ def test_the_block_ends_the_format() -> None:
     with logging_as("json", io.StringIO()):
         assert len(logging.getLogger().handlers) == len(before) + 1
     assert logging.getLogger().handlers == before
-
-
-def test_examples() -> None:
-    result = doctest.testmod(server.logs)
-    assert result.attempted > 0
-    assert result.failed == 0

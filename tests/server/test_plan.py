@@ -1,6 +1,5 @@
 """`carousel plan`: tables from a config.json, for cards that are not there."""
 
-import doctest
 from pathlib import Path
 
 import pytest
@@ -131,8 +130,3 @@ def test_too_small_a_card(published: Path) -> None:
     assert result.exit_code == 1
     assert "do not fit" in result.stderr
     assert "more memory is needed, see `carousel plan`" in plan(str(published), "--memory", "8G").stderr
-
-
-def test_examples() -> None:
-    result = doctest.testmod(server.commands.plan)
-    assert (result.attempted > 0, result.failed) == (True, 0)

@@ -1,6 +1,5 @@
 """Flags, environment variables and the file are three ways to say the same, in this order of precedence."""
 
-import doctest
 import re
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +11,6 @@ from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
-import server.settings
 from server.cli import app
 from server.settings import ConfigFile, SettingsCommand, key, settings_of
 
@@ -202,8 +200,3 @@ def test_every_secret_is_marked() -> None:
         for parameter in command.params:
             if re.search(r"(keys?|token|secret|password)$", parameter.name):
                 assert parameter.hide_input, f"{parameter.name} would be shown by `carousel config`"
-
-
-def test_examples() -> None:
-    result = doctest.testmod(server.settings)
-    assert (result.attempted > 0, result.failed) == (True, 0)

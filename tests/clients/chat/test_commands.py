@@ -1,6 +1,5 @@
 """What the /commands do to a conversation."""
 
-import doctest
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -10,8 +9,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-import clients.chat.commands
-import clients.printable
 from clients.chat.commands import COMMANDS, run_command, transcript
 from clients.chat.conversation import Conversation
 from clients.chat.interactive import Interactive
@@ -189,8 +186,3 @@ def test_mistakes(run: Run, line: str) -> None:
 def test_exit(run: Run) -> None:
     with pytest.raises(EOFError):
         run("/exit")
-
-
-def test_examples() -> None:
-    assert doctest.testmod(clients.chat.commands) == (0, 1)
-    assert doctest.testmod(clients.printable) == (0, 1)

@@ -1,11 +1,8 @@
 """Blocks are finished when nothing can change them any more."""
 
-import doctest
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-import clients.chat.markdown
 from clients.chat.markdown import PARSER, split_blocks
 
 LINES = [
@@ -36,7 +33,3 @@ def test_however_it_comes_it_reads_the_same(lines: list[str], data: st.DataObjec
 
 def test_what_grows_is_one_block() -> None:
     assert pieces("a\n\nb\n\nc\n", [1, 4, 8]) == ["", "", "a\n\nb\n\n", "", "c\n"]
-
-
-def test_examples() -> None:
-    assert doctest.testmod(clients.chat.markdown) == (0, 2)

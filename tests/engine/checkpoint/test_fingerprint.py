@@ -1,13 +1,11 @@
 """A checkpoint's short name: the same for the same content, another for any other."""
 
-import doctest
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import engine.checkpoint.fingerprint
 from engine.checkpoint.fingerprint import SAMPLE_BYTES, fingerprint
 from engine.errors import CheckpointError
 
@@ -69,9 +67,3 @@ def test_a_file_that_cannot_be_read(checkpoint: Callable[..., Path]) -> None:
 def test_a_small_file_is_read_whole(checkpoint: Callable[..., Path]) -> None:
     one, other = (checkpoint(str(end), data=b"\0" * (SAMPLE_BYTES - 1) + bytes([end])) for end in (1, 2))
     assert fingerprint(one) != fingerprint(other)
-
-
-def test_examples() -> None:
-    result = doctest.testmod(engine.checkpoint.fingerprint)
-    assert result.attempted > 0
-    assert result.failed == 0

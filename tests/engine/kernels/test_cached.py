@@ -1,16 +1,8 @@
 """How keys and values are rounded for their cache."""
 
-import doctest
-
 import torch
 
-from engine.kernels import cached
 from engine.kernels.cached import as_cached
-
-
-def test_the_worked_example() -> None:
-    result = doctest.testmod(cached)
-    assert (result.attempted, result.failed) == (1, 0)
 
 
 def test_what_is_not_finite_stays_visible_in_fp8() -> None:

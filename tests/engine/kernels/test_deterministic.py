@@ -1,22 +1,13 @@
 """Ops whose rows do not know their neighbours: they are the references, and no bit depends on company."""
 
-import doctest
-
 import pytest
 import torch
 
-import engine.kernels.deterministic
 from engine.kernels.attention import attend
 from engine.kernels.deterministic import KEY_BLOCK, TILE, attend_in_blocks, in_tiles
 from engine.kernels.experts import ExpertProduct
 from engine.kernels.fp8_matrix import quantize
 from engine.kernels.table import DETERMINISTIC, REFERENCE
-
-
-def test_the_worked_example() -> None:
-    result = doctest.testmod(engine.kernels.deterministic, extraglobs={"torch": torch})
-    assert result.attempted > 0
-    assert result.failed == 0
 
 
 def test_no_rows_have_no_results() -> None:

@@ -1,7 +1,6 @@
 """The engine in its own process: the same tokens through the pipe, and its death is noticed."""
 
 import asyncio
-import doctest
 import math
 import os
 import signal
@@ -12,14 +11,13 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from types import ModuleType
 
 import psutil
 import pytest
 
 from engine.config import EngineConfig, ModelConfig, RopeConfig
 from engine.errors import ConfigError, EngineNotReadyError, GenerationError, QueueFullError, RequestError
-from engine.process import child, supervision
+from engine.process import child
 from engine.process.child import Child
 from engine.process.pace import Pace
 from engine.process.supervision import Supervision
@@ -369,13 +367,6 @@ async def test_a_long_step_is_given_its_time_on_a_cpu(config: EngineConfig, devi
         process._note_progress()
         assert process._patience == 120.0
         assert process._stall.when() is None
-
-
-@pytest.mark.parametrize("module", [child, supervision])
-def test_the_worked_examples(module: ModuleType) -> None:
-    result = doctest.testmod(module)
-    assert result.attempted > 0
-    assert result.failed == 0
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,10 @@ A recorded graph is the captured step itself, run again on the tensors that it w
 is not in these tensors would be stale, as it is in a CUDA graph.
 """
 
-import doctest
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from unittest.mock import MagicMock, Mock
 
@@ -17,8 +15,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import engine.buckets
-import engine.runner.latest
 from engine import start
 from engine.engine import Engine
 from engine.kernels.paged_attention import paged_attention
@@ -276,9 +272,3 @@ def test_all_graphs_are_warmed_and_captured_on_one_stream(monkeypatch: pytest.Mo
     cuda.Stream.assert_called_once()
     (stream,) = {id(call.args[0]) for call in cuda.stream.call_args_list}
     assert {id(call.kwargs["stream"]) for call in cuda.graph.call_args_list} == {stream}
-
-
-@pytest.mark.parametrize(("module", "examples"), [(engine.buckets, 4), (engine.runner.latest, 4)])
-def test_the_worked_examples(module: ModuleType, examples: int) -> None:
-    result = doctest.testmod(module)
-    assert (result.attempted, result.failed) == (examples, 0)

@@ -1,6 +1,5 @@
 """The steps that compile a GPU's kernels before the first request."""
 
-import doctest
 from unittest.mock import Mock
 
 import pytest
@@ -14,11 +13,6 @@ from engine.runner.runner import Task
 from engine.runner.warming import step_sizes, warm_up
 from tests.engine.test_equality import assert_same, checkpoint, requests
 from tests.engines import build_engine, run
-
-
-def test_the_worked_example() -> None:
-    result = doctest.testmod(warming)
-    assert (result.attempted, result.failed) == (1, 0)
 
 
 def test_every_step_is_run_in_places_that_there_are() -> None:

@@ -1,6 +1,5 @@
 """The sampler: each parameter does what it says, and no row disturbs another."""
 
-import doctest
 import itertools
 import math
 from collections import Counter
@@ -12,12 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import engine.sampling.logprobs
 from engine.errors import GenerationError
 from engine.kernels.choose import choose
 from engine.request import SamplingParams
-from engine.sampling import noise
-from engine.sampling import occurrences as occurrences_module
 from engine.sampling.adjust import BANNED, Adjustments
 from engine.sampling.noise import seeds_of, uniform
 from engine.sampling.occurrences import Occurrences
@@ -191,13 +187,9 @@ def test_of_equally_likely_tokens_the_lower_ids_are_listed_whatever_the_neighbou
         sampled, _ = sample(logits, [row(temperature=0, logprobs=4), row(temperature=0, logprobs=others)])
         assert sampled.logprob is not None
         assert [token for token, _ in sampled.logprob.top] == [1, 3, 2, 4]
-    result = doctest.testmod(engine.sampling.logprobs)
-    assert (result.attempted, result.failed) == (1, 0)
 
 
 def test_occurrences_grow_as_they_are_counted_anew() -> None:
-    result = doctest.testmod(occurrences_module)
-    assert (result.attempted, result.failed) == (3, 0)
     prompt, answer = [3, 1, 3, 2], [5, 1, 5, 5, 7]
     grown, anew = Occurrences(prompt), Occurrences(prompt, answer)
     for token in answer:
@@ -223,8 +215,6 @@ def test_noise_is_uniform_and_depends_on_seed_and_index() -> None:
     assert 0 <= numbers.min() <= numbers.max() < 1
     assert numbers.mean() == pytest.approx(0.5, abs=0.02)
     assert seeds_of([-1, 2**64 - 1]).tolist() == [2**64 - 1] * 2
-    result = doctest.testmod(noise)
-    assert (result.attempted, result.failed) == (1, 0)
 
 
 def test_logits_that_nothing_changes_are_not_copied() -> None:

@@ -3,7 +3,6 @@
 Everything that a query may not read is NaN: places never written, of other requests, and out of the window.
 """
 
-import doctest
 from dataclasses import replace
 
 import pytest
@@ -92,8 +91,3 @@ def test_unused_places_of_a_captured_step_are_passed_over(monkeypatch: pytest.Mo
         others = [each.clone() for each in caches]
         check(case, [attend(*inputs, *caches, *extra, padded)], [attend(*inputs, *others, *extra, batch)])
         check(case, caches, others)
-
-
-def test_the_worked_example_of_the_splits() -> None:
-    result = doctest.testmod(paged_attention)
-    assert (result.attempted, result.failed) == (1, 0)
