@@ -12,7 +12,8 @@ from pydantic.json_schema import models_json_schema
 
 from server.auth import OPEN
 from server.schemas.answer import ErrorBody
-from server.schemas.chat import ChatChunk, ChatCompletion, ChatRequest
+from server.schemas.chat import ChatRequest
+from server.schemas.chat_answer import ChatChunk, ChatCompletion
 from server.schemas.completions import Completion, CompletionRequest
 from server.schemas.health import Health, Readiness, Version
 from server.schemas.models import Model, ModelList

@@ -8,7 +8,8 @@ from engine.errors import RequestError
 from server.body import json_body
 from server.openapi import GENERATION_ERRORS, errors, streams, takes
 from server.routes.answering import WEATHER, answer, chat_answer, identity
-from server.schemas.chat import ChatChunk, ChatCompletion, ChatRequest
+from server.schemas.chat import ChatRequest
+from server.schemas.chat_answer import ChatChunk, ChatCompletion
 from server.state import State
 
 router = APIRouter(tags=["Generation"])

@@ -1,4 +1,4 @@
-"""`/v1/chat/completions`: the request, the whole answer, and the chunks of a streamed one."""
+"""The request of `/v1/chat/completions`."""
 
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -7,7 +7,6 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from engine.request import MAX_TOP_LOGPROBS
-from server.schemas.answer import AnswerModel, Finish
 from server.schemas.messages import Messages
 from server.schemas.request import Many, only
 from server.schemas.sampling import MAX_COUNT, ChoiceFields
@@ -21,7 +20,6 @@ from server.schemas.tools import (
     ToolChoice,
     named_choices,
 )
-from server.schemas.usage import Usage
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high"]
 
@@ -124,172 +122,3 @@ class ChatRequest(ChoiceFields):
         choice = self.tool_choice
         required = choice.allowed_tools.mode if isinstance(choice, AllowedToolsChoice) else choice
         return required == "required" or isinstance(choice, NamedToolChoice)
-
-
-class TopLogprob(AnswerModel):
-    """A token that might stand in a place."""
-
-    token: str = Field(examples=["Hi"])
-    """Its text; replacement characters for what is no UTF-8."""
-    logprob: float = Field(examples=[-0.25])
-    """Its log-probability."""
-    bytes: list[int] = Field(examples=[[72, 105]])
-    """Its bytes."""
-
-
-class TokenLogprob(TopLogprob):
-    """The token that does."""
-
-    top_logprobs: list[TopLogprob]
-    """The likeliest tokens in its place."""
-
-
-class ChatLogprobs(AnswerModel):
-    """One entry per token of the answer, none for its reasoning."""
-
-    content: list[TokenLogprob]
-    """The tokens of the content."""
-    refusal: None = Field(examples=[None])
-    """Always null."""
-
-
-class CalledFunction(AnswerModel):
-    """A function and what to call it with."""
-
-    name: str = Field(examples=["get_weather"])
-    """Which function."""
-    arguments: str = Field(examples=['{"city": "Paris"}'])
-    """What the model wrote, which need not be JSON unless a grammar made it so."""
-
-
-class ToolCall(AnswerModel):
-    """A call for the client to make."""
-
-    id: str = Field(examples=["call_1"])
-    """Its name, unique, for the result to refer to."""
-    type: Literal["function"] = Field(examples=["function"])
-    """What is called."""
-    function: CalledFunction
-    """The function and its arguments."""
-
-
-class ChatMessage(AnswerModel):
-    """The answer. Only the fields that were set are sent."""
-
-    role: Literal["assistant"] = Field(examples=["assistant"])
-    """Whose message it is."""
-    content: str | None = Field(examples=["I am a small model."])
-    """What it says; null if it says nothing."""
-    refusal: None = Field(examples=[None])
-    """Always null."""
-    reasoning: str | None = Field(default=None, examples=["They ask who I am."])
-    """The reasoning before it."""
-    reasoning_content: str | None = Field(default=None, examples=["They ask who I am."])
-    """`reasoning` by its other name."""
-    tool_calls: list[ToolCall] | None = None
-    """The calls it makes."""
-
-
-class ChatChoice(AnswerModel):
-    """One answer."""
-
-    index: int = Field(examples=[0])
-    """Its number."""
-    message: ChatMessage
-    """The answer itself."""
-    logprobs: ChatLogprobs | None
-    """Log-probabilities, if asked for."""
-    finish_reason: Finish = Field(examples=["stop"])
-    """Why it ended: it was over or a stop was found, there was no more room, or it calls functions."""
-    stop_reason: str | int | None = Field(examples=[None])
-    """The stop string or token id that ended it, if one did."""
-
-
-class ChatCompletion(AnswerModel):
-    """The whole answer to a request."""
-
-    id: str = Field(examples=["chatcmpl-5e0b6a1c"])
-    """Its name."""
-    object: Literal["chat.completion"] = Field(examples=["chat.completion"])
-    """The kind of this object."""
-    created: int = Field(examples=[1764000000])
-    """When the request came, in Unix seconds."""
-    model: str = Field(examples=["embedded"])
-    """The name it was asked under."""
-    system_fingerprint: str = Field(examples=["carousel-0.1.0-3f9a2c71"])
-    """Names the version of the engine and the weights."""
-    choices: list[ChatChoice]
-    """The answers."""
-    usage: Usage
-    """Token counts."""
-
-
-class CalledFunctionDelta(AnswerModel):
-    """The next piece of a function's call."""
-
-    name: str | None = Field(default=None, examples=["get_weather"])
-    """Which function; in a call's first piece only."""
-    arguments: str = Field(examples=['{"city":'])
-    """More of the arguments."""
-
-
-class ToolCallDelta(AnswerModel):
-    """A call begins with its id, type and name; pieces of its arguments follow under the same index."""
-
-    index: int = Field(examples=[0])
-    """The call's number in the answer."""
-    id: str | None = Field(default=None, examples=["call_1"])
-    """The call's name, in its first piece only."""
-    type: Literal["function"] | None = Field(default=None, examples=["function"])
-    """What is called, in its first piece only."""
-    function: CalledFunctionDelta
-    """The piece."""
-
-
-class ChatDelta(AnswerModel):
-    """The next piece of an answer. Only the fields that were set are sent."""
-
-    role: Literal["assistant"] | None = Field(default=None, examples=["assistant"])
-    """Whose message it is; in the first piece only."""
-    content: str | None = Field(default=None, examples=["I am"])
-    """More of the content."""
-    reasoning: str | None = Field(default=None, examples=["They ask"])
-    """More of the reasoning."""
-    reasoning_content: str | None = Field(default=None, examples=["They ask"])
-    """`reasoning` by its other name."""
-    tool_calls: list[ToolCallDelta] | None = None
-    """More of its calls."""
-
-
-class ChatChunkChoice(AnswerModel):
-    """One answer's next piece."""
-
-    index: int = Field(examples=[0])
-    """The answer's number."""
-    delta: ChatDelta
-    """The piece itself."""
-    logprobs: ChatLogprobs | None
-    """Log-probabilities of the piece's tokens, if asked for."""
-    finish_reason: Finish | None = Field(examples=[None, "stop"])
-    """Why it ended; null before that."""
-    stop_reason: str | int | None = Field(default=None, examples=[None])
-    """The stop string or token id that ended it, if one did."""
-
-
-class ChatChunk(AnswerModel):
-    """One event of a streamed answer. Only the fields that were set are sent."""
-
-    id: str = Field(examples=["chatcmpl-5e0b6a1c"])
-    """The answer's name, the same in all its chunks."""
-    object: Literal["chat.completion.chunk"] = Field(examples=["chat.completion.chunk"])
-    """The kind of this object."""
-    created: int = Field(examples=[1764000000])
-    """When the request came, in Unix seconds."""
-    model: str = Field(examples=["embedded"])
-    """The name it was asked under."""
-    system_fingerprint: str = Field(examples=["carousel-0.1.0-3f9a2c71"])
-    """Names the version of the engine and the weights."""
-    choices: list[ChatChunkChoice]
-    """The pieces; none in a chunk that reports usage."""
-    usage: Usage | None = None
-    """Token counts, if asked for."""

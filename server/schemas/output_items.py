@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from server.schemas.answer import AnswerModel
-from server.schemas.chat import TokenLogprob
+from server.schemas.chat_answer import TokenLogprob
 from server.schemas.input_items import Phase, Status
 
 

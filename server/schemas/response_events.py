@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from server.schemas.answer import AnswerModel
-from server.schemas.chat import TokenLogprob
+from server.schemas.chat_answer import TokenLogprob
 from server.schemas.output_items import OutputItem, ReasoningPart, TextPart
 from server.schemas.response import Response
 

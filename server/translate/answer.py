@@ -7,7 +7,7 @@ from typing import TypedDict, TypeVar
 from engine.request import Request
 from engine.streams import EventStream
 from server.frames import frame
-from server.schemas.chat import ChatChunk
+from server.schemas.chat_answer import ChatChunk
 from server.schemas.completions import Completion
 from server.schemas.sampling import StreamOptions
 from server.schemas.usage import CompletionTokensDetails, PromptTokensDetails, Usage

@@ -11,14 +11,14 @@ from engine.prompt.stop_strings import StopStrings
 from engine.prompt.tokenizer import Tokenizer
 from engine.streams import EventStream
 from server.frames import done_or_error
-from server.schemas.chat import (
+from server.schemas.chat import ChatRequest
+from server.schemas.chat_answer import (
     CalledFunctionDelta,
     ChatChunk,
     ChatChunkChoice,
     ChatCompletion,
     ChatDelta,
     ChatLogprobs,
-    ChatRequest,
     TokenLogprob,
     ToolCallDelta,
     TopLogprob,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from server.schemas.chat import (
+from server.schemas.chat_answer import (
     CalledFunction,
     ChatChoice,
     ChatChunkChoice,

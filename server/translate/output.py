@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from server.schemas.chat import TokenLogprob
+from server.schemas.chat_answer import TokenLogprob
 from server.schemas.input_items import Status
 from server.schemas.output_items import OutputItem
 from server.schemas.response_events import AnyEvent, ItemEvent

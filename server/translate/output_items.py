@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypedDict
 from uuid import uuid4
 
-from server.schemas.chat import TokenLogprob
+from server.schemas.chat_answer import TokenLogprob
 from server.schemas.input_items import Phase, Status
 from server.schemas.output_items import (
     FunctionCallItem,

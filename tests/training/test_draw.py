@@ -3,9 +3,9 @@ import pytest
 from training import words
 from training.arithmetic import draw_pair
 from training.draw import PHRASE_KEPT_OUT, Draw, is_kept_out
+from training.functions import FUNCTIONS
 from training.json_tasks import FIELDS
 from training.text_tasks import one_word
-from training.tool_tasks import FUNCTIONS
 
 
 def drawn(kind: str, held_out: bool) -> set[object]:
