@@ -185,7 +185,7 @@ def check_linear(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator[di
         for kind, weight_dtype in narrow_dtypes(shapes).items():
             weight = in_format(drawn, weight_dtype)
             exact = weight if isinstance(weight, Fp8Matrix) else weight.float()
-            for tokens in (1, norm_linear.FEW_TOKENS, 40):
+            for tokens in (1, norm_linear.FEW_TOKENS, 24, 40):
                 x = torch.randn(tokens, columns, device=device).to(dtype)
                 before = torch.randn(tokens, rows, device=device).to(dtype)
                 calls = []

@@ -51,7 +51,7 @@ PUBLISHED = Shapes(
         rope=RopeConfig(theta=150_000.0, factor=32.0),
     ),
     expert_counts=(32, 128),
-    checked_tokens=(1, 4, 8, 256, 1000),
+    checked_tokens=(1, 4, 8, 128, 256, 1000),
     expert_tokens=(1, 8, 32, 128, 256, 8192),
     decode_batches=(1, 8, 32, 128, 256),
     contexts=(1024, 8192, 32_768, 131_072),

@@ -222,7 +222,9 @@ makes"). No run of that has come to its end yet.
 
 The model of one run, and this card:
 
-    python -m training.train --run runs/once --output runs/once/model
+    git checkout 947d5ef
+    python -m training.train --steps 4800 --documents 262000 --run runs/once --output runs/once/model
+    git checkout main
     carousel serve runs/once/model --served-model-name embedded
     python -m training.score --output once.json
     ONCE="--once runs/once --once-scores once.json"

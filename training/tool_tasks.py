@@ -152,9 +152,13 @@ def how_many(draw: Draw) -> int:
 
 
 def asked(draw: Draw, function: Function) -> str:
-    """A question with its slots. In training now and then with words in it that mean nothing."""
+    """A question with its slots. In training now and then with words in it that mean nothing: not so many that it is
+    another phrasing."""
     question = draw.phrase(function.questions, function.practised)
-    return question if draw.held_out or draw.chance(0.75) else with_fillers(draw, question)
+    if draw.held_out or draw.chance(0.75):
+        return question
+    filled = with_fillers(draw, question)
+    return question if filled in function.questions else filled
 
 
 def tool_task(draw: Draw) -> Exchange:

@@ -18,7 +18,7 @@ from server.schemas.tools import (
     NamedToolChoice,
     Tool,
     ToolChoice,
-    named_choices,
+    named_tools,
 )
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high"]
@@ -96,9 +96,9 @@ class ChatRequest(ChoiceFields):
         names = [tool.function.name for tool in info.data.get("tools", ())]
         if value == "required" and not names:
             raise PydanticCustomError("tool_choice", "only allowed when there are tools")
-        for choice in named_choices(value):
-            if choice.function.name not in names:
-                raise PydanticCustomError("tool_choice", "there is no function {name}", {"name": choice.function.name})
+        for tool in named_tools(value):
+            if tool.function.name not in names:
+                raise PydanticCustomError("tool_choice", "there is no function {name}", {"name": tool.function.name})
         return value
 
     @field_validator("response_format")
@@ -114,7 +114,7 @@ class ChatRequest(ChoiceFields):
 
     def allowed(self) -> list[FunctionDefinition]:
         """Those of them that it may call."""
-        names = [choice.function.name for choice in named_choices(self.tool_choice)]
+        names = [tool.function.name for tool in named_tools(self.tool_choice)]
         return [function for function in self.offered() if not names or function.name in names]
 
     def must_call(self) -> bool:

@@ -31,15 +31,19 @@ class NamespaceTool(RequestModel):
     """The functions."""
 
 
-class FunctionChoice(RequestModel):
-    """This function must be called."""
+class NamedFunctionTool(RequestModel):
+    """One of the request's functions."""
 
     type: Literal["function"] = Field(examples=["function"])
-    """What must be called."""
+    """What it is."""
     name: Name = Field(examples=["get_weather"])
     """Which one."""
     namespace: Name | None = Field(default=None, examples=["weather"])
     """Its namespace, if it has one."""
+
+
+class FunctionChoice(NamedFunctionTool):
+    """This function must be called."""
 
 
 class AllowedFunctions(RequestModel):
@@ -49,13 +53,16 @@ class AllowedFunctions(RequestModel):
     """What is allowed."""
     mode: Literal["auto", "required"] = Field(examples=["auto"])
     """Whether one of them must be called."""
-    tools: Many[FunctionChoice] = Field(min_length=1, max_length=MAX_TOOLS)
+    tools: Many[NamedFunctionTool] = Field(min_length=1, max_length=MAX_TOOLS)
     """The functions."""
 
 
 ResponseToolChoice = Annotated[
     Literal["none", "auto", "required"] | FunctionChoice | AllowedFunctions,
-    expects('"none", "auto", "required", {"type": "function", "name": …} or {"type": "allowed_tools", …}'),
+    expects(
+        '"none", "auto", "required", {"type": "function", "name": …} or '
+        '{"type": "allowed_tools", "mode": …, "tools": [{"type": "function", "name": …}, …]}'
+    ),
 ]
 
 

@@ -54,13 +54,17 @@ class NamedFunction(RequestModel):
     """One of the request's functions."""
 
 
-class NamedToolChoice(RequestModel):
-    """This function must be called."""
+class NamedTool(RequestModel):
+    """One of the request's functions."""
 
     type: Literal["function"] = Field(examples=["function"])
-    """What must be called."""
+    """What it is."""
     function: NamedFunction
     """Which one."""
+
+
+class NamedToolChoice(NamedTool):
+    """This function must be called."""
 
 
 class AllowedTools(RequestModel):
@@ -68,7 +72,7 @@ class AllowedTools(RequestModel):
 
     mode: Literal["auto", "required"] = Field(examples=["auto"])
     """Whether one of them must be called."""
-    tools: Many[NamedToolChoice] = Field(min_length=1, max_length=MAX_TOOLS)
+    tools: Many[NamedTool] = Field(min_length=1, max_length=MAX_TOOLS)
     """Which ones."""
 
 
@@ -84,12 +88,13 @@ class AllowedToolsChoice(RequestModel):
 ToolChoice = Annotated[
     Literal["none", "auto", "required"] | NamedToolChoice | AllowedToolsChoice,
     expects(
-        '"none", "auto", "required", {"type": "function", "function": {"name": …}} or {"type": "allowed_tools", …}'
+        '"none", "auto", "required", {"type": "function", "function": {"name": …}} or '
+        '{"type": "allowed_tools", "allowed_tools": {"mode": …, "tools": [{"type": "function", "function": …}, …]}}'
     ),
 ]
 
 
-def named_choices(choice: ToolChoice) -> Sequence[NamedToolChoice]:
+def named_tools(choice: ToolChoice) -> Sequence[NamedTool]:
     """The functions that a choice names."""
     if isinstance(choice, AllowedToolsChoice):
         return choice.allowed_tools.tools

@@ -14,6 +14,7 @@ from server.schemas.response_request import LOGPROBS, ResponseRequest
 from server.schemas.response_tools import (
     AllowedFunctions,
     FunctionChoice,
+    NamedFunctionTool,
     ResponseToolChoice,
     functions,
     qualified,
@@ -24,6 +25,7 @@ from server.schemas.tools import (
     AllowedToolsChoice,
     FunctionDefinition,
     NamedFunction,
+    NamedTool,
     NamedToolChoice,
     ToolChoice,
 )
@@ -130,12 +132,13 @@ def _reasoning(item: PastReasoning) -> str:
 
 def _tool_choice(choice: ResponseToolChoice) -> ToolChoice:
     if isinstance(choice, AllowedFunctions):
-        named = [_named(each) for each in choice.tools]
+        named = [NamedTool(type="function", function=_named(each)) for each in choice.tools]
         allowed = AllowedTools.model_construct(mode=choice.mode, tools=named)
         return AllowedToolsChoice(type="allowed_tools", allowed_tools=allowed)
-    return _named(choice) if isinstance(choice, FunctionChoice) else choice
+    if isinstance(choice, FunctionChoice):
+        return NamedToolChoice(type="function", function=_named(choice))
+    return choice
 
 
-def _named(choice: FunctionChoice) -> NamedToolChoice:
-    named = NamedFunction.model_construct(name=qualified(choice.namespace, choice.name))
-    return NamedToolChoice(type="function", function=named)
+def _named(tool: NamedFunctionTool) -> NamedFunction:
+    return NamedFunction.model_construct(name=qualified(tool.namespace, tool.name))

@@ -258,6 +258,13 @@ async def test_a_tool_loop(http: httpx.AsyncClient, engine: ScriptedEngine, say:
     assert "Look it up." not in prompt, "once there was an answer, its reasoning is over"
 
 
+async def test_who_sends_the_other_apis_shape_is_told_this_ones(http: httpx.AsyncClient) -> None:
+    flat = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "now"}]}
+    answer = await http.post("/v1/chat/completions", json={"messages": HI, "tools": [NOW], "tool_choice": flat})
+    assert answer.status_code == 400
+    assert '"allowed_tools": {"mode": …, "tools": [' in answer.json()["error"]["message"]
+
+
 async def test_what_is_not_allowed_is_shown_all_the_same(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:
     for choice in ("auto", allow("auto", "now"), allow("required", "now")):
         await chat(http, tools=[WEATHER, NOW], tool_choice=choice)
@@ -306,6 +313,18 @@ def allow(mode: str, *names: str) -> dict:
         ({"tool_choice": allow("auto", "get_weather", "now")}, [1, 1, 0, 0, 1, 1, 1, 1, 1]),
         ({"tool_choice": allow("auto", "now")}, [0, 0, 0, 0, 1, 0, 0, 0, 0]),
         ({"tool_choice": allow("required", "now")}, [0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        (
+            {"tool_choice": allow("required", "get_weather"), "parallel_tool_calls": False},
+            [1, 1, 0, 0, 0, 1, 0, 0, 0],
+        ),
+        (
+            {"tool_choice": allow("auto", "get_weather"), "response_format": {"type": "json_object"}},
+            [1, 1, 0, 0, 0, 1, 0, 0, 1],
+        ),
+        (
+            {"tool_choice": allow("auto", "get_weather"), "reasoning_effort": "none"},
+            [1, 1, 0, 0, 1, 0, 0, 1, 1],
+        ),
         ({"tool_choice": "required", "parallel_tool_calls": False}, [1, 1, 0, 0, 0, 1, 0, 0, 0]),
         ({"tool_choice": {"type": "function", "function": {"name": "get_weather"}}}, [1, 1, 0, 0, 0, 1, 0, 0, 0]),
         ({"tool_choice": {"type": "function", "function": {"name": "now"}}}, [0, 0, 0, 0, 0, 0, 0, 0, 0]),

@@ -203,6 +203,19 @@ def test_a_thought_says_what_is_left_to_do_with_which_values() -> None:
             assert re.findall(r": (.+?)\.(?: Then|$)", plan) == uses[number:]
 
 
+def test_of_two_calls_each_result_is_said_when_it_comes_and_both_in_the_answer() -> None:
+    exchanges = [KINDS["tools"](Draw(f"{seed}")) for seed in range(400)]
+    twice = [exchange for exchange in exchanges if len(exchange.calls) == 2]
+    assert len(twice) > 80
+    for exchange in twice:
+        first, second = (json.loads(call.result)["result"] for call in exchange.calls)
+        last = exchange.thought.removesuffix(" I have what I need.")
+        before = exchange.answer.removesuffix(f" {last}")
+        assert exchange.answer == f"{before} {last}"
+        assert exchange.calls[1].thought.startswith(f"{before} ")
+        assert (first in before, second in last) == (True, True)
+
+
 def test_a_thought_lists_the_fields_as_the_schema_does() -> None:
     for exchange in drawn("json"):
         assert exchange.schema is not None

@@ -6,6 +6,7 @@ from training.draw import PHRASE_KEPT_OUT, Draw, is_kept_out
 from training.functions import FUNCTIONS
 from training.json_tasks import FIELDS
 from training.text_tasks import one_word
+from training.tool_tasks import asked
 
 
 def drawn(kind: str, held_out: bool) -> set[object]:
@@ -58,6 +59,29 @@ def test_words_that_are_held_out_are_in_no_trained_text_task() -> None:
 def test_every_fifth_phrasing_is_held_out() -> None:
     assert drawn("phrase", True) == set("ej")
     assert drawn("phrase", False) == set("abcdfghikl")
+
+
+def test_what_is_practised_is_drawn_for_training_and_keeps_nothing_else_out() -> None:
+    for held_out, wanted in ((False, "abcdfghiklxy"), (True, "ej")):
+        draws = [Draw(f"{seed}", held_out=held_out) for seed in range(400)]
+        assert {draw.phrase("abcdefghijkl", "xyxyxy") for draw in draws} == set(wanted)
+
+
+def test_what_is_mistaken_most_is_practised_more_often_than_it_is_asked() -> None:
+    def seen(held_out: bool) -> tuple[float, float]:
+        pairs = [draw_pair(Draw(f"{seed}", held_out=held_out), "-") for seed in range(2000)]
+        return sum(a < b for a, b in pairs) / 2000, sum(a < 10 for a, _ in pairs) / 2000
+
+    for practised, scored in zip(seen(False), seen(True), strict=True):
+        assert practised > 1.5 * scored
+
+
+def test_fillers_make_no_question_that_is_kept_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = next(function for function in FUNCTIONS if "time" in function.nouns)
+    monkeypatch.setattr("training.tool_tasks.with_fillers", lambda draw, question: "What time is it now in {a}?")
+    trained = {asked(Draw(f"{seed}"), time) for seed in range(400)}
+    assert "What time is it now in {a}?" not in trained
+    assert "What time is it in {a}?" in trained
 
 
 def test_a_question_that_differs_in_its_mark_alone_is_not_held_out() -> None:

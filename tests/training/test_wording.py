@@ -2,15 +2,19 @@ import re
 
 import pytest
 
-from training import arithmetic, chats, facts, json_tasks, memory, text_tasks, tool_tasks
+from training import arithmetic, chats, facts, functions, json_tasks, memory, text_tasks
 from training.draw import Draw
 from training.wording import AFTER, BEFORE, NOUN_FRAMES, VERB_FRAMES, in_conversation, phrasings, with_fillers
 
 LISTS = [
     *arithmetic.QUESTIONS.values(), *facts.QUESTIONS.values(), text_tasks.REVERSE, text_tasks.UPPERCASE,
     text_tasks.LETTERS, text_tasks.WORDS, text_tasks.SORT, text_tasks.REPEAT, json_tasks.ASKED, chats.WHO,
-    chats.UNKNOWN, *(thing.asked for thing in memory.THINGS), *(f.questions for f in tool_tasks.FUNCTIONS),
+    chats.UNKNOWN, *(thing.asked for thing in memory.THINGS), *(f.questions for f in functions.FUNCTIONS),
 ]  # fmt: skip
+PRACTISED = [
+    *((arithmetic.QUESTIONS[sign], practised) for sign, practised in arithmetic.PRACTISED.items()),
+    *((f.questions, f.practised) for f in functions.FUNCTIONS if f.practised),
+]
 
 
 def test_the_worked_example_of_phrasings() -> None:
@@ -30,6 +34,15 @@ def test_no_frame_is_always_kept_out(frames: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("phrases", LISTS, ids=lambda phrases: phrases[0])
 def test_all_phrasings_ask_for_the_same_slots(phrases: tuple[str, ...]) -> None:
     assert len({frozenset(re.findall(r"{\w*}", phrase)) for phrase in phrases}) == 1
+
+
+@pytest.mark.parametrize(("phrases", "practised"), PRACTISED, ids=lambda phrases: phrases[0])
+def test_what_is_practised_asks_for_the_same_and_is_not_kept_out(
+    phrases: tuple[str, ...], practised: tuple[str, ...]
+) -> None:
+    slots = {frozenset(re.findall(r"{\w*}", phrase)) for phrase in (phrases[0], *practised)}
+    assert len(slots) == 1
+    assert not {phrase.lower().rstrip(".?") for phrase in phrases} & {each.lower().rstrip(".?") for each in practised}
 
 
 @pytest.mark.parametrize("phrases", LISTS, ids=lambda phrases: phrases[0])

@@ -7,24 +7,29 @@ has waited for it.
 import re
 from collections.abc import Sequence
 
-OPERAND = re.compile(r"HGMMA\S* R\d+, R(\d+),")
+OPERAND = re.compile(r"HGMMA\S* R\d+, R(\d+)\b")
 WAIT = re.compile(r"WARPGROUP\.DEPBAR\.LE gsb0, 0x0")
 TARGET = re.compile(r"(?:@!?U?P\w+ )?(?!ST|RED|BAR|HGMMA|LDGSTS)([A-Z]\S*) (?:P\w+, )?R(\d+)\b")
-FOUR, TWO = re.compile(r"\.128|\.4$"), re.compile(r"\.64|\.WIDE|\.2$|^CS2R$")
+FOUR, TWO = re.compile(r"\.128|\.4$|^HMMA"), re.compile(r"\.64|\.WIDE|\.2$|^CS2R$|^D(ADD|MUL|FMA)")
 """Instructions that write so many registers."""
+
+
+def reads_registers(loop: Sequence[str]) -> bool:
+    """Whether a product in it has its left operand in registers."""
+    return any(OPERAND.search(instruction) for instruction in loop)
 
 
 def overwritten_operands(loop: Sequence[str]) -> list[str]:
     """The instructions of a loop that write to registers which a product of this or of the last turn may still read.
 
-    A wait that leaves a product pending counts for none.
+    A wait that leaves a product pending, or that may be passed by, counts for none.
     """
     pending: set[int] = set()
     found = []
     for instruction in [*loop, *loop]:
         if operand := OPERAND.search(instruction):
             pending |= set(range(int(operand[1]), int(operand[1]) + 4))
-        elif WAIT.search(instruction):
+        elif WAIT.match(instruction):
             pending.clear()
         elif target := TARGET.match(instruction):
             width = 4 if FOUR.search(target[1]) else 2 if TWO.search(target[1]) else 1

@@ -44,6 +44,7 @@ def test_on_hopper_nothing_spills_and_tensor_cores_and_loads_ahead_are_used() ->
         for name in (f"ring_{kind}", f"paged_{kind}"):
             assert binaries[name].count(instruction) > 0, name
             assert binaries[name].count("LDGSTS") > 0, name
+            assert all(overwritten_operands(loop) == [] for loop in binaries[name].loops("HGMMA")), name
 
 
 @pytest.mark.parametrize(
