@@ -13,8 +13,9 @@ install: $(VENV)/.serve
 serve: $(VENV)/.serve
 	$(BIN)/carousel serve $(if $(MODEL),'$(MODEL)') $(ARGS)
 
+# A test runs on one core, so files of tests run side by side.
 test: check
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .
