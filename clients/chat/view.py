@@ -3,6 +3,7 @@
 import time
 from collections.abc import Generator
 from contextlib import closing
+from threading import Event, RLock, Thread
 from typing import Self
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -47,7 +48,8 @@ def show(console: Console, deltas: Generator[Delta, None, None], *, unfold: bool
 class View:
     """Finished blocks are printed for good; only what still grows is drawn anew, so that the screen stays calm.
 
-    Reasoning streams dimmed, and is folded to one line when the answer begins, unless `unfold`.
+    Reasoning streams dimmed, and is folded to one line when the answer begins, unless `unfold`. A thread of its own
+    draws: what is printed meanwhile, by rich's, would be placed by where the frame before ended, and leave lines of it.
     """
 
     def __init__(self, console: Console, *, unfold: bool) -> None:
@@ -58,37 +60,52 @@ class View:
         self._reasoning = ""
         self._growing = ""
         self._blocks = 0
-        self._live = Live(self, console=console, refresh_per_second=FRAMES_PER_SECOND, transient=True)
+        self._live = Live(self, console=console, auto_refresh=False, transient=True)
+        self._turn = RLock()
+        """Of who draws or prints."""
+        self._over = Event()
+        self._drawing = Thread(target=self._draw, daemon=True)
 
     def __enter__(self) -> Self:
-        self._live.start()
+        self._live.start(refresh=True)
+        self._drawing.start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self._over.set()
+        self._drawing.join()
         self._live.stop()
 
+    def _draw(self) -> None:
+        while not self._over.wait(1 / FRAMES_PER_SECOND):
+            with self._turn:
+                self._live.refresh()
+
     def feed(self, delta: Delta) -> None:
-        self._reasoning += delta.reasoning
-        if delta.text or delta.tool_calls:
-            self._fold()
-        self._growing += printable(delta.text)
-        if "\n" in delta.text:
-            finished, self._growing = split_blocks(self._growing)
-            self._print_blocks(finished)
+        with self._turn:
+            self._reasoning += delta.reasoning
+            if delta.text or delta.tool_calls:
+                self._fold()
+            self._growing += printable(delta.text)
+            if "\n" in delta.text:
+                finished, self._growing = split_blocks(self._growing)
+                self._print_blocks(finished)
 
     def tool_call(self, call: ToolCall) -> None:
         """Shows a call that is whole."""
-        self._print_blocks(self._growing)
-        self._growing = ""
-        self._console.print(call_text(call))
+        with self._turn:
+            self._print_blocks(self._growing)
+            self._growing = ""
+            self._console.print(call_text(call))
 
     def end(self, remark: str) -> None:
         """Prints what is left, and the remark, if there is one."""
-        self._fold()
-        rest, self._growing = self._growing, ""
-        self._print_blocks(rest)
-        if remark:
-            self._console.print(Text(f"({remark})", "dim italic"))
+        with self._turn:
+            self._fold()
+            rest, self._growing = self._growing, ""
+            self._print_blocks(rest)
+            if remark:
+                self._console.print(Text(f"({remark})", "dim italic"))
 
     def _fold(self) -> None:
         if not self._reasoning:
