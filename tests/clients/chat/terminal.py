@@ -28,6 +28,12 @@ ENTER, NEW_LINE, TAB = "\r", "\x1b\r", "\t"
 CTRL_C, CTRL_D = "\x03", "\x04"
 
 
+def text_of(screen: pyte.HistoryScreen) -> str:
+    """Everything since the start, also what has left the screen; no spaces at the ends of lines."""
+    above = ["".join(line[x].data for x in range(screen.columns)) for line in screen.history.top]
+    return "\n".join(line.rstrip() for line in [*above, *screen.display])
+
+
 class Terminal:
     """Use it as a context manager. Waiting for what never appears is an AssertionError."""
 
@@ -51,9 +57,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """Everything since the start, also what has left the screen; no spaces at the ends of lines."""
-        above = ["".join(line[x].data for x in range(self.screen.columns)) for line in self.screen.history.top]
-        return "\n".join(line.rstrip() for line in [*above, *self.screen.display])
+        return text_of(self.screen)
 
     def send(self, keys: str) -> None:
         os.write(self._keyboard, keys.encode())
