@@ -129,7 +129,7 @@ def select_ops(device: torch.device, dtype: torch.dtype, kv_dtype: torch.dtype, 
     the C++ ops are for bfloat16 alone. Triton is imported in here and nowhere earlier."""
     plain = DETERMINISTIC if deterministic else REFERENCE
     if device.type != "cuda" and dtype == torch.bfloat16:
-        return cpu_ops(kv_dtype, plain)
+        return cpu_ops(plain)
     if device.type != "cuda" or deterministic:
         return plain
     capability = torch.cuda.get_device_capability(device)
@@ -165,9 +165,9 @@ def triton_ops(capability: tuple[int, int]) -> Ops:
     return replace(REFERENCE, **ops)
 
 
-def cpu_ops(kv_dtype: torch.dtype, plain: Ops) -> Ops:
-    """The C++ ops, compiled on first use, and those of `plain` for shapes that they do not know; attention's are for
-    bfloat16 caches. Where they cannot be compiled all are those of `plain`, and the log says so."""
+def cpu_ops(plain: Ops) -> Ops:
+    """The C++ ops, compiled on first use, and those of `plain` for shapes that they do not know. Where they cannot be
+    compiled all are those of `plain`, and the log says so."""
     from engine.kernels.cpu import attention, experts, norm_linear, router, vocabulary
     from engine.kernels.cpu import choose as choice
     from engine.kernels.cpu.build import CannotBuildError, cache_directory
@@ -178,7 +178,7 @@ def cpu_ops(kv_dtype: torch.dtype, plain: Ops) -> Ops:
     except CannotBuildError as reason:
         logger.warning("the model runs as plain torch, many times slower, without the C++ ops: %s", reason)
         return plain
-    ops = replace(
+    return replace(
         plain,
         library=library,
         embed=partial(vocabulary.embed, library),
@@ -190,11 +190,6 @@ def cpu_ops(kv_dtype: torch.dtype, plain: Ops) -> Ops:
         route=partial(router.route, library, otherwise=plain.route),
         mix_experts=partial(experts.mix_experts, library, otherwise=plain.mix_experts),
         prepare_experts=partial(experts.prepare_experts, library),
-    )
-    if kv_dtype != torch.bfloat16:
-        return ops
-    return replace(
-        ops,
         ring_attention=partial(attention.ring_attention, library, otherwise=plain.ring_attention),
         paged_attention=partial(attention.paged_attention, library, otherwise=plain.paged_attention),
     )

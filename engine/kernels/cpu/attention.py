@@ -25,8 +25,8 @@ def ring_attention(
     batch: RaggedBatch,
     otherwise: Callable[..., Tensor] = ring_attention_reference,
 ) -> Tensor:
-    """Takes, gives and writes what the reference does. `otherwise` is for heads that the op does not know."""
-    if not fits(q):
+    """Takes, gives and writes what the reference does. `otherwise` is for what the op does not know."""
+    if not fits(q, ring_keys):
         return otherwise(q, k, v, sinks, ring_keys, ring_values, window, batch)
     out = torch.empty(q.shape, dtype=q.dtype)
     library.ring_attention(*operands(q, k, v, sinks, ring_keys, ring_values, out, batch), batch.ring_slots, window)
@@ -44,8 +44,8 @@ def paged_attention(
     batch: RaggedBatch,
     otherwise: Callable[..., Tensor] = paged_attention_reference,
 ) -> Tensor:
-    """Takes, gives and writes what the reference does. `otherwise` is for heads that the op does not know."""
-    if not fits(q):
+    """Takes, gives and writes what the reference does. `otherwise` is for what the op does not know."""
+    if not fits(q, page_keys):
         return otherwise(q, k, v, sinks, page_keys, page_values, batch)
     out = torch.empty(q.shape, dtype=q.dtype)
     shared = operands(q, k, v, sinks, page_keys, page_values, out, batch)
@@ -53,9 +53,9 @@ def paged_attention(
     return out
 
 
-def fits(q: Tensor) -> bool:
-    """Whether the ops know heads of this size."""
-    return q.shape[2] in HEAD_DIMS
+def fits(q: Tensor, cached: Tensor) -> bool:
+    """Whether the ops know heads of this size, and what such keys are kept in."""
+    return q.shape[2] in HEAD_DIMS and cached.dtype in (torch.bfloat16, torch.float8_e4m3fn)
 
 
 def operands(
@@ -64,7 +64,7 @@ def operands(
     """What both ops take, in the order of their arguments."""
     strides = (q.stride(0), k.stride(0), v.stride(0))
     tensors = (batch.cos, batch.sin, sinks, keys, values, out)
-    sizes = (q.shape[1], k.shape[1], q.shape[2])
+    sizes = (keys.element_size(), q.shape[1], k.shape[1], q.shape[2])
     return (
         q,
         k,

@@ -23,6 +23,7 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 SOURCES = Path(__file__).parent / "source"
+SUFFIXES = frozenset({".h", ".cpp"})
 FLAGS = (
     "-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", "-fopenmp",
     "-fvisibility=hidden",
@@ -56,7 +57,7 @@ class Level:
     def file_name(self) -> str:
         """The library's name: another one after any change of sources or flags, and on another kind of machine."""
         digest = hashlib.sha256(" ".join((platform.machine(), *FLAGS, *self.flags)).encode())
-        for path in sorted(SOURCES.iterdir()):
+        for path in sorted(path for path in SOURCES.iterdir() if path.suffix in SUFFIXES and path.is_file()):
             digest.update(path.name.encode() + path.read_bytes())
         return f"kernels-{self.name}-{digest.hexdigest()[:16]}.so"
 
@@ -119,7 +120,7 @@ def private_directory(reason: str) -> Path:
     except OSError as error:
         raise CannotBuildError(f"{reason}, and no temporary directory can be made: {error}") from error
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    logger.warning("the C++ ops are compiled again at each start: %s (set CAROUSEL_KERNEL_CACHE)", reason)
+    logger.warning("the C++ ops are put into a new place at each start: %s (set CAROUSEL_KERNEL_CACHE)", reason)
     return directory
 
 
@@ -143,7 +144,8 @@ def compile_library(level: Level, directory: Path) -> Path:
         raise CannotBuildError("there is no C++ compiler (install g++)")
     if not writable(directory):
         raise CannotWriteError(f"{directory} cannot be written")
-    path = directory / level.file_name
+    name = level.file_name
+    path = directory / name
     # Another process may compile the same: each into a file of its own, and the last one takes the place. The linker
     # makes it, at the end: before, an interruption leaves nothing.
     made = path.with_name(f"{path.stem}-{secrets.token_hex(8)}.part")
@@ -152,6 +154,8 @@ def compile_library(level: Level, directory: Path) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
         if done.returncode:
             raise CannotBuildError(f"{compiler} failed: {done.stderr.strip()[:500]}")
+        if level.file_name != name:
+            raise CannotBuildError(f"{SOURCES} changed meanwhile")
         made.replace(path)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CannotBuildError(f"{compiler} could not be run: {error}") from error

@@ -9,6 +9,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.kernels.cpu.build import CannotBuildError, Level, build_library, private_directory, usable_levels
+from engine.kernels.cpu.build import (
+    CannotBuildError,
+    Level,
+    build_library,
+    find_compiler,
+    private_directory,
+    usable_levels,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +36,8 @@ SIGNATURES = {
     "route": "ppf ppppp llll",
     "experts_mxfp4": "ppp pppppp ff pp lllll",
     "experts_bf16": "ppp pppp ff pp lllll",
-    "ring_attention": "ppp lll pppppp lll ppl pl",
-    "paged_attention": "ppp lll pppppp lll ppl pll",
+    "ring_attention": "ppp lll pppppp llll ppl pl",
+    "paged_attention": "ppp lll pppppp llll ppl pll",
     "widen": "pp l",
     "choose": "ppllp ll",
     "order_mxfp4": "p ll",
@@ -139,13 +147,21 @@ def load(level: Level, directory: Path) -> Library:
     try:
         return Library(path)
     except OSError as error:
+        if path.exists() and find_compiler() is None:
+            with suppress(CannotLoadError):
+                return load_elsewhere(path, error)
         if path.exists():
             logger.warning("%s is compiled anew, for it cannot be loaded: %s", path, error)
     path = build_library(level, directory)
     try:
         return Library(path)
     except OSError as error:
-        reason = f"{path} cannot be loaded: {error}"
+        return load_elsewhere(path, error)
+
+
+def load_elsewhere(path: Path, error: OSError) -> Library:
+    """A copy, from where this process may execute files. Raises CannotLoadError."""
+    reason = f"{path} cannot be loaded: {error}"
     own = private_directory(reason) / path.name
     try:
         if own != path:

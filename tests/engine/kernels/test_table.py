@@ -32,13 +32,11 @@ def test_a_cpu_runs_its_own_ops_in_bfloat16() -> None:
     own = select_ops(cpu, torch.bfloat16, torch.bfloat16)
     assert not any(getattr(own, field.name) is getattr(REFERENCE, field.name) for field in fields(own))
     assert not own.tiles_experts
-    fp8 = select_ops(cpu, torch.bfloat16, torch.float8_e4m3fn)
-    assert fp8.ring_attention is REFERENCE.ring_attention
-    assert fp8.paged_attention is REFERENCE.paged_attention
-    assert fp8.mix_experts is not REFERENCE.mix_experts
     assert own.holds_scores
     assert not own.sorts_logits
-    assert fp8.holds_scores
+    fp8 = select_ops(cpu, torch.bfloat16, torch.float8_e4m3fn)
+    assert fp8.paged_attention.func is own.paged_attention.func
+    assert fp8.capturable
 
 
 @pytest.mark.parametrize(("device", "dtype"), [("cpu", torch.float32), ("cuda", torch.bfloat16)])
@@ -62,9 +60,6 @@ def test_the_ops_of_a_cpu_are_deterministic_and_leave_what_they_do_not_know_to_o
         assert one.keywords["otherwise"] is getattr(DETERMINISTIC, name)
         assert other.keywords["otherwise"] is getattr(REFERENCE, name)
     assert ops.capturable
-    fp8 = select_ops(cpu, torch.bfloat16, torch.float8_e4m3fn, deterministic=True)
-    assert fp8.paged_attention is DETERMINISTIC.paged_attention
-    assert not fp8.capturable
 
 
 def test_a_gpu_runs_every_kernel_there_is(caplog: pytest.LogCaptureFixture) -> None:

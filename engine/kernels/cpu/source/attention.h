@@ -10,15 +10,16 @@
 
 #include <algorithm>
 
+#include "cached.h"
 #include "linear.h"
 #include "rotary.h"
 
-struct Attention {
+template <class Cached> struct Attention {
     const bf16 *q, *k, *v;   // rows of [heads, head_dim], [kv_heads, head_dim], not rotated
     long q_stride, k_stride, v_stride;
     const float *cos, *sin;  // [tokens, head_dim / 2]
     const float *sinks;      // [heads]
-    bf16 *keys, *values;     // the cache: [slots, kv_heads, head_dim]
+    Cached *keys, *values;   // the cache: [slots, kv_heads, head_dim]
     bf16 *out;               // [tokens, heads, head_dim]
     long heads, kv_heads, head_dim;
     const int32_t *starts;   // [sequences + 1]: the rows of each
@@ -105,10 +106,13 @@ template <class Visit> INLINE void each_few_rows(long count, const Visit &visit)
 }
 
 // The rotated key and the value of a row, for one kv head, into a slot of `keys` and `values`.
-INLINE void write(const Attention &op, long row, long kv_head, bf16 *keys, bf16 *values, long slot) {
+template <class Cached>
+INLINE void write(const Attention<Cached> &op, long row, long kv_head, Cached *keys, Cached *values, long slot) {
     long dim = op.head_dim, half = row * dim / 2, at = slot * op.slot_size() + kv_head * dim;
-    rotate(op.k + row * op.k_stride + kv_head * dim, op.cos + half, op.sin + half, dim, keys + at);
-    std::memcpy(values + at, op.v + row * op.v_stride + kv_head * dim, dim * sizeof(bf16));
+    bf16 rotated[MOST_DIM];
+    rotate(op.k + row * op.k_stride + kv_head * dim, op.cos + half, op.sin + half, dim, rotated);
+    keep(rotated, dim, keys + at);
+    keep(op.v + row * op.v_stride + kv_head * dim, dim, values + at);
 }
 
 // mixed[h] += Σ weights[h][key] · values[key], for H heads at a time.
@@ -157,14 +161,6 @@ ONCE float weigh(
     return kept;
 }
 
-// Reads a word of every cache line of some slots. In the order of memory the processor foresees what comes next; the heads,
-// which read each its part of every slot, then find it in the first-level cache: decode is twice as fast.
-INLINE void bring(const bf16 *cache, long slot, long count, long size) {
-    uint64_t seen = 0;
-    for (long at = slot * size; at < (slot + count) * size; at += 32) seen |= *(const volatile uint64_t *)(cache + at);
-    asm volatile("" : : "r"(seen));
-}
-
 // visit(position, slot, count) for every run of the keys at from … to − 1, of `most` at most.
 template <class Slots, class Visit>
 INLINE void each_run(const Slots &slots, long from, long to, long most, const Visit &visit) {
@@ -174,19 +170,22 @@ INLINE void each_run(const Slots &slots, long from, long to, long most, const Vi
     }
 }
 
-template <class Slots>
+template <class Cached, class Slots>
 void attend(
-    const Attention &op, const bf16 *keys, const bf16 *values, const Slots &slots, long window, const Piece &piece,
-    Weighted &weighted) {
+    const Attention<Cached> &op, const Cached *keys, const Cached *values, const Slots &slots, long window,
+    const Piece &piece, Weighted &weighted) {
     const long dim = op.head_dim, rows = piece.rows, size = op.slot_size(), all = op.heads * rows;
     const long together = all / op.kv_heads; // Rows of all query heads that share a kv head.
     const long run = std::max(16L, RUN_BYTES / long(size * sizeof(bf16)));
     static thread_local Activations q;
     static thread_local Buffer scratch;
     static thread_local std::vector<float> weight_store;
+    static thread_local std::vector<bf16, Aligned<bf16>> run_store;
     q.resize<CachedRows>(all, dim);
     weight_store.resize(all * BLOCK);
+    run_store.resize(run * size);
     float *const weights = weight_store.data();
+    bf16 *const room = run_store.data();
     for (long i = 0; i < all; i++) {
         bf16 rotated[MOST_DIM];
         long row = piece.row + i % rows, half = row * dim / 2;
@@ -199,10 +198,10 @@ void attend(
     for (long block = piece.from / grid * grid; block < piece.to; block += BLOCK) {
         const long from = std::max(block, piece.from), to = std::min(block + BLOCK, piece.to);
         each_run(slots, from, to, run, [&](long position, long slot, long count) {
-            bring(keys, slot, count, size);
+            const bf16 *brought = bring(keys + slot * size, count * size, room);
             for (long h = 0; h < op.kv_heads; h++)
                 multiply(
-                    CachedRows{keys + slot * size + h * dim, dim, size}, 0, count, {q.all() + h * together, together}, scratch,
+                    CachedRows{brought + h * dim, dim, size}, 0, count, {q.all() + h * together, together}, scratch,
                     [&](long key, long neighbours, long t, const float *products) {
                         float *scores = weights + (h * together + t) * BLOCK + position - block + key;
                         std::memcpy(scores, products, neighbours * sizeof(float));
@@ -216,9 +215,9 @@ void attend(
                 for (long d = i * dim; d < (i + 1) * dim; d++) weighted.mixed[d] *= kept;
         }
         each_run(slots, from, to, run, [&](long position, long slot, long count) {
-            bring(values, slot, count, size);
+            const bf16 *brought = bring(values + slot * size, count * size, room);
             for (long h = 0; h < op.kv_heads; h++) {
-                const bf16 *v = values + slot * size + h * dim;
+                const bf16 *v = brought + h * dim;
                 const float *own = weights + position - block;
                 long i = h * together, end = i + together;
                 for (; i + 4 <= end; i += 4) mix<4>(own + i * BLOCK, v, size, count, dim, &weighted.mixed[i * dim]);
@@ -229,7 +228,7 @@ void attend(
 }
 
 // The sink joins the weights, and the rows are done.
-INLINE void finish(const Attention &op, const Piece &piece, const Weighted &weighted) {
+template <class Cached> INLINE void finish(const Attention<Cached> &op, const Piece &piece, const Weighted &weighted) {
     for (long i = 0; i < op.heads * piece.rows; i++) {
         long head = i / piece.rows, row = piece.row + i % piece.rows;
         float sink = op.sinks[head], most = std::max(weighted.largest[i], sink);

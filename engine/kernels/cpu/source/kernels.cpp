@@ -11,6 +11,11 @@
 #include "router.h"
 #include "vocabulary.h"
 
+// visit(a number as the caches hold it), for they are told apart by their bytes.
+template <class Visit> static void with_cached(long number_bytes, const Visit &visit) {
+    number_bytes == sizeof(e4m3) ? visit(e4m3{}) : visit(bf16{});
+}
+
 #pragma GCC visibility push(default)
 extern "C" {
 
@@ -77,24 +82,30 @@ void carousel_experts_bf16(
 
 void carousel_ring_attention(
     int threads, const bf16 *q, const bf16 *k, const bf16 *v, long q_stride, long k_stride, long v_stride,
-    const float *cos, const float *sin, const float *sinks, bf16 *keys, bf16 *values, bf16 *out, long heads,
-    long kv_heads, long head_dim, const int32_t *starts, const int32_t *contexts, long sequences, const int32_t *rings,
-    long window) {
-    ring_attention(
-        {q, k, v, q_stride, k_stride, v_stride, cos, sin, sinks, keys, values, out, heads, kv_heads, head_dim, starts,
-         contexts, sequences},
-        rings, window, threads);
+    const float *cos, const float *sin, const float *sinks, void *keys, void *values, bf16 *out, long number_bytes,
+    long heads, long kv_heads, long head_dim, const int32_t *starts, const int32_t *contexts, long sequences,
+    const int32_t *rings, long window) {
+    with_cached(number_bytes, [=](auto cached) {
+        typedef decltype(cached) Cached;
+        ring_attention<Cached>(
+            {q, k, v, q_stride, k_stride, v_stride, cos, sin, sinks, (Cached *)keys, (Cached *)values, out, heads,
+             kv_heads, head_dim, starts, contexts, sequences},
+            rings, window, threads);
+    });
 }
 
 void carousel_paged_attention(
     int threads, const bf16 *q, const bf16 *k, const bf16 *v, long q_stride, long k_stride, long v_stride,
-    const float *cos, const float *sin, const float *sinks, bf16 *keys, bf16 *values, bf16 *out, long heads,
-    long kv_heads, long head_dim, const int32_t *starts, const int32_t *contexts, long sequences, const int32_t *tables,
-    long most_pages, long page_size) {
-    paged_attention(
-        {q, k, v, q_stride, k_stride, v_stride, cos, sin, sinks, keys, values, out, heads, kv_heads, head_dim, starts,
-         contexts, sequences},
-        tables, most_pages, page_size, threads);
+    const float *cos, const float *sin, const float *sinks, void *keys, void *values, bf16 *out, long number_bytes,
+    long heads, long kv_heads, long head_dim, const int32_t *starts, const int32_t *contexts, long sequences,
+    const int32_t *tables, long most_pages, long page_size) {
+    with_cached(number_bytes, [=](auto cached) {
+        typedef decltype(cached) Cached;
+        paged_attention<Cached>(
+            {q, k, v, q_stride, k_stride, v_stride, cos, sin, sinks, (Cached *)keys, (Cached *)values, out, heads,
+             kv_heads, head_dim, starts, contexts, sequences},
+            tables, most_pages, page_size, threads);
+    });
 }
 
 void carousel_widen(int threads, const bf16 *x, float *out, long count) { widen(x, out, count, threads); }

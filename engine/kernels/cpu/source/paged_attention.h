@@ -10,7 +10,7 @@ constexpr long PART = 7 * BLOCK;     // Keys: by their place alone, so that no b
 constexpr long EVERY = LONG_MAX / 2; // Nothing slides out of a full layer's window.
 
 // A chunk's rows some at a time over all their keys, a decoding row over each part of its keys.
-INLINE void cut_up(const Attention &op, std::vector<Piece> &pieces) {
+template <class Cached> INLINE void cut_up(const Attention<Cached> &op, std::vector<Piece> &pieces) {
     pieces.clear();
     for (long s = 0; s < op.sequences; s++) {
         const long row = op.starts[s], count = op.count(s), keys = op.contexts[s] + count;
@@ -26,7 +26,8 @@ INLINE void cut_up(const Attention &op, std::vector<Piece> &pieces) {
 }
 
 // One part after the other; `weighted` has them all.
-inline void attend_parts(const Attention &op, const Pages &pages, const Piece &piece, Weighted &weighted) {
+template <class Cached>
+void attend_parts(const Attention<Cached> &op, const Pages &pages, const Piece &piece, Weighted &weighted) {
     static thread_local Weighted next;
     for (long from = piece.from; from < piece.to; from += PART) {
         Piece part = piece;
@@ -36,7 +37,9 @@ inline void attend_parts(const Attention &op, const Pages &pages, const Piece &p
     }
 }
 
-inline void paged_attention(const Attention &op, const int32_t *tables, long most_pages, long page_size, int threads) {
+template <class Cached>
+void paged_attention(
+    const Attention<Cached> &op, const int32_t *tables, long most_pages, long page_size, int threads) {
     static thread_local std::vector<Piece> piece_store;
     static thread_local std::vector<Weighted> part_store;
     std::vector<Piece> &pieces = piece_store;

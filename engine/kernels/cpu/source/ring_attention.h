@@ -12,9 +12,10 @@ struct Copy {
     long first, past;
 };
 
-inline void ring_attention(const Attention &op, const int32_t *rings, long window, int threads) {
+template <class Cached>
+void ring_attention(const Attention<Cached> &op, const int32_t *rings, long window, int threads) {
     static thread_local std::vector<Copy> copy_store;
-    static thread_local std::vector<bf16> key_store, value_store;
+    static thread_local std::vector<Cached> key_store, value_store;
     static thread_local std::vector<Piece> piece_store;
     std::vector<Copy> &copies = copy_store;
     std::vector<Piece> &pieces = piece_store;
@@ -37,9 +38,9 @@ inline void ring_attention(const Attention &op, const int32_t *rings, long windo
     }
     threads = op.threads(window, pieces.size(), threads);
     key_store.resize(slots * op.slot_size()), value_store.resize(slots * op.slot_size());
-    bf16 *keys = key_store.data(), *values = value_store.data();
-    auto move = [&](bf16 *to, const bf16 *from, long to_slot, long from_slot) {
-        std::memcpy(to + to_slot * op.slot_size(), from + from_slot * op.slot_size(), op.slot_size() * sizeof(bf16));
+    Cached *keys = key_store.data(), *values = value_store.data();
+    auto move = [&](Cached *to, const Cached *from, long to_slot, long from_slot) {
+        std::memcpy(to + to_slot * op.slot_size(), from + from_slot * op.slot_size(), op.slot_size() * sizeof(Cached));
     };
     const bool chunks = slots > 0;
 #pragma omp parallel num_threads(threads) if (threads > 1)

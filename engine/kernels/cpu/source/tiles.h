@@ -123,7 +123,7 @@ INLINE void unpack_and_add(
         sums.template add<TWO>(weights, weights + TILE_SIZE, TILE_COLUMNS, x, x + part);
         x += tile;
     };
-    // As much is asked for of the next rows, in the order of memory.
+    // As much is asked for of the next rows, in the order of memory; the first-level cache is full of what is unpacked.
     constexpr long ROWS = TileSums<HALVES>::ROWS, LINES = ROWS * Rows::bytes(PIECE) / (TILES * 64);
     const uint8_t *next = rows.packed() + Rows::bytes((row + ROWS) * rows.columns);
     sums.clear();
@@ -133,7 +133,7 @@ INLINE void unpack_and_add(
         if (HALVES == 2) lower.go_to(k);
 #pragma GCC unroll 4
         for (long i = 0; i < TILES; i++) {
-            for (long line = 0; line < LINES; line++, next += 64) ask_for(next);
+            for (long line = 0; line < LINES; line++, next += 64) ask_for_ahead(next);
             upper.unpack_four(4 * i, to);
             if (HALVES == 2) lower.unpack_four(4 * i, to + TILE_SIZE);
             if (k > 0) add(i);

@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -156,9 +157,16 @@ def test_nor_is_it_compiled_for_ever(compiler: Compiler, monkeypatch: pytest.Mon
     assert compiler.compiled == ["avx2"], "what cannot be loaded is no matter of the level"
 
 
+@pytest.mark.parametrize("compiles", [True, False])
 def test_from_where_nothing_may_be_executed_it_is_taken_elsewhere(
-    compiled: Path, compiler: Compiler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    compiled: Path,
+    compiler: Compiler,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    compiles: bool,
 ) -> None:
+    """One that was compiled ahead too, where there is no compiler."""
+
     class Noexec(Library):
         def __init__(self, path: Path) -> None:
             if path.parent == compiler.cache:
@@ -167,6 +175,10 @@ def test_from_where_nothing_may_be_executed_it_is_taken_elsewhere(
 
     compiler.is_given(compiled)
     monkeypatch.setattr("engine.kernels.cpu.library.Library", Noexec)
+    if not compiles:
+        compiler.cache.mkdir()
+        shutil.copy(compiled / build.PLAIN.file_name, compiler.cache)
+        monkeypatch.setattr("engine.kernels.cpu.library.find_compiler", lambda: None)
     load.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert isinstance(load(build.PLAIN, compiler.cache), Library)
@@ -283,6 +295,23 @@ def test_without_a_compiler_the_references_run_and_the_log_says_so_once(
         assert select_ops(CPU, torch.bfloat16, torch.bfloat16) is REFERENCE
     assert len(caplog.records) == 1
     assert reason in caplog.text
+
+
+def test_sources_that_change_while_they_are_compiled(
+    compiler: Compiler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What comes out is of neither."""
+    shutil.copytree(build.SOURCES, tmp_path / "source")
+    monkeypatch.setattr(build, "SOURCES", tmp_path / "source")
+    name = build.PLAIN.file_name
+    (tmp_path / "source" / ".#attention.h").symlink_to("nobody@nowhere.1")
+    (tmp_path / "source" / ".DS_Store").touch()
+    assert build.PLAIN.file_name == name, "these are no sources"
+    with compiler.script.open("a") as script:
+        script.write(f"open({str(tmp_path / 'source' / 'attention.h')!r}, 'a').write('// more')")
+    with pytest.raises(build.CannotBuildError, match="changed meanwhile"):
+        build.compile_library(build.PLAIN, compiler.cache)
+    assert not any(compiler.cache.iterdir())
 
 
 def test_an_interrupted_compilation_leaves_nothing(compiler: Compiler) -> None:
