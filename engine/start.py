@@ -13,6 +13,7 @@ from engine.cache.rolling import RollingCache
 from engine.checkpoint.config_json import read_expert_format, read_model_config
 from engine.checkpoint.dummy import fill_random
 from engine.checkpoint.load import load_weights
+from engine.checkpoint.turn_ends import with_turn_ends
 from engine.checkpoint.verify import verify_checkpoint
 from engine.config import EngineConfig
 from engine.device import free_bytes, free_unused, make_current, pick_device, use_huge_pages
@@ -58,7 +59,7 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
     Raises CheckpointError, ConfigError or MemoryPlanError before any weight is read.
     """
     use_huge_pages()
-    model_config = read_model_config(config.model)
+    model_config = with_turn_ends(read_model_config(config.model), config.model)
     device, dtype = pick_device(config.device), TORCH_DTYPES[config.dtype]
     make_current(device)
     manifest = None if config.load_format == "dummy" else verify_checkpoint(config.model, model_config)

@@ -105,7 +105,8 @@ def read_json_object(path: Path) -> JsonObject:
             raise CheckpointError(f"{path}: larger than {MAX_JSON_BYTES >> 20} MiB")
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file: is that a model's directory, and whole?") from None
+        missing = f"{path}: no such file: is that a model's directory, and whole, and not of GGUF, which is not served?"
+        raise CheckpointError(missing) from None
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

@@ -22,6 +22,8 @@ ASSISTANT = re.compile(r"\s*(assistant)")
 CHANNEL = re.compile(rf"\s*({'|'.join(CHANNELS)})")
 RECIPIENT = re.compile(r"\s*to=((?:functions:)?[\w.-]{1,256})")
 CONTENT_TYPE = re.compile(r"\s*(?:json|code)(?!\w)")
+MISPLACED = re.compile(r"(?:^|\s)to=(functions[.:][\w.-]{1,256})")
+"""A recipient behind a content type or noise; in full, for noise may be prose."""
 
 HALF_WORDS = frozenset(
     word[:end] for word in (*CHANNELS, "assistant", "to=", "json", "code") for end in range(1, len(word))
@@ -106,12 +108,23 @@ class Header:
 
     def unexplained(self) -> str:
         """The text of the section being written that a header does not have."""
-        return read_section(self._kind, self._text, self._role).rest
+        section = read_section(self._kind, self._text, self._role)
+        told = self.recipient is not None or section.recipient is not None
+        return section.rest if told else MISPLACED.sub("", section.rest, count=1)
 
     def begin(self, kind: SectionKind) -> None:
         """The section being written is over, another one begins."""
-        self.recoveries += bool(self.finish().strip()) + (kind == self._kind)
+        self.close()
+        self.recoveries += kind == self._kind
         self._kind = kind
+
+    def close(self) -> None:
+        """The section being written is over, and what it left unexplained is junk: of that a tool or a channel is
+        heeded where nothing else has told one."""
+        junk = self.finish().strip()
+        self.recoveries += bool(junk)
+        self.heed(junk)
+        self._channel = self._channel or CHANNELS.get(junk)
 
     def finish(self) -> str:
         """The last section is over. Returns what it left unexplained."""
@@ -121,6 +134,14 @@ class Header:
         self.recipient = section.recipient or self.recipient
         self.recoveries += section.oddities
         return section.rest
+
+    def heed(self, rest: str) -> str:
+        """Takes a recipient from what a section left unexplained, if none was told. Returns what stands behind it."""
+        found = None if self.recipient is not None else MISPLACED.search(rest)
+        if found is None:
+            return rest
+        self.recipient = _tool(found[1])
+        return rest[found.end() :]
 
     def may_go_on(self, rest: str) -> bool:
         """Whether an unexplained rest may be a header's word cut off. Not so in a turn without markup."""

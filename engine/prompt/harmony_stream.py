@@ -101,7 +101,7 @@ class HarmonyStream:
         in_body, deltas = self.in_body, list[Delta]()
         if mark in ENDS:
             self.recoveries += not in_body
-            deltas = self._end()
+            deltas = self._end(called=mark == "<|call|>")
         elif mark == "<|start|>":
             self.recoveries += in_body or not self._header.is_blank
             deltas = self._end()
@@ -114,8 +114,7 @@ class HarmonyStream:
         elif mark == "<|constrain|>":
             self._header.begin("constrain")
         elif mark == "<|message|>":
-            junk = self._header.finish().strip()
-            self.recoveries += bool(junk)
+            self._header.close()
             deltas = self._begin_body("")
         else:
             self.recoveries += 1
@@ -128,11 +127,13 @@ class HarmonyStream:
         self._messages += 1
         return [self._body] if text or self._body.recipient else []
 
-    def _end(self, *, cut_off: bool = False) -> list[Delta]:
+    def _end(self, *, cut_off: bool = False, called: bool = False) -> list[Delta]:
         """The message is over. If it still was a header, what that did not explain is the body."""
         deltas: list[Delta] = []
         if self._body is None:
             rest = self._header.finish()
+            if called:
+                rest = self._header.heed(rest)
             is_call = self._header.recipient is not None and not cut_off
             if is_call or (rest.strip() and not self._header.may_go_on(rest)):
                 self.recoveries += 1

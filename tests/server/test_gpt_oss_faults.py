@@ -136,6 +136,22 @@ async def test_fault_6_where_a_recipient_stands(
         assert (choice["message"]["content"], choice["message"]["reasoning"]) == (None, "Hm.")
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "<|channel|>commentary<|constrain|>json to=functions.f",
+        "<|channel|>commentary json to=functions.f",
+        "!~~!css to=functions.f json",
+        "<|start|>assistant!~~!<|channel|>commentary<|constrain|>x to=functions.f",
+    ],
+)
+async def test_fault_6_a_recipient_behind_something(http: httpx.AsyncClient, write: Write, header: str) -> None:
+    write(f"{ANALYSIS}Hm.<|end|>{header}<|message|>{{}}<|call|>")
+    choice = await both(http, tools=[F])
+    assert (called(choice), choice["finish_reason"]) == ([("f", "{}")], "tool_calls")
+    assert (choice["message"]["content"], choice["message"]["reasoning"]) == (None, "Hm.")
+
+
 async def test_fault_7_a_streamed_call_is_the_whole_one(http: httpx.AsyncClient, write: Write) -> None:
     write(
         f'{ANALYSIS}Two.<|end|>{NEXT} to=functions.f<|channel|>commentary json<|message|>{{"a":1}}<|end|>'

@@ -74,7 +74,7 @@ class HashModel:
         self.broken: int | None = None
         self.broke = 0
         likely = torch.zeros(config.vocab_size, dtype=torch.bool)
-        likely[[*PRINTABLE, *config.eos_token_ids]] = True
+        likely[[*PRINTABLE, config.eos_token_ids[0]]] = True
         self._floor = torch.where(likely, 0.0, -SPREAD)
 
     def forward(self, batch: RaggedBatch, rings: RollingCache, pages: PagedCache) -> Tensor:

@@ -120,6 +120,34 @@ MALFORMED = {
         "<|channel|>commentary to=functions.f <|constrain|>json strictly<|message|>{}<|call|>",
         [("commentary", "functions.f", "{}")],
     ),
+    "a recipient behind the type": (
+        "<|channel|>commentary<|constrain|>json to=functions.f<|message|>{}<|call|>",
+        [("commentary", "functions.f", "{}")],
+    ),
+    "a recipient behind the type, in one section": (
+        "<|channel|>commentary json to=functions.f<|message|>{}<|call|>",
+        [("commentary", "functions.f", "{}")],
+    ),
+    "a long recipient behind the type": (
+        f"<|channel|>commentary json to=functions.{'f' * 64}<|message|>{{}}<|call|>",
+        [("commentary", f"functions.{'f' * 64}", "{}")],
+    ),
+    "a recipient behind the type, where the call ends": (
+        '<|channel|>commentary json to=functions.f{"a": 1}<|call|>',
+        [("commentary", "functions.f", '{"a": 1}')],
+    ),
+    "a recipient behind noise": (
+        "<|channel|>analysis<|message|>Hm.<|end|>!~~~!css to=functions.f json<|message|>{}<|call|>",
+        [("analysis", None, "Hm."), ("commentary", "functions.f", "{}")],
+    ),
+    "a recipient behind noise, of no tool": (
+        "<|channel|>final as told, to=user and so on<|message|>Hi.<|return|>",
+        [("final", None, "Hi.")],
+    ),
+    "a channel in the role part": (
+        "<|channel|>commentary<|message|>Hm.<|end|><|start|>assistantanalysis<|message|>Hm.<|end|>",
+        [("commentary", None, "Hm."), ("analysis", None, "Hm.")],
+    ),
     "no message token": ("<|channel|>final Hello.<|return|>", [("final", None, " Hello.")]),
     "no message token, long": (f"<|channel|>analysis{LONG}<|end|>", [("analysis", None, LONG)]),
     "no message token in a call": (
