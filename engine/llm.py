@@ -99,6 +99,8 @@ class LLM:
         """Each answer gets what is its own, whoever asked for the step."""
         for event in self.engine.step():
             answer = self._open[event.request_id]
+            if answer.ended:  # By its stop string; this one was already on its way.
+                continue
             answer.take(event)
             if answer.stopped:
                 self.engine.abort(event.request_id)

@@ -9,7 +9,8 @@ from engine.errors import ConfigError
 SCORES_LIMIT = 2**26
 """Attention scores, or logits of a scored prompt, held at once (`kernels.attention`, `runner.runner`)."""
 SCORE_BYTES = 16
-"""A score as computed, scaled, masked and as a weight, at most 4 bytes each."""
+"""A score as computed, scaled, masked and as a weight, at most 4 bytes each; or a logit, its log-probability, and what
+these are ordered by."""
 GRAPH_BYTES = 8 * 2**20
 """What a captured graph may keep for its launches, beside the tensors of its step: an allowance, not a measurement."""
 SAMPLED_LOGIT_BYTES = 24

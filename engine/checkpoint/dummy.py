@@ -14,7 +14,7 @@ FP4_SPREAD = 2.93
 """Standard deviation of a random nibble's value: sqrt((0 + 0.25 + 1 + 2.25 + 4 + 9 + 16 + 36) / 8)."""
 
 FP8_SPREAD = 80.0
-"""Of the numbers of an fp8 matrix: the largest that is drawn stays below e4m3's 448."""
+"""Of the numbers of an fp8 matrix: hardly any is drawn beyond e4m3's 448, and such are held there."""
 
 
 def fill_random(weights: Weights, seed: int) -> None:
@@ -48,7 +48,8 @@ def fill_random(weights: Weights, seed: int) -> None:
                 kind, tensor.shape[-1] ** -0.5
             )
             numbers = torch.randn(count, generator=generator, device=tensor.device) * spread
-            fill_repeating(tensor, numbers)
+            most = torch.finfo(tensor.dtype).max
+            fill_repeating(tensor, numbers.clamp_(-most, most))
 
 
 def fill_repeating(tensor: Tensor, pattern: Tensor) -> None:

@@ -42,10 +42,14 @@ class BlockTables:
             starts.append(row * self.rows.shape[1] + kept)
             counts.append(len(table) - kept)
             pages += table[kept:]
-        if moved:
-            self._move(moved)
-        if pages:
-            self._write(starts, counts, pages)
+        try:
+            if moved:
+                self._move(moved)
+            if pages:
+                self._write(starts, counts, pages)
+        except Exception:  # What the device has of them is not known.
+            self._tables, self._rings = [()] * len(self._tables), [-1] * len(self._rings)
+            raise
         for row in changed:
             self._tables[row], self._rings[row] = tables[row], rings[row]
 

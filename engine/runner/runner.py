@@ -149,8 +149,8 @@ class Runner:
     def _sampler_of(self, tasks: Sequence[Task]) -> Sampler:
         rows = [task.row for task in tasks if task.row is not None]
         if self._sampler is None or rows != self._rows:
-            self._rows = rows
             self._sampler = Sampler(rows, self.model.config.vocab_size, self.device, self.model.ops.choose)
+            self._rows = rows
         return self._sampler
 
     def check(self) -> None:

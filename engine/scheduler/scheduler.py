@@ -172,8 +172,8 @@ class Scheduler:
         return sequence.digests
 
     def _most_cached(self, sequence: Sequence) -> int:
-        """At least its last token has to run."""
-        return min(sequence.prompt_length, len(sequence.tokens) - 1)
+        """At least its last token has to run, of those that ever do: the one to come may be the answer's last."""
+        return min(sequence.prompt_length, sequence.longest - 1, len(sequence.tokens) - 1)
 
     def _go_on_from(self, prefix: Prefix, start: int, sequence: Sequence) -> None:
         assert self.prefixes is not None

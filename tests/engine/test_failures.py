@@ -8,7 +8,10 @@ import pytest
 
 from engine.config import FaultPlan
 from engine.engine import Engine
+from engine.plan import Chunk
 from engine.request import FinishReason, Request, SamplingParams, TokenEvent
+from engine.runner.runner import Task
+from engine.sampling.rows import SamplingRow
 from tests.checkpoints import small_config, write_checkpoint
 from tests.engines import assert_nothing_held, build_engine, run, tokens
 
@@ -47,6 +50,23 @@ def ending(events: list[TokenEvent]) -> tuple[FinishReason | None, str]:
 
 def logprobs(events: list[TokenEvent]) -> list[float]:
     return [entry.logprob for event in events for entry in event.logprobs]
+
+
+def test_a_sampler_that_cannot_be_made_leaves_no_other_in_its_place(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one before is of other rows."""
+    runner = build_engine(directory).runner
+    tasks = [Task(Chunk("", (1,), 0, 0, (0,), True), SamplingRow(SamplingParams(seed=seed))) for seed in range(2)]
+    before = runner._sampler_of(tasks)
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr("engine.runner.runner.Sampler", raise_memory_error)
+        runner._sampler_of(tasks[1:])
+    assert runner._sampler_of(tasks[1:]) is not before
+
+
+def raise_memory_error(*arguments: object) -> NoReturn:
+    raise MemoryError
 
 
 @pytest.mark.parametrize("fault", [RAISES, EXHAUSTS, SPOILS])

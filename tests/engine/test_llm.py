@@ -55,6 +55,17 @@ def test_a_stop_string_ends_the_answer_and_the_request(llm: LLM) -> None:
     assert_nothing_held(llm.engine)
 
 
+def test_nothing_is_taken_that_was_on_its_way_behind_a_stop_string(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step may bring two tokens of a request: it settles the step before it, too."""
+    step = llm.engine.step
+    stop = llm.tokenizer.decode(llm.generate(["Once"], SamplingParams(max_tokens=1, temperature=0))[0].token_ids)
+    monkeypatch.setattr(llm.engine, "step", lambda: step() + step())
+    (generation,) = llm.generate(["Once"], SamplingParams(max_tokens=9, temperature=0, stop=(stop,), logprobs=0))
+    assert (len(generation.token_ids), len(generation.logprobs)) == (1, 1)
+    assert generation.finish_reason is FinishReason.STOP
+    assert_nothing_held(llm.engine)
+
+
 def test_the_token_that_stops_is_not_in_the_text(llm: LLM) -> None:
     """As over HTTP."""
     (whole,) = llm.generate("Once upon a time", SamplingParams(max_tokens=8, temperature=0))

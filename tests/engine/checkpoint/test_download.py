@@ -170,6 +170,18 @@ def test_a_damaged_file_is_refused_and_fetched_again(hub: Hub, file: str) -> Non
     resolve_model(MODEL)
 
 
+@pytest.mark.parametrize("file", [SHARDS[1], "config.json"])
+def test_a_file_cut_off_in_the_cache_is_fetched_again(hub: Hub, file: str) -> None:
+    directory = resolve_model(MODEL)
+    blob = (directory / file).resolve()
+    whole = blob.read_bytes()
+    blob.write_bytes(whole[: len(whole) // 2])
+    hub.sent.clear()
+    resolve_model(MODEL, update=True)
+    assert (directory / file).read_bytes() == whole
+    assert hub.sent.keys() == {file}
+
+
 @pytest.mark.parametrize("excess", [0, 10])
 def test_a_damaged_part_is_refused(hub: Hub, tmp_path: Path, excess: int) -> None:
     """The first half is not what it was: found out by the hash. One that is too long is not even gone on with."""
@@ -224,6 +236,19 @@ def test_no_network(hub: Hub, checkpoint: Path, tmp_path: Path, monkeypatch: pyt
         shutil.rmtree(directory.parent.parent / "trees")
         _IN_MEMORY_TREE_CACHE.clear()
         assert resolve_model(MODEL) == directory, "another program's download, which left no list"
+
+
+@pytest.mark.parametrize("status", [503, 429, 200])
+def test_a_hub_that_is_not_itself(hub: Hub, status: int) -> None:
+    """With a status of an outage, or a page of another server's: what another program has fetched is used."""
+    directory = resolve_model(MODEL)
+    shutil.rmtree(directory.parent.parent / "trees")
+    _IN_MEMORY_TREE_CACHE.clear()
+    hub.answers = status
+    assert resolve_model(MODEL) == directory
+    assert ("the hub answered" if status != 200 else "is not the hub") in refusal(update=True)
+    hub.answers = 401
+    assert "no such model" in refusal() or "does not accept the token" in refusal()
 
 
 def test_forbidden_network(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from engine.checkpoint import dummy
 from engine.checkpoint.dummy import FP4_SPREAD, PATTERN, fill_random, fill_repeating
 from engine.kernels.fp8_matrix import Fp8Matrix
 from engine.kernels.mxfp4 import unpack
@@ -47,6 +48,15 @@ def test_products_keep_the_spread_of_what_goes_through(experts: Any) -> None:
     assert weights["embedding"].std().item() == pytest.approx(1, rel=0.05)
     assert weights["norm"].eq(1).all()
     assert weights["layers.0.router.bias"].abs().max() < 0.2
+
+
+def test_no_fp8_number_is_drawn_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dummy, "FP8_SPREAD", 400.0)
+    weights = empty_weights(CONFIG, "mxfp4", "float32", "cpu", "fp8")
+    fill_random(weights, 1)
+    values = weights["unembedding.values"].float()
+    assert values.isfinite().all()
+    assert values.abs().max() == 448
 
 
 def test_fp8_matrices_keep_it_too() -> None:

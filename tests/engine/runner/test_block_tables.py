@@ -52,6 +52,27 @@ def test_where_a_request_ends_no_page_is_sent_again(sent: list[int]) -> None:
     assert len(sent) == 2
 
 
+def test_after_a_failure_underway_all_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows have moved up on the device when what is new cannot be sent."""
+    tables, numbers_to_device = BlockTables(3, 4, CPU), block_tables.numbers_to_device
+    wanted = [(4, 6), (5, 1, 9), (3,)]
+    tables.turn([2, 0, 7], wanted)
+    calls = []
+
+    def failing(numbers: ArrayLike, dtype: DTypeLike, device: torch.device) -> torch.Tensor:
+        calls.append(numbers)
+        if len(calls) == 2:
+            raise MemoryError
+        return numbers_to_device(numbers, dtype, device)
+
+    monkeypatch.setattr(block_tables, "numbers_to_device", failing)
+    with pytest.raises(MemoryError):
+        tables.turn([0, 7], [wanted[1], (3, 8)])
+    assert not holds(tables, wanted)
+    tables.turn([2, 0, 7], wanted)
+    assert holds(tables, wanted)
+
+
 def test_requests_that_come_grow_and_go() -> None:
     """Some begin with the pages of another, some come back into their ring with other pages, some in another order."""
     dice = random.Random(3)

@@ -72,6 +72,21 @@ def test_its_last_token_always_runs() -> None:
     assert (whole.start, whole.restore.page if whole.restore else 0) == (8, None)
 
 
+def test_where_only_the_answers_last_token_is_to_come_something_runs() -> None:
+    """Preempted while its only token is on its way, and admitted again: all of its prompt is kept."""
+    s = scheduler()
+    serve(s, request("a", range(10)))
+    s.add(request("b", range(10), max_tokens=1))
+    (chunk,) = s.plan()
+    s["b"].launch(chunk)
+    assert not s.plan()
+    s._preempt(s["b"])
+    (again,) = s.plan()
+    assert (again.start, again.token_ids, again.samples) == (9, (9,), False)
+    s["b"].launch(again)
+    assert s["b"].arrive(7) == 1
+
+
 def test_the_longest_that_fits_is_taken() -> None:
     s = scheduler(pages=40, least=4)
     for length in (4, 8, 12, 17):
