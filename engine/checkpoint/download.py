@@ -5,11 +5,13 @@ where it stopped, in this process or a later one. It takes its place once its ha
 """
 
 import hashlib
+import logging
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from json import JSONDecodeError
 from multiprocessing import TimeoutError as NothingYet
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -59,6 +61,11 @@ class Repository:
 
     def partial(self, file: RemoteFile) -> Path:
         return self.folder / "blobs" / f"{file.blob}.incomplete"
+
+    def is_there(self, file: RemoteFile) -> bool:
+        """Whole, as far as its size tells."""
+        place = self.place(file)
+        return place.exists() and place.stat().st_size == file.size
 
     def bytes_of(self, file: RemoteFile) -> int:
         """How much of `file` is there. The part is looked for first: it may take its place between the two looks."""
@@ -113,23 +120,24 @@ def snapshot(model: str, revision: str | None, patterns: Sequence[str], *, local
 def download(model: str, revision: str | None, patterns: Sequence[str], progress: Progress, *, or_cached: bool) -> Path:
     """Fetches what is missing of the top level's files that match `patterns`; returns the snapshot's directory.
 
-    `or_cached`: where the hub cannot be reached, what another program has put into the cache will do.
+    `or_cached`: where the hub cannot be reached, or is out of order, what another program has fetched will do.
     Raises CheckpointError: it says what to do.
     """
     import httpx2
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
+    logging.getLogger("huggingface_hub").handlers.clear()  # It would tell all a second time, in a form of its own.
     try:
         repository = look_up(model, revision, patterns)
         fetch(repository, progress)
         return snapshot(model, revision, patterns, local=False)
-    except (httpx2.TransportError, OfflineModeIsEnabled) as error:
-        if or_cached:
+    except (httpx2.TransportError, OfflineModeIsEnabled, HfHubHTTPError, JSONDecodeError) as error:
+        if or_cached and is_outage(error):
             with suppress(LocalEntryNotFoundError):
                 return snapshot(model, revision, patterns, local=True)
-        raise CheckpointError(f"{model}: {unreachable(error, cache_folder(model))}") from error
-    except HfHubHTTPError as error:
+        if isinstance(error, httpx2.TransportError | OfflineModeIsEnabled):
+            raise CheckpointError(f"{model}: {unreachable(error, cache_folder(model))}") from error
         raise CheckpointError(f"{model}: {refusal(error, revision)}") from error
     except ImportError as error:  # The client's, for a SOCKS proxy.
         raise CheckpointError(f"{model}: {error}") from error
@@ -138,6 +146,15 @@ def download(model: str, revision: str | None, patterns: Sequence[str], progress
         raise CheckpointError(
             f"{model}: download failed: {reason} (files go to {constants.HF_HUB_CACHE}; HF_HOME names another place)"
         ) from error
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether the hub, or what stands before it, gives no answer of its own for now."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if not isinstance(error, HfHubHTTPError):
+        return True
+    return error.response.status_code >= 500 or error.response.status_code == 429
 
 
 def cache_folder(model: str) -> Path:
@@ -150,7 +167,8 @@ def cache_folder(model: str) -> Path:
 def look_up(model: str, revision: str | None, patterns: Sequence[str]) -> Repository:
     from huggingface_hub import HfApi, constants
 
-    info = HfApi().model_info(model, revision=revision, files_metadata=True)
+    timeout = constants.HF_HUB_ETAG_TIMEOUT
+    info = HfApi().model_info(model, revision=revision, files_metadata=True, timeout=timeout)
     files = []
     for file in info.siblings or ():
         if "/" in file.rfilename or not any(fnmatchcase(file.rfilename, pattern) for pattern in patterns):
@@ -168,7 +186,7 @@ def look_up(model: str, revision: str | None, patterns: Sequence[str]) -> Reposi
 def fetch(repository: Repository, progress: Progress) -> None:
     """Brings every file to its place, several at once, and reports the progress of all of them together."""
     total = sum(file.size for file in repository.files)
-    missing = [file for file in repository.files if not repository.place(file).exists()]
+    missing = [file for file in repository.files if not repository.is_there(file)]
     (repository.folder / "blobs").mkdir(parents=True, exist_ok=True)
     needed = sum(file.size - repository.bytes_of(file) for file in missing)
     free = disk_usage(repository.folder).free
@@ -200,8 +218,9 @@ def fetch_file(repository: Repository, file: RemoteFile) -> None:
     lock = repository.folder.parent / ".locks" / repository.folder.name / f"{file.blob}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(lock):
-        if place.exists():  # Another process was faster.
+        if repository.is_there(file):  # Another process was faster.
             return
+        place.unlink(missing_ok=True)
         if partial.exists() and partial.stat().st_size > file.size:
             partial.unlink()
         with partial.open("ab") as stream:
@@ -252,4 +271,6 @@ def refusal(error: Exception, revision: str | None) -> str:
         case HfHubHTTPError():
             status = error.response.status_code
             return f"the hub answered {status}: try again later; the download goes on where it stopped"
+        case JSONDecodeError():
+            return "what answers in the hub's place is not the hub: check the network, the proxy or HF_ENDPOINT"
     return str(error)
