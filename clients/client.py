@@ -22,7 +22,7 @@ from clients.options import ChatOptions, CompletionOptions, TurnOptions
 from clients.protocol import DEFAULT_URL, TIMEOUT, Call, Prompt, StreamReader
 from clients.results import Answer, Delta, Message, Model, Readiness
 from clients.retries import Retries
-from clients.tool_loop import MAX_ROUNDS, Function, ToolLoop, ToolRun
+from clients.tool_loop import MAX_ROUNDS, Function, ToolLoop, ToolRun, invoke_together
 
 T = TypeVar("T")
 UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=32)
@@ -31,7 +31,7 @@ UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=32)
 class Carousel:
     """The blocking client. Use it as a context manager, or `close` it.
 
-    `timeout` is httpx's, in seconds. Without one, only connecting is timed: an answer may take as long as it takes.
+    `timeout` is httpx's, in seconds. Without one connecting and sending are timed, and an answer may take any time.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class Carousel:
 class AsyncCarousel:
     """The asyncio client. Use it as an async context manager, or `aclose` it.
 
-    `timeout` is httpx's, in seconds. Without one, only connecting is timed: an answer may take as long as it takes.
+    `timeout` is httpx's, in seconds. Without one connecting and sending are timed, and an answer may take any time.
     """
 
     def __init__(
@@ -225,8 +225,7 @@ class AsyncCarousel:
         loop = ToolLoop(messages, tools, options, max_rounds)
         while loop.run is None:
             calls = loop.take(await self._call(protocol.chat_completion(loop.messages, loop.options)))
-            results = await asyncio.gather(*(call.ainvoke() for call in calls))
-            for call, result in zip(calls, results, strict=True):
+            for call, result in zip(calls, await invoke_together(calls), strict=True):
                 loop.give(call, result)
         return loop.run
 

@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from clients.printable import printable
+
 
 class ClientError(Exception):
     """Base of every error this package raises on purpose. `str(error)` is one line fit for a user."""
@@ -105,7 +107,7 @@ def answer_error(status: int, content: Any, retry_after: str | None = None) -> A
     if not isinstance(details, dict):
         details = {"message": f"the server answered with status {status}"}
     return CLASSES.get(status, ServerFailedError)(
-        str(details.get("message")),
+        printable(str(details.get("message"))),
         status=status,
         error_type=details.get("type"),
         param=details.get("param"),

@@ -8,7 +8,7 @@ ToolChoice = Literal["none", "auto", "required"] | Mapping[str, Any]
 
 
 class SamplingOptions(TypedDict, total=False):
-    """For completions and for chats."""
+    """For completions and for chats. `timeout` is the seconds that the server gives the answer, waiting included."""
 
     model: str | None
     max_tokens: int
@@ -26,12 +26,11 @@ class SamplingOptions(TypedDict, total=False):
     presence_penalty: float
     frequency_penalty: float
     repetition_penalty: float
-    best_of: int
+    timeout: float
     priority: int
     user: str
     metadata: Mapping[str, str]
     cache_salt: str
-    response_format: Mapping[str, Any]
     structured_outputs: Mapping[str, Any]
 
 
@@ -39,6 +38,7 @@ class CompletionOptions(SamplingOptions, total=False):
     """For completions alone. `logprobs` is how many alternatives to report, 0 to 20."""
 
     echo: bool
+    best_of: int
     logprobs: int
 
 
@@ -48,6 +48,7 @@ class TurnOptions(SamplingOptions, total=False):
     max_completion_tokens: int
     logprobs: bool
     top_logprobs: int
+    response_format: Mapping[str, Any]
     tool_choice: ToolChoice
     parallel_tool_calls: bool
     reasoning_effort: ReasoningEffort

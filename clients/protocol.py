@@ -1,6 +1,7 @@
 """The requests a client sends and what their answers mean, without any input or output."""
 
 import json
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -166,7 +167,11 @@ def clear_errors(url: str) -> Iterator[None]:
     """Raises httpx's errors as this package's."""
     try:
         yield
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
+    except httpx.ConnectError as error:
+        if distrust := _distrust(error):
+            raise ConnectionFailedError(f"{url} cannot be trusted: {distrust}") from error
+        raise UnreachableError(f"no server answers at {url}: is it started, and the URL right?") from error
+    except (httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
         raise UnreachableError(f"no server answers at {url}: is it started, and the URL right?") from error
     except UnicodeError as error:  # Of an address that cannot be a name.
         raise UnreachableError(f"{url} is no server's address: {error}") from error
@@ -174,3 +179,10 @@ def clear_errors(url: str) -> Iterator[None]:
         raise TimedOutError(f"{url} took too long to answer") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ConnectionFailedError(f"the connection to {url} failed: {error or type(error).__name__}") from error
+
+
+def _distrust(error: BaseException | None) -> ssl.SSLError | None:
+    """What TLS says of the server, if that is the reason that there is no connection, and not that it broke off."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return None if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) else error

@@ -143,7 +143,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """`status` is loading, ready or dead; `progress`, in [0, 1], says how much of the weights is in place."""
+    """`status` is loading, ready, stopping or dead; `progress`, in [0, 1], says how much of the weights is in place."""
 
     status: str
     progress: float

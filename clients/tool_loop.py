@@ -54,6 +54,18 @@ class Invocation:
             return mistake(str(error))
 
 
+async def invoke_together(invocations: Sequence[Invocation]) -> list[str]:
+    """The results in their order. If one raises, async functions are cancelled, and have ended when it is raised here;
+    threads go on."""
+    tasks = [asyncio.ensure_future(invocation.ainvoke()) for invocation in invocations]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 class ToolLoop:
     """Give it every answer (`take`) and every result (`give`), until it has a `run`.
 
@@ -89,7 +101,8 @@ class ToolLoop:
 
     def give(self, invocation: Invocation, result: str) -> None:
         """The results come in the order of the calls."""
-        self.messages.append({"role": "tool", "tool_call_id": invocation.call.id, "content": result})
+        content = result.encode("utf-8", "replace").decode()  # Half a surrogate pair is no text that can be sent.
+        self.messages.append({"role": "tool", "tool_call_id": invocation.call.id, "content": content})
 
     def _invocation(self, call: ToolCall) -> Invocation:
         """Of what the model wrote, which may be anything: a mistake is told to it, as if by the tool."""
@@ -99,7 +112,7 @@ class ToolLoop:
         try:
             arguments = json.loads(call.arguments or "{}")
             inspect.signature(function).bind(**arguments)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             return Invocation(call, _fails(f"the arguments do not fit: {error}"), {})
         return Invocation(call, function, arguments)
 

@@ -140,6 +140,22 @@ async def test_nobody_there() -> None:
             client.models()
 
 
+async def test_a_server_that_cannot_be_trusted_is_there(url: str) -> None:
+    """One that speaks no TLS; a certificate that is not valid takes the same way."""
+    with (
+        Carousel(url.replace("http:", "https:")) as client,
+        pytest.raises(ConnectionFailedError, match=r"cannot be trusted: .*SSL") as failed,
+    ):
+        await asyncio.to_thread(client.models)
+    assert not isinstance(failed.value, UnreachableError)
+
+
+def test_what_a_server_says_cannot_steer_the_terminal() -> None:
+    transport = answering(400, json.dumps({"error": {"message": "no\x1b[2J"}}).encode())
+    with Carousel(transport=transport) as client, pytest.raises(BadRequestError, match=r"^no�\[2J$"):
+        client.models()
+
+
 def test_what_comes_before_an_error_in_a_stream_is_read() -> None:
     chunk = {"id": "1", "model": "m", "choices": [{"index": 0, "text": "lost", "finish_reason": None}]}
     frames = f'data: {json.dumps(chunk)}\n\ndata: {{"error": {{"message": "broken"}}}}\n\n'

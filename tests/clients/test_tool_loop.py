@@ -10,7 +10,7 @@ import pytest
 
 from clients.errors import ToolRoundsError
 from clients.results import Answer, Choice, ToolCall, Usage
-from clients.tool_loop import ToolError, ToolLoop
+from clients.tool_loop import ToolError, ToolLoop, invoke_together
 from clients.tool_schema import definition, schema
 
 HI = [{"role": "user", "content": "hi"}]
@@ -65,11 +65,43 @@ async def test_results() -> None:
 
 @pytest.mark.parametrize(
     "call",
-    [("nothing", "{}"), ("add", "{"), ("add", "[1, 2]"), ("add", "3"), ("add", "{}"), ("add", '{"a": 1, "c": 2}')],
+    [
+        ("nothing", "{}"),
+        ("add", "{"),
+        ("add", "[1, 2]"),
+        ("add", "3"),
+        ("add", "{}"),
+        ("add", '{"a": 1, "c": 2}'),
+        ("add", "[" * 100_000),
+    ],
+    ids=lambda call: call[1][:20],
 )
 async def test_mistakes_are_told_to_the_model(call: tuple[str, str]) -> None:
     (told,) = await results([call])
     assert json.loads(told).keys() == {"error"}
+
+
+def test_half_a_surrogate_pair_in_a_result_can_be_sent() -> None:
+    rounds = ToolLoop(HI, {"slowly": lambda text: text}, {}, 1)
+    (one,) = rounds.take(answer(("slowly", '{"text": "a \\ud83d"}')))
+    rounds.give(one, one.invoke())
+    assert rounds.messages[-1]["content"] == "a ?"
+
+
+async def test_no_tool_runs_on_after_another_has_failed() -> None:
+    ended = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            ended.append(True)
+
+    calls = ToolLoop(HI, {"wait": wait, "fail": fail}, {}, 1).take(answer(("wait", "{}"), ("fail", "{}")))
+    with pytest.raises(ZeroDivisionError):
+        await invoke_together(calls)
+    assert ended
 
 
 async def test_a_call_that_was_cut_off_is_not_made() -> None:
