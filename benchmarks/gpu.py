@@ -31,13 +31,13 @@ from benchmarks.gpu_workloads import WORKLOADS, workload
 from benchmarks.isolated import Record, Result, records_of, run_parts, seconds_until, within
 
 PARTS = {
-    "machine": 12,
-    "compile": 70,
+    "machine": 20,
+    "compile": 75,
     "20b": 150,
-    "120b": 115,
+    "120b": 110,
     "transformers": 50,
     "determinism": 35,
-    "llama.cpp": 120,
+    "llama.cpp": 115,
 }
 """Seconds of each part, the start of its process among them, in the order they are run. The last one has all that the
 others leave: llama.cpp has to be built."""

@@ -186,7 +186,7 @@ class Bench:
             for _ in range(self.workload.steps):
                 self.driver.step()
         except RuntimeError as error:
-            return {"waits": str(error)}
+            return {"waits": self.driver.failed_at or str(error)}
         finally:
             torch.cuda.set_sync_debug_mode("default")
         return {"waits": "none found"}

@@ -2,6 +2,7 @@
 step counts only if it did at once what it is timed for."""
 
 import statistics
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -41,6 +42,8 @@ class Driver:
         self._vocab_size = vocab_size
         self._ids = count()
         self._failure: Exception | None = None
+        self.failed_at = ""
+        """The end of the first failure's traceback, if there was one."""
         for cache in (engine.runner.rings, engine.runner.pages):
             cache.keys.normal_()
             cache.values.normal_()
@@ -49,7 +52,15 @@ class Driver:
 
     def _trying(self, work: Callable[[], Any], sequences: int) -> Any:
         """The engine's, which runs the requests of a step that fails again, one by one: it is remembered here."""
-        outcome = self._try(work, sequences)
+
+        def remembering() -> Any:
+            try:
+                return work()
+            except Exception:
+                self.failed_at = self.failed_at or traceback.format_exc(limit=-4)
+                raise
+
+        outcome = self._try(remembering, sequences)
         if isinstance(outcome, Exception):
             self._failure = outcome
         return outcome
@@ -133,7 +144,7 @@ class Driver:
             self.engine.abort(sequence.request.id)
         self.engine.step()
         self.engine.runner.check()
-        self._failure = None
+        self._failure, self.failed_at = None, ""
 
     def most(self, tokens: int) -> int:
         """How many requests of so many tokens the pages hold."""

@@ -27,14 +27,14 @@ from benchmarks.shapes import PUBLISHED, TINY, Shapes
 Section = Callable[[Shapes, torch.device, Speeds], Iterator[Record]]
 
 SECTIONS = {
-    "machine": ("device:measure_machine", 15),
-    "experts_error": ("experts_kernels:check_experts", 45),
+    "machine": ("device:measure_machine", 20),
+    "experts_error": ("experts_kernels:check_experts", 60),
     "router_error": ("experts_kernels:check_router", 20),
     "attention_error": ("attention_kernels:check_attention", 40),
-    "linear_error": ("attention_kernels:check_linear", 35),
-    "model_error": ("model_kernels:check_model", 75),
-    "model": ("model_kernels:measure_model", 75),
-    "experts": ("experts_kernels:measure_experts", 75),
+    "linear_error": ("attention_kernels:check_linear", 30),
+    "model_error": ("model_kernels:check_model", 70),
+    "model": ("model_kernels:measure_model", 70),
+    "experts": ("experts_kernels:measure_experts", 70),
     "attention": ("attention_kernels:measure_attention", 65),
     "router": ("experts_kernels:measure_router", 20),
     "linear": ("attention_kernels:measure_linear", 45),

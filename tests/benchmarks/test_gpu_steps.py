@@ -90,10 +90,29 @@ def test_every_wait_of_the_timed_steps_is_counted_and_no_other(driver: Driver, m
     assert driver.engine.runner.launch.__func__ is type(driver.engine.runner).launch  # type: ignore[attr-defined]
 
 
+def test_where_it_failed_is_told(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what failed first: the check that comes after it may, too."""
+
+    def launch(tasks: object) -> None:
+        raise ValueError("a wait")
+
+    def check() -> None:
+        raise RuntimeError("another")
+
+    driver.seat(1, 20)
+    monkeypatch.setattr(driver.engine.runner, "launch", launch)
+    monkeypatch.setattr(driver.engine.runner, "check", check)
+    with pytest.raises(RuntimeError, match="another"):
+        driver.step()
+    assert driver.failed_at.endswith("ValueError: a wait\n")
+    assert "in launch" in driver.failed_at
+
+
 def test_after_a_failure_the_next_steps_count(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    driver._failure = GenerationError("before")
+    driver._failure, driver.failed_at = GenerationError("before"), "there"
     with pytest.raises(StepFailedError, match="before"):
         driver.step()
     driver.clear()
     driver.seat(2, 20)
     assert driver.steps(2, 5).median > 0
+    assert not driver.failed_at
