@@ -51,9 +51,9 @@ class TrainingConfig:
 
     shape: Shape = field(default_factory=Shape)
     seed: int = 0
-    documents: int = 262_000
+    documents: int = 345_000
     held_out: int = 200
-    steps: int = 4_800
+    steps: int = 6_800
     batch_tokens: int = 4_608
     matrix_rate: float = 6e-4
     learning_rate: float = 3e-3
