@@ -53,6 +53,12 @@ class Keys:
         return KeyRefusedError("no API key, or a wrong one: send the header Authorization: Bearer KEY")
 
 
+def check_variable(value: str | None) -> None:
+    """Of CAROUSEL_API_KEY. Raises ConfigError for blanks alone, which would open the server to everybody."""
+    if value is not None and value.isspace():
+        raise ConfigError("CAROUSEL_API_KEY is blank: give a key, or unset it to ask for none")
+
+
 def read_keys(path: Path) -> list[str]:
     """A file's keys, one a line; empty lines, and those that begin with #, are skipped. Raises ConfigError."""
     try:

@@ -1,5 +1,6 @@
 """The `carousel` command. Flags that vLLM has too go by vLLM's names."""
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -118,7 +119,7 @@ def serve(
     ] = None,
     api_key_file: Annotated[str | None, typer.Option(help="A file of such keys, one a line.")] = None,
     allowed_host: Annotated[
-        list[str] | None, typer.Option(help="A name the server goes by, beside addresses, localhost and --host.")
+        list[str] | None, typer.Option(help="A name the server goes by, beside addresses, the machine's and --host.")
     ] = None,
     allowed_origin: Annotated[
         list[str] | None, typer.Option(help="A site whose pages may ask the server, like https://example.com.")
@@ -148,20 +149,22 @@ def serve(
 ) -> None:
     """Serve a model over HTTP."""
     from engine.process.supervision import Supervision
-    from server.auth import Keys, read_keys
+    from server.auth import Keys, check_variable, read_keys
     from server.commands.serve import bind, open_checkpoint, run
-    from server.config import ServerConfig
+    from server.config import ServerConfig, is_loopback
+    from server.origins import own_names
     from server.tracing import Tracing
 
     heed_sigterm()
     with logging_as(log_format, sys.stderr), clear_exit(log_format):
+        check_variable(os.environ.get("CAROUSEL_API_KEY"))
         tracing = None if otlp_traces_endpoint is None else Tracing.to(otlp_traces_endpoint)
         settings = ServerConfig(
             served_model_names=tuple(served_model_name or [model]),
             host=host,
             port=port,
             keys=Keys.of([*(api_key or ()), *(read_keys(Path(api_key_file)) if api_key_file is not None else ())]),
-            allowed_hosts=tuple(allowed_host or ()),
+            allowed_hosts=(*(() if is_loopback(host) else own_names()), *(allowed_host or ())),
             allowed_origins=tuple(allowed_origin or ()),
             request_seconds=request_timeout,
             drain_seconds=drain_timeout,
@@ -220,6 +223,7 @@ def plan(
     kv_cache_dtype: KvCacheDtypeOption = "auto",
     quantization: QuantizationOption = "none",
     resident_experts: ResidentExperts = False,
+    deterministic: Deterministic = False,
     enforce_eager: EnforceEager = False,
     block_size: BlockSize = 16,
 ) -> None:
@@ -241,6 +245,7 @@ def plan(
             kv_cache_dtype=kv_cache_dtype,
             quantization=quantization,
             resident_experts=resident_experts,
+            deterministic=deterministic,
             enforce_eager=enforce_eager,
         )
         there = planning.choose_device(card, memory, bandwidth, device)

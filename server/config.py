@@ -68,6 +68,19 @@ class ServerConfig:
         return not self.keys and not is_loopback(self.host)
 
 
+def is_address(host: str) -> bool:
+    """Whether it is no name.
+
+    >>> [is_address(host) for host in ("::", "0.0.0.0", "box")]
+    [True, True, False]
+    """
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches an address to listen on.
 

@@ -1,6 +1,7 @@
 """Names a request may call this server by, and sites whose pages may ask it: a browser must not be anybody's proxy."""
 
 import ipaddress
+import socket
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
@@ -12,12 +13,15 @@ from server.errors import HostRefusedError, OriginRefusedError, refuse
 
 
 def is_named(host: str, names: Collection[str]) -> bool:
-    """Whether a Host header names this server: by an address, as localhost, or by one of `names`.
+    """Whether a Host header names this server: by an address, as localhost, by a name that no public site has (like
+    host.docker.internal), or by one of `names`.
 
     A page whose own name is made to point at this machine still sends that name, and is refused.
 
     >>> [is_named(host, {"box"}) for host in ("127.0.0.1:8000", "[::1]", "localhost", "Box:80", "box.evil.example")]
     [True, True, True, True, False]
+    >>> is_named("host.docker.internal:8000", ())
+    True
     """
     try:
         name = urlsplit(f"//{host}").hostname or ""
@@ -28,8 +32,15 @@ def is_named(host: str, names: Collection[str]) -> bool:
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        return name in {"localhost", *(known.lower() for known in names)}
+        private = name.endswith((".localhost", ".internal"))
+        return private or name in {"localhost", *(known.lower() for known in names)}
     return True
+
+
+def own_names() -> tuple[str, ...]:
+    """What this machine is called, and on its network (RFC 6762)."""
+    name = socket.gethostname()
+    return name, f"{name.partition('.')[0]}.local"
 
 
 class OriginMiddleware:

@@ -101,6 +101,8 @@ def as_text(value: Any, *, several: bool) -> str | list[str]:
     values = value if several and isinstance(value, list) else [value]
     if any(isinstance(item, dict | list) for item in values):
         raise ValueError(f"{value!r} is not a single value")
+    if None in values:
+        raise ValueError("one of its values is empty")
     return [str(item) for item in values] if several else str(value)
 
 

@@ -17,6 +17,8 @@ from engine.sampling_defaults import read_sampling_defaults
 
 LARGE_TEXT = 16_384
 """Characters: about 5 ms of tokenising; longer texts are handed to a thread."""
+MAX_TOKEN_TEXTS = 2**18
+"""Twice the longest context of the published models."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
@@ -63,6 +65,12 @@ class Text:
         """The text of token ids. Raises RequestError(param="tokens") for one that is not in the vocabulary."""
         return await _aside(len(tokens), self._decode, tokens)
 
+    async def token_texts(self, tokens: Sequence[int]) -> list[str]:
+        """Each token's text alone. Raises RequestError(param="return_token_strs") for too many of them."""
+        if len(tokens) > MAX_TOKEN_TEXTS:
+            raise RequestError(f"the texts of at most {MAX_TOKEN_TEXTS:,} tokens are given", param="return_token_strs")
+        return await _aside(len(tokens), self._token_texts, tokens)
+
     async def render(self, conversation: Conversation) -> list[int]:
         """The prompt of a chat. Raises RequestError."""
         size = inf if conversation.tools else sum(map(len, strings(conversation.messages)))
@@ -77,6 +85,9 @@ class Text:
 
     def _encode_all(self, prompts: Sequence[str | list[int]]) -> list[list[int]]:
         return [self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt for prompt in prompts]
+
+    def _token_texts(self, tokens: Sequence[int]) -> list[str]:
+        return [self.tokenizer.token_text(token_id) for token_id in tokens]
 
     def _decode(self, tokens: Sequence[int]) -> str:
         for token_id in tokens:

@@ -6,6 +6,7 @@ that a request goes through: `queued`, `prefill`, `decode`. It never carries a p
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
 import engine
@@ -13,6 +14,8 @@ from engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+
+CLOSE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,8 @@ class Tracing:
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
         except ImportError as error:
             raise ConfigError("--otlp-traces-endpoint needs OpenTelemetry: pip install 'carousel-llm[otel]'") from error
-        provider = TracerProvider(resource=Resource.create({"service.name": "carousel"}))
+        resource = Resource.create({"service.name": "carousel"})
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
         return cls(provider)
 
@@ -72,5 +76,7 @@ class Tracing:
         span.end(trace.ended)
 
     def close(self) -> None:
-        """Sends what is left."""
-        self._provider.shutdown()
+        """Sends what is left, if a collector takes it in time."""
+        sending = Thread(target=self._provider.shutdown, daemon=True)
+        sending.start()
+        sending.join(CLOSE_SECONDS)

@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -30,7 +31,7 @@ from engine.streams import EngineClient, EngineStatus, Phase
 from server.app import create_app
 from server.commands.plan import plan_here
 from server.commands.pull import fetch
-from server.config import ServerConfig
+from server.config import ServerConfig, is_address, is_loopback
 from server.listening import descriptors_for_connections, http_server
 from server.logs import log
 from server.text import Text
@@ -67,8 +68,11 @@ def open_checkpoint(model: str, revision: str | None, config: EngineConfig) -> C
 def check_machine(config: EngineConfig) -> None:
     """Raises ConfigError or MemoryPlanError if this machine lacks the device or the memory. In a process of its own:
     one that has looked at a GPU keeps some of its memory."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        pool.submit(plan_here, config).result()
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            pool.submit(plan_here, config).result()
+    except BrokenProcessPool as error:
+        raise ConfigError(f"--device {config.device}: looking at it ended the process that did") from error
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -76,8 +80,9 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=2048)
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    except (OSError, UnicodeError) as error:  # The latter of what cannot be a name.
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot listen on {host}:{port}: {reason}") from error
 
 
 def run(
@@ -100,11 +105,15 @@ def run(
     app = create_app(client, checkpoint.text, settings, weights=checkpoint.fingerprint, tracing=tracing)
     server = http_server(app, on_kill=lambda: kill(client), log_level="warning")
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        if not is_loopback(settings.host):
+            names = ", ".join(name for name in settings.host_names if not is_address(name))
+            log(logging.INFO, "names", f"goes by its addresses, as localhost and {names}; others: --allowed-host")
         if settings.open_to_others:
             log(logging.WARNING, "open", OPEN_TO_OTHERS)
         loading = f"{model} ({checkpoint.fingerprint}) at {url}"
         log(logging.INFO, "start", f"Carousel {engine.__version__} is loading: {loading}")
-        served = runner.run(serve(server, client, listener, f"{model} at {url} (documented at {url}/docs)"))
+        documented = "" if settings.keys else f" (documented at {url}/docs)"  # A browser sends no key.
+        served = runner.run(serve(server, client, listener, f"{model} at {url}{documented}"))
         if served:
             log(logging.INFO, "stopped", f"Carousel {engine.__version__} has stopped")
     if not served:

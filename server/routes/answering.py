@@ -61,7 +61,7 @@ async def chat_answer(body: ChatRequest, named: Identity, state: ServerState) ->
             body.messages,
             functions=body.offered(),
             response_format=body.response_format,
-            reasoning_effort=body.reasoning_effort,
+            reasoning_effort=body.effort,
             current_date=body.current_date or state.settings.current_date,
         )
     )

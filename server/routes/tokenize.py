@@ -28,10 +28,17 @@ async def tokenize(state: State, body: Annotated[TokenizeRequest, Depends(json_b
     if body.messages is None:
         tokens = await state.text.encode(body.prompt or "")
     else:
-        current_date = state.settings.current_date
-        tokens = await state.text.render(conversation(body.messages, current_date=current_date))
+        tokens = await state.text.render(
+            conversation(
+                body.messages,
+                functions=[tool.function for tool in body.tools],
+                reasoning_effort=body.reasoning_effort,
+                current_date=body.current_date or state.settings.current_date,
+            )
+        )
     longest = None if state.info is None else state.info.max_model_len
-    return Tokens(tokens=tokens, count=len(tokens), max_model_len=longest)
+    texts = await state.text.token_texts(tokens) if body.return_token_strs else None
+    return Tokens(tokens=tokens, count=len(tokens), max_model_len=longest, token_strs=texts)
 
 
 @router.post(

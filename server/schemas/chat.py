@@ -3,12 +3,12 @@
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from engine.request import MAX_TOP_LOGPROBS
 from server.schemas.messages import Messages
-from server.schemas.request import Many, only
+from server.schemas.request import Many, RequestModel, only
 from server.schemas.sampling import MAX_COUNT, ChoiceFields
 from server.schemas.structured import ResponseFormat
 from server.schemas.tools import (
@@ -22,6 +22,23 @@ from server.schemas.tools import (
 )
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high"]
+
+
+def _as_date(value: str) -> str:
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError as error:
+        raise PydanticCustomError("date", "must be YYYY-MM-DD") from error
+
+
+CurrentDate = Annotated[str, AfterValidator(_as_date), Field(json_schema_extra={"format": "date"})]
+
+
+class TemplateOptions(RequestModel):
+    """What a chat's format can be told."""
+
+    reasoning_effort: ReasoningEffort | None = Field(default=None, examples=["low"])
+    """`reasoning_effort`, where the request has none of its own."""
 
 
 class ChatRequest(ChoiceFields):
@@ -41,7 +58,7 @@ class ChatRequest(ChoiceFields):
     """How long the model reasons before it answers."""
     include_reasoning: bool = Field(default=True, examples=[True])
     """Sends the reasoning, too."""
-    current_date: str | None = Field(default=None, examples=["2025-06-30"], json_schema_extra={"format": "date"})
+    current_date: CurrentDate | None = Field(default=None, examples=["2025-06-30"])
     """The date that the model is told, YYYY-MM-DD; today, if neither the request nor the server pins it."""
 
     tools: Many[Tool] = Field(default_factory=list, max_length=MAX_TOOLS)
@@ -52,6 +69,13 @@ class ChatRequest(ChoiceFields):
     """Whether one answer may make several calls."""
     response_format: ResponseFormat | None = Field(default=None, examples=[{"type": "json_object"}])
     """What the final message must look like."""
+
+    chat_template_kwargs: TemplateOptions | None = Field(default=None, examples=[{"reasoning_effort": "low"}])
+    """vLLM's and llama.cpp's place for what the format is told."""
+    add_generation_prompt: Annotated[Any, only(True)] = Field(default=None, examples=[True])
+    """Not supported: refused unless true."""
+    continue_final_message: Annotated[Any, only(False)] = Field(default=None, examples=[False])
+    """Not supported: refused unless false."""
 
     prediction: dict[str, Any] | None = Field(default=None, examples=[{"type": "content", "content": "I am"}])
     """Changes nothing here: an answer is foretold to have it sooner."""
@@ -65,14 +89,6 @@ class ChatRequest(ChoiceFields):
     """Not supported: refused unless it is text."""
     verbosity: Annotated[Any, only("medium")] = Field(default=None, examples=["medium"])
     """Not supported: refused unless medium."""
-
-    @field_validator("current_date")
-    @classmethod
-    def _is_a_date(cls, value: str) -> str:
-        try:
-            return date.fromisoformat(value).isoformat()
-        except ValueError as error:
-            raise PydanticCustomError("date", "must be YYYY-MM-DD") from error
 
     @field_validator("top_logprobs")
     @classmethod
@@ -107,6 +123,14 @@ class ChatRequest(ChoiceFields):
         if value.type != "text" and info.data.get("structured_outputs") is not None:
             raise PydanticCustomError("response_format", "not allowed with structured_outputs")
         return value
+
+    @property
+    def effort(self) -> ReasoningEffort:
+        """`reasoning_effort`, from wherever the request tells it."""
+        told = self.chat_template_kwargs
+        if told is None or told.reasoning_effort is None or "reasoning_effort" in self.model_fields_set:
+            return self.reasoning_effort
+        return told.reasoning_effort
 
     def offered(self) -> list[FunctionDefinition]:
         """The functions that the model is shown."""

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from server.schemas.messages import MAX_MESSAGES, TextParts
-from server.schemas.request import Many, RequestModel, tag
+from server.schemas.request import Many, RequestModel, forget, tag
 
 Status = Literal["in_progress", "completed", "incomplete"]
 Phase = Literal["commentary", "final_answer"]
@@ -14,10 +14,6 @@ KINDS = ("message", "reasoning", "function_call", "function_call_output", "item_
 
 ItemText = Annotated[str, TextParts(("input_text", "output_text"))]
 ReasoningText = Annotated[str, TextParts(("reasoning_text", "text"))]
-
-
-def forget(value: Any) -> None:
-    """For what changes nothing, but may be large: it is not kept."""
 
 
 class PastItem(RequestModel):

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from server.schemas.request import Many, RequestModel, only
+from server.schemas.request import Many, RequestModel, forget, only
 
 MAX_MESSAGES = 16_384
 """In a context of 131,072 tokens each would have eight."""
@@ -99,6 +99,10 @@ class Message(RequestModel):
     """An earlier answer's refusal: what was said, where there is no content."""
     parsed: Any = Field(default=None, examples=[{"city": "Paris"}])
     """What OpenAI's helpers made of an earlier answer; changes nothing here."""
+    id: str | None = Field(default=None, examples=["msg_1"])
+    """A client's name for it; changes nothing here."""
+    provider_specific_fields: Annotated[Any, AfterValidator(forget)] = Field(default=None, examples=[{"refusal": None}])
+    """Where LiteLLM keeps what else an answer had; changes nothing here."""
     annotations: Annotated[Any, only([])] = Field(default=None, examples=[[]])
     """Not supported: refused unless empty."""
 

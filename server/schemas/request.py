@@ -111,4 +111,10 @@ def only(*neutral: Any) -> WrapValidator:
             return value
         raise PydanticCustomError("extra_forbidden", "not supported")
 
-    return WrapValidator(check, json_schema_input_type=Annotated[Any, WithJsonSchema({"enum": list(neutral)})])
+    # Pydantic takes schemas that are equal for one, as those of true and 1 else were.
+    kind: dict[str, Any] = {"type": "boolean"} if any(isinstance(one, bool) for one in neutral) else {}
+    return WrapValidator(check, json_schema_input_type=Annotated[Any, WithJsonSchema(kind | {"enum": [*neutral]})])
+
+
+def forget(value: Any) -> None:
+    """For a validator of what changes nothing, but may be large: it is not kept."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from server.schemas.request import Many, RequestModel, expects, tag
+from server.schemas.request import Many, RequestModel, expects, only, tag
 from server.schemas.tools import MAX_TOOLS, FunctionDefinition, Name
 
 KINDS = ("function", "namespace")
@@ -16,6 +16,8 @@ class FunctionTool(FunctionDefinition):
 
     type: Literal["function"] = Field(examples=["function"])
     """What it is."""
+    defer_loading: Annotated[Any, only(False)] = Field(default=None, examples=[False])
+    """Not supported: refused unless false."""
 
 
 class NamespaceTool(RequestModel):

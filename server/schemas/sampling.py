@@ -6,7 +6,7 @@ from pydantic import Field, JsonValue, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from engine.request import MAX_LOGIT_BIAS, MAX_STOP_LENGTH, MAX_STOP_STRINGS
-from server.schemas.request import Many, RequestModel, expects
+from server.schemas.request import Many, RequestModel, expects, only
 from server.schemas.structured import StructuredOutputs
 
 MAX_CHOICES = 16
@@ -129,6 +129,12 @@ class ChoiceFields(SamplingFields):
     """What a stream reports beside the answer; needs `stream`."""
     store: bool | None = Field(default=None, examples=[False])
     """Changes nothing here: no answer is kept."""
+    skip_special_tokens: Annotated[Any, only(True)] = Field(default=None, examples=[True])
+    """Not supported: refused unless true."""
+    spaces_between_special_tokens: Annotated[Any, only(True)] = Field(default=None, examples=[True])
+    """Not supported: refused unless true."""
+    include_stop_str_in_output: Annotated[Any, only(False)] = Field(default=None, examples=[False])
+    """Not supported: refused unless false."""
 
     @field_validator("stream_options")
     @classmethod

@@ -1,12 +1,17 @@
 """`/tokenize` and `/detokenize`."""
 
+from typing import Annotated, Any
+
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from server.schemas.answer import AnswerModel
+from server.schemas.chat import CurrentDate, ReasoningEffort
 from server.schemas.messages import Messages
-from server.schemas.request import Many, RequestModel
+from server.schemas.request import Many, RequestModel, only
+from server.schemas.tools import MAX_TOOLS, Tool
 
+OF_MESSAGES = frozenset({"tools", "reasoning_effort", "current_date", "add_generation_prompt"})
 MAX_TOKENS = 2**18
 """Twice the longest context of the published models."""
 
@@ -20,11 +25,25 @@ class TokenizeRequest(RequestModel):
     """The text; special tokens in it are text."""
     messages: Messages | None = Field(default=None, examples=[None])
     """The conversation."""
+    tools: Many[Tool] = Field(default_factory=list, max_length=MAX_TOOLS)
+    """The functions that it has."""
+    reasoning_effort: ReasoningEffort = Field(default="medium", examples=["low"])
+    """As in its request: the model is told."""
+    current_date: CurrentDate | None = Field(default=None, examples=["2025-06-30"])
+    """The date that the model is told, YYYY-MM-DD."""
+    return_token_strs: bool = Field(default=False, examples=[False])
+    """Gives each token's text, too."""
+    add_generation_prompt: Annotated[Any, only(True)] = Field(default=None, examples=[True])
+    """Not supported: refused unless true. The beginning of the answer is always there."""
+    add_special_tokens: bool | None = Field(default=None, examples=[True])
+    """Changes nothing here: these vocabularies put none around a text."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "TokenizeRequest":
         if (self.prompt is None) == (self.messages is None):
             raise PydanticCustomError("prompt", "give either prompt or messages")
+        if self.messages is None and (wrong := sorted(self.model_fields_set & OF_MESSAGES)):
+            raise PydanticCustomError(wrong[0], "only allowed with messages")
         return self
 
 
@@ -37,6 +56,8 @@ class Tokens(AnswerModel):
     """How many there are."""
     max_model_len: int | None = Field(examples=[131072, None])
     """The longest context in tokens; null until the engine is ready."""
+    token_strs: list[str] | None = Field(default=None, examples=[None])
+    """Their texts, if asked for."""
 
 
 class DetokenizeRequest(RequestModel):

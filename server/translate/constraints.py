@@ -68,7 +68,7 @@ def _is_constrained(request: ChatRequest) -> bool:
     return (
         request.structured_outputs is not None
         or (wanted is not None and wanted.type != "text")
-        or request.reasoning_effort == "none"
+        or request.effort == "none"
         or request.must_call()
         or isinstance(request.tool_choice, AllowedToolsChoice)
         or any(function.strict for function in request.offered())
@@ -84,7 +84,7 @@ def _turn_constraint(request: ChatRequest) -> Constraint:
         functions={function.name: body for function, (_, body) in zip(functions, bodies, strict=True)},
         must_call=must_call,
         parallel=request.parallel_tool_calls and not isinstance(request.tool_choice, NamedToolChoice),
-        reasoning=request.reasoning_effort != "none",
+        reasoning=request.effort != "none",
     )
     return Constraint(grammar, (*bodies, *([] if answer is None else [answer])))
 

@@ -68,7 +68,7 @@ def chat_request(body: ResponseRequest, items: Sequence[Item]) -> ChatRequest:
 
 def shown(namespace: str | None, function: FunctionDefinition) -> FunctionDefinition:
     """A function as the model is shown it."""
-    given = function.model_dump(exclude_unset=True, exclude={"type", "name"})
+    given = function.model_dump(exclude_unset=True, exclude={"type", "name", "defer_loading"})
     return FunctionDefinition.model_construct(name=qualified(namespace, function.name), **given)
 
 

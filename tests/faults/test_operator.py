@@ -178,8 +178,14 @@ async def stopped_under_load(url: str, key: dict[str, str], *pids: int) -> None:
 @pytest.mark.fault(38)
 def test_used_up_descriptors_and_a_second_signal(tiny_model: EngineConfig) -> None:
     with served(tiny_model.model, "--drain-timeout", "60", "--host", "0.0.0.0") as server:
+        own = socket.gethostname()
+        assert f"as localhost and {own}, " in server.wait_for("names")["message"]
         assert "ANYBODY" in server.wait_for("open")["message"]
         url = url_in(server.wait_for("ready")).replace("0.0.0.0", "127.0.0.1")
+        named = [
+            httpx.get(f"{url}/version", headers={"host": name}).status_code for name in (own, "x.internal", "x.example")
+        ]
+        assert named == [200, 200, 403]
         address = ("127.0.0.1", httpx.URL(url).port)
         with httpx.Client(base_url=url, timeout=60) as http:
             soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)

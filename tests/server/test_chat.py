@@ -290,6 +290,21 @@ async def test_the_prompt(http: httpx.AsyncClient, engine: ScriptedEngine, text:
     assert "Current date: 2031-12-01" in text.tokenizer.decode(engine.submitted[1].prompt_token_ids)
 
 
+async def test_effort_told_to_the_template(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:
+    prompts = []
+    for told in (
+        {"reasoning_effort": "low"},
+        {"chat_template_kwargs": {"reasoning_effort": "low"}},
+        {"reasoning_effort": "low", "chat_template_kwargs": {"reasoning_effort": "high"}},
+        {"chat_template_kwargs": {"reasoning_effort": "high"}},
+    ):
+        await chat(http, **told)
+        prompts.append(engine.submitted[-1].prompt_token_ids)
+    assert prompts[0] == prompts[1] == prompts[2] != prompts[3]
+    await chat(http, chat_template_kwargs={"reasoning_effort": "none"})
+    assert engine.submitted[-1].sampling.grammar is not None
+
+
 async def test_how_long_an_answer_may_be(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:
     await chat(http)
     await chat(http, max_tokens=9)

@@ -38,6 +38,7 @@ def test_bad_flags() -> None:
     [
         (["/no/such/model"], "/no/such/model"),
         (["--port", "70000"], "--port"),
+        (["--host", "a..b"], "cannot listen on a..b:8000: "),
         (["--api-key-file", ""], "cannot read the API keys"),
         (["--block-size", "0"], "--block-size must be in"),
         (["--max-num-seqs", "9", "--max-num-batched-tokens", "8"], "--max-num-batched-tokens 8 must be at least"),
@@ -56,6 +57,13 @@ def test_what_cannot_be_served_is_one_line(arguments: list[str], message: str) -
     assert result.stderr.startswith("carousel: ")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_blank_key_does_not_open_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAROUSEL_API_KEY", " \n")
+    result = carousel("serve")
+    assert result.exit_code == 1
+    assert "CAROUSEL_API_KEY is blank" in result.stderr
 
 
 def test_what_cannot_be_served_is_an_object_in_a_log_of_objects() -> None:

@@ -91,6 +91,16 @@ def test_a_gpu_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result.exit_code, result.stderr) == (1, "carousel: --device cpu: the driver is too old\n")
 
 
+def test_the_flags_of_serve_that_change_the_plan(published: Path) -> None:
+    """Without kernels there are no graphs, no tiles, and sampling sorts the logits."""
+    usual, deterministic = (plan(str(published), "--card", "h200", *more).stdout for more in ([], ["--deterministic"]))
+    assert "CUDA graphs" in usual
+    assert "CUDA graphs" not in deterministic
+    refused = plan(str(published), "--card", "h200", "--deterministic", "--resident-experts")
+    assert refused.exit_code == 1
+    assert "without --deterministic" in refused.stderr
+
+
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("deterministic", [False, True])

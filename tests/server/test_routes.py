@@ -36,15 +36,42 @@ async def test_models(http: httpx.AsyncClient) -> None:
 
 async def test_tokenize(http: httpx.AsyncClient, text: Text) -> None:
     response = await http.post("/tokenize", json={"prompt": "é<|end|>"})
-    assert response.json() == {"tokens": [*"é<|end|>".encode()], "count": 9, "max_model_len": 4096}
+    assert response.json() == {
+        "tokens": [*"é<|end|>".encode()], "count": 9, "max_model_len": 4096, "token_strs": None
+    }  # fmt: skip
+    response = await http.post("/tokenize", json={"prompt": "aé", "return_token_strs": True})
+    assert response.json()["token_strs"] == ["a", "\ufffd", "\ufffd"]
     assert (await http.post("/tokenize", json={"prompt": ""})).json()["tokens"] == []
     response = await http.post("/tokenize", json={"messages": [{"role": "user", "content": "hi"}]})
     rendered = text.tokenizer.decode(response.json()["tokens"])
     assert rendered.endswith("<|start|>user<|message|>hi<|end|><|start|>assistant")
 
 
+async def test_a_conversation_is_tokenized_as_its_request_would_be(
+    http: httpx.AsyncClient, engine: ScriptedEngine
+) -> None:
+    chat = {
+        "messages": [{"role": "user", "content": "hi"}],
+        "tools": [{"type": "function", "function": {"name": "f", "description": "Does it."}}],
+        "reasoning_effort": "high",
+        "current_date": "2025-01-02",
+    }
+    asked = (await http.post("/tokenize", json=chat | {"add_generation_prompt": True})).json()
+    assert (await http.post("/v1/chat/completions", json=chat)).status_code == 200
+    assert tuple(asked["tokens"]) == engine.submitted[-1].prompt_token_ids
+
+
+async def test_the_texts_of_too_many_tokens(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.text.MAX_TOKEN_TEXTS", 3)
+    for length, status in ((3, 200), (4, 400)):
+        response = await http.post("/tokenize", json={"prompt": "a" * length, "return_token_strs": True})
+        assert response.status_code == status
+    assert response.json()["error"]["param"] == "return_token_strs"
+
+
 async def test_tokenize_wants_one_of_both(http: httpx.AsyncClient) -> None:
-    for body in ({}, {"prompt": "a", "messages": [{"role": "user", "content": "hi"}]}, {"messages": []}):
+    hi = [{"role": "user", "content": "hi"}]
+    for body in ({}, {"prompt": "a", "messages": hi}, {"messages": []}, {"prompt": "a", "reasoning_effort": "low"}):
         assert (await http.post("/tokenize", json=body)).status_code == 400
 
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 import httpx
 import pytest
@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from typer.testing import CliRunner
 
 from engine.errors import ConfigError
+from server import tracing as tracing_module
 from server.app import create_app
 from server.cli import app as program
 from server.text import Text
@@ -126,6 +127,23 @@ def test_spans_reach_a_collector(collector: HTTPServer) -> None:
     assert sent.scope_spans[0].spans[0].name == "GET /version"
     assert [attribute.key for attribute in sent.scope_spans[0].spans[0].attributes] == ["http.route"]
     assert any(attribute.value.string_value == "carousel" for attribute in sent.resource.attributes)
+
+
+def test_a_collector_that_takes_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, closed = Event(), Event()
+
+    class Slow:
+        def get_tracer(self, *names: str) -> None: ...
+
+        def shutdown(self) -> None:
+            taken.wait(30)
+            closed.set()
+
+    monkeypatch.setattr(tracing_module, "CLOSE_SECONDS", 0.01)
+    Tracing(Slow()).close()
+    assert not closed.is_set()
+    taken.set()
+    assert closed.wait(30)
 
 
 def test_what_cannot_be_set_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def check_packages(container: Container, root: Path) -> None:
     present = [path for path in root.glob("*/bin/*") if path.name in {"gcc", "g++", "cc", "c++", "clang"}]
     assert not present
     assert "pip" not in installed
-    print(f"packages    {len(installed)}, versions as in constraints.txt; no compiler, no pip")
+    print(f"packages    {len(installed)}, versions as in constraints.txt; no compiler, and no pip among them")
 
 
 def check_weights(root: Path) -> None:
