@@ -33,12 +33,14 @@ class ConnectionLimits:
 
     `header_bytes` bounds a request's line and headers. A request must have arrived `receive_seconds` after its first
     byte; a client that takes nothing of an answer for `send_seconds`, with 64 KiB waiting for it beyond the kernel's
-    `send_buffer`, is cut off.
+    `send_buffer`, is cut off. After an answer the next request is waited for `idle_seconds`: longer than clients and
+    proxies keep a connection, which else may send one while it is being closed.
     """
 
     header_bytes: int = 64_000
     receive_seconds: float = 30.0
     send_seconds: float = 30.0
+    idle_seconds: float = 75.0
     send_buffer: int = 128 * 2**10
     connections: int = 10_000
 

@@ -80,6 +80,7 @@ def http_server(app: FastAPI, on_kill: Callable[[], None] = lambda: None, **opti
         ws="none",
         log_config=None,
         access_log=False,
+        timeout_keep_alive=cast(int, state.settings.limits.idle_seconds),
         timeout_graceful_shutdown=FLUSH_SECONDS,
         **options,
     )

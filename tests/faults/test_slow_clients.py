@@ -19,7 +19,7 @@ from tests.faults.real_server import SETTINGS, RealServer, real_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-LIMITS = ConnectionLimits(receive_seconds=0.5, send_seconds=0.5, send_buffer=4096)
+LIMITS = ConnectionLimits(receive_seconds=0.5, send_seconds=0.5, idle_seconds=3.0, send_buffer=4096)
 SECRET = "slowly told"
 
 
@@ -139,6 +139,15 @@ async def test_a_request_that_does_not_end(server: RealServer, aftermath: Afterm
 async def test_a_client_that_says_nothing(server: RealServer, aftermath: Aftermath) -> None:
     async with raw_client(server.url) as client:
         assert await client.read_to_end() == b""
+
+
+async def test_a_connection_that_rests_is_closed_at_last(server: RealServer, aftermath: Aftermath) -> None:
+    """Later than httpx, OpenAI's client with it, gives up one that it keeps (5 seconds), and usual proxies (60)."""
+    assert ConnectionLimits().idle_seconds > 60
+    async with raw_client(server.url) as client:
+        await client.send(post("/v1/completions", b'{"prompt":"once","max_tokens":1}'))
+        async with asyncio.timeout(30):
+            assert (await client.read_to_end()).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_connection_may_rest_between_requests(server: RealServer, aftermath: Aftermath) -> None:
