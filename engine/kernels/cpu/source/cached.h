@@ -1,7 +1,7 @@
 // Keys and values as a cache keeps them: bf16, or e4m3 (OCP OFP8) in half the bytes, without a scale.
 #pragma once
 
-#include "vector.h"
+#include "activations.h"
 
 struct e4m3 {
     uint8_t bits;
@@ -48,7 +48,18 @@ INLINE const bf16 *bring(const bf16 *from, long count, bf16 *) {
 }
 
 INLINE const bf16 *bring(const e4m3 *from, long count, bf16 *room) {
-    for (long i = 0; i < count; i += LANES)
+    long i = 0;
+#if defined(__AVX512BF16__) // The pairs of a row of weights, put in order beforehand.
+    const Fp8Rows::Tables in_registers = Fp8Rows::all_tables;
+    const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+    for (; i + 64 <= count; i += 64) {
+        __m512i first, second;
+        Fp8Rows::pair(in_registers, _mm512_permutexvar_epi64(order, _mm512_loadu_si512(from + i)), first, second);
+        _mm512_store_si512(room + i, first);
+        _mm512_store_si512(room + i + 32, second);
+    }
+#endif
+    for (; i < count; i += LANES)
         store(room + i, __builtin_convertvector((words)number(load<bytes>(from + i)) >> 16, halves));
     return room;
 }

@@ -112,6 +112,7 @@ struct Fp8Rows {
             uint8_t h[128], l[128];
             for (int m = 0; m < 128; m++) { // 7 bits of e4m3: m / 8 is the exponent, of which 0 stands for 1 and no 1.f
                 bf16 value = to_bf16(m < 8 ? std::ldexp(float(m), -9) : std::ldexp(float(8 + m % 8), m / 8 - 10));
+                if (m == 127) value = to_bf16(NAN);
                 h[m] = uint8_t(value >> 8), l[m] = uint8_t(value);
             }
             for (int i = 0; i < 2; i++) high[i] = _mm512_loadu_si512(h + 64 * i), low[i] = _mm512_loadu_si512(l + 64 * i);
