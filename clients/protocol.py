@@ -167,11 +167,9 @@ def clear_errors(url: str) -> Iterator[None]:
     """Raises httpx's errors as this package's."""
     try:
         yield
-    except httpx.ConnectError as error:
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
         if distrust := _distrust(error):
             raise ConnectionFailedError(f"{url} cannot be trusted: {distrust}") from error
-        raise UnreachableError(f"no server answers at {url}: is it started, and the URL right?") from error
-    except (httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
         raise UnreachableError(f"no server answers at {url}: is it started, and the URL right?") from error
     except UnicodeError as error:  # Of an address that cannot be a name.
         raise UnreachableError(f"{url} is no server's address: {error}") from error

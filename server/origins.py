@@ -1,6 +1,5 @@
 """Names a request may call this server by, and sites whose pages may ask it: a browser must not be anybody's proxy."""
 
-import ipaddress
 import socket
 from collections.abc import Collection
 from urllib.parse import urlsplit
@@ -9,6 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.auth import OPEN
+from server.config import is_address
 from server.errors import HostRefusedError, OriginRefusedError, refuse
 
 
@@ -29,12 +29,9 @@ def is_named(host: str, names: Collection[str]) -> bool:
         return False
     if host.rpartition("@")[0] or any(character in host for character in "/?#\\"):
         return False
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        private = name.endswith((".localhost", ".internal"))
-        return private or name in {"localhost", *(known.lower() for known in names)}
-    return True
+    if is_address(name) or name.endswith((".localhost", ".internal")):
+        return True
+    return name in {"localhost", *(known.lower() for known in names)}
 
 
 def own_names() -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from engine.sampling_defaults import read_sampling_defaults
 LARGE_TEXT = 16_384
 """Characters: about 5 ms of tokenising; longer texts are handed to a thread."""
 MAX_TOKEN_TEXTS = 2**18
-"""Twice the longest context of the published models."""
+"""Tokens that are made text at once: twice the longest context of the published models."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 

@@ -10,10 +10,9 @@ from server.schemas.chat import CurrentDate, ReasoningEffort
 from server.schemas.messages import Messages
 from server.schemas.request import Many, RequestModel, only
 from server.schemas.tools import MAX_TOOLS, Tool
+from server.text import MAX_TOKEN_TEXTS
 
 OF_MESSAGES = frozenset({"tools", "reasoning_effort", "current_date", "add_generation_prompt"})
-MAX_TOKENS = 2**18
-"""Twice the longest context of the published models."""
 
 
 class TokenizeRequest(RequestModel):
@@ -65,7 +64,7 @@ class DetokenizeRequest(RequestModel):
 
     model: str | None = Field(default=None, examples=["embedded"])
     """A name of the model served."""
-    tokens: Many[int] = Field(max_length=MAX_TOKENS, examples=[[12430, 5304, 261, 1058]])
+    tokens: Many[int] = Field(max_length=MAX_TOKEN_TEXTS, examples=[[12430, 5304, 261, 1058]])
     """The ids, in order."""
 
 

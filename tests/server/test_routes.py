@@ -13,8 +13,7 @@ from engine.prompt.conversation import Conversation
 from engine.streams import EngineStatus
 from server.app import create_app
 from server.config import ServerConfig
-from server.schemas.tokenize import MAX_TOKENS
-from server.text import LARGE_TEXT, Text
+from server.text import LARGE_TEXT, MAX_TOKEN_TEXTS, Text
 from tests.server.scripted_engine import ScriptedEngine
 
 
@@ -181,11 +180,11 @@ async def test_many_tokens_become_text_beside_the_event_loop(text: Text, monkeyp
 async def test_no_more_tokens_than_any_context_has_become_text(engine: ScriptedEngine, text: Text) -> None:
     app = create_app(engine, text, ServerConfig(served_model_names=("tiny",)))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
-        assert (await http.post("/detokenize", json={"tokens": [97] * MAX_TOKENS})).status_code == 200
-        response = await http.post("/detokenize", json={"tokens": [97] * (MAX_TOKENS + 1)})
+        assert (await http.post("/detokenize", json={"tokens": [97] * MAX_TOKEN_TEXTS})).status_code == 200
+        response = await http.post("/detokenize", json={"tokens": [97] * (MAX_TOKEN_TEXTS + 1)})
     error = response.json()["error"]
     assert (response.status_code, error["param"]) == (400, "tokens")
-    assert str(MAX_TOKENS) in error["message"]
+    assert str(MAX_TOKEN_TEXTS) in error["message"]
 
 
 async def _set(event: asyncio.Event) -> None:

@@ -147,10 +147,10 @@ def load(level: Level, directory: Path) -> Library:
     try:
         return Library(path)
     except OSError as error:
-        if path.exists() and find_compiler() is None:
-            with suppress(CannotLoadError):
-                return load_elsewhere(path, error)
         if path.exists():
+            if find_compiler() is None:
+                with suppress(CannotLoadError):
+                    return load_elsewhere(path, error)
             logger.warning("%s is compiled anew, for it cannot be loaded: %s", path, error)
     path = build_library(level, directory)
     try:
