@@ -1,4 +1,4 @@
-"""API keys: every path but the probes asks for one, if there are any."""
+"""API keys: every path but the probes' and the page's asks for one, if there are any."""
 
 import hmac
 from collections.abc import Iterable
@@ -10,9 +10,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.errors import ConfigError
 from server.errors import KeyRefusedError, refuse
+from server.page import FILES
 
-OPEN = frozenset({"/health", "/ready"})
-"""Asked by probes, which have no key."""
+PROBED = frozenset({"/health", "/ready"})
+"""Asked by probes, which have no key, and no name for the server."""
+OPEN = PROBED | FILES.keys()
+"""A browser that asks for the page has no key to show; the page has, once somebody has typed it."""
 
 Headers = Iterable[tuple[bytes, bytes]]
 

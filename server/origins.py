@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.auth import OPEN
+from server.auth import PROBED
 from server.config import is_address
 from server.errors import HostRefusedError, OriginRefusedError, refuse
 
@@ -71,7 +71,7 @@ class HostMiddleware:
         self._names = frozenset(names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or scope["path"] in OPEN:
+        if scope["type"] == "lifespan" or scope["path"] in PROBED:
             await self._app(scope, receive, send)
             return
         hosts = Headers(scope=scope).getlist("host")

@@ -19,7 +19,7 @@ from tests.server.conftest import SETTINGS
 from tests.server.scripted_engine import ScriptedEngine
 
 Document = dict[str, Any]
-UNDOCUMENTED = {"/openapi.json", "/docs", "/docs/assets"}
+UNDOCUMENTED = {"/", "/page/{file}", "/openapi.json", "/docs", "/docs/assets"}
 
 
 @pytest.fixture

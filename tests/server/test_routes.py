@@ -93,7 +93,8 @@ async def test_health_ready_version(http: httpx.AsyncClient, engine: ScriptedEng
 async def test_head_is_answered_wherever_get_is(url: str, engine: ScriptedEngine) -> None:
     async with httpx.AsyncClient(base_url=url) as http:
         for path in (
-            "/health", "/ready", "/version", "/metrics", "/v1/models", "/v1/models/alias", "/docs", "/openapi.json",
+            "/health", "/ready", "/version", "/metrics", "/v1/models", "/v1/models/alias",
+            "/docs", "/openapi.json", "/", "/page/main.js",
         ):  # fmt: skip
             asked, head = await http.get(path), await http.head(path)
             assert (head.status_code, head.content) == (200, b"")

@@ -1,0 +1,64 @@
+/** An answer as it grows: a turn of the conversation that can be stored, and how fast it came. */
+
+/** A turn is `{role, content}`, an answer's also has `reasoning`, `figures`, and, if it did not end well, `note`. */
+export class Answer {
+  #began = performance.now();
+  #first = null;
+  #last = null;
+  #answering = null;
+  #usage = null;
+  #finish = null;
+
+  reasoning = "";
+  content = "";
+
+  /** Takes a chunk of the stream. */
+  add(chunk) {
+    this.#usage = chunk.usage ?? this.#usage;
+    for (const { delta, finish_reason } of chunk.choices) {
+      this.#finish = finish_reason ?? this.#finish;
+      if (!delta.reasoning && !delta.content) continue;
+      this.#last = performance.now();
+      this.#first ??= this.#last;
+      if (delta.content) this.#answering ??= this.#last;
+      this.reasoning += delta.reasoning ?? "";
+      this.content += delta.content ?? "";
+    }
+  }
+
+  /** Milliseconds it was thought about, once the answer itself has begun; null before. */
+  get thought() {
+    return this.#answering === null ? null : this.#answering - this.#began;
+  }
+
+  /** The turn, once it is over; `error` says what ended it, if anything did. */
+  turn(error = null) {
+    return {
+      role: "assistant",
+      content: this.content,
+      reasoning: this.reasoning,
+      thought: this.thought,
+      figures: this.#figures(),
+      note: error?.message ?? this.#ending(),
+      failed: error !== null,
+    };
+  }
+
+  #ending() {
+    if (this.#finish === "length") return "Cut off: there was no room for more.";
+    if (this.#finish === "tool_calls") return "It called a function, and this page gives it none.";
+    return this.#finish === null ? "Stopped." : null;
+  }
+
+  #figures() {
+    if (this.#usage === null || this.#first === null) return "";
+    const { completion_tokens: written, prompt_tokens: read, prompt_tokens_details: details } = this.#usage;
+    const seconds = (this.#last - this.#first) / 1000;
+    const number = (value) => value.toLocaleString("en");
+    const parts = [`${number(written)} tokens`];
+    if (seconds > 0 && written > 1) parts.push(`${number(Math.round((written - 1) / seconds))} a second`);
+    parts.push(`the first after ${((this.#first - this.#began) / 1000).toFixed(2)} s`);
+    parts.push(`${number(read)} read${details.cached_tokens ? `, ${number(details.cached_tokens)} of them kept from before` : ""}`);
+    return parts.join(" · ");
+  }
+}

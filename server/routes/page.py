@@ -1,0 +1,32 @@
+"""GET /: the page, and the files that belong to it."""
+
+from fastapi import APIRouter, HTTPException, Request
+from starlette.responses import FileResponse
+
+from server.page import FILES, MEDIA_TYPES
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        *(f"{kind}-src 'self'" for kind in ("script", "style", "img", "connect")),
+        *(f"{what} 'none'" for what in ("base-uri", "form-action", "frame-ancestors")),
+    )
+)
+"""Whatever a model writes, the page runs, fetches and shows nothing but this server's own."""
+HEADERS = {
+    "content-security-policy": POLICY,
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-cache",
+}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+@router.get("/page/{file:path}")
+async def page(request: Request) -> FileResponse:
+    path = FILES.get(request.scope["path"])
+    if path is None:
+        raise HTTPException(404, "Not Found")
+    return FileResponse(path, headers=HEADERS, media_type=MEDIA_TYPES[path.suffix])

@@ -1,0 +1,38 @@
+"""Chromium, as the system has it, on the page of a server."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from playwright.async_api import ConsoleMessage, Page, async_playwright
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+"""The program; None where there is none."""
+SWITCHES = ["--disable-quic", "--disable-sync"]
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Page]:
+    """Yields the page, and fails at its end if anything went wrong in it: an exception, a warning, a request that
+    would have left for another place."""
+    wrong: list[str] = []
+    async with async_playwright() as playwright:
+        switches = [*SWITCHES, "--no-sandbox"] if os.geteuid() == 0 else SWITCHES
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=switches)
+        try:
+            page = await browser.new_page(locale="en")
+            page.set_default_timeout(20_000)
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on("request", lambda asked: asked.url.startswith(url) or wrong.append(asked.url))
+            page.on("console", lambda said: is_wrong(said) and wrong.append(said.text))
+            await page.goto(url)
+            yield page
+        finally:
+            await browser.close()
+    assert wrong == []
+
+
+def is_wrong(said: ConsoleMessage) -> bool:
+    """Not so what the browser itself says of an answer like 401, and of a server that is gone."""
+    return said.type in {"error", "warning"} and not said.text.startswith("Failed to load resource:")
