@@ -1,6 +1,11 @@
 /** An answer as it grows: a turn of the conversation that can be stored, and how fast it came. */
 
-/** A turn is `{role, content}`, an answer's also has `reasoning`, `figures`, and, if it did not end well, `note`. */
+const MEASURABLE_SECONDS = 0.1;
+
+/**
+ * A turn is `{role, content}`; an answer's also has its `reasoning`, the milliseconds that was `thought`, `figures`, and,
+ * if it did not end by itself, a `note` that says why, and whether it `failed`.
+ */
 export class Answer {
   #began = performance.now();
   #first = null;
@@ -26,9 +31,9 @@ export class Answer {
     }
   }
 
-  /** Milliseconds it was thought about, once the answer itself has begun; null before. */
+  /** Milliseconds from the first thought to the answer itself; null before that has begun. */
   get thought() {
-    return this.#answering === null ? null : this.#answering - this.#began;
+    return this.#answering === null ? null : this.#answering - this.#first;
   }
 
   /** The turn, once it is over; `error` says what ended it, if anything did. */
@@ -56,7 +61,7 @@ export class Answer {
     const seconds = (this.#last - this.#first) / 1000;
     const number = (value) => value.toLocaleString("en");
     const parts = [`${number(written)} tokens`];
-    if (seconds > 0 && written > 1) parts.push(`${number(Math.round((written - 1) / seconds))} a second`);
+    if (seconds > MEASURABLE_SECONDS) parts.push(`${number(Math.round((written - 1) / seconds))} a second`);
     parts.push(`the first after ${((this.#first - this.#began) / 1000).toFixed(2)} s`);
     parts.push(`${number(read)} read${details.cached_tokens ? `, ${number(details.cached_tokens)} of them kept from before` : ""}`);
     return parts.join(" · ");

@@ -2,12 +2,13 @@
 
 import { Answer } from "./answer.js";
 import { recallTurns, rememberTurns } from "./memory.js";
+import { keepingTheEnd, scrollToEnd } from "./scroll.js";
 import { ServerError, models, readiness, streamChat } from "./server.js";
 import { openSettings, request, settings, showSettings } from "./settings.js";
 import { AnswerView, userView } from "./view.js";
 
 const POLL_MILLISECONDS = 1000;
-const NEAR_PIXELS = 80;
+const COMPOSING = 229; // What Safari says of the key that ends a composition.
 
 const part = (id) => document.getElementById(id);
 const [model, state, turnsPlace, welcome] = ["model", "state", "turns", "welcome"].map(part);
@@ -15,6 +16,7 @@ const [composer, question, send, stop] = ["composer", "question", "send", "stop"
 
 let turns = recallTurns();
 let asking = null; // The AbortController of the request under way.
+let growing = null; // Its answer.
 let ready = false;
 let connecting = false;
 
@@ -36,32 +38,36 @@ async function connect() {
   while (!(await isOver())) await new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS));
   connecting = false;
   refresh();
-  if (ready) question.focus();
+  if (ready && document.activeElement === document.body) question.focus();
 }
 
 /** Whether waiting has come to an end: the engine is ready, or somebody has to type a key. */
 async function isOver() {
+  const { key } = settings();
   try {
     const { status, progress, message } = await readiness();
-    ready = status === "ready";
-    if (ready) await learnWhatIsServed();
-    else state.textContent = status === "loading" ? `Loading, ${Math.floor(progress * 100)}%` : message || status;
-    return ready;
+    if (status === "ready") return (ready = showModels(await models(key)));
+    const loading = status === "loading" ? `Loading, ${Math.floor(progress * 100)}%` : status;
+    state.textContent = message ? `${loading}: ${message}` : loading;
   } catch (error) {
-    ready = false;
-    state.textContent = error.status === 401 ? "Needs an API key" : error.message;
-    if (error.status === 401) showSettings(true, "key");
-    return error.status === 401;
+    state.textContent = error.status === 401 ? (key ? "This API key is refused" : "Needs an API key") : error.message;
+    if (error.status !== 401 || key !== settings().key) return false;
+    showSettings(true, "key");
+    return true;
   }
+  return false;
 }
 
-async function learnWhatIsServed() {
-  const served = await models(settings().key);
+/** Returns false if the engine has stopped generating in between. */
+function showModels(served) {
+  const length = served[0].max_model_len;
+  if (length === null) return false;
   const before = model.value;
   model.replaceChildren(...served.map(({ id }) => new Option(id)));
   if (served.some(({ id }) => id === before)) model.value = before;
   model.hidden = false;
-  state.textContent = `${served[0].max_model_len.toLocaleString("en")} tokens of context`;
+  state.textContent = `${length.toLocaleString("en")} tokens of context`;
+  return true;
 }
 
 /** Shows every turn anew. */
@@ -91,6 +97,7 @@ function edit(index) {
 }
 
 function askAgain(index) {
+  if (!ready) return;
   leave();
   keep(turns.slice(0, index));
   showTurns();
@@ -105,49 +112,39 @@ function leave() {
 
 async function answer() {
   const mine = (asking = new AbortController());
-  const growing = new Answer();
+  const written = (growing = new Answer());
   const index = turns.length;
   const view = new AnswerView({ again: () => askAgain(index) });
   turnsPlace.append(view.element);
-  view.element.scrollIntoView({ block: "end" });
+  scrollToEnd();
   refresh();
+  question.focus();
   let failure = null;
   try {
     for await (const chunk of streamChat(request(model.value, turns), settings().key, mine.signal)) {
-      const follows = isAtEnd();
-      growing.add(chunk);
-      view.show(growing);
-      if (follows) requestAnimationFrame(scrollToEnd);
+      written.add(chunk);
+      view.show(written);
     }
   } catch (error) {
     if (error.name !== "AbortError") failure = error;
   }
   if (asking !== mine) return; // Somebody has gone on without this answer.
   asking = null;
-  const follows = isAtEnd();
-  const turn = growing.turn(failure);
-  view.end(turn);
+  const turn = written.turn(failure);
+  keepingTheEnd(() => view.end(turn));
   keep([...turns, turn]);
-  if (follows) scrollToEnd();
   refresh();
   if (failure !== null && !(failure instanceof ServerError)) throw failure;
   if (failure !== null && [0, 401, 503].includes(failure.status)) connect();
 }
 
-function isAtEnd() {
-  const page = document.documentElement;
-  return page.scrollHeight - page.scrollTop - page.clientHeight < NEAR_PIXELS;
-}
-
-function scrollToEnd() {
-  window.scrollTo({ top: document.documentElement.scrollHeight });
-}
-
 function ask(text) {
   if (!ready || asking !== null || text.trim() === "") return;
   question.value = "";
-  keep([...turns, { role: "user", content: text }]);
-  showTurns();
+  const turn = { role: "user", content: text };
+  const index = turns.length;
+  keep([...turns, turn]);
+  turnsPlace.append(userView(turn, { edit: () => edit(index) }));
   answer();
 }
 
@@ -157,11 +154,19 @@ composer.onsubmit = (event) => {
 };
 question.oninput = refresh;
 question.onkeydown = (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === COMPOSING) return;
   event.preventDefault();
   ask(question.value);
 };
-stop.onclick = () => asking?.abort();
+stop.onclick = () => {
+  asking?.abort();
+  question.focus();
+};
+window.addEventListener("pagehide", () => {
+  if (asking === null) return;
+  asking.abort();
+  rememberTurns([...turns, growing.turn()]); // At once: what comes of the abortion may come too late.
+});
 part("new").onclick = () => {
   leave();
   keep([]);

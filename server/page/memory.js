@@ -1,36 +1,41 @@
 /** What the page remembers: settings for good, the conversation and the key until its tab is closed. */
 
-const SETTINGS = "carousel.settings";
-const KEY = "carousel.key";
-const CONVERSATION = "carousel.conversation";
+const SETTINGS = ["localStorage", "carousel.settings"];
+const KEY = ["sessionStorage", "carousel.key"];
+const CONVERSATION = ["sessionStorage", "carousel.conversation"];
 
 export function recallSettings() {
-  return { ...recall(localStorage, SETTINGS, {}), key: recall(sessionStorage, KEY, "") };
+  return { ...recall(SETTINGS), key: recall(KEY) ?? "" };
 }
 
 export function rememberSettings({ key, ...others }) {
-  remember(localStorage, SETTINGS, others);
-  remember(sessionStorage, KEY, key);
+  remember(SETTINGS, others);
+  remember(KEY, key);
 }
 
 export function recallTurns() {
-  return recall(sessionStorage, CONVERSATION, []);
+  const turns = recall(CONVERSATION);
+  return Array.isArray(turns) ? turns : [];
 }
 
 export function rememberTurns(turns) {
-  remember(sessionStorage, CONVERSATION, turns);
+  remember(CONVERSATION, turns);
 }
 
-function recall(storage, name, otherwise) {
-  const text = storage.getItem(name);
-  return text === null ? otherwise : JSON.parse(text);
+/** Nothing, also where the browser allows no storage or the text in it is not ours. */
+function recall([storage, name]) {
+  try {
+    return JSON.parse(globalThis[storage].getItem(name));
+  } catch {
+    return null;
+  }
 }
 
 /** Storage that is full keeps what it has. */
-function remember(storage, name, value) {
+function remember([storage, name], value) {
   try {
-    storage.setItem(name, JSON.stringify(value));
-  } catch (error) {
-    console.warn(error);
+    globalThis[storage].setItem(name, JSON.stringify(value));
+  } catch {
+    return;
   }
 }

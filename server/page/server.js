@@ -11,7 +11,9 @@ export class ServerError extends Error {
 /** Where the engine stands: `{status, progress, message}`. */
 export async function readiness() {
   const response = await reach("ready", {});
-  return response.json();
+  const said = await response.json().catch(() => ({}));
+  if (said.status === undefined) throw new ServerError(statusOf(response), response.status);
+  return said;
 }
 
 /** The names that the model is served under, with its `max_model_len`. */
@@ -63,6 +65,7 @@ async function read(reader) {
 }
 
 async function ask(path, key, options) {
+  if (/[^!-~]/.test(key)) throw new ServerError("The API key has characters that no key has.", 401);
   const headers = { ...options.headers, ...(key ? { authorization: `Bearer ${key}` } : {}) };
   const response = await reach(path, { ...options, headers });
   if (response.ok) return response;
@@ -83,6 +86,10 @@ async function refusal(response) {
   try {
     return JSON.parse(text).error.message;
   } catch {
-    return `The server answered with status ${response.status}.`;
+    return statusOf(response);
   }
+}
+
+function statusOf(response) {
+  return `The server answered with status ${response.status}.`;
 }

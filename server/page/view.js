@@ -1,5 +1,7 @@
 /** Turns on the page. What the model writes is Markdown, without HTML and without pictures: nothing is fetched for it. */
 
+import { keepingTheEnd } from "./scroll.js";
+
 const markdown = globalThis.markdownit({ html: false, linkify: true }).disable("image");
 const openLink = markdown.renderer.rules.link_open ?? ((tokens, at, options, env, self) => self.renderToken(tokens, at, options));
 markdown.renderer.rules.link_open = (tokens, at, ...rest) => {
@@ -41,7 +43,7 @@ export class AnswerView {
   show(answer) {
     this.#frame ??= requestAnimationFrame(() => {
       this.#frame = null;
-      this.#draw(answer, answer.content === "");
+      keepingTheEnd(() => this.#draw(answer, answer.content === ""));
     });
   }
 
@@ -81,5 +83,6 @@ export class AnswerView {
     element.hidden = note === null;
     element.textContent = note ?? "";
     element.classList.toggle("error", failed);
+    element.role = failed ? "alert" : null;
   }
 }

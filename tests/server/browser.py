@@ -5,10 +5,12 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from playwright.async_api import ConsoleMessage, Page, async_playwright
+from playwright.async_api import ConsoleMessage, Page, async_playwright, expect
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 """The program; None where there is none."""
+SLOWEST = 30_000
+"""Milliseconds that a busy machine may take for anything."""
 SWITCHES = ["--disable-quic", "--disable-sync"]
 
 
@@ -22,7 +24,8 @@ async def opened(url: str) -> AsyncIterator[Page]:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=switches)
         try:
             page = await browser.new_page(locale="en")
-            page.set_default_timeout(20_000)
+            page.set_default_timeout(SLOWEST)
+            expect.set_options(SLOWEST)
             page.on("pageerror", lambda error: wrong.append(str(error)))
             page.on("request", lambda asked: asked.url.startswith(url) or wrong.append(asked.url))
             page.on("console", lambda said: is_wrong(said) and wrong.append(said.text))

@@ -35,6 +35,7 @@ async def page(url: str) -> AsyncIterator[Page]:
 
 
 async def ask(page: Page, text: str) -> None:
+    await expect(page.get_by_role("button", name="Stop")).to_be_hidden()
     await page.get_by_label("Message").fill(text)
     await page.get_by_label("Message").press("Enter")
 
@@ -50,13 +51,16 @@ async def test_its_files(http: httpx.AsyncClient) -> None:
         for answer in (await http.get(path), await http.head(path)):
             assert answer.status_code == 200
             assert answer.headers["content-type"].startswith(types.get(file.suffix, "text/html"))
-            assert "default-src 'none'" in answer.headers["content-security-policy"]
+            assert answer.headers["content-security-policy"] == (
+                "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+                "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            )
         assert (await http.get(path)).content == file.read_bytes()
     for other in (
         "/page",
         "/page/",
         "/page/__init__.py",
-        "/page/../app.py",
+        "/page/%2e%2e/app.py",
         "/page/markdown-it/LICENSE",
         "/index.html",
     ):
@@ -80,7 +84,7 @@ async def test_a_conversation(page: Page, engine: ScriptedEngine, say: Say, text
     await expect(answer.locator(".figures")).to_contain_text("5 of them kept from before")
     await page.get_by_label("Model").select_option("alias")
     await ask(page, "And again")
-    await expect(page.locator("article.assistant footer")).to_have_count(2)
+    await expect(page.locator("article.assistant footer:visible")).to_have_count(2)
     assert prompt_of(engine, text).endswith(
         "<|start|>user<|message|>Hi <b>there</b><|end|>"
         "<|start|>assistant<|channel|>final<|message|>Hello, **you**!<|end|>"
@@ -124,7 +128,7 @@ async def test_settings_go_with_the_request(page: Page, engine: ScriptedEngine, 
     await page.get_by_label("Temperature").fill("")
     await page.get_by_label("Longest answer").fill("")
     await page.get_by_text("Ask again").click()
-    await expect(page.locator("article.assistant footer")).to_have_count(1)
+    await expect(page.locator("article.assistant footer:visible")).to_have_count(1)
     assert len(engine.submitted) == 2
     assert engine.submitted[-1].sampling.max_tokens > 77
 
@@ -224,6 +228,8 @@ async def test_while_the_engine_loads(url: str, engine: ScriptedEngine) -> None:
     engine.phase = EngineStatus("loading", 0.5)
     async with opened(url) as page:
         await expect(page.locator("#state")).to_have_text("Loading, 50%")
+        engine.phase = EngineStatus("loading", 0.75, "restart 2 in 4 s")
+        await expect(page.locator("#state")).to_have_text("Loading, 75%: restart 2 in 4 s")
         await expect(page.get_by_label("Message")).to_be_disabled()
         engine.phase = EngineStatus("ready", 1.0)
         await ask(page, "hi")
@@ -235,14 +241,75 @@ async def test_a_key_is_asked_for(engine: ScriptedEngine, text: Text) -> None:
     app = create_app(engine, text, replace(SETTINGS, keys=Keys.of(["sesame"])))
     async with serving(app) as url, opened(url) as page:
         await expect(page.locator("#state")).to_have_text("Needs an API key")
-        await page.get_by_label("API key").fill("wrong")
-        await page.get_by_label("API key").press("Enter")
-        await expect(page.get_by_label("Message")).to_be_disabled()
+        for wrong in ("wrong", "wröng"):
+            await page.get_by_label("API key").fill(wrong)
+            await page.get_by_label("API key").press("Enter")
+            await expect(page.locator("#state")).to_have_text("This API key is refused")
+            await page.get_by_label("API key").fill("")
+            await page.get_by_label("API key").press("Enter")
+            await expect(page.locator("#state")).to_have_text("Needs an API key")
         await page.get_by_label("API key").fill("sesame")
         await page.get_by_label("API key").press("Enter")
         await ask(page, "hi")
         await expect(page.locator(".answer")).to_have_text("Hello!")
         assert "sesame" not in await page.evaluate("Object.values(localStorage).join()")
+
+
+@in_browser
+async def test_an_answer_under_way_is_kept_when_the_page_goes(
+    page: Page, engine: ScriptedEngine, say: Say, text: Text
+) -> None:
+    """And what is kept is not lost to somebody who asks again before the server can answer."""
+    engine.play = lambda request: say(THOUGHT + "Hello!")
+    engine.gate = asyncio.Semaphore(len(text.tokenizer.encode_marked(THOUGHT + "Hel"))).acquire
+    await ask(page, "hi")
+    await expect(page.locator(".answer")).to_have_text("Hel")
+    engine.phase = EngineStatus("loading", 0.5)
+    await page.reload()
+    await expect(page.locator(".answer")).to_have_text("Hel")
+    await expect(page.locator(".note")).to_be_visible()
+    await page.get_by_text("Ask again").click()
+    await expect(page.locator(".answer")).to_have_text("Hel")
+    assert len(engine.submitted) == 1
+
+
+@in_browser
+@pytest.mark.parametrize("stored", ["{", "null", '{"a": 1}'])
+async def test_what_is_stored_may_be_anything(page: Page, stored: str) -> None:
+    await page.evaluate("text => localStorage.setItem('carousel.settings', text)", stored)
+    await page.evaluate("text => sessionStorage.setItem('carousel.conversation', text)", stored)
+    await page.reload()
+    await ask(page, "hi")
+    await expect(page.locator(".answer")).to_have_text("Hello!")
+
+
+@in_browser
+async def test_a_page_without_storage_works(page: Page) -> None:
+    await page.add_init_script(
+        "for (const name of ['localStorage', 'sessionStorage'])"
+        " Object.defineProperty(window, name, { get() { throw new DOMException('blocked', 'SecurityError'); } });"
+    )
+    await page.reload()
+    await ask(page, "hi")
+    await expect(page.locator(".answer")).to_have_text("Hello!")
+
+
+@in_browser
+async def test_the_end_stays_in_sight(page: Page, engine: ScriptedEngine, say: Say) -> None:
+    """Unless somebody has scrolled up."""
+    engine.play = lambda request: say(THOUGHT + "line\n\n" * 40)
+    for count in (1, 2):
+        await ask(page, "hi")
+        await expect(page.locator("article.assistant footer:visible")).to_have_count(count)
+        await expect(page.locator("footer").last).to_be_in_viewport()
+    above = asyncio.Event()
+    engine.gate = above.wait
+    await ask(page, "hi")
+    await expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    await page.evaluate("window.scrollTo(0, 0)")
+    above.set()
+    await expect(page.locator("article.assistant footer:visible")).to_have_count(3)
+    await expect(page.locator("footer").last).not_to_be_in_viewport()
 
 
 @in_browser
