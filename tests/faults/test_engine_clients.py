@@ -68,6 +68,17 @@ async def is_above(http: httpx.AsyncClient, name: str, value: float) -> bool:
 
 
 @pytest.mark.fault(25)
+async def test_a_prefill_ends_two_steps_after_its_client(server: RealServer, aftermath: Aftermath) -> None:
+    """Its steps are slow, and there would be more than fifty of them. One may end between looking and leaving."""
+    leaving = asyncio.create_task(ask(server.http, body(DELAYS * 900)))
+    await until(lambda: is_at(server.http, "requests_running", 1))
+    before = await metric(server.http, "step_tokens_count")
+    leaving.cancel()
+    await until_free(server.http)
+    assert await metric(server.http, "step_tokens_count") - before <= 3
+
+
+@pytest.mark.fault(25)
 async def test_leaving_before_the_last_chunk(server: RealServer, aftermath: Aftermath) -> None:
     whole = await stream(server.http, body("nearly there", 6))
     for chunks in range(1, len(whole.tokens) + 1):

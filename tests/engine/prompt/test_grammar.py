@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import RequestError
-from engine.grammar import GrammarCompiler
+from engine.grammar import REMEMBERED, GrammarCompiler
 from engine.prompt.grammar import (
     NO_ARGUMENTS,
     choice_body,
@@ -128,6 +128,12 @@ def test_compiled_grammars_are_remembered_and_not_shared(compiler, tokenizer):
     assert first.complete
     assert second.complete
     assert compiler._beginning.cache_info().hits > 0
+
+
+def test_so_many_are_remembered_and_no_more(compiler):
+    for number in range(REMEMBERED + 1):
+        compiler.compile(completion_grammar(choice_body([str(number)])))
+    assert compiler._beginning.cache_info().currsize == REMEMBERED
 
 
 @pytest.mark.parametrize("body", ["%json {", "/(/", lark_body("start: nowhere"), json_body({"type": "nope"})])
