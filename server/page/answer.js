@@ -31,6 +31,10 @@ export class Answer {
     }
   }
 
+  get empty() {
+    return this.reasoning === "" && this.content === "";
+  }
+
   /** Milliseconds from the first thought to the answer itself; null before that has begun. */
   get thought() {
     return this.#answering === null ? null : this.#answering - this.#first;
@@ -59,9 +63,10 @@ export class Answer {
     if (this.#usage === null || this.#first === null) return "";
     const { completion_tokens: written, prompt_tokens: read, prompt_tokens_details: details } = this.#usage;
     const seconds = (this.#last - this.#first) / 1000;
+    const rate = (written - 1) / seconds;
     const number = (value) => value.toLocaleString("en");
     const parts = [`${number(written)} tokens`];
-    if (seconds > MEASURABLE_SECONDS) parts.push(`${number(Math.round((written - 1) / seconds))} a second`);
+    if (seconds > MEASURABLE_SECONDS) parts.push(`${rate < 10 ? rate.toFixed(1) : number(Math.round(rate))} a second`);
     parts.push(`the first after ${((this.#first - this.#began) / 1000).toFixed(2)} s`);
     parts.push(`${number(read)} read${details.cached_tokens ? `, ${number(details.cached_tokens)} of them kept from before` : ""}`);
     return parts.join(" · ");

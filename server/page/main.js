@@ -8,6 +8,7 @@ import { openSettings, request, settings, showSettings } from "./settings.js";
 import { AnswerView, userView } from "./view.js";
 
 const POLL_MILLISECONDS = 1000;
+const NEWS = [0, 401, 404, 503]; // An answer's status that says that the server is not what it was.
 const COMPOSING = 229; // What Safari says of the key that ends a composition.
 
 const part = (id) => document.getElementById(id);
@@ -28,6 +29,7 @@ function refresh() {
   question.disabled = !ready;
   send.disabled = !ready || question.value.trim() === "";
   welcome.hidden = !ready || turns.length > 0;
+  for (const again of turnsPlace.querySelectorAll(".again")) again.disabled = !ready;
 }
 
 /** Waits until the engine generates, and learns what it serves. Asks for a key where one is needed. */
@@ -96,10 +98,10 @@ function edit(index) {
   question.focus();
 }
 
+/** What stood there stays remembered until there is something in its place. */
 function askAgain(index) {
-  if (!ready) return;
   leave();
-  keep(turns.slice(0, index));
+  turns = turns.slice(0, index);
   showTurns();
   answer();
 }
@@ -132,10 +134,11 @@ async function answer() {
   asking = null;
   const turn = written.turn(failure);
   keepingTheEnd(() => view.end(turn));
-  keep([...turns, turn]);
+  turns = [...turns, turn];
+  if (!written.empty) rememberTurns(turns);
   refresh();
   if (failure !== null && !(failure instanceof ServerError)) throw failure;
-  if (failure !== null && [0, 401, 503].includes(failure.status)) connect();
+  if (failure !== null && NEWS.includes(failure.status)) connect();
 }
 
 function ask(text) {
@@ -158,12 +161,12 @@ question.onkeydown = (event) => {
   event.preventDefault();
   ask(question.value);
 };
-stop.onclick = () => {
-  asking?.abort();
+stop.onclick = ({ detail: clicks }) => {
+  if (clicks < 2) asking?.abort(); // The second click of two on Send, in whose place this is, means nothing.
   question.focus();
 };
 window.addEventListener("pagehide", () => {
-  if (asking === null) return;
+  if (asking === null || growing.empty) return;
   asking.abort();
   rememberTurns([...turns, growing.turn()]); // At once: what comes of the abortion may come too late.
 });

@@ -15,7 +15,7 @@ export function rememberSettings({ key, ...others }) {
 
 export function recallTurns() {
   const turns = recall(CONVERSATION);
-  return Array.isArray(turns) ? turns : [];
+  return Array.isArray(turns) && turns.every((turn) => typeof turn?.content === "string") ? turns : [];
 }
 
 export function rememberTurns(turns) {

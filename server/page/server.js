@@ -33,7 +33,7 @@ export async function* streamChat(body, key, signal) {
   for await (const data of events(response.body)) {
     if (data === "[DONE]") return;
     const chunk = JSON.parse(data);
-    if (chunk.error) throw new ServerError(chunk.error.message, response.status);
+    if (chunk.error) throw new ServerError(chunk.error.message);
     yield chunk;
   }
   throw new ServerError("The connection was lost before the answer was complete.");
