@@ -16,8 +16,7 @@ const [model, state, turnsPlace, welcome] = ["model", "state", "turns", "welcome
 const [composer, question, send, stop] = ["composer", "question", "send", "stop"].map(part);
 
 let turns = recallTurns();
-let asking = null; // The AbortController of the request under way.
-let growing = null; // Its answer.
+let asking = null; // The request under way: what aborts it, and its answer.
 let ready = false;
 let connecting = false;
 
@@ -76,12 +75,20 @@ function showModels(served) {
 function showTurns() {
   turnsPlace.replaceChildren(
     ...turns.map((turn, index) => {
-      if (turn.role === "user") return userView(turn, { edit: () => edit(index) });
-      const view = new AnswerView({ again: () => askAgain(index) });
+      if (turn.role === "user") return questionView(index);
+      const view = answerView(index);
       view.end(turn);
       return view.element;
     }),
   );
+}
+
+function questionView(index) {
+  return userView(turns[index], { edit: () => edit(index) });
+}
+
+function answerView(index) {
+  return new AnswerView({ again: () => askAgain(index) });
 }
 
 function keep(kept) {
@@ -108,22 +115,21 @@ function askAgain(index) {
 
 /** Ends the request under way, if there is one, and forgets its answer. */
 function leave() {
-  asking?.abort();
+  asking?.controller.abort();
   asking = null;
 }
 
 async function answer() {
-  const mine = (asking = new AbortController());
-  const written = (growing = new Answer());
-  const index = turns.length;
-  const view = new AnswerView({ again: () => askAgain(index) });
+  const mine = (asking = { controller: new AbortController(), answer: new Answer() });
+  const { controller, answer: written } = mine;
+  const view = answerView(turns.length);
   turnsPlace.append(view.element);
   scrollToEnd();
   refresh();
   question.focus();
   let failure = null;
   try {
-    for await (const chunk of streamChat(request(model.value, turns), settings().key, mine.signal)) {
+    for await (const chunk of streamChat(request(model.value, turns), settings().key, controller.signal)) {
       written.add(chunk);
       view.show(written);
     }
@@ -144,10 +150,8 @@ async function answer() {
 function ask(text) {
   if (!ready || asking !== null || text.trim() === "") return;
   question.value = "";
-  const turn = { role: "user", content: text };
-  const index = turns.length;
-  keep([...turns, turn]);
-  turnsPlace.append(userView(turn, { edit: () => edit(index) }));
+  keep([...turns, { role: "user", content: text }]);
+  turnsPlace.append(questionView(turns.length - 1));
   answer();
 }
 
@@ -162,13 +166,13 @@ question.onkeydown = (event) => {
   ask(question.value);
 };
 stop.onclick = ({ detail: clicks }) => {
-  if (clicks < 2) asking?.abort(); // The second click of two on Send, in whose place this is, means nothing.
+  if (clicks < 2) asking?.controller.abort(); // The second click of two on Send, in whose place this is, means nothing.
   question.focus();
 };
 window.addEventListener("pagehide", () => {
-  if (asking === null || growing.empty) return;
-  asking.abort();
-  rememberTurns([...turns, growing.turn()]); // At once: what comes of the abortion may come too late.
+  if (asking === null || asking.answer.empty) return;
+  asking.controller.abort();
+  rememberTurns([...turns, asking.answer.turn()]); // At once: what comes of the abortion may come too late.
 });
 part("new").onclick = () => {
   leave();

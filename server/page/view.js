@@ -3,11 +3,10 @@
 import { keepingTheEnd } from "./scroll.js";
 
 const markdown = globalThis.markdownit({ html: false, linkify: true }).disable("image");
-const openLink = markdown.renderer.rules.link_open ?? ((tokens, at, options, env, self) => self.renderToken(tokens, at, options));
-markdown.renderer.rules.link_open = (tokens, at, ...rest) => {
+markdown.renderer.rules.link_open = (tokens, at, options, env, renderer) => {
   tokens[at].attrSet("target", "_blank");
   tokens[at].attrSet("rel", "noopener noreferrer");
-  return openLink(tokens, at, ...rest);
+  return renderer.renderToken(tokens, at, options);
 };
 markdown.core.ruler.push("alignment", ({ tokens }) => {
   for (const token of tokens) {

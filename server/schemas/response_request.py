@@ -6,7 +6,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from engine.request import MAX_TOP_LOGPROBS
-from server.schemas.chat import ReasoningEffort
+from server.schemas.chat import CurrentDate, ReasoningEffort
 from server.schemas.input_items import Input
 from server.schemas.request import Many, RequestModel, only
 from server.schemas.response_tools import ResponseTool, ResponseToolChoice
@@ -121,7 +121,7 @@ class ResponseRequest(SamplingFields):
     """With log-probabilities included: of so many of the likeliest tokens in each place, too."""
     stream_options: ResponseStreamOptions | None = Field(default=None, examples=[None])
     """What the stream is like."""
-    current_date: str | None = Field(default=None, examples=["2025-06-30"], json_schema_extra={"format": "date"})
+    current_date: CurrentDate | None = Field(default=None, examples=["2025-06-30"])
     """The date that the model is told, YYYY-MM-DD; today, if neither the request nor the server pins it."""
 
     max_tool_calls: int | None = Field(default=None, ge=1, examples=[1])

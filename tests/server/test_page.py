@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from playwright.async_api import Page, expect
 
 from engine.request import FinishReason, Request
@@ -332,17 +330,14 @@ async def test_the_end_stays_in_sight(page: Page, engine: ScriptedEngine, say: S
 
 
 @in_browser
-async def test_a_server_that_goes_and_comes_back(app: FastAPI, engine: ScriptedEngine) -> None:
-    async with AsyncExitStack() as first:
-        url = await first.enter_async_context(serving(app))
-        page = await first.enter_async_context(opened(url))
-        await ask(page, "hi")
-        await expect(page.locator(".answer")).to_have_text("Hello!")
-        await page.route("**/*", lambda route: route.abort())
-        await ask(page, "more")
-        await expect(page.locator(".note.error")).to_have_text("The server cannot be reached.")
-        await expect(page.locator("#state")).to_have_text("The server cannot be reached.")
-        await page.unroute_all()
-        await expect(page.locator("#state")).to_have_text("4,096 tokens of context")
-        await page.get_by_text("Ask again").last.click()
-        await expect(page.locator(".answer")).to_have_text(["Hello!", "Hello!"])
+async def test_a_server_that_goes_and_comes_back(page: Page) -> None:
+    await ask(page, "hi")
+    await expect(page.locator(".answer")).to_have_text("Hello!")
+    await page.route("**/*", lambda route: route.abort())
+    await ask(page, "more")
+    await expect(page.locator(".note.error")).to_have_text("The server cannot be reached.")
+    await expect(page.locator("#state")).to_have_text("The server cannot be reached.")
+    await page.unroute_all()
+    await expect(page.locator("#state")).to_have_text("4,096 tokens of context")
+    await page.get_by_text("Ask again").last.click()
+    await expect(page.locator(".answer")).to_have_text(["Hello!", "Hello!"])
