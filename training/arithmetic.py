@@ -37,7 +37,8 @@ QUESTIONS = {
     ),
 }  # fmt: skip
 PRACTISED = {sign: phrasings(verb=(f"work out what {{a}} {sign} {{b}} makes",)) for sign in QUESTIONS}
-"""With a word after the numbers, which is no digit."""
+"""With a word after the numbers, which is no digit; and products as they are written by hand."""
+PRACTISED["*"] += phrasings("{a}×{b}", "{a}x{b}", "{a} x {b}", noun=("{a} × {b}",))
 SPOKEN = {"+": "plus", "-": "minus", "*": "times"}
 
 

@@ -137,18 +137,18 @@ KINDS: Mapping[str, Source] = {
 """What the scorer asks for, beside plain completion."""
 
 SHARES: tuple[tuple[Source | Callable[[Draw], str], float], ...] = (
-    (small_talk, 15.0),
-    (arithmetic, 28.0),
-    (fact, 37.0),
-    (text_task, 42.0),
-    (tool_task, 39.0),
-    (recital, 14.0),
-    (json_task, 29.0),
+    (small_talk, 14.0),
+    (arithmetic, 27.0),
+    (fact, 35.0),
+    (text_task, 37.0),
+    (tool_task, 50.0),
+    (recital, 17.0),
+    (json_task, 28.0),
     (look_up, 4.0),
     (short_memory, 2.4),
     (long_memory, 0.4),
     (second_turn, 3.0),
-    (lambda draw: story(draw.rng), 12.0),
+    (lambda draw: story(draw.rng), 11.0),
     (lesson, 4.0),
 )
 
