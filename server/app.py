@@ -21,7 +21,7 @@ from server.openapi import DocumentedAPI
 from server.origins import HostMiddleware, OriginMiddleware
 from server.request_id import RequestIdMiddleware
 from server.response_store import ResponseStore
-from server.routes import chat, completions, docs, health, models, page, tokenize
+from server.routes import anthropic, chat, completions, docs, health, models, page, tokenize
 from server.routes import metrics as metrics_route
 from server.routes import responses as response_routes
 from server.state import ServerState
@@ -89,7 +89,7 @@ def create_app(
     app.add_middleware(MeterMiddleware, metrics=metrics, tracing=tracing)
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
-    for routes in (completions, chat, response_routes, models, tokenize, health, metrics_route, docs, page):
+    for routes in (completions, chat, response_routes, anthropic, models, tokenize, health, metrics_route, docs, page):
         app.include_router(routes.router)
         for route in routes.router.routes:
             if isinstance(route, APIRoute) and route.methods == {"GET"}:

@@ -39,21 +39,42 @@ class Keys:
         return len(self._digests)
 
     def number(self, headers: Headers) -> int | None:
-        """Which key, counted from 1, the headers show; None if they show none or a wrong one.
+        """Which key, counted from 1, the headers show, as OpenAI's clients do or as Anthropic's; None if they show none
+        or a wrong one.
 
         Takes the same time for every key that is wrong.
         """
-        shown = [value for name, value in headers if name == b"authorization"]
-        scheme, _, key = (shown[0] if len(shown) == 1 else b"").partition(b" ")
-        digest = _digest(key.strip())
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        return matches.index(True) + 1 if scheme.lower() == b"bearer" and any(matches) else None
+        headers = list(headers)
+        for digest in map(_digest, (shown_as_bearer(headers), shown_as_key(headers))):
+            matches = [hmac.compare_digest(digest, known) for known in self._digests]
+            if any(matches):
+                return matches.index(True) + 1
+        return None
 
     def refusal(self, headers: Headers) -> KeyRefusedError | None:
         """The error for a request with these headers; None if it may go on."""
         if not self or self.number(headers) is not None:
             return None
-        return KeyRefusedError("no API key, or a wrong one: send the header Authorization: Bearer KEY")
+        return KeyRefusedError(
+            "no API key, or a wrong one: send the header Authorization: Bearer KEY, or x-api-key: KEY"
+        )
+
+
+def shown_as_bearer(headers: Headers) -> bytes:
+    """The key of the only `Authorization: Bearer KEY`; empty if it is none.
+
+    >>> shown_as_bearer([(b"authorization", b"Bearer a")]), shown_as_bearer([(b"authorization", b"Basic a")])
+    (b'a', b'')
+    """
+    shown = [value for name, value in headers if name == b"authorization"]
+    scheme, _, key = (shown[0] if len(shown) == 1 else b"").partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else b""
+
+
+def shown_as_key(headers: Headers) -> bytes:
+    """The key of the only `x-api-key: KEY`; empty if there is none."""
+    shown = [value for name, value in headers if name == b"x-api-key"]
+    return shown[0].strip() if len(shown) == 1 else b""
 
 
 def check_variable(value: str | None) -> None:

@@ -200,7 +200,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, error: CarouselError) -> None:
         self._refused = True
         self._stop_receiving()
-        response, request_id = error_response(error), new_request_id()
+        response, request_id = error_response(error, path=""), new_request_id()
         headers = {**dict(response.raw_headers), b"x-request-id": request_id.encode(), b"connection": b"close"}
         lines = b"".join(b"%s: %s\r\n" % header for header in headers.items())
         self.transport.write(STATUS_LINE[response.status_code] + lines + b"\r\n" + bytes(response.body))

@@ -1,6 +1,6 @@
 """Every error as an HTTP answer: the only place with status codes.
 
-The body is always `{"error": {"message", "type", "param", "code"}}`.
+The body is always `{"error": {"message", "type", "param", "code"}}`; on Anthropic's paths with `type` beside it.
 """
 
 from collections.abc import Mapping
@@ -23,6 +23,9 @@ from engine.errors import (
 )
 
 NOT_READY_RETRY_SECONDS = 1
+ANTHROPIC_PATH = "/v1/messages"
+ANTHROPIC_TYPES = {"service_unavailable_error": "overloaded_error", "server_error": "api_error"}
+"""What Anthropic's clients call types that are otherwise called as here."""
 
 
 class UnknownModelError(RequestError):
@@ -136,7 +139,19 @@ def body(message: str, error_type: str, param: str | None, code: str | None) -> 
     return {"error": {"message": message, "type": error_type, "param": param, "code": code}}
 
 
-def error_response(error: BaseException) -> Response:
+def anthropic_body(content: dict[str, Any]) -> dict[str, Any]:
+    """The same as Anthropic's clients read it."""
+    details = content["error"]
+    return {"type": "error", "error": details | {"type": ANTHROPIC_TYPES.get(details["type"], details["type"])}}
+
+
+def in_form_of(path: str, content: dict[str, Any]) -> dict[str, Any]:
+    """An error's body as the clients of that path read it."""
+    ours = path == ANTHROPIC_PATH or path.startswith(f"{ANTHROPIC_PATH}/")
+    return anthropic_body(content) if ours else content
+
+
+def error_response(error: BaseException, path: str) -> Response:
     kind = kind_of(error)
     headers: dict[str, str] = {}
     if isinstance(error, EngineNotReadyError | TooManyConnectionsError):
@@ -147,23 +162,23 @@ def error_response(error: BaseException) -> Response:
         headers["www-authenticate"] = "Bearer"
     if isinstance(error, BodyTooLargeError | KeyRefusedError | HostRefusedError | OriginRefusedError):
         headers["connection"] = "close"  # The rest of the body is not read.
-    return JSONResponse(error_body(error), kind.status, headers)
+    return JSONResponse(in_form_of(path, error_body(error)), kind.status, headers)
 
 
 async def refuse(error: CarouselError, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers for a middleware."""
     scope["state"]["meter"].failed(error)
-    await error_response(error)(scope, receive, send)
+    await error_response(error, scope["path"])(scope, receive, send)
 
 
 def http_kind(status: int) -> Kind:
     return HTTP_KINDS.get(status, Kind(status, "invalid_request_error"))
 
 
-def http_error_response(status: int, message: str, headers: Mapping[str, str] | None) -> Response:
+def http_error_response(status: int, message: str, path: str, headers: Mapping[str, str] | None) -> Response:
     """The answer to an error the routing found: an unknown path, a wrong method."""
     kind = http_kind(status)
-    return JSONResponse(body(message, kind.type, None, kind.code), status, headers)
+    return JSONResponse(in_form_of(path, body(message, kind.type, None, kind.code)), status, headers)
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -172,7 +187,7 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(CarouselError)
     async def carousel_error(request: Request, error: Exception) -> Response:
         request.state.meter.failed(error)
-        response = error_response(error)
+        response = error_response(error, request.url.path)
         if isinstance(error, QueueFullError):
             response.headers["retry-after"] = str(request.app.state.server.engine.retry_seconds)
         return response
@@ -182,7 +197,7 @@ def install_error_handlers(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         request.state.meter.failed(error)
         message = f"{error.detail}: {request.method} {request.url.path}"
-        return http_error_response(error.status_code, message, error.headers)
+        return http_error_response(error.status_code, message, request.url.path, error.headers)
 
     @app.exception_handler(ClientDisconnect)
     async def client_disconnected(request: Request, error: Exception) -> Response:

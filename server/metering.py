@@ -17,6 +17,10 @@ from server.tracing import RequestTrace, Tracing
 
 PROBES = frozenset({"/health", "/ready", "/metrics"})
 """Asked every few seconds by machines: worth a log line for debugging only."""
+OPERATIONS = {"/v1/completions": "text_completion"} | dict.fromkeys(
+    ("/v1/chat/completions", "/v1/responses", "/v1/messages"), "chat"
+)
+"""What OpenTelemetry calls the endpoints that answer."""
 
 
 class Choice(Protocol):
@@ -109,7 +113,6 @@ class RequestMeter:
     def _trace(self, status: int, reasons: list[str] | None, usage: Usage | None) -> RequestTrace:
         """The request as a span, by the names of OpenTelemetry's conventions."""
         method, endpoint = self._scope["method"], self.endpoint
-        answers = {"/v1/chat/completions": "chat", "/v1/responses": "chat", "/v1/completions": "text_completion"}
         return RequestTrace(
             name=f"{method} {endpoint}",
             began=self._began_ns,
@@ -122,7 +125,7 @@ class RequestMeter:
                 "error.type": self.error,
                 "carousel.request_id": self._scope["state"]["request_id"],
                 "gen_ai.provider.name": "carousel",
-                "gen_ai.operation.name": answers.get(endpoint),
+                "gen_ai.operation.name": OPERATIONS.get(endpoint),
                 "gen_ai.request.model": None if self._answer is None else self._answer.model,
                 "gen_ai.response.finish_reasons": reasons,
                 "gen_ai.usage.input_tokens": None if usage is None else usage.prompt_tokens,
@@ -190,7 +193,7 @@ class MeterMiddleware:
             log_exception(error)
             meter.failed(error)
             if meter.status is None:
-                await error_response(error)(scope, receive, send_noting)
+                await error_response(error, scope["path"])(scope, receive, send_noting)
         finally:
             if not meter.goes_on:
                 meter.finish()

@@ -12,6 +12,9 @@ from pydantic.json_schema import models_json_schema
 
 from server.auth import OPEN
 from server.schemas.answer import ErrorBody
+from server.schemas.anthropic_answer import AnthropicError, AnthropicMessage, CountedTokens
+from server.schemas.anthropic_events import MESSAGE_EVENTS
+from server.schemas.anthropic_request import AnthropicPrompt, AnthropicRequest
 from server.schemas.chat import ChatRequest
 from server.schemas.chat_answer import ChatChunk, ChatCompletion
 from server.schemas.completions import Completion, CompletionRequest
@@ -27,7 +30,8 @@ Description = dict[str, Any]
 MODELS: tuple[type[BaseModel], ...] = (
     ChatRequest, ChatCompletion, ChatChunk, CompletionRequest, Completion, TokenizeRequest, Tokens,
     DetokenizeRequest, DetokenizedText, ModelList, Model, Health, Readiness, Version, ErrorBody,
-    ResponseRequest, Response, DeletedResponse, *EVENTS,
+    ResponseRequest, Response, DeletedResponse, *EVENTS, AnthropicRequest, AnthropicMessage, *MESSAGE_EVENTS,
+    AnthropicPrompt, CountedTokens, AnthropicError,
 )  # fmt: skip
 """The bodies of all requests and answers."""
 
@@ -51,6 +55,11 @@ ERRORS = {
     504: "The answer was not complete in the time that the request had.",
 }
 GUARD_ERRORS = (401, 403)
+SECURITY = {
+    "key": {"type": "http", "scheme": "bearer"},
+    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
+"""How a key may be shown: as OpenAI's clients do, or as Anthropic's."""
 GENERATION_ERRORS = tuple(status for status in ERRORS if status not in GUARD_ERRORS)
 BODY_ERRORS = (400, 404, 413, 415)
 
@@ -70,14 +79,14 @@ class DocumentedAPI(FastAPI):
             )
             document["components"] = {"schemas": schemas["$defs"]}
             if self._secured:
-                document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+                document["components"]["securitySchemes"] = SECURITY
             for path, operations in document["paths"].items():
                 for operation in operations.values():
                     operation["responses"].pop("422", None)  # FastAPI's own; refused here with a 400.
                     if path not in OPEN:
                         guarded = {str(status): answer for status, answer in errors(*GUARD_ERRORS).items()}
                         operation["responses"] |= guarded
-                        operation |= {"security": [{"key": []}]} if self._secured else {}
+                        operation |= {"security": [{name: []} for name in SECURITY]} if self._secured else {}
             self.openapi_schema = document
         return self.openapi_schema
 
@@ -136,12 +145,12 @@ def streams(
     }
 
 
-def errors(*statuses: int) -> dict[int | str, Description]:
+def errors(*statuses: int, body: type[BaseModel] = ErrorBody) -> dict[int | str, Description]:
     """`responses` for the errors that a route may answer with."""
     return {
         status: {
             "description": ERRORS[status],
-            "content": content(ErrorBody),
+            "content": content(body),
             **({"headers": RETRY_AFTER} if status in (429, 503) else {}),
         }
         for status in statuses

@@ -53,10 +53,9 @@ def identity(prefix: str, model: str, state: ServerState) -> Identity:
     )
 
 
-async def chat_answer(body: ChatRequest, named: Identity, state: ServerState) -> ChatAnswer:
-    """The answer to a chat, before anything is done for it. Raises RequestError."""
-    body = with_defaults(body, state.text.sampling_defaults)
-    prompt = await state.text.render(
+async def chat_prompt(body: ChatRequest, state: ServerState) -> Sequence[int]:
+    """The tokens that a chat's model is shown. Raises RequestError."""
+    return await state.text.render(
         conversation(
             body.messages,
             functions=body.offered(),
@@ -65,6 +64,11 @@ async def chat_answer(body: ChatRequest, named: Identity, state: ServerState) ->
             current_date=body.current_date or state.settings.current_date,
         )
     )
+
+
+async def chat_answer(body: ChatRequest, prompt: Sequence[int], named: Identity, state: ServerState) -> ChatAnswer:
+    """The answer to a chat whose model is shown `prompt`, before anything is done for it. Raises RequestError."""
+    body = with_defaults(body, state.text.sampling_defaults)
     constraint = await chat_constraint(body)
     if constraint is not None:
         await constraint.check(state.text)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from engine.errors import RequestError
 from server.body import json_body
 from server.openapi import GENERATION_ERRORS, errors, streams, takes
-from server.routes.answering import WEATHER, answer, chat_answer, identity
+from server.routes.answering import WEATHER, answer, chat_answer, chat_prompt, identity
 from server.schemas.chat import ChatRequest
 from server.schemas.chat_answer import ChatChunk, ChatCompletion
 from server.state import State
@@ -48,7 +48,8 @@ async def create_chat_completion(
 ) -> Response:
     model = state.model_name(body.model)
     try:
-        chat = await chat_answer(body, identity("chatcmpl-", model, state), state)
+        prompt = await chat_prompt(body, state)
+        chat = await chat_answer(body, prompt, identity("chatcmpl-", model, state), state)
         return await answer(request, state, chat, stream=body.stream, seconds=body.timeout)
     except RequestError as error:
         error.param = field_name(error.param, body)

@@ -12,12 +12,13 @@ from server.body_memory import HeldBody
 from server.logs import log_exception
 from server.metering import RequestMeter
 from server.openapi import GENERATION_ERRORS, content, errors, streams, takes
-from server.routes.answering import WEATHER, admit, answer, chat_answer, identity, json_response, key_of
+from server.routes.answering import WEATHER, admit, answer, chat_answer, chat_prompt, identity, json_response, key_of
 from server.schemas import response as schema
 from server.schemas.response_events import EVENTS
 from server.schemas.response_request import ResponseRequest
 from server.state import ServerState, State
-from server.translate.response_request import chat_request, say_in_own_terms
+from server.translate.own_terms import say_in_own_terms
+from server.translate.response_request import OWN_NAMES, chat_request
 from server.translate.responses import ResponseAnswer, past
 
 router = APIRouter()
@@ -62,13 +63,14 @@ async def create_response(
         return body.store and state.responses.keep(response, [*items, *map(past, response.output)], key=key)
 
     try:
-        chat = await chat_answer(chat_request(body, items), named, state)
+        asked = chat_request(body, items)
+        chat = await chat_answer(asked, await chat_prompt(asked, state), named, state)
         wanted = ResponseAnswer(named, body, chat, keep)
         if not body.background:
             return await answer(request, state, wanted, stream=body.stream, seconds=body.timeout)
         admitted = admit(request, state, wanted, seconds=body.timeout)
     except RequestError as error:
-        say_in_own_terms(error)
+        say_in_own_terms(error, OWN_NAMES)
         raise
     begun = wanted.response("in_progress")
     if not keep(begun):

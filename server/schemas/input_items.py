@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from server.schemas.messages import MAX_MESSAGES, TextParts
-from server.schemas.request import Many, RequestModel, forget, tag
+from server.schemas.request import Many, RequestModel, forget, known_kinds, tag
 
 Status = Literal["in_progress", "completed", "incomplete"]
 Phase = Literal["commentary", "final_answer"]
@@ -128,11 +128,8 @@ InputItem = Annotated[
     | Annotated[PastFunctionCall, Tag(tag("function_call"))]
     | Annotated[FunctionResult, Tag(tag("function_call_output"))]
     | Annotated[ItemReference, Tag(tag("item_reference"))],
-    Discriminator(
-        kind_of,
-        custom_error_type="item_type",
-        custom_error_message=f"an item's type must be one of {', '.join(KINDS)}",
-    ),
+    Discriminator(kind_of, custom_error_type="item_type", custom_error_message="must be an item"),
+    known_kinds(*KINDS, default="message"),
 ]
 Text = Annotated[str, Field(min_length=1)]
 Items = Annotated[Many[InputItem], Field(min_length=1, max_length=MAX_MESSAGES)]

@@ -116,5 +116,20 @@ def only(*neutral: Any) -> WrapValidator:
     return WrapValidator(check, json_schema_input_type=Annotated[Any, WithJsonSchema(kind | {"enum": [*neutral]})])
 
 
+def known_kinds(*kinds: str, default: str | None = None) -> WrapValidator:
+    """For objects of some types: says which one is not among them. Without a type it is `default`."""
+
+    def check(value: Any, validate: ModelWrapValidatorHandler[Any]) -> Any:
+        kind = value.get("type") or default if isinstance(value, dict) else default
+        if isinstance(kind, str) and kind not in kinds:
+            known = ", ".join(kinds)
+            raise PydanticCustomError(
+                "kind", "type {kind} is not supported: only {known}", {"kind": kind[:200], "known": known}
+            )
+        return validate(value)
+
+    return WrapValidator(check)
+
+
 def forget(value: Any) -> None:
     """For a validator of what changes nothing, but may be large: it is not kept."""

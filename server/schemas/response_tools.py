@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from server.schemas.request import Many, RequestModel, expects, only, tag
+from server.schemas.request import Many, RequestModel, expects, known_kinds, only, tag
 from server.schemas.tools import MAX_TOOLS, FunctionDefinition, Name
 
 KINDS = ("function", "namespace")
@@ -75,11 +75,8 @@ def kind_of(tool: Any) -> str | None:
 
 ResponseTool = Annotated[
     Annotated[FunctionTool, Tag(tag("function"))] | Annotated[NamespaceTool, Tag(tag("namespace"))],
-    Discriminator(
-        kind_of,
-        custom_error_type="tool_type",
-        custom_error_message="only tools of type function or namespace are supported",
-    ),
+    Discriminator(kind_of, custom_error_type="tool_type", custom_error_message="must be a tool"),
+    known_kinds(*KINDS, default="function"),
 ]
 """Tools of other types are refused: this server runs none."""
 

@@ -1,12 +1,10 @@
 """From a request of `/v1/responses` to the chat that it is."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from engine.errors import RequestError
 from server.body import as_request_error
 from server.schemas.chat import ChatRequest
 from server.schemas.input_items import FunctionResult, Item, PastFunctionCall, PastMessage, PastReasoning
@@ -70,15 +68,6 @@ def shown(namespace: str | None, function: FunctionDefinition) -> FunctionDefini
     """A function as the model is shown it."""
     given = function.model_dump(exclude_unset=True, exclude={"type", "name", "defer_loading"})
     return FunctionDefinition.model_construct(name=qualified(namespace, function.name), **given)
-
-
-def say_in_own_terms(error: RequestError) -> None:
-    """Makes of an error about a chat one about the request that it was made of."""
-    field = re.match(r"\w*", error.param or "")
-    name = field[0] if field else ""
-    said = re.sub(rf"^{name}\b", OWN_NAMES[name], str(error)) if name in OWN_NAMES else str(error)
-    said = re.sub(r"\b\w+_\w+\b", lambda word: OWN_NAMES.get(word[0], word[0]), said)
-    error.args, error.param = (said,), OWN_NAMES.get(name, error.param)
 
 
 def messages(instructions: str | None, items: Sequence[Item]) -> Iterator[dict[str, Any]]:

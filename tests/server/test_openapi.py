@@ -131,14 +131,19 @@ def test_what_goes_wrong_is_described(document: Document) -> None:
         assert expected <= responses.keys(), name
         for status in expected:
             schema = responses[status]["content"]["application/json"]["schema"]
-            assert schema == {"$ref": "#/components/schemas/ErrorBody"}
+            body = "AnthropicError" if "/v1/messages" in name and status not in ("401", "403") else "ErrorBody"
+            assert schema == {"$ref": f"#/components/schemas/{body}"}
 
 
 async def test_keys_are_described_where_there_are_any(engine: ScriptedEngine, text: Text) -> None:
     settings = replace(SETTINGS, keys=Keys.of(["key"]))
     document = create_app(engine, text, settings).openapi()
-    assert document["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
-    guarded = {name for name, operation in operations(document) if operation.get("security") == [{"key": []}]}
+    assert document["components"]["securitySchemes"]["key"] == {"type": "http", "scheme": "bearer"}
+    guarded = {
+        name
+        for name, operation in operations(document)
+        if operation.get("security") == [{"key": []}, {"x-api-key": []}]
+    }
     assert guarded == {name for name, _ in operations(document)} - {"GET /health", "GET /ready"}
     assert "security" not in str(create_app(engine, text, SETTINGS).openapi())
 

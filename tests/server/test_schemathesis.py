@@ -31,7 +31,15 @@ CHECKS = [
     negative_data_rejection,
     unsupported_method,
 ]
-WITH_BODY = ["/v1/completions", "/v1/chat/completions", "/v1/responses", "/tokenize", "/detokenize"]
+WITH_BODY = [
+    "/v1/completions",
+    "/v1/chat/completions",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/tokenize",
+    "/detokenize",
+]
 WITHOUT = [
     ("GET", "/v1/models"),
     ("GET", "/v1/models/{model_id}"),

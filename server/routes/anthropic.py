@@ -1,0 +1,93 @@
+"""POST /v1/messages, POST /v1/messages/count_tokens"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from engine.errors import ContextLengthError, RequestError
+from server.body import json_body
+from server.openapi import BODY_ERRORS, GENERATION_ERRORS, errors, streams, takes
+from server.routes.answering import WEATHER, answer, chat_answer, chat_prompt, identity
+from server.schemas.anthropic_answer import AnthropicError, AnthropicMessage, CountedTokens
+from server.schemas.anthropic_events import MESSAGE_EVENTS
+from server.schemas.anthropic_request import AnthropicPrompt, AnthropicRequest
+from server.schemas.chat import ChatRequest
+from server.state import ServerState, State
+from server.translate.anthropic_answer import AnthropicAnswer
+from server.translate.anthropic_request import OWN_NAMES, as_chat
+from server.translate.own_terms import say_in_own_terms
+
+router = APIRouter()
+
+HELLO = {"role": "user", "content": "Who are you?"}
+TOOL = {
+    "name": WEATHER["name"], "description": WEATHER["description"], "input_schema": WEATHER["parameters"],
+}  # fmt: skip
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "question": {"messages": [HELLO], "max_tokens": 64},
+    "stream": {"messages": [HELLO], "max_tokens": 64, "stream": True},
+    "tools": {
+        "messages": [{"role": "user", "content": "How is the weather in Paris?"}],
+        "max_tokens": 256,
+        "tools": [TOOL],
+    },
+}
+EVENT = '{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"I am"}}'
+
+
+@router.post(
+    "/v1/messages",
+    tags=["Generation"],
+    summary="Answer a conversation of blocks",
+    response_model=None,
+    openapi_extra=takes(AnthropicRequest, **EXAMPLES),
+    responses={
+        **streams(AnthropicMessage, [*MESSAGE_EVENTS, AnthropicError], EVENT, done=False),
+        **errors(*GENERATION_ERRORS, body=AnthropicError),
+    },
+)
+async def create_message(
+    request: Request, state: State, body: Annotated[AnthropicRequest, Depends(json_body(AnthropicRequest))]
+) -> Response:
+    named = identity("msg_", state.model_name(body.model), state)
+    try:
+        asked = as_chat(body)
+        prompt = await chat_prompt(asked, state)
+        chat = await chat_answer(as_much_as_fits(asked, prompt, state), prompt, named, state)
+        wanted = AnthropicAnswer(named, body, chat)
+        return await answer(request, state, wanted, stream=body.stream, seconds=body.timeout)
+    except RequestError as error:
+        say_in_own_terms(error, OWN_NAMES)
+        raise
+
+
+@router.post(
+    "/v1/messages/count_tokens",
+    tags=["Tokens"],
+    summary="How long a conversation of blocks is",
+    openapi_extra=takes(AnthropicPrompt, question={"messages": [HELLO]}),
+    responses=errors(*BODY_ERRORS, body=AnthropicError),
+)
+async def count_tokens(
+    state: State, body: Annotated[AnthropicPrompt, Depends(json_body(AnthropicPrompt))]
+) -> CountedTokens:
+    state.model_name(body.model)
+    try:
+        return CountedTokens(input_tokens=len(await chat_prompt(as_chat(body), state)))
+    except RequestError as error:
+        say_in_own_terms(error, OWN_NAMES)
+        raise
+
+
+def as_much_as_fits(asked: ChatRequest, prompt: Sequence[int], state: ServerState) -> ChatRequest:
+    """The request; where the context ends before `max_tokens`, as one that may fill the context. Raises
+    ContextLengthError for a prompt that is longer than the context, in the words that clients of this endpoint look
+    for before they shorten a conversation.
+    """
+    longest = state.engine.info.max_model_len
+    if len(prompt) > longest:
+        raise ContextLengthError(f"prompt is too long: {len(prompt)} tokens > {longest} maximum", param="messages")
+    most = asked.max_completion_tokens
+    fits = most is None or len(prompt) + most - 1 <= longest
+    return asked if fits else asked.model_copy(update={"max_completion_tokens": None})

@@ -1,0 +1,133 @@
+"""A conversation as `/v1/messages` has it: messages of blocks, of which an answer's may be sent back as they came."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from server.schemas.messages import MAX_MESSAGES
+from server.schemas.request import Many, RequestModel, forget, known_kinds, only, tag
+
+KINDS = ("text", "thinking", "redacted_thinking", "tool_use", "tool_result")
+Forgotten = Annotated[Any, AfterValidator(forget)]
+
+
+def as_blocks(content: Any) -> Any:
+    """A text is one block of text."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+class TextBlock(RequestModel):
+    """A text."""
+
+    type: Literal["text"] = Field(examples=["text"])
+    """The kind of block."""
+    text: str = Field(examples=["Who are you?"])
+    """What it says."""
+    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
+    """Changes nothing here: what was computed of a prompt is kept by itself."""
+    citations: Annotated[Any, only([])] = Field(default=None, examples=[[]])
+    """Not supported: refused unless empty."""
+
+
+class ThinkingBlock(RequestModel):
+    """An earlier answer's reasoning. It is shown to the model while no final answer has followed it."""
+
+    type: Literal["thinking"] = Field(examples=["thinking"])
+    """The kind of block."""
+    thinking: str = Field(examples=["They ask who I am."])
+    """The reasoning itself."""
+    signature: str = Field(default="", examples=["carousel:"])
+    """What the answer had here; read if `thinking` is empty."""
+    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
+    """Changes nothing here."""
+
+
+class RedactedThinkingBlock(RequestModel):
+    """Reasoning that only another server could read: left out."""
+
+    type: Literal["redacted_thinking"] = Field(examples=["redacted_thinking"])
+    """The kind of block."""
+    data: Forgotten = Field(default=None, examples=["EmwKAhgB"])
+    """Changes nothing here."""
+
+
+class ToolUseBlock(RequestModel):
+    """A call that an earlier answer made."""
+
+    type: Literal["tool_use"] = Field(examples=["tool_use"])
+    """The kind of block."""
+    id: str = Field(examples=["toolu_1"])
+    """The name that its result refers to."""
+    name: str = Field(examples=["get_weather"])
+    """Which tool."""
+    input: dict[str, Any] = Field(examples=[{"city": "Paris"}])
+    """What it was called with."""
+    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
+    """Changes nothing here."""
+    caller: Forgotten = Field(default=None, examples=[{"type": "direct"}])
+    """Changes nothing here: who called it."""
+
+
+TextBlocks = Many[Annotated[TextBlock, known_kinds("text")]]
+Texts = Annotated[TextBlocks, BeforeValidator(as_blocks, json_schema_input_type=str | TextBlocks)]
+"""A text, or blocks of text."""
+
+
+class ToolResultBlock(RequestModel):
+    """What a call gave."""
+
+    type: Literal["tool_result"] = Field(examples=["tool_result"])
+    """The kind of block."""
+    tool_use_id: str = Field(examples=["toolu_1"])
+    """The call that it is the result of."""
+    content: Texts = Field(default_factory=list, examples=["18 degrees"])
+    """The result: a text, or blocks of text."""
+    is_error: bool = Field(default=False, examples=[False])
+    """Changes nothing here: what went wrong is what the result says."""
+    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
+    """Changes nothing here."""
+
+
+def kind_of(block: Any) -> str | None:
+    kind = block.get("type") if isinstance(block, dict) else getattr(block, "type", None)
+    return tag(kind) if kind in KINDS else None
+
+
+Block = Annotated[
+    Annotated[TextBlock, Tag(tag("text"))]
+    | Annotated[ThinkingBlock, Tag(tag("thinking"))]
+    | Annotated[RedactedThinkingBlock, Tag(tag("redacted_thinking"))]
+    | Annotated[ToolUseBlock, Tag(tag("tool_use"))]
+    | Annotated[ToolResultBlock, Tag(tag("tool_result"))],
+    Discriminator(kind_of, custom_error_type="block_type", custom_error_message="must be a block with a type"),
+    known_kinds(*KINDS),
+]
+BLOCKS_OF = {
+    "user": (TextBlock, ToolResultBlock),
+    "system": (TextBlock,),
+    "assistant": (TextBlock, ThinkingBlock, RedactedThinkingBlock, ToolUseBlock),
+}
+"""What the messages of each role consist of."""
+
+
+class AnthropicTurn(RequestModel):
+    """A message of the conversation."""
+
+    role: Literal["user", "assistant", "system"] = Field(examples=["user"])
+    """Who says it."""
+    content: Annotated[Many[Block], BeforeValidator(as_blocks, json_schema_input_type=str | Many[Block])] = Field(
+        examples=["Who are you?", [{"type": "text", "text": "Who are you?"}]]
+    )
+    """What is said: a text, or blocks."""
+
+    @model_validator(mode="after")
+    def _has_its_blocks(self) -> "AnthropicTurn":
+        for block in self.content:
+            if not isinstance(block, BLOCKS_OF[self.role]):
+                given = {"role": self.role, "kind": block.type}
+                raise PydanticCustomError("content", "{kind} blocks have no place in messages of role {role}", given)
+        return self
+
+
+Turns = Annotated[Many[AnthropicTurn], Field(min_length=1, max_length=MAX_MESSAGES)]

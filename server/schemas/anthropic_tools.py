@@ -1,0 +1,64 @@
+"""What a model may call, as `/v1/messages` offers it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from server.schemas.anthropic_blocks import Forgotten
+from server.schemas.request import RequestModel, known_kinds, only
+
+
+class ClientTool(RequestModel):
+    """A function. With `strict` a call's input always follows the schema."""
+
+    type: Literal["custom"] = Field(default="custom", examples=["custom"])
+    """What it is; this, if not given."""
+    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$", examples=["get_weather"])
+    """What the model calls it."""
+    description: str | None = Field(default=None, examples=["The weather in a city, now."])
+    """What it does, and when to call it."""
+    input_schema: dict[str, Any] = Field(
+        examples=[{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}]
+    )
+    """The JSON schema of its input, an object."""
+    strict: bool = Field(default=False, examples=[True])
+    """Calls follow the schema, whatever the model would write."""
+    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
+    """Changes nothing here: what was computed of a prompt is kept by itself."""
+    eager_input_streaming: bool | None = Field(default=None, examples=[False])
+    """Changes nothing here: an input is sent when it is whole."""
+    defer_loading: Annotated[Any, only(False)] = Field(default=None, examples=[False])
+    """Not supported: refused unless false."""
+    allowed_callers: Annotated[Any, only(["direct"])] = Field(default=None, examples=[["direct"]])
+    """Not supported: refused unless it is the model alone."""
+    input_examples: Annotated[Any, only([])] = Field(default=None, examples=[[]])
+    """Not supported: refused unless empty."""
+
+    @field_validator("input_schema")
+    @classmethod
+    def _is_an_object(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if value.get("type", "object") != "object":
+            raise PydanticCustomError("input_schema", "must be a JSON schema of type object")
+        return value
+
+
+AnthropicTool = Annotated[ClientTool, known_kinds("custom", default="custom")]
+"""Tools of other types are refused: this server runs none, and knows none by heart."""
+
+
+class AnthropicToolChoice(RequestModel):
+    """Whether the model must call a tool."""
+
+    type: Literal["auto", "any", "tool", "none"] = Field(examples=["auto"])
+    """none shows it no tool, any makes it call one, tool makes it call the one that is named."""
+    name: str | None = Field(default=None, examples=["get_weather"])
+    """Of type tool: which one."""
+    disable_parallel_tool_use: bool = Field(default=False, examples=[False])
+    """Whether the answer ends with its first call."""
+
+    @model_validator(mode="after")
+    def _names_a_tool(self) -> "AnthropicToolChoice":
+        if (self.name is not None) != (self.type == "tool"):
+            raise PydanticCustomError("tool_choice", "name goes with type tool")
+        return self
