@@ -47,16 +47,17 @@ class Answer:
     def take(self, sampled: Sampled) -> TokenEvent:
         """Takes in what was sampled, if anything: the event, with the end if that was the last of it."""
         row, token = self.row, sampled.token_id
-        finish, error, stopped, written = None, None, False, 0
+        finish, error, lost, stopped, written = None, None, False, False, 0
         if token is not None:
             written = self.sequence.arrive(token)
             stopped = token in row.stop_ids and written > row.sampling.min_tokens
             if row.occurrences is not None:
                 row.occurrences.add(token)
             if row.grammar is not None:
+                lost = row.grammar.error is not None  # Since what may come was asked for: then only an end may.
                 row.grammar.advance(token)
                 error = row.grammar.error
-        if stopped:
+        if stopped and not lost:
             finish, error = FinishReason.STOP, None
         elif error is not None:
             finish, error = FinishReason.ERROR, f"the grammar cannot go on: {error}"

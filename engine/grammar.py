@@ -7,6 +7,7 @@ free text in the grammar. Its state advances with every token and belongs to one
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
+from time import thread_time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,11 +24,18 @@ REASONS = {"NoExtensionBias": "no text satisfies it"}
 """What llguidance says, where that is no sentence."""
 
 
+PATIENCE_SECONDS = 2.0
+TOKEN_SECONDS = 0.01
+"""What a grammar may take of the engine's time, which all requests share: so much, and so much more a token. Those of
+JSON schemas take a hundredth of that."""
+
+
 class GrammarState:
     """Where one request's answer stands in its grammar."""
 
     def __init__(self, matcher: "LLMatcher") -> None:
         self._matcher = matcher
+        self._patience = PATIENCE_SECONDS
 
     @property
     def complete(self) -> bool:
@@ -37,6 +45,8 @@ class GrammarState:
     @property
     def error(self) -> str | None:
         """Why the grammar cannot go on, if it cannot."""
+        if self._patience < 0:
+            return "it takes too long"
         return self._matcher.get_error() if self._matcher.is_error() else None
 
     def advance(self, token_id: int) -> None:
@@ -45,7 +55,9 @@ class GrammarState:
 
     def fill(self, mask: "np.ndarray[tuple[int], np.dtype[np.int32]]") -> None:
         """Writes one bit a token, low bits first: may it come next?"""
+        began = thread_time()
         self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
+        self._patience += TOKEN_SECONDS - (thread_time() - began)
 
 
 class GrammarCompiler:

@@ -65,7 +65,7 @@ class SamplingParams:
         in_range("seed", self.seed, -(2 ** (SEED_BITS - 1)), 2**SEED_BITS - 1)
         in_range("presence_penalty", self.presence_penalty, -2.0, 2.0)
         in_range("frequency_penalty", self.frequency_penalty, -2.0, 2.0)
-        in_range("repetition_penalty", self.repetition_penalty, 0.0, 10.0, open_below=True)
+        in_range("repetition_penalty", self.repetition_penalty, 0.01, 10.0)
         in_range("logprobs", self.logprobs, 0, MAX_TOP_LOGPROBS)
         in_range("prompt_logprobs", self.prompt_logprobs, 0, MAX_TOP_LOGPROBS)
         at_most("logit_bias", len(self.logit_bias), MAX_LOGIT_BIAS)

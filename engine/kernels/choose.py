@@ -20,7 +20,7 @@ def choose(logits: Tensor, draws: Tensor, out: Tensor | None = None) -> Tensor:
 
     At temperature 0 it is the first of the largest logits, else the first token at which the cumulated softmax of
     logits / temperature, in vocabulary order, exceeds the number. `NO_TOKEN` where the largest logit is infinite or not
-    a number.
+    a number, or becomes so by that division.
     """
     temperatures, numbers, *filters = draws
     best = logits.max(dim=-1)
@@ -30,7 +30,8 @@ def choose(logits: Tensor, draws: Tensor, out: Tensor | None = None) -> Tensor:
         logits = logits.masked_fill(logits < least_kept(logits, temperature, *filters)[:, None], -torch.inf)
     cumulated = (logits / temperature).softmax(dim=-1, dtype=torch.float64).cumsum(dim=-1)
     drawn = torch.searchsorted(cumulated, (numbers * cumulated[:, -1])[:, None], right=True)[:, 0]
-    tokens = torch.where(drawing, drawn, best.indices).masked_fill(best.values - best.values != 0, NO_TOKEN)
+    largest = best.values / temperature[:, 0]
+    tokens = torch.where(drawing, drawn, best.indices).masked_fill(largest - largest != 0, NO_TOKEN)
     return tokens if out is None else out.copy_(tokens)
 
 

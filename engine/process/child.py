@@ -74,6 +74,11 @@ class Child:
         except (asyncio.IncompleteReadError, ConnectionError, msgspec.MsgspecError):
             return None
 
+    @property
+    def unsent(self) -> int:
+        """Bytes of messages that the process has not taken yet."""
+        return self._writer.transport.get_write_buffer_size()
+
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()

@@ -18,6 +18,9 @@ from engine.streams import EngineInfo, EngineStats, EngineStatus, EventStream
 logger = logging.getLogger("carousel.engine")
 
 STOP_SECONDS = 5.0
+MAX_UNSENT_BYTES = 64 * 2**20
+"""Of requests that the engine has not taken, because a step is long; those that were given up meanwhile are among them.
+"""
 GONE_SECONDS = 1.0
 """For a process whose pipe is closed."""
 
@@ -93,6 +96,8 @@ class EngineProcess:
         room = self.info.max_num_seqs + self.config.max_waiting
         if self.in_flight + len(requests) > room:
             raise QueueFullError(f"{self.in_flight} requests are running or waiting, {room} is the limit")
+        if self._child.unsent > MAX_UNSENT_BYTES:
+            raise QueueFullError(f"the engine has not taken {self._child.unsent} bytes of requests yet")
         admitted = admit(requests, self.info.vocab_size, self.info.max_model_len)
         stream = EventStream([request.id for request in admitted], self._abort)
         for message in submits(admitted):

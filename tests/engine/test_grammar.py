@@ -134,6 +134,27 @@ def test_a_grammar_without_a_vocabulary_says_so(tmp_path: Path) -> None:
         compiler.compile("start: /a/")
 
 
+def test_a_grammar_that_grows_too_large_on_the_way_fails(engine: Engine) -> None:
+    """What it then allows is only an end; that is none of the answer's."""
+    grammar = 'start: /(?s:.*)[a-m](?s:.{500})[a-m](?s:.{500})c/'
+    neighbour = request("b", None)
+    events = run(engine, [request("a", grammar, max_tokens=400, temperature=1.0), neighbour])
+    assert events["a"][-1].finish_reason == FinishReason.ERROR
+    assert "the grammar cannot go on" in (events["a"][-1].error or "")
+    assert tokens(events["b"]) == tokens(run(engine, [neighbour])["b"])
+    assert_nothing_held(engine)
+
+
+def test_a_grammar_that_takes_too_long_fails(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All its ways to read what was written are gone through at every token: that grows with the third power."""
+    monkeypatch.setattr("engine.grammar.PATIENCE_SECONDS", 0.2)
+    slow = 'start: s\ns: "a" | "b" | ' + " | ".join("s " * count for count in range(2, 9))
+    events = run(engine, [request("a", slow, max_tokens=300, temperature=1.0, ignore_eos=True), request("b", OBJECT)])
+    assert events["a"][-1].error == "the grammar cannot go on: it takes too long"
+    assert events["b"][-1].finish_reason == FinishReason.STOP
+    assert_nothing_held(engine)
+
+
 def test_a_preempted_grammar_goes_on_where_it_was() -> None:
     engine = build_engine(EMBEDDED, max_num_seqs=4, page_size=4, max_model_len=96)
     requests = [request(f"r{seed}", OBJECT, seed=seed, max_tokens=80) for seed in range(4)]

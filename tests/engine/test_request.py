@@ -26,7 +26,7 @@ from engine.request import SamplingParams, resolve_max_tokens
         ("temperature", float("-inf")),
         ("presence_penalty", 2.5),
         ("frequency_penalty", -2.5),
-        ("repetition_penalty", 0.0),
+        ("repetition_penalty", 0.009),
         ("logprobs", 21),
         ("prompt_logprobs", -1),
         ("logit_bias", {-1: 0.0}),

@@ -95,7 +95,8 @@ def pick_tokens(
         share = shares(kept(x, least, row), base, temperature)
         within = tl.sum(tl.where(tile == at - 1, reached, 0.0), axis=0) + tl.cumsum(share, axis=0)
         chosen = at * TILE + first_true((within > wanted) & (share > 0), share > 0, index, TILE)
-    tl.store(out + row, tl.where(tl.abs(best) < float("inf"), chosen, NOTHING).to(tl.int64))
+    largest = best / tl.where(temperature > 0, temperature, 1.0)
+    tl.store(out + row, tl.where(tl.abs(largest) < float("inf"), chosen, NOTHING).to(tl.int64))
 
 
 def choose(logits: Tensor, draws: Tensor, out: Tensor | None = None) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine.kernels.choose import NO_TOKEN, choose, least_kept
-from tests.engine.kernels.choices import choices
+from tests.engine.kernels.choices import choices, overflowing
 
 
 @pytest.mark.parametrize("vocab", [1, 15, 1024, 5003])
@@ -55,6 +55,11 @@ def test_what_is_as_likely_as_the_last_that_is_kept_stays() -> None:
     for top_k, top_p in ((2.0, 1.0), (math.inf, 0.6)):
         draws = torch.tensor([[1.0], [1 - 2**-52], [math.inf], [top_k], [top_p]], dtype=torch.float64)
         assert choose(logits, draws).item() == 4
+
+
+def test_a_logit_that_overflows_by_its_temperature_chooses_nothing() -> None:
+    """Else its probability would be no number, and the choice no token."""
+    assert choose(*overflowing()).tolist() == [1, NO_TOKEN, 1]
 
 
 def test_what_is_chosen_goes_where_it_is_wanted() -> None:

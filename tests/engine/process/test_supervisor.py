@@ -159,6 +159,32 @@ async def test_a_full_queue_takes_all_or_nothing(engine: EngineProcess) -> None:
     assert engine.in_flight == 0
 
 
+async def test_what_the_engine_does_not_take_is_not_piled_up(
+    engine: EngineProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests that are given up while it is busy free their places, and wait in the pipe all the same."""
+    monkeypatch.setattr("engine.process.supervisor.MAX_UNSENT_BYTES", 100_000)
+    assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(QueueFullError, match="has not taken"):
+            for at in range(1000):
+                engine.submit([request(f"r{at}", max_tokens=1, prompt=60)]).close()
+        assert engine.in_flight == 0
+    finally:
+        os.kill(engine.pid, signal.SIGCONT)
+    async with asyncio.timeout(60):
+        while not (stream := took(engine, request("next"))):
+            await asyncio.sleep(0.01)
+    assert len(tokens((await collect(stream))["next"])) == 20
+
+
+def took(engine: EngineProcess, wanted: Request) -> EventStream | None:
+    with suppress(QueueFullError):
+        return engine.submit([wanted])
+    return None
+
+
 class engine_requests:  # noqa: N801
     """Long requests that run for the length of a block."""
 

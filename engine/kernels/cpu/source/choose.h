@@ -157,6 +157,7 @@ inline long choose(const float *x, long vocab, const Draw &draw) {
     const long best = first_largest(x, vocab);
     if (best < 0 || !(draw.temperature > 0)) return best;
     const float peak = x[best];
+    if (std::isinf(peak / float(draw.temperature))) return -1;
     return drawn(x, vocab, {peak, float(draw.temperature), least_kept(x, vocab, peak, draw)}, draw.number);
 }
 

@@ -7,7 +7,7 @@ from engine.kernels.choose import NO_TOKEN
 from engine.kernels.choose import choose as reference
 from engine.kernels.cpu.choose import choose
 from engine.kernels.cpu.library import Library
-from tests.engine.kernels.choices import choices
+from tests.engine.kernels.choices import choices, overflowing
 
 
 @pytest.mark.parametrize("vocab", [1, 15, 1024, 5003, 70_000])
@@ -21,3 +21,7 @@ def test_the_choice_is_the_references(library: Library, vocab: int, share: float
     assert out.equal(want)
     assert choose(library, logits, draws).equal(want)
     assert (want[3:7] == NO_TOKEN).all()
+
+
+def test_a_logit_that_overflows_by_its_temperature_chooses_nothing(library: Library) -> None:
+    assert choose(library, *overflowing()).tolist() == [1, NO_TOKEN, 1]

@@ -10,7 +10,7 @@ from engine.kernels.choose import choose as reference
 from engine.kernels.triton import choose as kernels
 from engine.kernels.triton import least_kept
 from engine.kernels.triton.choose import choose
-from tests.engine.kernels.choices import choices
+from tests.engine.kernels.choices import choices, overflowing
 from tests.engine.kernels.triton.ahead import Binary, Kernel, compile_ahead
 from tests.engine.kernels.triton.launches import record_launches
 
@@ -29,6 +29,11 @@ def test_the_choice_is_the_references(monkeypatch: pytest.MonkeyPatch, vocab: in
         assert choose(apart, torch.cat((draws, draws), dim=1)[:, :20], out) is out
         assert out.equal(want)
         assert (want[3:7] == NO_TOKEN).all()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # Of numpy's, in which it is interpreted.
+def test_a_logit_that_overflows_by_its_temperature_chooses_nothing() -> None:
+    assert choose(*overflowing()).tolist() == [1, NO_TOKEN, 1]
 
 
 def test_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
