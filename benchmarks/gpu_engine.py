@@ -16,8 +16,8 @@ from benchmarks.gpu_workloads import Workload, write_config
 from benchmarks.isolated import Record, within
 from benchmarks.model_kernels import work
 from engine.config import EngineConfig
-from engine.device import free_unused
 from engine.floors import DecodeFloor
+from engine.model.weights import free_unused
 from engine.start import Started, start_engine
 
 FIGURES = {"decode": 0.30, "prefill": 0.15, "saturated": 0.35, "first_tokens": 0.10, "waiting": 0.10}

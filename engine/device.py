@@ -55,12 +55,6 @@ def keep_to_quota() -> None:
         torch.set_num_threads(min(torch.get_num_threads(), cores))
 
 
-def free_unused(device: torch.device) -> None:
-    """Gives back what torch keeps of freed tensors: the caches that come next have other sizes."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
 def free_bytes(device: torch.device) -> int:
     """Memory that can be taken on `device` now: of the CPU's, what the machine has and a container may have."""
     if device.type == "cuda":

@@ -16,7 +16,7 @@ from engine.checkpoint.load import load_weights
 from engine.checkpoint.turn_ends import with_turn_ends
 from engine.checkpoint.verify import verify_checkpoint
 from engine.config import EngineConfig
-from engine.device import free_bytes, free_unused, make_current, pick_device, use_huge_pages
+from engine.device import free_bytes, make_current, pick_device, use_huge_pages
 from engine.engine import Engine
 from engine.faults import FaultyModel
 from engine.grammar import GrammarCompiler
@@ -94,7 +94,6 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
         load_weights(manifest, weights, partial(progress, "loading weights"))
     build = GptOss if config.faults is None else partial(FaultyModel, plan=config.faults)
     model = build(model_config, weights, ops.with_resident_experts() if config.resident_experts else ops)
-    free_unused(device)
     runner = Runner(
         model,
         RollingCache(model_config, plan.max_num_seqs, kv_dtype, device),

@@ -18,7 +18,7 @@ from engine.kernels.mxfp4 import Mxfp4
 from engine.kernels.ragged import RaggedBatch
 from engine.kernels.table import Ops
 from engine.kernels.triton.repack import KernelProduct
-from engine.model.weights import Matrix, Weights, weight_matrix
+from engine.model.weights import Matrix, Weights, free_unused, weight_matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +108,22 @@ class GptOss:
 
 
 def layer_weights(weights: Weights, layer: int, ops: Ops) -> LayerWeights:
-    """Gathers one layer's tensors from the flat dictionary; the experts' matrices leave it."""
+    """Gathers one layer's tensors from the flat dictionary; the experts' matrices leave it. What is freed with each is
+    given back before the next: torch would split it for one that is smaller, and could give back no part of it."""
     prefix = f"layers.{layer}."
 
-    def product(name: str) -> ExpertProduct | KernelProduct:
+    def taken(name: str) -> ExpertProduct:
         def take(kind: str) -> Tensor:
             return weights.pop(f"{prefix}{name}.{kind}")
 
         dense = f"{prefix}{name}.dense" in weights
         matrix = take("dense") if dense else Mxfp4(take("blocks"), take("scales"))
-        return ops.prepare_experts(ExpertProduct(matrix, weights[f"{prefix}{name}.bias"]))
+        return ExpertProduct(matrix, weights[f"{prefix}{name}.bias"])
+
+    def product(name: str) -> ExpertProduct | KernelProduct:
+        prepared = ops.prepare_experts(taken(name))
+        free_unused(prepared.bias.device)
+        return prepared
 
     return LayerWeights(
         attention_norm=weights[prefix + "attention_norm"],

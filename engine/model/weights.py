@@ -45,11 +45,16 @@ def empty_weights(
     device: torch.device | str,
     quantization: Quantization = "none",
 ) -> Weights:
-    """Uninitialised tensors for every weight of the model, on `device`; on a CPU `side_by_side`."""
+    """Uninitialised tensors for every weight of the model, on `device`; on a CPU `side_by_side`.
+
+    Elsewhere the small ones come first: none of them is then put into what the rounding of a large one leaves, whose
+    memory could not be given back when that one is freed.
+    """
     device, shapes = torch.device(device), without_memory(config, experts, dtype, quantization)
     if device.type == "cpu":
         return side_by_side(shapes)
-    return {name: torch.empty_like(tensor, device=device) for name, tensor in shapes.items()}
+    ascending = sorted(shapes.items(), key=lambda named: named[1].nbytes)
+    return {name: torch.empty_like(tensor, device=device) for name, tensor in ascending}
 
 
 def side_by_side(shapes: Weights) -> Weights:
@@ -105,6 +110,12 @@ def without_memory(config: ModelConfig, experts: ExpertFormat, dtype: Dtype, qua
                 weights[f"{prefix}{name}.blocks"] = empty(*packed, MXFP4_BLOCK // 2, dtype=torch.uint8)
                 weights[f"{prefix}{name}.scales"] = empty(*packed, dtype=torch.uint8)
     return weights
+
+
+def free_unused(device: torch.device) -> None:
+    """Gives back what torch keeps of freed tensors: what comes next has other sizes."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def weight_matrix(weights: Weights, name: str) -> Matrix:

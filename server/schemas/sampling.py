@@ -66,9 +66,7 @@ class SamplingFields(RequestModel):
     """Taken off the logit of each token that is in the answer already."""
     frequency_penalty: float = Field(default=0.0, examples=[0.5], json_schema_extra={"minimum": -2, "maximum": 2})
     """Taken off a token's logit as many times as it is in the answer already."""
-    repetition_penalty: float = Field(
-        default=1.0, examples=[1.1], json_schema_extra={"minimum": 0.01, "maximum": 10}
-    )
+    repetition_penalty: float = Field(default=1.0, examples=[1.1], json_schema_extra={"minimum": 0.01, "maximum": 10})
     """Divides the logits (multiplies the negative ones) of tokens in the prompt or the answer. A checkpoint may have
     another default."""
     stream: bool = Field(default=False, examples=[False])

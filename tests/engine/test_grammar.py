@@ -136,7 +136,7 @@ def test_a_grammar_without_a_vocabulary_says_so(tmp_path: Path) -> None:
 
 def test_a_grammar_that_grows_too_large_on_the_way_fails(engine: Engine) -> None:
     """What it then allows is only an end; that is none of the answer's."""
-    grammar = 'start: /(?s:.*)[a-m](?s:.{500})[a-m](?s:.{500})c/'
+    grammar = "start: /(?s:.*)[a-m](?s:.{500})[a-m](?s:.{500})c/"
     neighbour = request("b", None)
     events = run(engine, [request("a", grammar, max_tokens=400, temperature=1.0), neighbour])
     assert events["a"][-1].finish_reason == FinishReason.ERROR
