@@ -6,10 +6,13 @@ from datetime import date
 from typing import Any
 
 from engine.errors import RequestError
+from engine.prompt.tool_schema import simplified
 
 Message = dict[str, Any]
 
-EFFORTS = {"none": "low", "minimal": "low", "low": "low", "medium": "medium", "high": "high"}
+EFFORTS = {
+    "none": "low", "minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high",
+}  # fmt: skip
 """What a client may ask for, and what the model knows of it."""
 
 
@@ -67,7 +70,7 @@ class Conversation:
         return head + turns
 
     def functions(self) -> list[Message]:
-        """The tools as they are rendered: each with a description, if only an empty one.
+        """The tools as they are rendered: each with a description, if only an empty one, and a schema in few words.
 
         Raises RequestError(param="tools") for a tool that is no function with a name.
         """
@@ -81,7 +84,10 @@ def _function_tool(tool: Message) -> Message:
     description = function.get("description") or ""
     if not isinstance(description, str):
         raise RequestError("the description of a tool must be text", param="tools")
-    return {**tool, "function": {**function, "description": description}}
+    plain = {**function, "description": description}
+    if isinstance(parameters := function.get("parameters"), Mapping):
+        plain["parameters"] = simplified(parameters)
+    return {**tool, "function": plain}
 
 
 def _plain(message: Message) -> Message:
@@ -133,15 +139,26 @@ def _one_call_each(turns: list[Message]) -> Iterator[Message]:
         end = position
         while end < len(turns) and turns[end]["role"] == "tool":
             end += 1
-        results: dict[Any, list[Message]] = {call["id"]: [] for call in calls}
-        others: list[Message] = []
-        for result in turns[position:end]:
-            results.get(result["tool_call_id"], others).append(result)
+        of_calls, others = _results_of(calls, turns[position:end])
         position = end
-        for number, call in enumerate(calls):
+        for number, (call, results) in enumerate(zip(calls, of_calls, strict=True)):
             yield {**(turn if number == 0 else {"role": "assistant", "content": ""}), "tool_calls": [call]}
-            yield from results.pop(call["id"], ())
+            yield from results
         yield from others
+
+
+def _results_of(calls: list[Message], results: list[Message]) -> tuple[list[list[Message]], list[Message]]:
+    """Each call's, and those of none. Of calls by the same name, which some servers give, each has the next one that
+    comes by that name, and the last one all that are left."""
+    found: list[list[Message]] = [[] for _ in calls]
+    others: list[Message] = []
+    by_name: dict[Any, list[list[Message]]] = {}
+    for call, own in zip(reversed(calls), reversed(found), strict=True):
+        by_name.setdefault(call["id"], []).append(own)
+    for result in results:
+        left = by_name.get(result["tool_call_id"], [others])
+        (left.pop() if len(left) > 1 else left[0]).append(result)
+    return found, others
 
 
 def _name_tools(turns: list[Message]) -> None:

@@ -6,13 +6,24 @@ from functools import lru_cache
 from typing import Any
 
 MAX_LENGTH = 1000
-"""Characters of a pattern that is tried, which may take a millisecond; a longer one is left as it is."""
+"""Characters of a pattern that is tried, which may take some milliseconds; a longer one is left as it is."""
 REMEMBERED = 4096
 
 VALUES = frozenset({"const", "default", "enum", "examples"})
 """Keywords under which stands no schema."""
 NAMED_SCHEMAS = frozenset({"$defs", "definitions", "dependentSchemas", "properties"})
 """Keywords under which stand schemas by names of the author's choice."""
+
+
+def count_patterns(schema: Any) -> int:
+    """How many patterns a JSON schema has, wherever in it that word may stand."""
+    if isinstance(schema, list):
+        return sum(map(count_patterns, schema))
+    if not isinstance(schema, Mapping):
+        return 0
+    named = schema.get("patternProperties")
+    own = isinstance(schema.get("pattern"), str) + (len(named) if isinstance(named, Mapping) else 0)
+    return own + sum(map(count_patterns, schema.values()))
 
 
 def without_unknown_patterns(schema: Any) -> Any:

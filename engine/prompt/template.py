@@ -40,7 +40,7 @@ class ChatTemplate:
     def render(self, conversation: Conversation) -> list[int]:
         """The prompt's token ids. Raises RequestError if the template refuses the messages or overflows."""
         messages = [_for_template(turn) for turn in conversation.turns()]
-        tools = conversation.functions()
+        tools = [_tool_for_template(tool) for tool in conversation.functions()]
         texts = list(strings([messages, tools]))
         if sum(map(len, texts)) > MAX_CHARACTERS:
             raise _refused(f"the messages are longer than {MAX_CHARACTERS} characters")
@@ -89,6 +89,25 @@ def _for_template(turn: Message) -> Message:
     if "thinking" in turn and turn["content"]:
         turn |= {"thinking": f"{turn['thinking']}\n\n{turn['content']}", "content": ""}
     return turn
+
+
+def _tool_for_template(tool: Message) -> Message:
+    """A tool as the published template wants it: it joins a default to texts where there is a choice of values."""
+    function = tool["function"]
+    if "parameters" not in function:
+        return tool
+    return {**tool, "function": {**function, "parameters": _schema_for_template(function["parameters"])}}
+
+
+def _schema_for_template(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_schema_for_template(each) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    plain = {name: _schema_for_template(value) for name, value in schema.items()}
+    if ("enum" in schema or "oneOf" in schema) and not isinstance(schema.get("default", ""), str):
+        plain["default"] = json.dumps(schema["default"], ensure_ascii=False)
+    return plain
 
 
 def _parsed(arguments: str) -> Any:

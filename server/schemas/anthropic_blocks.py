@@ -2,14 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from server.schemas.messages import MAX_MESSAGES
-from server.schemas.request import Many, RequestModel, forget, known_kinds, only, tag
+from server.schemas.request import Forgotten, Many, RequestModel, known_kinds, only, tag
 
 KINDS = ("text", "thinking", "redacted_thinking", "tool_use", "tool_result")
-Forgotten = Annotated[Any, AfterValidator(forget)]
 
 
 def as_blocks(content: Any) -> Any:

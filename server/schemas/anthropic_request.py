@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from server.schemas.anthropic_blocks import Forgotten, Texts, Turns
+from server.schemas.anthropic_blocks import Texts, Turns
 from server.schemas.anthropic_tools import AnthropicTool, AnthropicToolChoice
 from server.schemas.chat import CurrentDate
-from server.schemas.request import Many, RequestModel, only
+from server.schemas.request import Forgotten, Many, RequestModel, only
 from server.schemas.sampling import MAX_COUNT, SamplingFields
 from server.schemas.tools import MAX_TOOLS
 

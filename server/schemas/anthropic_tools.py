@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from server.schemas.anthropic_blocks import Forgotten
-from server.schemas.request import RequestModel, known_kinds, only
+from server.schemas.request import Forgotten, RequestModel, known_kinds, only
 
 
 class ClientTool(RequestModel):

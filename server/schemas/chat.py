@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from engine.request import MAX_TOP_LOGPROBS
 from server.schemas.messages import Messages
-from server.schemas.request import Many, RequestModel, only
+from server.schemas.request import Forgotten, Many, RequestModel, only
 from server.schemas.sampling import MAX_COUNT, ChoiceFields
 from server.schemas.structured import ResponseFormat
 from server.schemas.tools import (
@@ -21,7 +21,8 @@ from server.schemas.tools import (
     named_tools,
 )
 
-ReasoningEffort = Literal["none", "minimal", "low", "medium", "high"]
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+"""xhigh and max are high: models know no more."""
 
 
 def _as_date(value: str) -> str:
@@ -39,6 +40,33 @@ class TemplateOptions(RequestModel):
 
     reasoning_effort: ReasoningEffort | None = Field(default=None, examples=["low"])
     """`reasoning_effort`, where the request has none of its own."""
+    enable_thinking: bool | None = Field(default=None, examples=[True])
+    """false is a `reasoning_effort` of none, where there is no other."""
+    thinking: bool | None = Field(default=None, examples=[True])
+    """`enable_thinking` by another name."""
+
+    @property
+    def effort(self) -> ReasoningEffort | None:
+        """What is told of it."""
+        if self.reasoning_effort is None and False in (self.enable_thinking, self.thinking):
+            return "none"
+        return self.reasoning_effort
+
+
+class ReasoningOptions(RequestModel):
+    """How the model reasons, in OpenRouter's words."""
+
+    effort: ReasoningEffort | None = Field(default=None, examples=["low"])
+    """`reasoning_effort`, where the request has none of its own."""
+    enabled: bool | None = Field(default=None, examples=[True])
+    """false is an effort of none."""
+    exclude: bool | None = Field(default=None, examples=[False])
+    """true is `include_reasoning` of false."""
+
+    @property
+    def told(self) -> ReasoningEffort | None:
+        """The effort, as far as it is told."""
+        return "none" if self.enabled is False else self.effort
 
 
 class ChatRequest(ChoiceFields):
@@ -72,12 +100,16 @@ class ChatRequest(ChoiceFields):
 
     chat_template_kwargs: TemplateOptions | None = Field(default=None, examples=[{"reasoning_effort": "low"}])
     """vLLM's and llama.cpp's place for what the format is told."""
+    reasoning: ReasoningOptions | None = Field(default=None, examples=[{"effort": "low"}])
+    """OpenRouter's place for `reasoning_effort` and `include_reasoning`."""
+    echo: Annotated[Any, only(False)] = Field(default=None, examples=[False])
+    """Not supported: refused unless false."""
     add_generation_prompt: Annotated[Any, only(True)] = Field(default=None, examples=[True])
     """Not supported: refused unless true."""
     continue_final_message: Annotated[Any, only(False)] = Field(default=None, examples=[False])
     """Not supported: refused unless false."""
 
-    prediction: dict[str, Any] | None = Field(default=None, examples=[{"type": "content", "content": "I am"}])
+    prediction: Forgotten = Field(default=None, examples=[{"type": "content", "content": "I am"}])
     """Changes nothing here: an answer is foretold to have it sooner."""
     best_of: Annotated[Any, only(1)] = Field(default=None, examples=[1])
     """Not supported: refused unless 1."""
@@ -127,10 +159,18 @@ class ChatRequest(ChoiceFields):
     @property
     def effort(self) -> ReasoningEffort:
         """`reasoning_effort`, from wherever the request tells it."""
-        told = self.chat_template_kwargs
-        if told is None or told.reasoning_effort is None or "reasoning_effort" in self.model_fields_set:
+        if "reasoning_effort" in self.model_fields_set:
             return self.reasoning_effort
-        return told.reasoning_effort
+        told = (
+            None if self.reasoning is None else self.reasoning.told,
+            None if self.chat_template_kwargs is None else self.chat_template_kwargs.effort,
+        )
+        return next((effort for effort in told if effort is not None), self.reasoning_effort)
+
+    @property
+    def shows_reasoning(self) -> bool:
+        """Whether the reasoning is sent, from wherever the request tells it."""
+        return self.include_reasoning and not (self.reasoning is not None and self.reasoning.exclude)
 
     def offered(self) -> list[FunctionDefinition]:
         """The functions that the model is shown."""

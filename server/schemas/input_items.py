@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from server.schemas.messages import MAX_MESSAGES, TextParts
-from server.schemas.request import Many, RequestModel, forget, known_kinds, tag
+from server.schemas.request import Forgotten, Many, RequestModel, forget, known_kinds, tag
 
 Status = Literal["in_progress", "completed", "incomplete"]
 Phase = Literal["commentary", "final_answer"]
@@ -75,7 +75,7 @@ class PastFunctionCall(PastItem):
     """The namespace of that function, if it has one."""
     arguments: str = Field(examples=['{"city": "Paris"}'])
     """The arguments, as JSON text."""
-    parsed_arguments: Annotated[Any, AfterValidator(forget)] = Field(default=None, examples=[{"city": "Paris"}])
+    parsed_arguments: Forgotten = Field(default=None, examples=[{"city": "Paris"}])
     """What OpenAI's helpers made of them; changes nothing here."""
 
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from server.schemas.request import Many, RequestModel, forget, only
+from server.schemas.request import Forgotten, Many, RequestModel, only
 
 MAX_MESSAGES = 16_384
 """In a context of 131,072 tokens each would have eight."""
@@ -16,7 +16,7 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 @dataclass(frozen=True, slots=True)
 class TextParts:
-    """For a content that is one string, or parts of such types (or refusals), which are joined. Refuses other parts."""
+    """For a content that is a string, or parts of such types (or refusals), which become its lines. Refuses others."""
 
     kinds: tuple[str, ...]
 
@@ -41,7 +41,7 @@ class TextParts:
                     {"at": at, "kinds": " or ".join(self.kinds)},
                 )
             texts.append(text)
-        return "".join(texts)
+        return "\n".join(texts)
 
 
 def _part(kind: str, field: str) -> JsonSchemaValue:
@@ -59,7 +59,7 @@ class FunctionCall(RequestModel):
     """Which function."""
     arguments: str = Field(examples=['{"city": "Paris"}'])
     """The arguments, as JSON text."""
-    parsed_arguments: Any = Field(default=None, examples=[{"city": "Paris"}])
+    parsed_arguments: Forgotten = Field(default=None, examples=[{"city": "Paris"}])
     """What OpenAI's helpers made of them; changes nothing here."""
 
 
@@ -74,6 +74,8 @@ class PastToolCall(RequestModel):
     """The function and its arguments."""
     index: int | None = Field(default=None, examples=[0])
     """The call's number, which a stream's helper leaves in it; changes nothing here."""
+    extra_content: Forgotten = Field(default=None, examples=[None])
+    """Changes nothing here: of Google's."""
 
 
 class Message(RequestModel):
@@ -82,7 +84,7 @@ class Message(RequestModel):
     role: Role = Field(examples=["user"])
     """Who says it."""
     content: Content | None = Field(default=None, examples=["Who are you?", [{"type": "text", "text": "Who are you?"}]])
-    """What is said: a text, or parts of text. Only an assistant's message may be without."""
+    """What is said: a text, or parts of text. An assistant's message may be without; a tool's is then empty."""
     name: str | None = Field(default=None, examples=["Anna"])
     """Who of that role it is. Changes nothing here: the prompt of these models has no place for it."""
     reasoning: Content | None = Field(default=None, examples=["They greet me."])
@@ -97,18 +99,28 @@ class Message(RequestModel):
     """Of a tool's message: the call that it is the result of."""
     refusal: str | None = Field(default=None, examples=[None])
     """An earlier answer's refusal: what was said, where there is no content."""
-    parsed: Any = Field(default=None, examples=[{"city": "Paris"}])
+    parsed: Forgotten = Field(default=None, examples=[{"city": "Paris"}])
     """What OpenAI's helpers made of an earlier answer; changes nothing here."""
     id: str | None = Field(default=None, examples=["msg_1"])
     """A client's name for it; changes nothing here."""
-    provider_specific_fields: Annotated[Any, AfterValidator(forget)] = Field(default=None, examples=[{"refusal": None}])
+    provider_specific_fields: Forgotten = Field(default=None, examples=[{"refusal": None}])
     """Where LiteLLM keeps what else an answer had; changes nothing here."""
+    type: Literal["message"] | None = Field(default=None, examples=["message"])
+    """Changes nothing here."""
+    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
+    """Changes nothing here: what was computed of a prompt is kept by itself."""
+    reasoning_details: Forgotten = Field(default=None, examples=[[]])
+    """Changes nothing here: `reasoning` in the form of other servers."""
+    thinking_blocks: Forgotten = Field(default=None, examples=[[]])
+    """Changes nothing here: `reasoning` in the form of other servers."""
+    images: Annotated[Any, only([])] = Field(default=None, examples=[[]])
+    """Not supported: refused unless empty."""
     annotations: Annotated[Any, only([])] = Field(default=None, examples=[[]])
     """Not supported: refused unless empty."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "Message":
-        if self.content is None and self.role != "assistant":
+        if self.content is None and self.role not in ("assistant", "tool"):
             raise PydanticCustomError("content", "a {role} message needs content", {"role": self.role})
         if self.role == "tool" and self.tool_call_id is None:
             raise PydanticCustomError("tool_call_id", "a tool message needs a tool_call_id")

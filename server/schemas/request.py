@@ -7,6 +7,7 @@ and objects have at most MAX_FIELDS fields.
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     FailFast,
@@ -116,6 +117,13 @@ def only(*neutral: Any) -> WrapValidator:
     return WrapValidator(check, json_schema_input_type=Annotated[Any, WithJsonSchema(kind | {"enum": [*neutral]})])
 
 
+def forget(value: Any) -> None:
+    """For a validator of what changes nothing, but may be large: it is not kept."""
+
+
+Forgotten = Annotated[Any, AfterValidator(forget)]
+
+
 def known_kinds(*kinds: str, default: str | None = None) -> WrapValidator:
     """For objects of some types: says which one is not among them. Without a type it is `default`."""
 
@@ -129,7 +137,3 @@ def known_kinds(*kinds: str, default: str | None = None) -> WrapValidator:
         return validate(value)
 
     return WrapValidator(check)
-
-
-def forget(value: Any) -> None:
-    """For a validator of what changes nothing, but may be large: it is not kept."""

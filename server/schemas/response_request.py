@@ -14,6 +14,7 @@ from server.schemas.sampling import MAX_COUNT, SamplingFields
 from server.schemas.structured import JsonSchema, ResponseFormat
 from server.schemas.tools import MAX_TOOLS, Name
 
+MAX_METADATA = 16
 LOGPROBS = "message.output_text.logprobs"
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 Included = Literal[
@@ -124,6 +125,10 @@ class ResponseRequest(SamplingFields):
     current_date: CurrentDate | None = Field(default=None, examples=["2025-06-30"])
     """The date that the model is told, YYYY-MM-DD; today, if neither the request nor the server pins it."""
 
+    metadata: Annotated[dict[str, str], Field(max_length=MAX_METADATA)] | None = Field(
+        default=None, examples=[{"purpose": "test"}]
+    )
+    """Comes back with the answer; changes nothing else."""
     max_tool_calls: int | None = Field(default=None, ge=1, examples=[1])
     """Changes nothing here: of tools that the server runs there are none."""
     client_metadata: dict[str, Any] | None = Field(default=None, examples=[{"session": "1"}])

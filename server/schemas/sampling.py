@@ -6,7 +6,7 @@ from pydantic import Field, JsonValue, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from engine.request import MAX_LOGIT_BIAS, MAX_STOP_LENGTH, MAX_STOP_STRINGS
-from server.schemas.request import Many, RequestModel, expects, only
+from server.schemas.request import Forgotten, Many, RequestModel, expects, only
 from server.schemas.structured import StructuredOutputs
 
 MAX_CHOICES = 16
@@ -91,7 +91,7 @@ class SamplingFields(RequestModel):
     # These change no answer here.
     user: str | None = Field(default=None, examples=["user-1"])
     """Changes nothing here."""
-    metadata: dict[str, Any] | None = Field(default=None, examples=[{"purpose": "test"}])
+    metadata: Forgotten = Field(default=None, examples=[{"purpose": "test"}])
     """Changes nothing here."""
     service_tier: str | None = Field(default=None, examples=["auto"])
     """Changes nothing here."""
@@ -101,7 +101,7 @@ class SamplingFields(RequestModel):
     """Changes nothing here."""
     prompt_cache_retention: str | None = Field(default=None, examples=["24h"])
     """Changes nothing here."""
-    prompt_cache_options: dict[str, Any] | None = Field(default=None, examples=[{"mode": "implicit"}])
+    prompt_cache_options: Forgotten = Field(default=None, examples=[{"mode": "implicit"}])
     """Changes nothing here."""
 
 
@@ -131,6 +131,20 @@ class ChoiceFields(SamplingFields):
     """Not supported: refused unless true."""
     spaces_between_special_tokens: Annotated[Any, only(True)] = Field(default=None, examples=[True])
     """Not supported: refused unless true."""
+    use_beam_search: Annotated[Any, only(False)] = Field(default=None, examples=[False])
+    """Not supported: refused unless false."""
+    length_penalty: Annotated[Any, only(1, 1.0)] = Field(default=None, examples=[1.0])
+    """Not supported: refused unless 1."""
+    typical_p: Annotated[Any, only(1, 1.0)] = Field(default=None, examples=[1.0])
+    """Not supported: refused unless 1."""
+    bad_words: Annotated[Any, only([])] = Field(default=None, examples=[[]])
+    """Not supported: refused unless empty."""
+    return_token_ids: Annotated[Any, only(False)] = Field(default=None, examples=[False])
+    """Not supported: refused unless false."""
+    add_special_tokens: bool | None = Field(default=None, examples=[True])
+    """Changes nothing here: these vocabularies put none around a text."""
+    cache_prompt: bool | None = Field(default=None, examples=[True])
+    """Changes nothing here: what was computed of a prompt is kept by itself."""
     include_stop_str_in_output: Annotated[Any, only(False)] = Field(default=None, examples=[False])
     """Not supported: refused unless false."""
 

@@ -10,6 +10,8 @@ from engine.prompt.grammar import ANY_OBJECT
 from server.schemas.request import Many, RequestModel
 from server.schemas.tools import Name
 
+NAMELESS = "answer"
+"""What a schema is called that has no name: the model is told one."""
 OBJECT_OR_TEXT = {"anyOf": [{"type": "object"}, {"type": "string"}]}
 
 
@@ -45,12 +47,24 @@ class ResponseFormat(RequestModel):
     """Any text, any JSON object, or what follows `json_schema`."""
     json_schema: JsonSchema | None = None
     """The schema; goes with type json_schema."""
+    bare_schema: dict[str, Any] | None = Field(default=None, alias="schema", examples=[{"type": "object"}])
+    """The schema alone, as llama.cpp has it, with type json_schema or json_object."""
 
     @model_validator(mode="after")
     def _has_its_schema(self) -> "ResponseFormat":
-        if (self.json_schema is not None) != (self.type == "json_schema"):
+        given = (self.json_schema is not None) + (self.bare_schema is not None)
+        if given > (self.type != "text") or (self.type == "json_schema" and not given):
+            raise PydanticCustomError("json_schema", "one schema goes with type json_schema")
+        if self.json_schema is not None and self.type == "json_object":
             raise PydanticCustomError("json_schema", "json_schema goes with type json_schema")
         return self
+
+    @property
+    def schema_told(self) -> JsonSchema | None:
+        """The schema, from wherever it is told."""
+        if self.bare_schema is None:
+            return self.json_schema
+        return JsonSchema.model_validate({"name": NAMELESS, "schema": self.bare_schema})
 
 
 class StructuredOutputs(RequestModel):

@@ -41,8 +41,9 @@ class TokenizeRequest(RequestModel):
     def _one_of_both(self) -> "TokenizeRequest":
         if (self.prompt is None) == (self.messages is None):
             raise PydanticCustomError("prompt", "give either prompt or messages")
-        if self.messages is None and (wrong := sorted(self.model_fields_set & OF_MESSAGES)):
-            raise PydanticCustomError(wrong[0], "only allowed with messages")
+        given = self.model_fields_set - (set() if self.tools else {"tools"})
+        if self.messages is None and (wrong := sorted(given & OF_MESSAGES)):
+            raise PydanticCustomError(wrong[0], "{field} is only allowed with messages", {"field": wrong[0]})
         return self
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from server.schemas.request import Many, RequestModel, expects
+from server.schemas.request import Forgotten, Many, RequestModel, expects
 
 MAX_TOOLS = 128
 
@@ -45,6 +45,8 @@ class Tool(RequestModel):
     """What it is."""
     function: FunctionDefinition
     """The function."""
+    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
+    """Changes nothing here: what was computed of a prompt is kept by itself."""
 
 
 class NamedFunction(RequestModel):

@@ -18,7 +18,7 @@ from server.schemas.anthropic_request import AnthropicPrompt, AnthropicRequest
 from server.schemas.anthropic_tools import AnthropicToolChoice, ClientTool
 from server.schemas.chat import ChatRequest, ReasoningEffort
 from server.schemas.sampling import SamplingFields
-from server.schemas.structured import JsonSchema, ResponseFormat
+from server.schemas.structured import NAMELESS, JsonSchema, ResponseFormat
 from server.schemas.tools import FunctionDefinition, NamedFunction, NamedToolChoice, Tool, ToolChoice
 from server.translate.carried import MARK, read_carried
 from server.translate.chat import PARTING
@@ -31,11 +31,8 @@ OWN_NAMES = {
     "stop": "stop_sequences",
 }
 """What a chat's fields are called here, where that is another name."""
-EFFORTS: dict[str, ReasoningEffort] = {"xhigh": "high", "max": "high", "low": "low", "medium": "medium", "high": "high"}
 LOW_BUDGET, MEDIUM_BUDGET = 4_096, 16_384
 """Tokens of reasoning from which on the effort is medium, and high."""
-FORMAT_NAME = "answer"
-"""A schema has no name here, and the model is told one."""
 
 
 def chat_prompt_fields(body: AnthropicPrompt) -> dict[str, Any]:
@@ -120,12 +117,12 @@ def effort(body: AnthropicPrompt) -> ReasoningEffort:
     >>> asked = {"messages": [{"role": "user", "content": "Hi"}]}
     >>> told = [{}, {"thinking": {"type": "enabled", "budget_tokens": 2048}}, {"output_config": {"effort": "max"}}]
     >>> [effort(AnthropicPrompt.model_validate(asked | each)) for each in told]
-    ['medium', 'low', 'high']
+    ['medium', 'low', 'max']
     """
     if body.thinking is not None and body.thinking.type == "disabled":
         return "none"
     if body.output_config.effort is not None:
-        return EFFORTS[body.output_config.effort]
+        return body.output_config.effort
     budget = None if body.thinking is None else body.thinking.budget_tokens
     if budget is None:
         return "medium"
@@ -155,5 +152,5 @@ def response_format(body: AnthropicPrompt) -> ResponseFormat | None:
     wanted = body.output_config.format
     if wanted is None:
         return None
-    schema = JsonSchema.model_validate({"name": FORMAT_NAME, "schema": wanted.body, "strict": True})
+    schema = JsonSchema.model_validate({"name": NAMELESS, "schema": wanted.body, "strict": True})
     return ResponseFormat(type="json_schema", json_schema=schema)

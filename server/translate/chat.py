@@ -116,7 +116,7 @@ class ChatAnswer:
             async for chunk in chunks:
                 for part in chunk.choices:
                     joined[part.index].add(part)
-        reasoning, logprobs = self._body.include_reasoning, bool(self._body.logprobs)
+        reasoning, logprobs = self._body.shows_reasoning, bool(self._body.logprobs)
         return ChatCompletion(
             **self._identity,
             object="chat.completion",
@@ -134,7 +134,7 @@ class ChatAnswer:
         async with aclosing(self.pieces(events)) as read:
             async for choice, pieces in read:
                 for piece in pieces:
-                    if piece.part != "reasoning" or self._body.include_reasoning:
+                    if piece.part != "reasoning" or self._body.shows_reasoning:
                         text = self._separated(choice, piece)
                         yield self._chunk(choice, _delta(piece, text), self._logprobs(piece.scored))
                 if choice.finish_reason is not None:

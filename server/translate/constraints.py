@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from engine.errors import RequestError
 from engine.prompt.grammar import (
@@ -15,12 +17,15 @@ from engine.prompt.grammar import (
     regex_body,
     turn_grammar,
 )
+from engine.prompt.patterns import count_patterns
 from engine.request import MAX_GRAMMAR_LENGTH
 from server.schemas.chat import ChatRequest
 from server.schemas.structured import ResponseFormat, StructuredOutputs
 from server.schemas.tools import AllowedToolsChoice, FunctionDefinition, NamedToolChoice
 from server.text import Text
 
+MAX_PATTERNS = 256
+"""In the schemas of a request."""
 MAX_MESSAGE = 500
 """Characters of what is said about a grammar."""
 
@@ -50,16 +55,26 @@ async def _check(text: Text, grammar: str, field: str) -> None:
         raise RequestError(f"{field}: {reason[:MAX_MESSAGE]}", param=field) from error
 
 
+def check_schemas(field: str, schemas: Sequence[Mapping[str, Any]]) -> None:
+    """Raises RequestError for schemas that are too large together, or have too many patterns: before anything is made
+    of them, for each pattern takes some milliseconds."""
+    if sum(len(json.dumps(schema)) for schema in schemas) > MAX_GRAMMAR_LENGTH:
+        raise RequestError(f"{field}: more than {MAX_GRAMMAR_LENGTH} characters of schemas", param=field)
+    if sum(map(count_patterns, schemas)) > MAX_PATTERNS:
+        raise RequestError(f"{field}: more than {MAX_PATTERNS} patterns", param=field)
+
+
 def completion_constraint(wanted: StructuredOutputs | None) -> Constraint | None:
     if wanted is None:
         return None
+    check_schemas("structured_outputs", [wanted.json_schema or {}])
     body = _structured_body(wanted)
     return Constraint(completion_grammar(body), (("structured_outputs", body),))
 
 
 async def chat_constraint(request: ChatRequest) -> Constraint | None:
-    """None if nothing is asked for that the model might not do by itself. Else it takes up to a millisecond a pattern,
-    in a thread."""
+    """None if nothing is asked for that the model might not do by itself. Else it takes some milliseconds a pattern, in
+    a thread."""
     return await asyncio.to_thread(_turn_constraint, request) if _is_constrained(request) else None
 
 
@@ -70,6 +85,7 @@ def _is_constrained(request: ChatRequest) -> bool:
         or (wanted is not None and wanted.type != "text")
         or request.effort == "none"
         or request.must_call()
+        or (bool(request.tools) and not request.offered())
         or isinstance(request.tool_choice, AllowedToolsChoice)
         or any(function.strict for function in request.offered())
     )
@@ -77,6 +93,11 @@ def _is_constrained(request: ChatRequest) -> bool:
 
 def _turn_constraint(request: ChatRequest) -> Constraint:
     functions, must_call = request.allowed(), request.must_call()
+    check_schemas("tools", [function.parameters or {} for function in functions])
+    if request.response_format is not None and (schema := request.response_format.schema_told) is not None:
+        check_schemas("response_format", [schema.body])
+    if request.structured_outputs is not None:
+        check_schemas("structured_outputs", [request.structured_outputs.json_schema or {}])
     answer = None if must_call else _answer_body(request)
     bodies = [("tools", _arguments_body(function)) for function in functions]
     grammar = turn_grammar(
@@ -91,9 +112,8 @@ def _turn_constraint(request: ChatRequest) -> Constraint:
 
 def response_format_text(wanted: ResponseFormat | None) -> str | None:
     """The schema as the model is told of it: it is not only held to it."""
-    if wanted is None or wanted.json_schema is None:
+    if wanted is None or (schema := wanted.schema_told) is None:
         return None
-    schema = wanted.json_schema
     comment = f"// {schema.description}\n" if schema.description else ""
     body = json.dumps(schema.body, ensure_ascii=False, separators=(",", ":"))
     return f"# Response Formats\n\n## {schema.name}\n\n{comment}{body}"
@@ -105,9 +125,9 @@ def _answer_body(request: ChatRequest) -> tuple[str, str] | None:
     wanted = request.response_format
     if wanted is None or wanted.type == "text":
         return None
-    if wanted.json_schema is None:
+    if (schema := wanted.schema_told) is None:
         return "response_format", json_body(ANY_OBJECT)
-    return "response_format", json_body(wanted.json_schema.body, strict=wanted.json_schema.strict)
+    return "response_format", json_body(schema.body, strict=schema.strict)
 
 
 def _arguments_body(function: FunctionDefinition) -> str:

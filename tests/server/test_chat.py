@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from engine.request import FinishReason
+from server.schemas.chat import ChatRequest
 from server.text import Text
 from tests.server.asking import chat, joined, joined_calls, stream
 from tests.server.scripted_engine import Script, ScriptedEngine
@@ -130,11 +131,12 @@ async def test_a_step_may_span_channels(
     assert (joined(chunks, "reasoning"), joined(chunks, "content")) == ("Let me think.", "It is 4 😀.")
 
 
-async def test_reasoning_can_be_left_out(http: httpx.AsyncClient) -> None:
-    answer = await chat(http, include_reasoning=False)
+@pytest.mark.parametrize("told", [{"include_reasoning": False}, {"reasoning": {"exclude": True}}])
+async def test_reasoning_can_be_left_out(http: httpx.AsyncClient, told: dict) -> None:
+    answer = await chat(http, **told)
     assert answer["choices"][0]["message"] == {"role": "assistant", "content": "It is 4 😀.", "refusal": None}
     assert answer["usage"]["completion_tokens_details"]["reasoning_tokens"] == len("Let me think.")
-    chunks = await stream(http, include_reasoning=False)
+    chunks = await stream(http, **told)
     assert joined(chunks, "reasoning") is None
     assert joined(chunks, "content") == "It is 4 😀."
 
@@ -283,7 +285,7 @@ async def test_the_prompt(http: httpx.AsyncClient, engine: ScriptedEngine, text:
     prompt = text.tokenizer.decode(engine.submitted[0].prompt_token_ids)
     assert "Reasoning: high" in prompt
     assert "Current date: 2025-01-31" in prompt
-    assert prompt.endswith("<|start|>user<|message|><|end|>hi<|end|><|start|>assistant")
+    assert prompt.endswith("<|start|>user<|message|><|end|>\nhi<|end|><|start|>assistant")
     ends = engine.submitted[0].prompt_token_ids.count(text.tokenizer.special_ids["<|end|>"])
     assert ends == 3, "the user's own <|end|> must be plain text"
     await chat(http, current_date="2031-12-01")
@@ -296,13 +298,45 @@ async def test_effort_told_to_the_template(http: httpx.AsyncClient, engine: Scri
         {"reasoning_effort": "low"},
         {"chat_template_kwargs": {"reasoning_effort": "low"}},
         {"reasoning_effort": "low", "chat_template_kwargs": {"reasoning_effort": "high"}},
-        {"chat_template_kwargs": {"reasoning_effort": "high"}},
+        {"reasoning": {"effort": "low", "exclude": False}, "chat_template_kwargs": {"reasoning_effort": "high"}},
+        {"chat_template_kwargs": {"reasoning_effort": "high", "enable_thinking": True}},
+        {"reasoning": {"effort": "max", "enabled": True}},
+        {"reasoning_effort": "xhigh"},
     ):
         await chat(http, **told)
         prompts.append(engine.submitted[-1].prompt_token_ids)
-    assert prompts[0] == prompts[1] == prompts[2] != prompts[3]
-    await chat(http, chat_template_kwargs={"reasoning_effort": "none"})
-    assert engine.submitted[-1].sampling.grammar is not None
+        assert engine.submitted[-1].sampling.grammar is None
+    assert prompts[0] == prompts[1] == prompts[2] == prompts[3]
+    assert prompts[0] != prompts[4] == prompts[5] == prompts[6]
+    for told in (
+        {"chat_template_kwargs": {"reasoning_effort": "none"}},
+        {"chat_template_kwargs": {"enable_thinking": False}},
+        {"chat_template_kwargs": {"thinking": False}},
+        {"reasoning": {"enabled": False}},
+    ):
+        await chat(http, **told)
+        assert engine.submitted[-1].sampling.grammar is not None, told
+
+
+async def test_what_changes_nothing_is_not_kept() -> None:
+    """It may be large, and takes many times its size in memory."""
+    told = {"large": [[]] * 1000}
+    call = {"id": "a", "function": {"name": "f", "arguments": "{}", "parsed_arguments": told}, "extra_content": told}
+    message = {"role": "assistant", "tool_calls": [call], "parsed": told, "reasoning_details": told}
+    body = ChatRequest.model_validate(
+        {"messages": [message], "metadata": told, "prompt_cache_options": told, "prediction": told}
+    )
+    assert "large" not in body.model_dump_json()
+
+
+async def test_a_result_may_be_empty(http: httpx.AsyncClient, engine: ScriptedEngine, text: Text) -> None:
+    calling = {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{}"}}]}
+    for result in ({}, {"content": None}, {"content": ""}):
+        await chat(
+            http, messages=[{"role": "user", "content": "?"}, calling, {"role": "tool", "tool_call_id": "a"} | result]
+        )
+    assert len({request.prompt_token_ids for request in engine.submitted}) == 1
+    assert "<|channel|>commentary<|message|><|end|>" in text.tokenizer.decode(engine.submitted[0].prompt_token_ids)
 
 
 async def test_how_long_an_answer_may_be(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:

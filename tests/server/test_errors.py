@@ -247,18 +247,21 @@ async def test_null_is_absent_and_neutral_values_are_accepted(http: httpx.AsyncC
         "seed": None, "stream": None, "stream_options": None, "n": None, "unknown": None, "user": "me",
         "store": True, "metadata": {"a": None}, "service_tier": "auto", "cache_salt": "s", "priority": 0,
         "prompt_cache_options": {"mode": "implicit"}, "best_of": 1, "top_k": -1,
+        "use_beam_search": False, "length_penalty": 1.0, "typical_p": 1, "bad_words": [], "return_token_ids": False,
+        "add_special_tokens": False, "cache_prompt": True,
         "skip_special_tokens": True, "spaces_between_special_tokens": True, "include_stop_str_in_output": False,
     }  # fmt: skip
     completion = common | {"prompt": "hi", "suffix": "", "logprobs": None}
     assert (await http.post(COMPLETIONS, json=completion)).status_code == 200
     assistant = {"role": "assistant", "content": "a", "refusal": None, "annotations": [], "audio": None}
     kept = {"id": "msg_1", "provider_specific_fields": {"refusal": None, "reasoning": "r"}}  # By LiteLLM.
+    kept |= {"type": "message", "cache_control": {"type": "ephemeral"}, "thinking_blocks": [], "images": []}
     chat = common | {
         "messages": [*HI, assistant | {"reasoning_content": "r", "reasoning": "r"} | kept, *HI],
         "tools": [], "tool_choice": "auto", "response_format": {"type": "text"}, "parallel_tool_calls": True,
         "modalities": ["text"], "logprobs": None, "top_logprobs": None, "max_completion_tokens": None,
         "prediction": {"type": "content", "content": "a"}, "chat_template_kwargs": {},
-        "add_generation_prompt": True, "continue_final_message": False,
+        "add_generation_prompt": True, "continue_final_message": False, "echo": False, "reasoning": {},
     }  # fmt: skip
     response = await http.post(CHAT, json=chat)
     assert response.status_code == 200, response.text

@@ -415,7 +415,7 @@ REFUSED = [
     ({"text": {"format": {"type": "json_object"}}, "structured_outputs": {"choice": ["a"]}}, "text.format"),
     ({"text": {"format": {"type": "json_object", "schema": {}}}}, "text.format"),
     ({"text": {"verbosity": "low"}}, "text.verbosity"),
-    ({"reasoning": {"effort": "xhigh"}}, "reasoning.effort"),
+    ({"reasoning": {"effort": "utmost"}}, "reasoning.effort"),
     ({"truncation": "auto"}, "truncation"),
     ({"conversation": "conv_1"}, "conversation"),
     ({"background": True, "stream": True}, "background"),

@@ -111,6 +111,41 @@ async def test_response_formats(http: httpx.AsyncClient, engine: ScriptedEngine,
     assert f"# Response Formats\n\n## answer\n\n// A point.\n{shown}<|end|>" in prompt
 
 
+async def test_a_schema_without_a_name(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:
+    """As llama.cpp has it."""
+    await chat(http, response_format=schema_format(POINT, name="answer"))
+    for kind in ("json_object", "json_schema"):
+        await chat(http, response_format={"type": kind, "schema": POINT})
+    assert len({request.sampling.grammar for request in engine.submitted}) == 1
+    assert len({request.prompt_token_ids for request in engine.submitted}) == 1
+
+
+async def test_no_call_where_none_is_allowed(http: httpx.AsyncClient, engine: ScriptedEngine, text: Text) -> None:
+    """Not even of a function that the model knows from what was said before."""
+    await chat(http, tools=[tool("f")], tool_choice="none")
+    assert allowed(engine, text, "hello", prefix=FINAL)
+    assert not allowed(engine, text, "", prefix="<|channel|>commentary to=functions.f<|message|>{}<|call|>")
+
+
+async def test_a_schema_of_many_patterns_is_refused_before_they_are_tried(
+    http: httpx.AsyncClient, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(pattern: str) -> bool:
+        raise AssertionError("it takes long")
+
+    monkeypatch.setattr("engine.prompt.patterns.is_known", never)
+    monkeypatch.setattr("server.translate.constraints.MAX_PATTERNS", 8)
+    schema = {"type": "object", "properties": {f"p{n}": {"type": "string", "pattern": f"q{n}"} for n in range(9)}}
+    for fields, param in (
+        ({"response_format": schema_format(schema)}, "response_format"),
+        ({"structured_outputs": {"json": schema}}, "structured_outputs"),
+        ({"tools": [tool("f", parameters=schema)], "tool_choice": "required"}, "tools"),
+    ):
+        response = await http.post(CHAT, json={"messages": HI} | fields)
+        assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+        assert "patterns" in response.json()["error"]["message"]
+
+
 async def test_whitespace_comes_to_an_end(http: httpx.AsyncClient, engine: ScriptedEngine, text: Text) -> None:
     for fields in ({"response_format": schema_format(POINT)}, {"structured_outputs": {"json_object": True}}):
         await chat(http, **fields)
@@ -164,6 +199,8 @@ async def test_the_answer_to_tools_too(http: httpx.AsyncClient, engine: Scripted
         ({"response_format": {"type": "xml"}}, "response_format.type"),
         ({"response_format": {"type": "json_schema"}}, "response_format"),
         ({"response_format": {"type": "json_object", "json_schema": {"name": "a"}}}, "response_format"),
+        ({"response_format": {"type": "text", "schema": {}}}, "response_format"),
+        ({"response_format": schema_format(POINT) | {"schema": POINT}}, "response_format"),
         ({"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}},
          "response_format.json_schema.name"),
         ({"response_format": schema_format(POINT, name="a b")}, "response_format.json_schema.name"),

@@ -108,16 +108,17 @@ def test_several_calls_become_a_message_each_with_its_result():
     assert [turn["name"] for turn in found if turn["role"] == "tool"] == ["f", "g"]
 
 
-def test_calls_of_one_name_show_their_results_once():
+def test_calls_of_one_name_have_their_results_in_order():
     messages = [
         user("?"),
         calling(call("a", "f"), call("a", "g")),
         result("a", "1"),
         result("a", "2"),
-        result("b", "3"),
+        result("a", "3"),
+        result("b", "4"),
     ]
-    assert [(t["role"], t["content"]) for t in turns(*messages)[2:]] == [
-        ("tool", "1"), ("tool", "2"), ("assistant", ""), ("tool", "3"),
+    assert [(t["role"], t["content"], t.get("name")) for t in turns(*messages)[2:]] == [
+        ("tool", "1", "f"), ("assistant", "", None), ("tool", "2", "g"), ("tool", "3", "g"), ("tool", "4", "g"),
     ]  # fmt: skip
 
 

@@ -89,6 +89,23 @@ def test_tools_are_masked_too(tokenizer):
 
 
 @pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"type": "integer", "enum": [1, 2], "default": 1}, "1"),
+        ({"type": "string", "enum": ["a"], "default": None}, "null"),
+        ({"type": "string", "enum": ["a"], "default": "a"}, "a"),
+        ({"oneOf": [{"type": "string"}], "default": {"ä": 1}}, '{"ä": 1}'),
+        ({"anyOf": [{"type": "array", "items": {}}, {"type": "string"}], "default": []}, "[]"),
+    ],
+)
+def test_a_default_beside_a_choice_is_text(tokenizer, schema, text):
+    """The published template joins it to texts."""
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": {"p": schema}}}}
+    source = '{{ "" + tools[0].function.parameters.properties.p.default }}'
+    assert rendered(tokenizer, source, tools=(tool,)) == text
+
+
+@pytest.mark.parametrize(
     ("source", "text"),
     [
         ("{{ tools is none }}", "True"),

@@ -1,0 +1,132 @@
+"""What prompts show of the schemas that programs make of their classes."""
+
+import json
+from enum import StrEnum
+from itertools import pairwise
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from engine.prompt.conversation import Conversation
+from engine.prompt.tool_schema import MAX_SCHEMAS, simplified
+from engine.prompt.typescript import render_functions, type_of
+
+
+class Unit(StrEnum):
+    CELSIUS = "c"
+    FAHRENHEIT = "f"
+
+
+class Place(BaseModel):
+    """Where it is."""
+
+    city: str = Field(description="The city.")
+    kind: Literal["place"] = "place"
+
+
+class Node(BaseModel):
+    name: str
+    children: list["Node"] = []
+
+
+class Order(BaseModel):
+    place: Place
+    stops: list[Place] = []
+    unit: Unit | None = None
+    amount: int | str = 1
+    root: Node | None = None
+
+
+SHOWN = """\
+# Tools
+
+## functions
+
+namespace functions {
+
+// Takes an order.
+type order = (_: {
+// Where it is.
+place:     // Where it is.
+{
+    // The city.
+    city: string,
+    kind?: "place", // default: place
+    },
+stops?:     // Where it is.
+{
+    // The city.
+    city: string,
+    kind?: "place", // default: place
+    }[], // default: []
+unit?: "c" | "f" | null, // default: null
+// default: 1
+amount?:
+ | number
+ | string
+,
+root?: {
+    name: string,
+    children?: any[], // default: []
+    } | null, // default: null
+}) => any;
+
+} // namespace functions"""
+
+
+def test_a_function_of_classes_is_shown_with_their_fields() -> None:
+    """Titles, which are the names again, are left out here, to see the rest."""
+    schema = json.loads(json.dumps(Order.model_json_schema()), object_hook=untitled)
+    tool = {"type": "function", "function": {"name": "order", "description": "Takes an order.", "parameters": schema}}
+    shown = render_functions(Conversation(({"role": "user", "content": "?"},), (tool,)).functions())
+    assert shown == SHOWN
+
+
+def untitled(schema: dict) -> dict:
+    return {name: value for name, value in schema.items() if name != "title" or not isinstance(value, str)}
+
+
+@pytest.mark.parametrize(
+    ("schema", "shown"),
+    [
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}, "string"),
+        ({"$ref": "#/nowhere"}, "any"),
+        ({"$ref": "https://example.com/schema"}, "any"),
+        ({"$ref": "#"}, "any"),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}, "any"),
+        ({"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"type": "number"}}}, "number"),
+        ({"enum": ["a", "b"]}, '"a" | "b"'),
+        ({"const": "a"}, '"a"'),
+        ({"enum": ["a", 1]}, "any"),
+        ({"anyOf": [{"type": "null"}]}, "any"),
+        ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, "\n | string\n | number"),
+        ({"$defs": 7, "anyOf": 7, "allOf": [7], "properties": 7, "items": 7, "oneOf": 7}, "any"),
+    ],
+)
+def test_what_a_schema_becomes(schema: dict, shown: str) -> None:
+    assert type_of(simplified(schema), "") == shown
+
+
+def test_parts_of_one_object_are_joined() -> None:
+    parts = [{"properties": {"a": {"type": "string"}}, "required": ["a"]}, {"properties": {"b": {}}}]
+    whole = simplified({"type": "object", "allOf": parts, "properties": {"c": {}}, "required": ["c"]})
+    assert (set(whole["properties"]), set(whole["required"])) == ({"a", "b", "c"}, {"a", "c"})
+
+
+def test_references_do_not_make_much_of_little() -> None:
+    """Each of 30 schemas refers to the next one twice."""
+    names = [f"s{at}" for at in range(30)]
+    defs = {
+        name: {"type": "object", "properties": {each: {"$ref": f"#/$defs/{after}"} for each in "ab"}}
+        for name, after in pairwise(names)
+    }
+    schema = {"$ref": "#/$defs/s0", "$defs": defs}
+    assert str(simplified(schema)).count("properties") <= MAX_SCHEMAS
+
+
+def test_nothing_of_a_schema_is_changed() -> None:
+    schema = Order.model_json_schema()
+    before = json.dumps(schema)
+    simplified(schema)
+    assert json.dumps(schema) == before
