@@ -7,7 +7,7 @@ from sys import getsizeof
 
 from engine.errors import RequestError
 from server.errors import UnknownResponseError
-from server.schemas.input_items import InputItem, Item, ItemReference
+from server.schemas.input_items import InputItem, Item, ItemReference, PastReasoning
 from server.schemas.response import Response, ResponseFailure
 
 ITEM_BYTES = 1024
@@ -95,25 +95,32 @@ class ResponseStore:
         self, previous: str | None, given: Sequence[InputItem], *, key: int, most: int
     ) -> tuple[list[Item], int]:
         """The items of the conversation that `previous` ends, and those given, and how many bytes of it are kept here.
+        One that is in it already, by its name, is not added again; of reasoning that comes without its text, as some
+        clients send it back, what is kept by its name is taken.
 
         Raises RequestError for an answer or an item that is not kept, an answer that is not there yet, and a
-        conversation of more than `most` bytes.
+        conversation of nothing, or of more than `most` bytes.
         """
         items = list(self._before(previous, key))
-        size = sum(map(weight, items))
-        found = self._by_id(key) if any(isinstance(item, ItemReference) for item in given) else {}
+        size, there = sum(map(weight, items)), {item.id for item in items} - {None}
+        found = self._by_id(key) if any(map(name_only, given)) else {}
         for at, item in enumerate(given):
-            if not isinstance(item, ItemReference):
-                items.append(item)
-            elif item.id in found:
-                response_id, kept = found[item.id]
+            if item.id in there:
+                continue
+            there |= {item.id} - {None}
+            if (name := name_only(item)) in found:
+                response_id, kept = found[name]
                 self._shelf(key).kept.move_to_end(response_id)
                 items.append(kept)
                 size += weight(kept)
-            else:
+            elif isinstance(item, ItemReference):
                 raise RequestError(f"input[{at}]: no item {item.id[:200]!r} is kept", param=f"input[{at}].id")
+            else:
+                items.append(item)
             if size > most:
                 raise RequestError(f"input: the conversation is larger than {most} bytes", param="input")
+        if not items:
+            raise RequestError("input is required", param="input", code="missing_required_parameter")
         return items, size
 
     def _shelf(self, key: int) -> Shelf:
@@ -131,7 +138,7 @@ class ResponseStore:
             raise RequestError(f"{name}: that response is {kept.status}", param=name)
         return kept.items
 
-    def _by_id(self, key: int) -> dict[str, tuple[str, Item]]:
+    def _by_id(self, key: int) -> dict[str | None, tuple[str, Item]]:
         return {
             item.id: (response_id, item)
             for response_id, kept in self._shelf(key).kept.items()
@@ -149,6 +156,13 @@ class ResponseStore:
             assert oldest is not None
             largest.drop(oldest.response_id)
         return True
+
+
+def name_only(item: InputItem) -> str | None:
+    """The name of an item that is to be found by it: a reference, or reasoning without its text."""
+    if isinstance(item, PastReasoning) and not item.content and item.encrypted_content is None:
+        return item.id
+    return item.id if isinstance(item, ItemReference) else None
 
 
 def weight(item: Item) -> int:

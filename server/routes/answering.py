@@ -66,6 +66,14 @@ async def chat_prompt(body: ChatRequest, state: ServerState) -> Sequence[int]:
     )
 
 
+def as_much_as_fits(asked: ChatRequest, prompt: Sequence[int], state: ServerState) -> ChatRequest:
+    """For endpoints whose clients ask for more than there can be, and mean as much as there is: the request; where the
+    context ends before `max_completion_tokens`, as one that may fill the context."""
+    most = asked.max_completion_tokens
+    fits = most is None or len(prompt) + most - 1 <= state.engine.info.max_model_len
+    return asked if fits else asked.model_copy(update={"max_completion_tokens": None})
+
+
 async def chat_answer(body: ChatRequest, prompt: Sequence[int], named: Identity, state: ServerState) -> ChatAnswer:
     """The answer to a chat whose model is shown `prompt`, before anything is done for it. Raises RequestError."""
     body = with_defaults(body, state.text.sampling_defaults)

@@ -8,11 +8,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from engine.errors import ContextLengthError, RequestError
 from server.body import json_body
 from server.openapi import BODY_ERRORS, GENERATION_ERRORS, errors, streams, takes
-from server.routes.answering import WEATHER, answer, chat_answer, chat_prompt, identity
+from server.routes.answering import WEATHER, answer, as_much_as_fits, chat_answer, chat_prompt, identity
 from server.schemas.anthropic_answer import AnthropicError, AnthropicMessage, CountedTokens
 from server.schemas.anthropic_events import MESSAGE_EVENTS
 from server.schemas.anthropic_request import AnthropicPrompt, AnthropicRequest
-from server.schemas.chat import ChatRequest
 from server.state import ServerState, State
 from server.translate.anthropic_answer import AnthropicAnswer
 from server.translate.anthropic_request import OWN_NAMES, as_chat
@@ -54,6 +53,7 @@ async def create_message(
     try:
         asked = as_chat(body)
         prompt = await chat_prompt(asked, state)
+        check_length(prompt, state)
         chat = await chat_answer(as_much_as_fits(asked, prompt, state), prompt, named, state)
         wanted = AnthropicAnswer(named, body, chat)
         return await answer(request, state, wanted, stream=body.stream, seconds=body.timeout)
@@ -80,14 +80,9 @@ async def count_tokens(
         raise
 
 
-def as_much_as_fits(asked: ChatRequest, prompt: Sequence[int], state: ServerState) -> ChatRequest:
-    """The request; where the context ends before `max_tokens`, as one that may fill the context. Raises
-    ContextLengthError for a prompt that is longer than the context, in the words that clients of this endpoint look
-    for before they shorten a conversation.
-    """
+def check_length(prompt: Sequence[int], state: ServerState) -> None:
+    """Raises ContextLengthError for a prompt that is longer than the context, in the words that this endpoint's clients
+    look for before they shorten a conversation."""
     longest = state.engine.info.max_model_len
     if len(prompt) > longest:
         raise ContextLengthError(f"prompt is too long: {len(prompt)} tokens > {longest} maximum", param="messages")
-    most = asked.max_completion_tokens
-    fits = most is None or len(prompt) + most - 1 <= longest
-    return asked if fits else asked.model_copy(update={"max_completion_tokens": None})

@@ -12,7 +12,17 @@ from server.body_memory import HeldBody
 from server.logs import log_exception
 from server.metering import RequestMeter
 from server.openapi import GENERATION_ERRORS, content, errors, streams, takes
-from server.routes.answering import WEATHER, admit, answer, chat_answer, chat_prompt, identity, json_response, key_of
+from server.routes.answering import (
+    WEATHER,
+    admit,
+    answer,
+    as_much_as_fits,
+    chat_answer,
+    chat_prompt,
+    identity,
+    json_response,
+    key_of,
+)
 from server.schemas import response as schema
 from server.schemas.response_events import EVENTS
 from server.schemas.response_request import ResponseRequest
@@ -64,7 +74,8 @@ async def create_response(
 
     try:
         asked = chat_request(body, items)
-        chat = await chat_answer(asked, await chat_prompt(asked, state), named, state)
+        prompt = await chat_prompt(asked, state)
+        chat = await chat_answer(as_much_as_fits(asked, prompt, state), prompt, named, state)
         wanted = ResponseAnswer(named, body, chat, keep)
         if not body.background:
             return await answer(request, state, wanted, stream=body.stream, seconds=body.timeout)

@@ -107,8 +107,8 @@ def as_items(given: Any) -> Any:
     """A text is a user's message."""
     if isinstance(given, str) and given:
         return [{"role": "user", "content": given}]
-    if not isinstance(given, list) or not given:
-        raise PydanticCustomError("input", "must be a text or a list of items, and not empty")
+    if not isinstance(given, list):
+        raise PydanticCustomError("input", "must be a text, and not empty, or a list of items")
     return given
 
 
@@ -132,5 +132,5 @@ InputItem = Annotated[
     known_kinds(*KINDS, default="message"),
 ]
 Text = Annotated[str, Field(min_length=1)]
-Items = Annotated[Many[InputItem], Field(min_length=1, max_length=MAX_MESSAGES)]
+Items = Annotated[Many[InputItem], Field(max_length=MAX_MESSAGES)]
 Input = Annotated[Items, BeforeValidator(as_items, json_schema_input_type=Text | Items)]

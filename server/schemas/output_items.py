@@ -18,6 +18,15 @@ class ReasoningPart(AnswerModel):
     """What the model thought."""
 
 
+class SummaryText(AnswerModel):
+    """The text of a reasoning, as its own summary."""
+
+    type: Literal["summary_text"] = Field(examples=["summary_text"])
+    """The kind of part."""
+    text: str = Field(examples=["They ask who I am."])
+    """What the model thought."""
+
+
 class TextPart(AnswerModel):
     """The text of a message."""
 
@@ -40,8 +49,8 @@ class ReasoningItem(AnswerModel):
     """Its name."""
     status: Status = Field(examples=["completed"])
     """Whether it is under way, over, or was cut off."""
-    summary: list[str] = Field(examples=[[]])
-    """Always empty."""
+    summary: list[SummaryText] = Field(examples=[[]])
+    """The same text, if asked for."""
     content: list[ReasoningPart]
     """The text, in one part."""
     encrypted_content: str | None = Field(default=None, examples=[None])

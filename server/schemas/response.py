@@ -6,9 +6,17 @@ from pydantic import Field
 
 from server.schemas.answer import AnswerModel
 from server.schemas.output_items import OutputItem
+from server.schemas.response_request import Summary
 from server.schemas.usage import CompletionTokensDetails, PromptTokensDetails
 
 ResponseStatus = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]
+
+
+class InputTokensDetails(PromptTokensDetails):
+    """What the prompt's tokens were."""
+
+    cache_write_tokens: int = Field(examples=[0])
+    """Always 0: what is kept of a prompt is kept by itself."""
 
 
 class ResponseUsage(AnswerModel):
@@ -16,7 +24,7 @@ class ResponseUsage(AnswerModel):
 
     input_tokens: int = Field(examples=[68])
     """Tokens of the prompt."""
-    input_tokens_details: PromptTokensDetails
+    input_tokens_details: InputTokensDetails
     """More on them."""
     output_tokens: int = Field(examples=[25])
     """Tokens of the answer, reasoning and markup included."""
@@ -47,8 +55,8 @@ class ReasoningSettings(AnswerModel):
 
     effort: str = Field(examples=["medium"])
     """How long."""
-    summary: None = Field(examples=[None])
-    """Always null."""
+    summary: Summary | None = Field(examples=[None])
+    """As the request had it."""
 
 
 class TextSettings(AnswerModel):

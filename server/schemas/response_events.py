@@ -10,7 +10,7 @@ from pydantic import Field
 
 from server.schemas.answer import AnswerModel
 from server.schemas.chat_answer import TokenLogprob
-from server.schemas.output_items import OutputItem, ReasoningPart, TextPart
+from server.schemas.output_items import OutputItem, ReasoningPart, SummaryText, TextPart
 from server.schemas.response import Response
 
 
@@ -115,6 +115,42 @@ class ReasoningDoneEvent(WithinItemEvent):
     """All of it."""
 
 
+class WithinSummaryEvent(WithinItemEvent):
+    """Something happens in a reasoning's summary."""
+
+    summary_index: int = Field(examples=[0])
+    """The part's number in the summary."""
+
+
+class SummaryPartEvent(WithinSummaryEvent):
+    """A part of a summary begins, or is over."""
+
+    type: Literal["response.reasoning_summary_part.added", "response.reasoning_summary_part.done"] = Field(
+        examples=["response.reasoning_summary_part.added"]
+    )
+    """The kind of event."""
+    part: SummaryText
+    """The part so far."""
+
+
+class SummaryDeltaEvent(WithinSummaryEvent):
+    """More of a summary."""
+
+    type: Literal["response.reasoning_summary_text.delta"] = Field(examples=["response.reasoning_summary_text.delta"])
+    """The kind of event."""
+    delta: str = Field(examples=["They ask"])
+    """The next piece of its text."""
+
+
+class SummaryDoneEvent(WithinSummaryEvent):
+    """A summary's text is complete."""
+
+    type: Literal["response.reasoning_summary_text.done"] = Field(examples=["response.reasoning_summary_text.done"])
+    """The kind of event."""
+    text: str = Field(examples=["They ask who I am."])
+    """All of it."""
+
+
 class ArgumentsDeltaEvent(WithinItemEvent):
     """More of a call's arguments."""
 
@@ -137,7 +173,7 @@ class ArgumentsDoneEvent(WithinItemEvent):
 
 EVENTS = (
     ResponseStateEvent, ItemEvent, PartEvent, TextDeltaEvent, TextDoneEvent, ReasoningDeltaEvent, ReasoningDoneEvent,
-    ArgumentsDeltaEvent, ArgumentsDoneEvent,
+    SummaryPartEvent, SummaryDeltaEvent, SummaryDoneEvent, ArgumentsDeltaEvent, ArgumentsDoneEvent,
 )  # fmt: skip
 AnyEvent = (
     ResponseStateEvent
@@ -147,6 +183,9 @@ AnyEvent = (
     | TextDoneEvent
     | ReasoningDeltaEvent
     | ReasoningDoneEvent
+    | SummaryPartEvent
+    | SummaryDeltaEvent
+    | SummaryDoneEvent
     | ArgumentsDeltaEvent
     | ArgumentsDoneEvent
 )

@@ -29,15 +29,27 @@ Included = Literal[
 ]
 
 
+Summary = Literal["auto", "concise", "detailed"]
+
+
 class Reasoning(RequestModel):
     """How the model reasons."""
 
     effort: ReasoningEffort = Field(default="medium", examples=["low"])
     """How long it does before it answers."""
-    summary: Literal["auto", "concise", "detailed"] | None = Field(default=None, examples=["auto"])
-    """Changes nothing here: the reasoning itself is sent, and no summary."""
-    generate_summary: Literal["auto", "concise", "detailed"] | None = Field(default=None, examples=["auto"])
-    """Changes nothing here: `summary` by its old name."""
+    summary: Summary | None = Field(default=None, examples=["auto"])
+    """Sends the reasoning as its own summary, too: some clients show no other."""
+    generate_summary: Summary | None = Field(default=None, examples=["auto"])
+    """`summary` by its old name."""
+    context: Annotated[Any, only("auto", "current_turn")] = Field(default=None, examples=["auto"])
+    """Not supported: refused unless auto or current_turn. Reasoning is shown to the model within a turn."""
+    mode: Annotated[Any, only("standard")] = Field(default=None, examples=["standard"])
+    """Not supported: refused unless standard."""
+
+    @property
+    def summary_told(self) -> Summary | None:
+        """`summary`, by whichever name."""
+        return self.summary or self.generate_summary
 
 
 class TextFormat(RequestModel):
@@ -94,8 +106,8 @@ class ResponseStreamOptions(RequestModel):
 class ResponseRequest(SamplingFields):
     """OpenAI's newer way to ask for an answer to a conversation."""
 
-    input: Input = Field(examples=["Who are you?", [{"role": "user", "content": "Who are you?"}]])
-    """What the answer is to: a question, or the items of a conversation."""
+    input: Input = Field(default_factory=list, examples=["Who are you?", [{"role": "user", "content": "Who are you?"}]])
+    """What the answer is to: a question, or a conversation's items. With `previous_response_id` it may be left out."""
     instructions: str | None = Field(default=None, examples=["Be brief."])
     """What the model is told before the conversation. Those of an earlier answer no longer count."""
     previous_response_id: str | None = Field(default=None, examples=["resp_1"])

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from server.schemas.request import Many, RequestModel, expects, known_kinds, only, tag
+from server.schemas.request import Forgotten, Many, RequestModel, expects, known_kinds, only, tag
 from server.schemas.tools import MAX_TOOLS, FunctionDefinition, Name
 
 KINDS = ("function", "namespace")
@@ -16,6 +16,10 @@ class FunctionTool(FunctionDefinition):
 
     type: Literal["function"] = Field(examples=["function"])
     """What it is."""
+    allowed_callers: Annotated[Any, only(["direct"])] = Field(default=None, examples=[["direct"]])
+    """Not supported: refused unless it is the model alone."""
+    output_schema: Forgotten = Field(default=None, examples=[{"type": "string"}])
+    """Changes nothing here: what the function's results are like."""
     defer_loading: Annotated[Any, only(False)] = Field(default=None, examples=[False])
     """Not supported: refused unless false."""
 

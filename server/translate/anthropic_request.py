@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from engine.errors import RequestError
 from server.body import as_request_error
 from server.schemas.anthropic_blocks import (
     AnthropicTurn,
@@ -64,16 +65,22 @@ def as_chat(body: AnthropicPrompt) -> ChatRequest:
 
 
 def messages(system: Sequence[TextBlock], turns: Sequence[AnthropicTurn]) -> Iterator[dict[str, Any]]:
-    """The conversation as a chat's messages: every result is one, every other text of a turn is one."""
+    """The conversation as a chat's messages: every result is one, and what is said between them. Raises RequestError
+    for a result of no call."""
     if system:
         yield {"role": "system", "content": joined(system)}
-    for turn in turns:
+    called: set[str] = set()
+    for at, turn in enumerate(turns):
         if turn.role == "assistant":
             yield assistant(turn)
+            called |= {block.id for block in turn.content if isinstance(block, ToolUseBlock)}
             continue
         said: list[TextBlock] = []
         for block in turn.content:
             if isinstance(block, ToolResultBlock):
+                if block.tool_use_id not in called:
+                    message = f"messages[{at}]: there is no tool_use {block.tool_use_id[:200]!r} to have a result"
+                    raise RequestError(message, param=f"messages[{at}]")
                 if said:
                     yield {"role": turn.role, "content": joined(said)}
                 said = []

@@ -13,18 +13,20 @@ from server.translate.output_items import OpenFunctionCall, OpenItem, OpenMessag
 class Output:
     """Every message is an item: added when its first piece comes, and done when another one begins, or at `close`.
 
-    `carry`: reasoning is to be in `encrypted_content`, too. `scored` makes of a token's score what is reported of it.
-    `names` are the namespaces and names of functions by what the model calls them.
+    `carry`: reasoning is to be in `encrypted_content`, too; `summarised`: in `summary`. `scored` makes of a token's score
+    what is reported of it. `names` are the namespaces and names of functions by what the model calls them.
     """
 
     def __init__(
         self,
         *,
         carry: bool,
+        summarised: bool,
         scored: Callable[[Scored], TokenLogprob],
         names: Mapping[str, tuple[str | None, str]],
     ) -> None:
         self._carry = carry
+        self._summarised = summarised
         self._names = names
         self._scored = scored
         self._done: list[OutputItem] = []
@@ -46,7 +48,7 @@ class Output:
             yield ItemEvent(type="response.output_item.added", output_index=len(self._done), item=added)
             yield from self._open.begin()
         if piece.text or piece.scored:
-            yield self._open.add(piece)
+            yield from self._open.add(piece)
 
     def close(self, status: Status) -> Iterator[AnyEvent]:
         """The item that is open, if one is, is over."""
@@ -62,5 +64,5 @@ class Output:
         if piece.call is not None:
             return OpenFunctionCall(index, *self._names.get(piece.call.name, (None, piece.call.name)))
         if piece.part == "reasoning":
-            return OpenReasoning(index, carry=self._carry)
+            return OpenReasoning(index, carry=self._carry, summarised=self._summarised)
         return OpenMessage(index, self._scored, final=piece.final)

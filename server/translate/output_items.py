@@ -12,6 +12,7 @@ from server.schemas.output_items import (
     OutputItem,
     ReasoningItem,
     ReasoningPart,
+    SummaryText,
     TextPart,
 )
 from server.schemas.response_events import (
@@ -21,6 +22,9 @@ from server.schemas.response_events import (
     PartEvent,
     ReasoningDeltaEvent,
     ReasoningDoneEvent,
+    SummaryDeltaEvent,
+    SummaryDoneEvent,
+    SummaryPartEvent,
     TextDeltaEvent,
     TextDoneEvent,
 )
@@ -41,6 +45,12 @@ class PartPlace(Place):
     content_index: int
 
 
+class SummaryPlace(Place):
+    """Where in a summary: it has one part."""
+
+    summary_index: int
+
+
 class OpenItem(Protocol):
     """An item that is being written."""
 
@@ -48,7 +58,7 @@ class OpenItem(Protocol):
         """What follows its being added."""
         ...
 
-    def add(self, piece: Piece) -> AnyEvent: ...
+    def add(self, piece: Piece) -> Sequence[AnyEvent]: ...
 
     def end(self) -> Sequence[AnyEvent]:
         """What goes before its being done."""
@@ -60,31 +70,52 @@ class OpenItem(Protocol):
 
 
 class OpenReasoning:
-    """`carry`: the text is to be in `encrypted_content`, too."""
+    """`carry`: the text is to be in `encrypted_content`, too. `summarised`: it is to be its own summary, too."""
 
-    def __init__(self, index: int, *, carry: bool) -> None:
+    def __init__(self, index: int, *, carry: bool, summarised: bool) -> None:
         self._place = PartPlace(item_id=f"rs_{uuid4().hex}", output_index=index, content_index=0)
+        self._summary = SummaryPlace(item_id=self._place["item_id"], output_index=index, summary_index=0)
         self._carry = carry
+        self._summarised = summarised
         self._texts: list[str] = []
 
     def begin(self) -> Sequence[AnyEvent]:
-        return [PartEvent(type="response.content_part.added", **self._place, part=self._part())]
+        events: list[AnyEvent] = [PartEvent(type="response.content_part.added", **self._place, part=self._part())]
+        if self._summarised:
+            part = SummaryText(type="summary_text", text="")
+            events.append(SummaryPartEvent(type="response.reasoning_summary_part.added", **self._summary, part=part))
+        return events
 
-    def add(self, piece: Piece) -> AnyEvent:
+    def add(self, piece: Piece) -> Sequence[AnyEvent]:
         self._texts.append(piece.text)
-        return ReasoningDeltaEvent(type="response.reasoning_text.delta", **self._place, delta=piece.text)
+        events: list[AnyEvent] = [
+            ReasoningDeltaEvent(type="response.reasoning_text.delta", **self._place, delta=piece.text)
+        ]
+        if self._summarised:
+            said = SummaryDeltaEvent(type="response.reasoning_summary_text.delta", **self._summary, delta=piece.text)
+            events.append(said)
+        return events
 
     def end(self) -> Sequence[AnyEvent]:
         part = self._part()
-        return [
+        events: list[AnyEvent] = [
             ReasoningDoneEvent(type="response.reasoning_text.done", **self._place, text=part.text),
             PartEvent(type="response.content_part.done", **self._place, part=part),
         ]
+        if self._summarised:
+            whole = SummaryText(type="summary_text", text=part.text)
+            events += [
+                SummaryDoneEvent(type="response.reasoning_summary_text.done", **self._summary, text=part.text),
+                SummaryPartEvent(type="response.reasoning_summary_part.done", **self._summary, part=whole),
+            ]
+        return events
 
     def item(self, status: Status) -> OutputItem:
         item = ReasoningItem(type="reasoning", id=self._place["item_id"], status=status, summary=[], content=[])
         if self._texts:
             item.content = [self._part()]
+            if self._summarised:
+                item.summary = [SummaryText(type="summary_text", text="".join(self._texts))]
         if self._carry:
             item.encrypted_content = carried("".join(self._texts))
         return item
@@ -106,11 +137,11 @@ class OpenMessage:
     def begin(self) -> Sequence[AnyEvent]:
         return [PartEvent(type="response.content_part.added", **self._place, part=self._part())]
 
-    def add(self, piece: Piece) -> AnyEvent:
+    def add(self, piece: Piece) -> Sequence[AnyEvent]:
         logprobs = [self._scored(token) for token in piece.scored]
         self._texts.append(piece.text)
         self._logprobs += logprobs
-        return TextDeltaEvent(type="response.output_text.delta", **self._place, delta=piece.text, logprobs=logprobs)
+        return [TextDeltaEvent(type="response.output_text.delta", **self._place, delta=piece.text, logprobs=logprobs)]
 
     def end(self) -> Sequence[AnyEvent]:
         part = self._part()
@@ -146,9 +177,9 @@ class OpenFunctionCall:
     def begin(self) -> Sequence[AnyEvent]:
         return []
 
-    def add(self, piece: Piece) -> AnyEvent:
+    def add(self, piece: Piece) -> Sequence[AnyEvent]:
         self._texts.append(piece.text)
-        return ArgumentsDeltaEvent(type="response.function_call_arguments.delta", **self._place, delta=piece.text)
+        return [ArgumentsDeltaEvent(type="response.function_call_arguments.delta", **self._place, delta=piece.text)]
 
     def end(self) -> Sequence[AnyEvent]:
         return [

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from engine.errors import RequestError
 from server.body import as_request_error
 from server.schemas.chat import ChatRequest
 from server.schemas.input_items import FunctionResult, Item, PastFunctionCall, PastMessage, PastReasoning
@@ -66,7 +67,9 @@ def chat_request(body: ResponseRequest, items: Sequence[Item]) -> ChatRequest:
 
 def shown(namespace: str | None, function: FunctionDefinition) -> FunctionDefinition:
     """A function as the model is shown it."""
-    given = function.model_dump(exclude_unset=True, exclude={"type", "name", "defer_loading"})
+    given = function.model_dump(
+        exclude_unset=True, exclude={"type", "name", "allowed_callers", "output_schema", "defer_loading"}
+    )
     return FunctionDefinition.model_construct(name=qualified(namespace, function.name), **given)
 
 
@@ -78,16 +81,20 @@ def messages(instructions: str | None, items: Sequence[Item]) -> Iterator[dict[s
     if instructions is not None:
         yield {"role": "developer", "content": instructions}
     turn: list[Item] = []
+    called: set[str] = set()
     for item in items:
         belongs = not isinstance(item, FunctionResult) and (
             not isinstance(item, PastMessage) or item.role == "assistant"
         )
         if belongs:
             turn.append(item)
+            called |= {item.call_id} if isinstance(item, PastFunctionCall) else set()
             continue
         yield from _assistant(turn)
         turn = []
         if isinstance(item, FunctionResult):
+            if item.call_id not in called:
+                raise RequestError(f"input: there is no call {item.call_id[:200]!r} to have an output", param="input")
             yield {"role": "tool", "tool_call_id": item.call_id, "content": item.output}
         elif isinstance(item, PastMessage):
             yield {"role": item.role, "content": item.content}

@@ -1,5 +1,6 @@
 """`/v1/responses`: from token events to its answer, whole or as a stream of events."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from time import time
@@ -13,6 +14,7 @@ from server.schemas.input_items import Item, PastFunctionCall, PastMessage, Past
 from server.schemas.output_items import FunctionCallItem, MessageItem, OutputItem, ReasoningItem
 from server.schemas.response import (
     Incompleteness,
+    InputTokensDetails,
     ReasoningSettings,
     Response,
     ResponseFailure,
@@ -43,8 +45,14 @@ class ResponseAnswer:
         self._chat = chat
         self._keep = keep
         names = {qualified(space, function.name): (space, function.name) for space, function in functions(body.tools)}
-        self._output = Output(carry=ENCRYPTED_REASONING in body.include, scored=chat.scored, names=names)
+        self._output = Output(
+            carry=ENCRYPTED_REASONING in body.include,
+            summarised=body.reasoning.summary_told is not None,
+            scored=chat.scored,
+            names=names,
+        )
         self._sent = 0
+        self._ended = False
 
     @property
     def requests(self) -> Sequence[Request]:
@@ -67,8 +75,13 @@ class ResponseAnswer:
     async def stream(self, events: EventStream) -> AsyncGenerator[bytes, None]:
         """The events of a streamed answer."""
         async with aclosing(self._events(events)) as told:
-            async for event in told:
-                yield self._frame(event)
+            try:
+                async for event in told:
+                    yield self._frame(event)
+            except (GeneratorExit, asyncio.CancelledError):  # Nobody reads on; what was read may be referred to.
+                if not self._ended:
+                    self.cancel()
+                raise
 
     async def collect(self, events: EventStream) -> Response:
         """The whole answer: what its stream ends with."""
@@ -122,7 +135,7 @@ class ResponseAnswer:
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             top_logprobs=body.top_logprobs,
-            reasoning=ReasoningSettings(effort=body.reasoning.effort, summary=None),
+            reasoning=ReasoningSettings(effort=body.reasoning.effort, summary=body.reasoning.summary_told),
             text=TextSettings(
                 format=body.text.format.model_dump(by_alias=True, exclude_unset=True), verbosity="medium"
             ),
@@ -152,6 +165,7 @@ class ResponseAnswer:
             yield event
         response = self.response("completed" if complete else "incomplete")
         self._keep(response)
+        self._ended = True
         end: Literal["response.completed", "response.incomplete"]
         end = "response.completed" if complete else "response.incomplete"
         yield ResponseStateEvent(type=end, response=response)
@@ -185,7 +199,9 @@ def response_usage(usage: Usage) -> ResponseUsage:
     """The counts by their names in `/v1/responses`."""
     return ResponseUsage(
         input_tokens=usage.prompt_tokens,
-        input_tokens_details=usage.prompt_tokens_details,
+        input_tokens_details=InputTokensDetails(
+            cached_tokens=usage.prompt_tokens_details.cached_tokens, cache_write_tokens=0
+        ),
         output_tokens=usage.completion_tokens,
         output_tokens_details=usage.completion_tokens_details,
         total_tokens=usage.total_tokens,

@@ -285,7 +285,7 @@ REFUSED = [
      "messages[0]", "tool_result blocks have no place in messages of role assistant"),
     ({"messages": [*HI, {"role": "assistant", "content": "I"}]}, "messages", "must not be the assistant's"),
     ({"messages": []}, "messages", "at least 1"),
-    ({"messages": [{"role": "user", "content": [RESULT]}]}, "messages", "must follow"),
+    ({"messages": [*HI, {"role": "user", "content": [RESULT]}]}, "messages[1]", "there is no tool_use 'a'"),
     ({"max_tokens": 0}, "max_tokens", "greater than or equal to 1"),
     ({"max_tokens": None}, "max_tokens", "is required"),
     ({"model": "other"}, "model", "does not exist"),

@@ -124,7 +124,18 @@ def test_going_on() -> None:
 
 def test_a_small_request_makes_no_large_conversation() -> None:
     store = ResponseStore(LIMIT)
-    store.keep(answer("one"), [said("a" * 100_000, "msg_1")], key=0)
-    with pytest.raises(RequestError, match="larger than 1048576 bytes") as refused:
-        store.conversation(None, [ItemReference(id="msg_1")] * 100, key=0, most=LIMIT)
+    store.keep(answer("one"), [said("a" * 100_000, f"msg_{at}") for at in range(9)], key=0)
+    with pytest.raises(RequestError, match="larger than 500000 bytes") as refused:
+        store.conversation(None, [ItemReference(id=f"msg_{at}") for at in range(9)], key=0, most=500_000)
     assert refused.value.param == "input"
+
+
+def test_what_is_there_is_not_added_again() -> None:
+    store = ResponseStore(LIMIT)
+    first, more = said("a", "msg_1"), said("b", "msg_2")
+    store.keep(answer("one"), [first], key=0)
+    again = [ItemReference(id="msg_1"), said("a", "msg_1"), more, more, said("c"), said("c")]
+    assert store.conversation("one", again, key=0, most=LIMIT)[0] == [first, more, said("c"), said("c")]
+    assert store.conversation(None, [ItemReference(id="msg_1")] * 100, key=0, most=LIMIT)[0] == [first]
+    with pytest.raises(RequestError, match="input is required"):
+        store.conversation(None, [], key=0, most=LIMIT)

@@ -230,8 +230,13 @@ async def test_ways_to_go_on(
     empty = [{**item, "content": []} if item["type"] == "reasoning" else item for item in items]
     sealed = [{name: value for name, value in item.items() if name != "content" or item["type"] != "reasoning"}
               for item in items]  # fmt: skip
+    named = [{"type": "reasoning", "id": item["id"], "summary": []} if item["type"] == "reasoning" else item
+             for item in items]  # fmt: skip
     first = {"role": "user", "content": "hi"}
     ways = [
+        {"input": [first, *named, *results]},
+        {"input": [{"id": item["id"]} for item in items] + results, "previous_response_id": told["id"]},
+        {"input": [*items, *results], "previous_response_id": told["id"]},
         {"input": [first, *items, *results]},
         {"input": [first, *sealed, *results]},
         {"input": [first, *empty, *results]},
@@ -255,6 +260,66 @@ async def test_ways_to_go_on(
     assert len(prompts) == 1, "and as a chat"
     assert ("Think." in prompt_of(engine, text)) == bool(calls), "only within a tool loop"
     assert "Old." not in prompt_of(engine, text)
+
+
+async def test_nothing_need_be_added_to_an_answer(http: httpx.AsyncClient) -> None:
+    answer = await respond(http)
+    for rest in ({}, {"input": []}):
+        response = await http.post(PATH, json={"previous_response_id": answer["id"]} | rest)
+        assert response.status_code == 200, response.text
+        response = await http.post(PATH, json=rest)
+        assert (response.status_code, response.json()["error"]["param"]) == (400, "input")
+
+
+async def test_an_answer_is_as_long_as_there_is_room(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:
+    answer = await respond(http, max_output_tokens=100_000)
+    submitted = engine.submitted[-1]
+    assert submitted.sampling.max_tokens == engine.info.max_model_len - len(submitted.prompt_token_ids)
+    assert answer["max_output_tokens"] == 100_000
+
+
+@pytest.mark.parametrize("name", ["summary", "generate_summary"])
+async def test_reasoning_as_its_own_summary(
+    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, name: str
+) -> None:
+    """For clients that show no other."""
+    engine.play = lambda request: say(TURN, per_step=4)
+    whole, events = await respond(http, reasoning={name: "auto"}), await stream(http, reasoning={name: "auto"})
+    assert whole["reasoning"] == {"effort": "medium", "summary": "auto"}
+    assert whole["output"][0]["summary"] == [{"type": "summary_text", "text": "Think."}]
+    assert whole["output"][0]["content"] == [{"type": "reasoning_text", "text": "Think."}]
+    assert nameless(events[-1]["response"]) == nameless(whole)
+    told = [event for event in events if "summary" in event["type"]]
+    kinds = [event["type"].removeprefix("response.reasoning_summary_") for event in told]
+    assert kinds == ["part.added", "text.delta", "text.delta", "text.done", "part.done"]
+    assert "".join(event["delta"] for event in told[1:3]) == told[3]["text"] == told[4]["part"]["text"] == "Think."
+    assert {(event["item_id"], event["summary_index"]) for event in told} == {
+        (events[-1]["response"]["output"][0]["id"], 0)
+    }
+
+
+async def test_what_was_read_of_an_answer_that_was_left_is_kept(
+    url: str, engine: ScriptedEngine, say: Say, text: Text
+) -> None:
+    """A chat that was stopped goes on from there, also in clients that send references."""
+    engine.play = lambda request: say(TURN, hangs=True)
+    async with httpx.AsyncClient(base_url=url) as http:
+        async with http.stream("POST", PATH, json={"input": "hi", "stream": True}) as response:
+            async for line in response.aiter_lines():
+                event = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
+                if event.get("type") == "response.created":
+                    at = f"{PATH}/{event['response']['id']}"
+                if event.get("delta") == "!":
+                    break
+        while (left := await http.get(at)).status_code == 404:
+            pass
+        answer = left.json()
+        assert (answer["status"], answer["output"][1]["content"][0]["text"]) == ("cancelled", "Hello 😀!")
+        assert answer["output"][1]["id"] == event["item_id"]
+        engine.play = lambda request: say(TURN)
+        items = [{"role": "user", "content": "hi"}, {"id": event["item_id"]}, {"role": "user", "content": "And?"}]
+        assert (await http.post(PATH, json={"input": items})).status_code == 200
+        assert "Hello 😀!" in prompt_of(engine, text)
 
 
 async def test_a_conversation_of_many_turns(http: httpx.AsyncClient, engine: ScriptedEngine, text: Text) -> None:
@@ -391,6 +456,15 @@ SPACE = {"type": "namespace", "name": "a"}
 REFUSED = [
     ({"input": ""}, "input"),
     ({"input": []}, "input"),
+    (
+        {
+            "input": [
+                {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "b", "output": "x"},
+            ]
+        },
+        "input",
+    ),
     ({"input": [{"type": "web_search_call", "id": "ws_1"}]}, "input[0]"),
     ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input[0].content"),
     ({"input": [{"type": "function_call_output", "call_id": "call_1", "output": "x"}]}, "input"),
@@ -421,7 +495,6 @@ REFUSED = [
     ({"background": True, "stream": True}, "background"),
     ({"background": True, "store": False}, "background"),
     ({"max_output_tokens": 0}, "max_output_tokens"),
-    ({"max_output_tokens": 5000}, "max_output_tokens"),
     ({"input": "x" * 5000}, "input"),
     ({"messages": HI}, "messages"),
     ({"previous_response_id": "resp_1"}, "previous_response_id"),
