@@ -94,12 +94,29 @@ def _streaming(stream: bool) -> dict[str, Any]:
 
 
 def base_url(url: str) -> str:
-    """A server's address, whether or not it is given with the `/v1` that other clients want.
+    """A server's address, whether or not it is given with the `/v1` that other clients want, or with `http://`. Raises
+    UsageError for what cannot be one.
 
-    >>> base_url("http://localhost:8000/v1/"), base_url("https://host/models")
+    >>> base_url("localhost:8000/v1/"), base_url("https://host/models")
     ('http://localhost:8000', 'https://host/models')
     """
-    return url.rstrip("/").removesuffix("/v1")
+    whole = (url if "://" in url else f"http://{url}").rstrip("/").removesuffix("/v1")
+    try:
+        _check(httpx.URL(whole))
+    except (httpx.InvalidURL, ValueError) as error:
+        raise UsageError(f"{url!r} is no server's address: {error}") from error
+    return whole
+
+
+def _check(url: httpx.URL) -> None:
+    """Raises ValueError."""
+    if url.scheme not in ("http", "https"):
+        raise ValueError("it begins with neither http:// nor https://")
+    if not url.host:
+        raise ValueError("it names no host")
+    if url.port is not None and url.port > 65535:
+        raise ValueError("no port is above 65535")
+    url.raw_host.decode("ascii").encode("idna")  # As the look-up of the name would, later.
 
 
 def headers(api_key: str | None) -> dict[str, str]:
@@ -158,7 +175,7 @@ def clear_usage(what: str) -> Iterator[None]:
     """Raises what Python and its libraries say of unusable input as UsageError."""
     try:
         yield
-    except (ValueError, TypeError, ImportError, OSError) as error:
+    except (ValueError, TypeError, ImportError, OSError, httpx.InvalidURL) as error:
         raise UsageError(f"{what} cannot be used: {error}") from error
 
 
@@ -167,15 +184,15 @@ def clear_errors(url: str) -> Iterator[None]:
     """Raises httpx's errors as this package's."""
     try:
         yield
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         if distrust := _distrust(error):
             raise ConnectionFailedError(f"{url} cannot be trusted: {distrust}") from error
         raise UnreachableError(f"no server answers at {url}: is it started, and the URL right?") from error
-    except UnicodeError as error:  # Of an address that cannot be a name.
-        raise UnreachableError(f"{url} is no server's address: {error}") from error
+    except httpx.LocalProtocolError as error:  # Its text shows the key.
+        raise UsageError("the key cannot be used: no header can hold it") from error
     except httpx.TimeoutException as error:
         raise TimedOutError(f"{url} took too long to answer") from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except httpx.HTTPError as error:
         raise ConnectionFailedError(f"the connection to {url} failed: {error or type(error).__name__}") from error
 
 
