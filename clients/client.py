@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
-from clients import protocol
+from clients import connection, protocol
 from clients.errors import ClientError
 from clients.options import ChatOptions, CompletionOptions, TurnOptions
 from clients.protocol import DEFAULT_URL, TIMEOUT, Call, Prompt, StreamReader
@@ -25,7 +25,6 @@ from clients.retries import Retries
 from clients.tool_loop import MAX_ROUNDS, Function, ToolLoop, ToolRun, invoke_together
 
 T = TypeVar("T")
-UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=32)
 
 
 class Carousel:
@@ -45,14 +44,12 @@ class Carousel:
     ) -> None:
         self.url = protocol.base_url(url)
         self._retries = retries or Retries()
-        with protocol.clear_errors(url), protocol.clear_usage("the key, a proxy or the certificates"):
+        with protocol.clear_usage("the key, a proxy or the certificates"):
             self._http = httpx.Client(
                 base_url=self.url,
                 headers=protocol.headers(api_key),
                 timeout=timeout,
-                limits=UNLIMITED,
-                transport=transport,
-                mounts=protocol.DIRECT,
+                transport=transport or httpx.HTTPTransport(**connection.settings(self.url)),
             )
 
     def complete(self, prompt: Prompt | Sequence[Prompt], **options: Unpack[CompletionOptions]) -> Answer:
@@ -185,14 +182,12 @@ class AsyncCarousel:
     ) -> None:
         self.url = protocol.base_url(url)
         self._retries = retries or Retries()
-        with protocol.clear_errors(url), protocol.clear_usage("the key, a proxy or the certificates"):
+        with protocol.clear_usage("the key, a proxy or the certificates"):
             self._http = httpx.AsyncClient(
                 base_url=self.url,
                 headers=protocol.headers(api_key),
                 timeout=timeout,
-                limits=UNLIMITED,
-                transport=transport,
-                mounts=protocol.DIRECT,
+                transport=transport or httpx.AsyncHTTPTransport(**connection.settings(self.url)),
             )
 
     async def complete(self, prompt: Prompt | Sequence[Prompt], **options: Unpack[CompletionOptions]) -> Answer:

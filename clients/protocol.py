@@ -24,10 +24,8 @@ from clients.sse import EventParser
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(10.0, read=None)
-"""Seconds. A long prompt may take any time until its first token, so reading has no limit."""
-
-DIRECT: Mapping[str, None] = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
-"""What no proxy is asked for, whatever the environment says: no other machine can reach this one's own addresses."""
+"""Seconds. A long prompt may take any time until its first token, so reading has no limit but a lost
+connection (`clients.connection`)."""
 
 Prompt = str | Sequence[int]
 T = TypeVar("T")
