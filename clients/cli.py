@@ -138,7 +138,10 @@ def bench(
         if request_rate is not None:
             loads = [Rate(rate, seed) for rate in numbers("--request-rate", request_rate)]
         else:
-            loads = [Concurrency(int(level)) for level in numbers("--concurrency", concurrency or "1,4,16", whole=True)]
+            levels = [int(level) for level in numbers("--concurrency", concurrency or "1,4,16", whole=True)]
+            if num_prompts is not None and num_prompts < max(levels):
+                raise UsageError(f"--num-prompts {num_prompts}: {max(levels)} at once need as many requests, or more")
+            loads = [Concurrency(level) for level in levels]
         plan = Plan(
             loads=loads,
             model=model,

@@ -91,7 +91,7 @@ async def test_a_failure_is_one_line_on_stderr(url: str, engine: ScriptedEngine,
     assert (await carousel("chat", "--url", url, "--tools", "/no/such/file")).exit_code == 1
 
 
-@pytest.mark.parametrize("arguments", [["complete", "x"], ["chat"], ["bench", "--num-prompts", "1"]])
+@pytest.mark.parametrize("arguments", [["complete", "x"], ["chat"], ["bench"]])
 async def test_nobody_there(arguments: list[str]) -> None:
     result = await carousel(*arguments, "--url", "http://127.0.0.1:1", typed="hi\n")
     assert (result.exit_code, result.stdout) == (1, "")

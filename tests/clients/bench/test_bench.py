@@ -88,6 +88,12 @@ async def test_what_cannot_be_measured(url: str, arguments: tuple[str, ...]) -> 
     assert result.stderr.count("\n") == 1
 
 
+async def test_a_load_is_what_its_row_says(url: str, engine: ScriptedEngine) -> None:
+    result = await bench("--url", url, "--concurrency", "2,6", *SMALL)
+    assert (result.exit_code, engine.submitted) == (1, [])
+    assert result.stderr == "carousel: --num-prompts 5: 6 at once need as many requests, or more\n"
+
+
 async def test_files_that_cannot_be_written(url: str, engine: ScriptedEngine, tmp_path: Path) -> None:
     for flag, name in (("--output", "no/folder.json"), ("--plot", "no/folder.png"), ("--plot", "x.nonsense")):
         result = await bench("--url", url, "--concurrency", "1", *SMALL, flag, str(tmp_path / name))
