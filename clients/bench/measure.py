@@ -15,14 +15,14 @@ from clients.results import Usage
 class Measurement:
     """Times are in seconds of one clock; `arrivals` are those of the chunks that brought text or reasoning.
 
-    Tokens are as the server counts them. A request that failed has an `error`.
+    Tokens are as the server counts them, None where it does not. A request that failed has an `error`.
     """
 
     started: float
     arrivals: list[float] = field(default_factory=list)
     ended: float = 0.0
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
     error: str | None = None
 
     @property
@@ -36,8 +36,8 @@ class Measurement:
 
     @property
     def time_per_output_token(self) -> float | None:
-        """From the first token on, on average; None where there was but one."""
-        if self.output_tokens < 2:
+        """From the first token on, on average; None where there was but one, or none was counted."""
+        if self.output_tokens is None or self.output_tokens < 2:
             return None
         return (self.arrivals[-1] - self.arrivals[0]) / (self.output_tokens - 1)
 

@@ -93,6 +93,8 @@ def report(
     for point in points:
         for error, times in point.statistics.errors.items():
             console.print(f"{point.load}: {times} × {error}", style="red", markup=False, highlight=False)
+    if any(point.statistics.output_tokens is None for point in points):
+        console.print("tokens are not known: answers came without the server's count (usage)", style="yellow")
     if output is not None:
         write_json(output, document(points, about, plan.settings()))
     if picture is not None:

@@ -34,8 +34,8 @@ def tables(points: Sequence[Point]) -> list[Table]:
         )
         throughput.add_row(
             str(point.load),
-            f"{one.output_tokens_per_second:,.1f}",
-            f"{one.total_tokens_per_second:,.1f}",
+            rate(one.output_tokens_per_second),
+            rate(one.total_tokens_per_second),
             f"{one.requests_per_second:,.2f}",
             f"[red]{one.failed}[/red]" if one.failed else "0",
         )
@@ -60,8 +60,16 @@ def milliseconds(of: Percentiles | None) -> str:
     return " / ".join(f"{value:.1f}" if value < 100 else f"{value:,.0f}" for value in values)
 
 
+def rate(per_second: float | None) -> str:
+    """
+    >>> rate(1234.56), rate(None)
+    ('1,234.6', '–')
+    """
+    return "–" if per_second is None else f"{per_second:,.1f}"
+
+
 def document(points: Sequence[Point], environment: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything, for JSON. Times are in seconds, rates per second."""
+    """Everything, for JSON. Times are in seconds, rates per second; null is what is not known."""
     return {
         "environment": dict(environment),
         "settings": dict(settings),

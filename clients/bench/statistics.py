@@ -43,14 +43,15 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 class Statistics:
     """Over the requests that succeeded; rates are over `seconds`, from the first request's start to the last's end.
 
-    `inter_token_latency` is between the chunks of a stream, `time_per_output_token` each request's mean.
+    `inter_token_latency` is between the chunks of a stream, `time_per_output_token` each request's mean. Tokens are None
+    if the server did not count those of every request.
     """
 
     requests: int
     errors: dict[str, int]
     seconds: float
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
     time_to_first_token: Percentiles | None
     inter_token_latency: Percentiles | None
     time_per_output_token: Percentiles | None
@@ -61,11 +62,13 @@ class Statistics:
         return (self.requests - self.failed) / self.seconds
 
     @property
-    def output_tokens_per_second(self) -> float:
-        return self.output_tokens / self.seconds
+    def output_tokens_per_second(self) -> float | None:
+        return None if self.output_tokens is None else self.output_tokens / self.seconds
 
     @property
-    def total_tokens_per_second(self) -> float:
+    def total_tokens_per_second(self) -> float | None:
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
         return (self.input_tokens + self.output_tokens) / self.seconds
 
     @property
@@ -81,10 +84,23 @@ def summarize(measured: Sequence[Measurement]) -> Statistics:
         requests=len(measured),
         errors=dict(Counter(one.error for one in measured if one.error is not None)),
         seconds=max(one.ended for one in measured) - min(one.started for one in measured),
-        input_tokens=sum(one.input_tokens for one in good),
-        output_tokens=sum(one.output_tokens for one in good),
+        input_tokens=total(one.input_tokens for one in good),
+        output_tokens=total(one.output_tokens for one in good),
         time_to_first_token=Percentiles.of(one.time_to_first_token for one in good),
         inter_token_latency=Percentiles.of(gap for one in good for gap in one.inter_token_latencies),
         time_per_output_token=Percentiles.of(value for value in per_token if value is not None),
         end_to_end=Percentiles.of(one.end_to_end for one in good),
     )
+
+
+def total(counts: Iterable[int | None]) -> int | None:
+    """
+    >>> total([3, 4]), total([3, None])
+    (7, None)
+    """
+    whole = 0
+    for count in counts:
+        if count is None:
+            return None
+        whole += count
+    return whole

@@ -1,15 +1,26 @@
 """Known measurements, known numbers."""
 
+import json
+from pathlib import Path
+
+import httpx
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clients.bench.load import Concurrency, Rate
-from clients.bench.measure import Measurement
+from clients.bench.measure import Measurement, measure
+from clients.bench.program import Plan, report
 from clients.bench.report import Point, document, tables
 from clients.bench.statistics import Percentiles, percentile, summarize
+from clients.bench.workload import Completion
+from clients.client import AsyncCarousel
 
+PLAN = Plan(
+    loads=[], model="m", num_prompts=None, warmup=0, input_len=1, output_len=1, vocab_size=100, ignore_eos=True,
+    dataset=None, seed=0,
+)  # fmt: skip
 GOOD = Measurement(started=10.0, arrivals=[11.0, 11.5, 13.0], ended=14.0, input_tokens=7, output_tokens=5)
 SHORT = Measurement(started=12.0, arrivals=[12.25], ended=18.0, input_tokens=3, output_tokens=1)
 BAD = Measurement(started=9.0, arrivals=[9.5], ended=9.75, error="BusyError: full")
@@ -34,6 +45,22 @@ def test_one_load() -> None:
     assert one.time_to_first_token.p50 == pytest.approx(0.625)
     assert one.inter_token_latency.mean == 1.0
     assert one.end_to_end.p99 == pytest.approx(5.98)
+
+
+async def test_tokens_that_the_server_does_not_count(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    frames = b'data: {"choices": [{"index": 0, "text": "a"}]}\n\ndata: [DONE]\n\n'
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=frames))
+    async with AsyncCarousel(transport=transport) as client:
+        measured = await measure(client, Completion([10], {"model": "m"}))
+    assert (measured.error, measured.input_tokens, measured.time_per_output_token) == (None, None, None)
+    one = summarize([GOOD, measured])
+    assert (one.output_tokens, one.output_tokens_per_second, one.total_tokens_per_second) == (None, None, None)
+    points = [Point(Concurrency(level), one) for level in (1, 2)]
+    report(points, PLAN, "m", {}, output=tmp_path / "out.json", picture=tmp_path / "out.svg")
+    printed = capsys.readouterr().out
+    assert printed.count("–") == 4, "output and total, of two loads"
+    assert printed.count("tokens are not known") == 1
+    assert json.loads((tmp_path / "out.json").read_text())["points"][0]["output_tokens_per_second"] is None
 
 
 def test_nothing_but_errors() -> None:
