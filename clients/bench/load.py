@@ -45,7 +45,8 @@ class Concurrency:
 class Rate:
     """`per_second` requests a second on average, whether or not the earlier ones are answered.
 
-    They come as a Poisson process: the gaps are exponential, drawn from `seed`.
+    They come as a Poisson process: the gaps are exponential, drawn from `seed`. Each is measured from when it is sent:
+    what this program itself is late is no fault of the server's, and is kept beside it.
     """
 
     per_second: float
@@ -64,11 +65,15 @@ class Rate:
 
     async def run(self, questions: Sequence[Question], ask: Ask) -> list[Measurement]:
         arrivals = list(islice(poisson(self.per_second, self.seed), len(questions)))
-        began = asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
+        began = clock()
 
         async def person(question: Question, arrival: float) -> Measurement:
-            await asyncio.sleep(began + arrival - asyncio.get_running_loop().time())
-            return await ask(question)
+            await asyncio.sleep(began + arrival - clock())
+            lag = max(0.0, clock() - began - arrival)
+            measurement = await ask(question)
+            measurement.lag = lag
+            return measurement
 
         return await asyncio.gather(*(person(*pair) for pair in zip(questions, arrivals, strict=True)))
 

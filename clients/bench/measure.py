@@ -15,7 +15,8 @@ from clients.results import Usage
 class Measurement:
     """Times are in seconds of one clock; `arrivals` are those of the chunks that brought text or reasoning.
 
-    Tokens are as the server counts them, None where it does not. A request that failed has an `error`.
+    Tokens are as the server counts them, None where it does not. A request that failed has an `error`. `lag` is how
+    long after its time it was sent, None where it had none.
     """
 
     started: float
@@ -24,6 +25,7 @@ class Measurement:
     input_tokens: int | None = None
     output_tokens: int | None = None
     error: str | None = None
+    lag: float | None = None
 
     @property
     def time_to_first_token(self) -> float:

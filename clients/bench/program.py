@@ -22,6 +22,9 @@ from clients.client import AsyncCarousel
 from clients.errors import UsageError
 from clients.retries import NO_RETRIES
 
+LATE = 0.01
+"""Seconds: a p99 of the requests' lag above it is told."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -87,12 +90,15 @@ async def bench(plan: Plan, url: str, api_key: str | None, *, output: Path | Non
 def report(
     points: Sequence[Point], plan: Plan, model: str, about: Any, *, output: Path | None, picture: Path | None
 ) -> None:
-    """The tables, the errors, and the files."""
+    """The tables, the errors, what to doubt, and the files."""
     console = Console()
     console.print(*tables(points), sep="")
     for point in points:
         for error, times in point.statistics.errors.items():
             console.print(f"{point.load}: {times} × {error}", style="red", markup=False, highlight=False)
+        if (lag := point.statistics.lag) is not None and lag.p99 > LATE:
+            late = f"{point.load}: sent {1000 * lag.p99:,.0f} ms late (p99): this machine is too slow for the load"
+            console.print(late, style="yellow", highlight=False)
     if any(point.statistics.output_tokens is None for point in points):
         console.print("tokens are not known: answers came without the server's count (usage)", style="yellow")
     if output is not None:

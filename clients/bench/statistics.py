@@ -43,8 +43,8 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 class Statistics:
     """Over the requests that succeeded; rates are over `seconds`, from the first request's start to the last's end.
 
-    `inter_token_latency` is between the chunks of a stream, `time_per_output_token` each request's mean. Tokens are None
-    if the server did not count those of every request.
+    `inter_token_latency` is between the chunks of a stream, `time_per_output_token` each request's mean. Tokens
+    are None if the server did not count those of every request. `lag`, of all requests, is this program's own.
     """
 
     requests: int
@@ -56,6 +56,7 @@ class Statistics:
     inter_token_latency: Percentiles | None
     time_per_output_token: Percentiles | None
     end_to_end: Percentiles | None
+    lag: Percentiles | None
 
     @property
     def requests_per_second(self) -> float:
@@ -90,6 +91,7 @@ def summarize(measured: Sequence[Measurement]) -> Statistics:
         inter_token_latency=Percentiles.of(gap for one in good for gap in one.inter_token_latencies),
         time_per_output_token=Percentiles.of(value for value in per_token if value is not None),
         end_to_end=Percentiles.of(one.end_to_end for one in good),
+        lag=Percentiles.of(one.lag for one in measured if one.lag is not None),
     )
 
 

@@ -1,6 +1,7 @@
 """Requests come as they should."""
 
 import asyncio
+import time
 from itertools import islice, pairwise
 
 import pytest
@@ -40,6 +41,17 @@ async def test_a_rate_does_not_wait_for_answers() -> None:
     measured = await Rate(1e6, seed=0).run(range(10), crowd.ask)
     assert crowd.most > 1
     assert [one.started for one in measured] == list(range(10))
+
+
+async def test_what_the_program_itself_is_late_is_known() -> None:
+    async def ask(question: int) -> Measurement:
+        time.sleep(0.02)  # noqa: ASYNC251  As a program without processors does.
+        return Measurement(started=0.0)
+
+    first, second, third = [one.lag for one in await Rate(1e6, seed=0).run(range(3), ask)]
+    assert 0 <= first < second - 0.015 < third - 0.03
+    (alone,) = await Concurrency(1).run(range(1), ask)
+    assert alone.lag is None
 
 
 def test_poisson() -> None:

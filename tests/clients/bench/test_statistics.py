@@ -1,6 +1,7 @@
 """Known measurements, known numbers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -61,6 +62,12 @@ async def test_tokens_that_the_server_does_not_count(capsys: pytest.CaptureFixtu
     assert printed.count("–") == 4, "output and total, of two loads"
     assert printed.count("tokens are not known") == 1
     assert json.loads((tmp_path / "out.json").read_text())["points"][0]["output_tokens_per_second"] is None
+
+
+@pytest.mark.parametrize(("lag", "told"), [(0.002, False), (0.5, True)])
+def test_a_load_that_came_late_is_told(capsys: pytest.CaptureFixture[str], lag: float, told: bool) -> None:
+    report([Point(Rate(2.0, 0), summarize([replace(GOOD, lag=lag)]))], PLAN, "m", {}, output=None, picture=None)
+    assert ("2/s: sent 500 ms late (p99)" in capsys.readouterr().out) == told
 
 
 def test_nothing_but_errors() -> None:
