@@ -64,13 +64,8 @@ def _tool_calls(deltas: list[Delta]) -> tuple[ToolCall, ...]:
 
 
 def _logprobs(parts: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The lists of every part one after another, by their names."""
+    """The lists of every part one after another, by their names; where no part has any, what the first says."""
     if not parts:
         return None
     names = {name: None for part in parts for name in part}
-    return {
-        name: [entry for part in parts for entry in part[name]]
-        if any(part.get(name) for part in parts)
-        else parts[0][name]
-        for name in names
-    }
+    return {name: [entry for part in parts for entry in part.get(name) or ()] or parts[0].get(name) for name in names}

@@ -103,11 +103,10 @@ CLASSES: dict[int, type[AnswerError]] = {
 
 def answer_error(status: int, content: Any, retry_after: str | None = None) -> AnswerError:
     """The error that an answer with this status and JSON content stands for."""
-    details = content.get("error") if isinstance(content, dict) else None
-    if not isinstance(details, dict):
-        details = {"message": f"the server answered with status {status}"}
+    error = content.get("error") if isinstance(content, dict) else None
+    details = error if isinstance(error, dict) else {"message": error}
     return CLASSES.get(status, ServerFailedError)(
-        printable(str(details.get("message"))),
+        printable(str(details.get("message") or f"the server answered with status {status}")),
         status=status,
         error_type=details.get("type"),
         param=details.get("param"),
@@ -126,6 +125,6 @@ def seconds_of(retry_after: str) -> float | None:
         return float(retry_after)
     try:
         then = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (then.replace(tzinfo=then.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -18,7 +18,8 @@ class Message(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Token counts: cached ones are part of the prompt, reasoning is part of the completion."""
+    """Token counts, 0 where the server does not count: cached ones are part of the prompt, reasoning is part of the
+    completion."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -30,7 +31,7 @@ class Usage:
         prompt = content.get("prompt_tokens_details") or {}
         completion = content.get("completion_tokens_details") or {}
         return cls(
-            prompt_tokens=content["prompt_tokens"],
+            prompt_tokens=content.get("prompt_tokens") or 0,
             completion_tokens=content.get("completion_tokens") or 0,
             cached_tokens=prompt.get("cached_tokens") or 0,
             reasoning_tokens=completion.get("reasoning_tokens") or 0,
@@ -92,7 +93,7 @@ class Answer:
             id=content["id"],
             model=content["model"],
             choices=tuple(_choice(choice) for choice in content["choices"]),
-            usage=Usage.parse(content["usage"]),
+            usage=Usage.parse(content.get("usage") or {}),
         )
 
 

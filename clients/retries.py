@@ -28,7 +28,7 @@ class Retries:
         """
         if failures > self.count or not isinstance(failure, BusyError | UnreachableError):
             return None
-        ceiling = min(self.first_seconds * 2 ** (failures - 1), self.longest_seconds)
+        ceiling = min(self.first_seconds * 2.0 ** min(failures - 1, 99), self.longest_seconds)
         pause = random.uniform(ceiling / 2, ceiling)
         if isinstance(failure, BusyError) and failure.retry_after is not None:
             if failure.retry_after > self.patience_seconds:

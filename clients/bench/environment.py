@@ -50,7 +50,10 @@ def package_version(name: str) -> str | None:
 
 
 def commit() -> str | None:
-    """The commit this code was checked out from, with -dirty behind it if it was changed since."""
+    """The commit this code was checked out from, with -dirty behind it if it was changed since. None where it is
+    installed, be it within another program's repository."""
+    if output(["git", "ls-files", "--error-unmatch", Path(__file__).name]) is None:
+        return None
     return output(["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"])
 
 

@@ -24,7 +24,7 @@ from clients.errors import (
     UnreachableError,
     UsageError,
 )
-from clients.results import Delta, Model, Readiness
+from clients.results import Delta, Model, Readiness, Usage
 from clients.retries import NO_RETRIES
 from clients.tool_schema import definition
 from engine.streams import EngineStatus
@@ -321,20 +321,29 @@ def answering(status: int, content: bytes, **headers: str) -> httpx.MockTranspor
 
 
 @pytest.mark.parametrize(
-    ("status", "content", "error"),
+    ("status", "content", "error", "message"),
     [
-        (401, b'{"error": {"message": "no key"}}', AuthenticationError),
-        (502, b"<html>", ServerFailedError),
-        (400, b"[]", BadRequestError),
-        (404, b'{"error": "text"}', NotFoundError),
-        (200, b"<html>", ServerFailedError),
-        (200, b"{}", ServerFailedError),
-        (200, b"[]", ServerFailedError),
+        (401, b'{"error": {"message": "no key"}}', AuthenticationError, "no key"),
+        (502, b"<html>", ServerFailedError, "status 502"),
+        (400, b"[]", BadRequestError, "status 400"),
+        (400, b'{"error": {"message": null}}', BadRequestError, "status 400"),
+        (404, b'{"error": "no model"}', NotFoundError, "no model"),
+        (200, b"<html>", ServerFailedError, "not understood"),
+        (200, b"{}", ServerFailedError, "not understood"),
+        (200, b"[]", ServerFailedError, "not understood"),
     ],
 )
-def test_answers_of_other_servers(status: int, content: bytes, error: type[Exception]) -> None:
-    with Carousel(transport=answering(status, content)) as client, pytest.raises(error):
+def test_answers_of_other_servers(status: int, content: bytes, error: type[Exception], message: str) -> None:
+    with Carousel(transport=answering(status, content)) as client, pytest.raises(error, match=message):
         client.chat(HI)
+
+
+def test_a_server_that_does_not_count() -> None:
+    choice = {"index": 0, "message": {"content": "text"}, "finish_reason": "stop"}
+    content = json.dumps({"id": "1", "model": "m", "choices": [choice]})
+    with Carousel(transport=answering(200, content.encode())) as client:
+        answer = client.chat(HI)
+    assert (answer.text, answer.usage) == ("text", Usage(prompt_tokens=0, completion_tokens=0))
 
 
 def test_a_stream_that_breaks_off() -> None:

@@ -37,6 +37,13 @@ def test_usage_on_every_chunk_loses_no_text() -> None:
     assert (answer.text, answer.choices[0].finish_reason, len(answer.choices)) == ("a", "stop", 1)
 
 
+def test_log_probabilities_that_some_chunks_lack() -> None:
+    parts = [{"content": [1], "refusal": None}, {"content": None}, {"content": [2], "refusal": [3]}]
+    assert collect(Delta(logprobs=part) for part in parts).choices[0].logprobs == {"content": [1, 2], "refusal": [3]}
+    none = {"content": [], "refusal": None}
+    assert collect([Delta(logprobs=none), Delta(logprobs=none)]).choices[0].logprobs == none
+
+
 def test_usage_details() -> None:
     counts = {"prompt_tokens": 5, "completion_tokens": 4}
     details = {"prompt_tokens_details": {"cached_tokens": 3}, "completion_tokens_details": {"reasoning_tokens": 2}}

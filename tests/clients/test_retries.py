@@ -27,6 +27,7 @@ def test_pauses_grow_and_are_drawn() -> None:
         assert len(set(pauses)) > 1
     assert retries.pause(BUSY, 9) is not None
     assert retries.pause(BUSY, 10) is None
+    assert 2.5 <= Retries(count=5000, longest_seconds=5.0).pause(BUSY, 5000) <= 5.0
 
 
 def test_retry_after_is_waited_for() -> None:
@@ -42,6 +43,10 @@ def test_only_what_was_not_begun_is_sent_again() -> None:
     assert retries.pause(TimedOutError("slow"), 1) is None
     assert retries.pause(ServerFailedError("broken", status=500), 1) is None
     assert NO_RETRIES.pause(BUSY, 1) is None
+
+
+def test_no_date_to_retry_after() -> None:
+    assert seconds_of(f"Wed, 21 Oct 2015 07:28:00 +{'9' * 20}") is None
 
 
 def test_a_date_to_retry_after() -> None:
