@@ -8,6 +8,7 @@ from rich.text import Text
 from clients.chat.conversation import Conversation
 from clients.chat.quiet_keys import quiet_keys
 from clients.chat.view import show
+from clients.printable import printable
 from clients.results import Answer, Delta, ToolCall
 
 
@@ -28,7 +29,7 @@ class Interactive:
 
     def remark(self, text: str) -> None:
         """Says something that is not the model's."""
-        self.console.print(Text(text, "dim"))
+        self.console.print(Text(printable(text), "dim"))
 
     def _show(self, deltas: Generator[Delta, None, None]) -> Answer:
         with quiet_keys():

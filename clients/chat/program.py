@@ -12,6 +12,7 @@ from clients.chat.interactive import Interactive
 from clients.chat.line_input import PROMPT, line_input, styled
 from clients.errors import BusyError, ClientError, NotFoundError
 from clients.plain import write
+from clients.printable import printable
 from clients.results import ToolCall
 
 
@@ -62,5 +63,5 @@ def greet(chat: Interactive) -> None:
         model = chat.conversation.options.get("model") or client.models()[0].id
     except (BusyError, NotFoundError, IndexError):
         model = "a model"
-    chat.console.print(Text.assemble((model, "bold"), (f" at {client.url}", "dim")))
+    chat.console.print(Text.assemble((printable(model), "bold"), (f" at {client.url}", "dim")))
     chat.remark("/help: commands · Alt-Enter: new line · Ctrl-C: stop an answer · Ctrl-D: leave\n")

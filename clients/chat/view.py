@@ -73,8 +73,10 @@ class View:
 
     def __exit__(self, *exc_info: object) -> None:
         self._over.set()
-        self._drawing.join()
-        self._live.stop()
+        try:
+            self._drawing.join()
+        finally:  # Also at a second Ctrl-C: rich has one display at a time, and the cursor is hidden.
+            self._live.stop()
 
     def _draw(self) -> None:
         while not self._over.wait(1 / FRAMES_PER_SECOND):

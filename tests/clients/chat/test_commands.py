@@ -12,6 +12,7 @@ from rich.console import Console
 from clients.chat.commands import COMMANDS, run_command, transcript
 from clients.chat.conversation import Conversation
 from clients.chat.interactive import Interactive
+from clients.chat.program import greet
 from clients.errors import BusyError, UsageError
 from clients.results import Delta, Model, ToolCallDelta
 
@@ -186,3 +187,10 @@ def test_mistakes(run: Run, line: str) -> None:
 def test_exit(run: Run) -> None:
     with pytest.raises(EOFError):
         run("/exit")
+
+
+def test_a_models_name_cannot_steer_the_terminal(chat: Interactive, client: Scripted, run: Run) -> None:
+    client.models = lambda: [Model(id="one\x1b[2J")]
+    greet(chat)
+    assert "one�[2J at" in chat.console.file.getvalue()
+    assert run("/model") == "• one�[2J\n"

@@ -46,6 +46,21 @@ def test_line_breaks_are_line_breaks() -> None:
     assert drawn(Answer("Roses are *red*,\nviolets are `blue`.")) == "Roses are red,\nviolets are blue."
 
 
+def test_a_second_interruption_leaves_the_console_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=io.StringIO(), width=30, height=20, color_system=None, force_terminal=True)
+    with monkeypatch.context() as twice, pytest.raises(KeyboardInterrupt), View(console, unfold=False) as view:
+        join = view._drawing.join
+
+        def interrupted() -> None:
+            join()
+            raise KeyboardInterrupt
+
+        twice.setattr(view._drawing, "join", interrupted)
+    assert "\x1b[?25h" in console.file.getvalue(), "the cursor is seen again"
+    with View(console, unfold=False) as view:
+        view.end("")
+
+
 def test_keys_are_quiet_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     keyboard, program = pty.openpty()
     with open(keyboard, "rb"), open(program) as stdin:
