@@ -88,8 +88,18 @@ def http_server(app: FastAPI, on_kill: Callable[[], None] = lambda: None, **opti
 
 
 def descriptors_for_connections() -> int:
-    """How many connections there may be, after the limit on open files is raised as far as it goes."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    """How many connections there may be, after the limit on open files is raised as far as it goes.
+
+    A system may refuse what its hard limit allows, as macOS does beyond kern.maxfilesperproc: then it is half of that,
+    or a quarter, … What is there is never lowered.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    there = MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
     wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return max(1, wanted - RESERVED_DESCRIPTORS)
+    while wanted > there:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            there = wanted
+        except (OSError, ValueError):
+            wanted //= 2
+    return max(1, min(there, MAX_DESCRIPTORS) - RESERVED_DESCRIPTORS)
