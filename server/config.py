@@ -1,6 +1,7 @@
 """What the operator chose for the HTTP side."""
 
 import math
+import re
 from dataclasses import dataclass, field
 from datetime import date
 from ipaddress import ip_address
@@ -9,6 +10,8 @@ from urllib.parse import urlsplit
 from engine.errors import ConfigError
 from server.auth import Keys
 from server.connection import ConnectionLimits
+
+HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,9 @@ class ServerConfig:
             raise ConfigError(f"--request-timeout must be a number of seconds above 0, got {self.request_seconds}")
         if not (math.isfinite(self.drain_seconds) and self.drain_seconds >= 0):
             raise ConfigError(f"--drain-timeout must be a number of seconds from 0, got {self.drain_seconds}")
+        for host in self.allowed_hosts:
+            if not is_host(host):
+                raise ConfigError(f"--allowed-host must be a name alone, got {host!r}: give {name_in(host)}")
         for origin in self.allowed_origins:
             if not is_origin(origin):
                 raise ConfigError(f"--allowed-origin must be like https://example.com, got {origin!r}")
@@ -79,6 +85,32 @@ def is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_host(text: str) -> bool:
+    """Whether a Host header may have this beside its port: a name or an address.
+
+    >>> [is_host(text) for text in ("gpu1.corp.example", "::1", "*", "gpu1:8000", "https://gpu1", ".corp.example")]
+    [True, True, False, False, False, False]
+    """
+    return is_address(text) or HOST_NAME.fullmatch(text) is not None
+
+
+def name_in(text: str) -> str:
+    """In words, what to give instead of what is no name.
+
+    >>> name_in("gpu1:8000"), name_in("https://gpu1.corp.example/v1")
+    ("'gpu1', without a scheme, port or path", "'gpu1.corp.example', without a scheme, port or path")
+    >>> name_in("*"), name_in(".corp.example")
+    ('each name by itself, there are no wildcards', 'each name by itself, there are no wildcards')
+    """
+    try:
+        name = urlsplit(text if "//" in text else f"//{text}").hostname or ""
+    except ValueError:
+        name = ""
+    return (
+        f"{name!r}, without a scheme, port or path" if is_host(name) else "each name by itself, there are no wildcards"
+    )
 
 
 def is_loopback(host: str) -> bool:

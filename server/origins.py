@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.auth import PROBED
-from server.config import is_address
+from server.config import is_address, is_host
 from server.errors import HostRefusedError, OriginRefusedError, refuse
 
 
@@ -35,9 +35,10 @@ def is_named(host: str, names: Collection[str]) -> bool:
 
 
 def own_names() -> tuple[str, ...]:
-    """What this machine is called, and on its network (RFC 6762)."""
+    """What this machine is called, and on its network (RFC 6762), where that can be a name. DNS is not asked: it may
+    take its time, and whoever answers it would choose the name."""
     name = socket.gethostname()
-    return name, f"{name.partition('.')[0]}.local"
+    return tuple(filter(is_host, (name, f"{name.partition('.')[0]}.local")))
 
 
 class OriginMiddleware:

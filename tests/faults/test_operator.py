@@ -111,6 +111,7 @@ def test_what_cannot_be_is_said_before_anything_is_loaded(tiny_model: EngineConf
             ([model, "--max-waiting", "-1"], "--max-waiting"),
             ([model, "--request-timeout", "0"], "--request-timeout"),
             ([model, "--drain-timeout", "nan"], "--drain-timeout"),
+            ([model, "--allowed-host", "*"], "--allowed-host"),
             ([model, "--allowed-origin", "*"], "--allowed-origin"),
             ([model, "--api-key", ""], "API key 1"),
             ([model, "--api-key", "ü"], "API key 1"),
