@@ -76,10 +76,12 @@ def check_machine(config: EngineConfig) -> None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """The listening socket. Raises ConfigError if the address cannot be had."""
+    """The listening socket; of `::` on IPv4 too, where the system can. Raises ConfigError if the address cannot be
+    had."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        both = address[0] == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server(address[:2], family=family, backlog=2048, dualstack_ipv6=both)
     except (OSError, UnicodeError) as error:  # The latter of what cannot be a name.
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot listen on {host}:{port}: {reason}") from error

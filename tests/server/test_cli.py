@@ -84,6 +84,16 @@ def test_a_port_that_is_taken() -> None:
         bind("no.such.host.invalid", 0)
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6, or none that takes IPv4 too")
+@pytest.mark.parametrize("host", ["::", "0::0"])
+def test_all_addresses_of_ipv6_are_those_of_ipv4_too(host: str) -> None:
+    with bind(host, 0) as listener:
+        for address in ("127.0.0.1", "::1"):
+            socket.create_connection((address, listener.getsockname()[1]), timeout=10).close()
+    with bind("::1", 0) as alone, pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", alone.getsockname()[1]), timeout=10)
+
+
 def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
     directory = tmp_path / "model"
     shutil.copytree(EMBEDDED, directory)
