@@ -37,24 +37,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A running engine, the memory plan it was made by, and what clients may know."""
+    """A running engine, the memory plan it was made by, also in words, and what clients may know."""
 
     engine: Engine
     plan: MemoryPlan
+    description: str
     info: EngineInfo
-
-    @property
-    def description(self) -> str:
-        """The memory plan in words."""
-        return f"device    {self.info.device}\n{describe(self.plan)}"
 
 
 Progress = Callable[[str, int, int], None]
 """Told what the engine is at, how much of it is done, and how much there is."""
 
 
-def start_engine(config: EngineConfig, progress: Progress = lambda what, done, total: None) -> Started:
-    """Loads the checkpoint and builds the engine.
+def start_engine(
+    config: EngineConfig,
+    progress: Progress = lambda what, done, total: None,
+    on_plan: Callable[[str], None] = lambda description: None,
+) -> Started:
+    """Loads the checkpoint and builds the engine. `on_plan` is told the memory plan in words before that takes memory.
 
     Raises CheckpointError, ConfigError or MemoryPlanError before any weight is read.
     """
@@ -87,6 +87,8 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
             resident=config.resident_experts,
         ),
     )
+    description = f"device    {device}\n{describe(plan)}"
+    on_plan(description)
     weights = empty_weights(model_config, experts, config.dtype, device, config.quantization)
     if manifest is None:
         fill_random(weights, config.seed)
@@ -133,7 +135,7 @@ def start_engine(config: EngineConfig, progress: Progress = lambda what, done, t
         kv_ring_bytes=plan.kv.rings,
         page_size=plan.page_size,
     )
-    return Started(engine, plan, info)
+    return Started(engine, plan, description, info)
 
 
 def capture(runner: Runner, plan: MemoryPlan, progress: Progress) -> None:

@@ -11,7 +11,7 @@ from engine.errors import EngineNotReadyError, GenerationError, QueueFullError
 from engine.process.child import Child
 from engine.process.pace import Pace
 from engine.process.supervision import Supervision
-from engine.process.wire import Abort, Events, Failed, FromEngine, Loading, Ready, Running, submits
+from engine.process.wire import Abort, Events, Failed, FromEngine, Loading, Planned, Ready, Running, submits
 from engine.request import FinishReason, Request, TokenEvent
 from engine.streams import EngineInfo, EngineStats, EngineStatus, EventStream
 
@@ -31,18 +31,18 @@ class EngineProcess:
     An engine that is killed, fails or hangs ends every stream with an error, and another one takes its place; what
     `supervision` says of that is explained there. Only if the first one says why it cannot start, or one cannot be
     killed, none follows.
-    `on_ready` is called with the memory plan in words, whenever an engine is ready.
+    `on_plan` is called with the memory plan in words, whenever an engine is about to load weights.
     """
 
     def __init__(
         self,
         config: EngineConfig,
-        on_ready: Callable[[str], None] | None = None,
+        on_plan: Callable[[str], None] | None = None,
         supervision: Supervision | None = None,
     ) -> None:
         self.config = config
         self.supervision = supervision or Supervision()
-        self._on_ready = on_ready
+        self._on_plan = on_plan
         self._status = EngineStatus("loading", 0.0, "starting")
         self._info: EngineInfo | None = None
         self._stats = EngineStats()
@@ -209,12 +209,13 @@ class EngineProcess:
         match message:
             case Loading(what, done, total):
                 self._status = EngineStatus("loading", done / max(1, total), what)
-            case Ready(info, plan):
+            case Planned(plan):
+                if self._on_plan is not None:
+                    self._on_plan(plan)
+            case Ready(info):
                 self._info = info
                 self._status = EngineStatus("ready", 1.0, "ready")
                 self._ready_since = asyncio.get_running_loop().time()
-                if self._on_ready is not None:
-                    self._on_ready(plan)
             case Running(tokens):
                 self._run_tokens = tokens
             case Events(events, stats):

@@ -52,11 +52,16 @@ class Loading(msgspec.Struct, frozen=True, tag="loading"):
     total: int
 
 
+class Planned(msgspec.Struct, frozen=True, tag="planned"):
+    """From the engine, before it loads weights: the memory plan in words for the operator."""
+
+    plan: str
+
+
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """From the engine: it serves; the memory plan in words for the operator."""
+    """From the engine: it serves."""
 
     info: EngineInfo
-    plan: str
 
 
 class Running(msgspec.Struct, frozen=True, tag="running"):
@@ -80,7 +85,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 ToEngine = Start | Submit | Abort
-FromEngine = Loading | Ready | Running | Events | Failed
+FromEngine = Loading | Planned | Ready | Running | Events | Failed
 
 
 def _encode_path(value: Any) -> str:

@@ -22,7 +22,19 @@ from engine.errors import CarouselError
 from engine.grammar import GrammarState
 from engine.process.compiling import Compiling
 from engine.process.parent import end_with_parent
-from engine.process.wire import Abort, EnginePipe, Events, Failed, Loading, Ready, Running, Start, Submit, ToEngine
+from engine.process.wire import (
+    Abort,
+    EnginePipe,
+    Events,
+    Failed,
+    Loading,
+    Planned,
+    Ready,
+    Running,
+    Start,
+    Submit,
+    ToEngine,
+)
 from engine.request import FinishReason, Request, TokenEvent
 from engine.start import start_engine
 from engine.streams import EngineStats
@@ -58,7 +70,7 @@ def main(descriptor: int) -> int:
 
 
 def load(pipe: EnginePipe, start: ToEngine) -> Engine:
-    """Builds the engine the first message asks for, reporting each percent."""
+    """Builds the engine the first message asks for, reporting its memory plan and each percent."""
     if not isinstance(start, Start):
         raise TypeError(f"the first message must be Start, not {type(start).__name__}")
     told: tuple[str, int] | None = None
@@ -70,12 +82,12 @@ def load(pipe: EnginePipe, start: ToEngine) -> Engine:
             pipe.send(Loading(what, done, total))
 
     keep_to_quota()
-    started = start_engine(start.config, progress)
+    started = start_engine(start.config, progress, lambda plan: pipe.send(Planned(plan)))
     started.engine.grammars.load()
     if started.info.device == "cpu" and started.plan.weights_bytes < SMALL_MODEL_BYTES:
         torch.set_num_threads(1)
     settle_memory()
-    pipe.send(Ready(started.info, started.description))
+    pipe.send(Ready(started.info))
     pipe.send(Events([], standing(started.engine)))
     return started.engine
 

@@ -16,8 +16,6 @@ from pathlib import Path
 
 import typer
 import uvicorn
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 import engine
 from engine.checkpoint.config_json import read_model_config
@@ -29,6 +27,7 @@ from engine.process.supervision import Supervision
 from engine.process.supervisor import EngineProcess
 from engine.streams import EngineClient, EngineStatus, Phase
 from server.app import create_app
+from server.commands.loading import LoadingBar
 from server.commands.plan import plan_here
 from server.commands.pull import fetch
 from server.config import ServerConfig, is_address, is_loopback
@@ -99,9 +98,8 @@ def run(
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     model = settings.served_model_names[0]
-    client = EngineProcess(
-        config, on_ready=lambda plan: log(logging.INFO, "plan", f"what fits:\n{plan}"), supervision=supervision
-    )
+    loading = LoadingBar()
+    client = EngineProcess(config, on_plan=loading.show_plan, supervision=supervision)
     limits = replace(settings.limits, connections=descriptors_for_connections())
     settings = replace(settings, limits=limits)
     app = create_app(client, checkpoint.text, settings, weights=checkpoint.fingerprint, tracing=tracing)
@@ -112,10 +110,10 @@ def run(
             log(logging.INFO, "names", f"goes by its addresses, as localhost and {names}; others: --allowed-host")
         if settings.open_to_others:
             log(logging.WARNING, "open", OPEN_TO_OTHERS)
-        loading = f"{model} ({checkpoint.fingerprint}) at {url}"
-        log(logging.INFO, "start", f"Carousel {engine.__version__} is loading: {loading}")
+        weights = f"{model} ({checkpoint.fingerprint})"
+        log(logging.INFO, "start", f"Carousel {engine.__version__} is loading: {weights} at {url}")
         documented = "" if settings.keys else f" (documented at {url}/docs)"  # A browser sends no key.
-        served = runner.run(serve(server, client, listener, f"{model} at {url}{documented}"))
+        served = runner.run(serve(server, client, listener, loading, f"{model} at {url}{documented}"))
         if served:
             log(logging.INFO, "stopped", f"Carousel {engine.__version__} has stopped")
     if not served:
@@ -129,31 +127,27 @@ def kill(client: EngineProcess) -> None:
             os.kill(client.pid, signal.SIGKILL)
 
 
-async def serve(server: uvicorn.Server, client: EngineClient, listener: socket.socket, what: str) -> bool:
+async def serve(
+    server: uvicorn.Server, client: EngineClient, listener: socket.socket, loading: LoadingBar, what: str
+) -> bool:
     """Returns False if the server or its engine could not be started, or not any more."""
-    watching = asyncio.create_task(watch(server, client, what))
+    watching = asyncio.create_task(watch(server, client, loading, what))
     await server.serve(sockets=[listener])
     watching.cancel()
     (watched,) = await asyncio.gather(watching, return_exceptions=True)
     return server.started and watched is not False
 
 
-async def watch(server: uvicorn.Server, client: EngineClient, what: str) -> bool:
+async def watch(server: uvicorn.Server, client: EngineClient, loading: LoadingBar, what: str) -> bool:
     """Shows the engine loading, and says whenever it is ready.
 
     Returns False, and stops the server, if there will be no engine: whoever started the server can start it again.
     """
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    )  # fmt: skip
-    with bar:
-        task = bar.add_task("starting", total=1.0)
+    with loading.bar:
         async for status in statuses(client):
             if status.phase != "loading":
                 break
-            bar.update(task, completed=status.progress, description=status.message)
+            loading(status)
     if status.phase == "stopping":  # Told to, before it was ready.
         return True
     if status.phase == "dead":

@@ -28,7 +28,7 @@ def starting(monkeypatch: pytest.MonkeyPatch) -> Callable[[torch.device], Mock]:
         monkeypatch.setattr(start, "free_bytes", lambda device: 2**34)
         monkeypatch.setattr(start, "select_ops", lambda *args, **kwargs: triton_ops((9, 0)))
         monkeypatch.setattr(start, "Runner", lambda *args: calls.runner)
-        start.start_engine(replace(TEST_CONFIG, model=checkpoint()))
+        start.start_engine(replace(TEST_CONFIG, model=checkpoint()), on_plan=calls.on_plan)
         return calls
 
     return begin
@@ -41,6 +41,12 @@ def test_the_gpu_that_was_asked_for_is_the_current_one_before_all_else(
     assert starting(device).mock_calls[0] == call.set_device(device)
     for other in "cuda", "cpu":
         starting(torch.device(other)).set_device.assert_not_called()
+
+
+def test_the_plan_is_told_before_it_takes_memory(starting: Callable[[torch.device], Mock]) -> None:
+    calls = starting(torch.device("cpu"))
+    assert [name for name, *_ in calls.mock_calls][:3] == ["on_plan", "empty_weights", "load_weights"]
+    assert calls.on_plan.call_args.args[0].startswith("device    cpu\nweights   ")
 
 
 def test_kernels_are_compiled_for_prompts_too_before_it_is_ready(starting: Callable[[torch.device], Mock]) -> None:

@@ -25,7 +25,8 @@ SECRET = "xyzzy-plugh"
 def test_serve_until_told_to_stop(log_format: str) -> None:
     with subprocess.Popen([*SERVE, *SMALL, "--log-format", log_format], stderr=subprocess.PIPE, text=True) as process:
         url, lines = read_until_ready(process)
-        assert any("2 slots" in line for line in lines), "the memory plan is shown"
+        (plan,) = (number for number, line in enumerate(lines) if "2 slots" in line)
+        assert not any("weights: " in line for line in lines[:plan]), "the memory plan is shown before they are loaded"
         with httpx.Client(base_url=url, headers={"authorization": f"Bearer {SECRET}"}) as client:
             body = {"prompt": f"Once upon a time {SECRET}", "max_tokens": 8, "echo": True}
             answer = client.post("/v1/completions", json=body).json()
@@ -42,7 +43,7 @@ def test_serve_until_told_to_stop(log_format: str) -> None:
     assert "/v1/completions" in request
     assert SECRET not in "".join([*lines, request, *ending])
     if log_format == "json":
-        events = [json.loads(line) for line in (*lines, request, *ending)]
+        events = [event for line in (*lines, request, *ending) if (event := json.loads(line))["event"] != "loading"]
         assert [event["event"] for event in events] == ["start", "plan", "ready", "request", "stopping", "stopped"]
         assert events[3]["completion_tokens"] == answer["usage"]["completion_tokens"]
 

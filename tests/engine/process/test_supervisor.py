@@ -270,11 +270,11 @@ def fails(*_: object) -> None:
     raise LookupError("on purpose")
 
 
-@pytest.mark.parametrize("where", ["launch", "ready", "step", "event"])
+@pytest.mark.parametrize("where", ["launch", "plan", "step", "event"])
 async def test_a_supervision_that_fails_ends_the_engine_and_says_why(
     config: EngineConfig, where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    process = EngineProcess(config, on_ready=fails if where == "ready" else None)
+    process = EngineProcess(config, on_plan=fails if where == "plan" else None)
     if where == "launch":
         monkeypatch.setattr("engine.process.child.frame", fails)
     await process.start()
@@ -382,7 +382,7 @@ async def test_an_engine_that_is_idle_is_left_alone(config: EngineConfig) -> Non
 @pytest.mark.parametrize(("device", "seconds"), [("cpu", 480.0), ("cuda:0", 120.0)])
 async def test_a_long_step_is_given_its_time_on_a_cpu(config: EngineConfig, device: str, seconds: float) -> None:
     process = EngineProcess(config)
-    process._receive(Ready(replace(INFO, device=device), "plan"))
+    process._receive(Ready(replace(INFO, device=device)))
     async with asyncio.timeout(None) as process._stall:
         await asyncio.sleep(0)
         process._receive(Running(2048))

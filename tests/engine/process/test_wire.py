@@ -16,6 +16,7 @@ from engine.process.wire import (
     Failed,
     FromEngine,
     Loading,
+    Planned,
     Ready,
     Running,
     Start,
@@ -49,7 +50,8 @@ TO_ENGINE: list[ToEngine] = [
 SCORED = (None, TokenLogprob(4, -0.1, ((4, -0.1), (5, -2.3))))
 FROM_ENGINE: list[FromEngine] = [
     Loading("loading weights", 1, 2**40),
-    Ready(INFO, "plan\nlines"),
+    Planned("plan\nlines"),
+    Ready(INFO),
     Running(10240),
     Events(
         [
