@@ -7,6 +7,7 @@ where it stopped, in this process or a later one. It takes its place once its ha
 import hashlib
 import logging
 import re
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -246,13 +247,26 @@ def unreachable(error: Exception, folder: Path) -> str:
     from huggingface_hub import constants
     from huggingface_hub.errors import OfflineModeIsEnabled
 
-    here = "only a part is downloaded" if any(folder.glob("blobs/*")) else "not downloaded yet"
+    part = any(folder.glob("blobs/*"))
+    here = "only a part is downloaded" if part else "no such directory; as a hub model not downloaded yet"
     if isinstance(error, OfflineModeIsEnabled):
         return f"{here}, and HF_HUB_OFFLINE forbids to fetch it: unset that, or give a directory that has the model"
+    if distrusted := distrust(error):
+        return (
+            f"{here}, and {constants.ENDPOINT} cannot be trusted: {distrusted.verify_message}: if a proxy looks into "
+            f"TLS here, name a file with its certificate by SSL_CERT_FILE, then run this again"
+        )
     return (
         f"{here}, and {constants.ENDPOINT} cannot be reached ({type(error).__name__}): check the network or the proxy, "
         f"or name a mirror with HF_ENDPOINT, then run this again: it goes on where it stopped"
     )
+
+
+def distrust(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    """What TLS says of the certificate, if that is the reason that there is no connection."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def refusal(error: Exception, revision: str | None) -> str:

@@ -5,6 +5,7 @@ Weights are kept like large files there: listed with their sha256, and served fr
 
 import hashlib
 import json
+import ssl
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -165,10 +166,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running(hub: Hub) -> Iterator[Hub]:
-    """Serves `hub` at its `url`, on a port of its own."""
+def running(hub: Hub, certificate: Path | None = None) -> Iterator[Hub]:
+    """Serves `hub` at its `url`, on a port of its own; with a `certificate`, a file that has its key too, by TLS."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("HubHandler", (Handler,), {"hub": hub}))
-    hub.url = f"http://127.0.0.1:{server.server_port}"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    hub.url = f"{'http' if certificate is None else 'https'}://127.0.0.1:{server.server_port}"
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

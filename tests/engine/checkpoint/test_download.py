@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import huggingface_hub.constants
 import pytest
+from huggingface_hub import close_session
 from huggingface_hub._tree_cache import _IN_MEMORY_TREE_CACHE
 
 from engine.checkpoint import download
@@ -222,12 +223,15 @@ def test_no_network(hub: Hub, checkpoint: Path, tmp_path: Path, monkeypatch: pyt
         nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
         at(monkeypatch, nowhere, tmp_path / "cache")
         message = refusal()
-        assert f"not downloaded yet, and {nowhere} cannot be reached (ConnectError)" in message
+        assert message.startswith(
+            f"{MODEL}: no such directory; as a hub model not downloaded yet, and {nowhere} cannot"
+        )
+        assert "cannot be reached (ConnectError)" in message
         assert "HF_ENDPOINT" in message
         at(monkeypatch, hub.url, tmp_path / "cache")
         resolve_model(MODEL, weights=False)
         at(monkeypatch, nowhere, tmp_path / "cache")
-        assert "only a part is downloaded" in refusal()
+        assert refusal().startswith(f"{MODEL}: only a part is downloaded")
         at(monkeypatch, hub.url, tmp_path / "cache")
         directory = resolve_model(MODEL)
         at(monkeypatch, nowhere, tmp_path / "cache")
@@ -253,7 +257,37 @@ def test_a_hub_that_is_not_itself(hub: Hub, status: int) -> None:
 
 def test_forbidden_network(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    assert "not downloaded yet, and HF_HUB_OFFLINE forbids to fetch it" in refusal()
+    message = refusal("models/mistyped")
+    assert "no such directory; as a hub model not downloaded yet, and HF_HUB_OFFLINE forbids to fetch it" in message
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """One that nobody vouches for, and its key, in one file."""
+    if (openssl := shutil.which("openssl")) is None:
+        pytest.skip("needs openssl")
+    key, file = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    making = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    subprocess.run([*making, *names, "-keyout", key, "-out", file], check=True, capture_output=True)
+    file.write_bytes(key.read_bytes() + file.read_bytes())
+    return file
+
+
+def test_a_proxy_that_looks_into_tls(
+    hub: Hub, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(Hub(hub.repositories), certificate) as proxy:
+        at(monkeypatch, proxy.url, tmp_path / "cache")
+        message = refusal()
+        assert f"not downloaded yet, and {proxy.url} cannot be trusted: self" in message
+        assert "SSL_CERT_FILE" in message
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        close_session()
+        try:
+            verify_checkpoint(directory := resolve_model(MODEL), read_model_config(directory))
+        finally:
+            close_session()
 
 
 def test_a_proxy_that_the_client_lacks_a_package_for(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
