@@ -61,6 +61,8 @@ class Tokenizer:
         path = directory / "tokenizer.json"
         try:
             definition = json.loads(path.read_bytes())
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{path}: no such file: {advice(directory)}") from error
         except OSError as error:
             raise CheckpointError(f"{path}: {error.strerror}") from error
         except ValueError as error:
@@ -109,6 +111,17 @@ class Tokenizer:
     def token_text(self, token_id: int) -> str:
         """One token's text alone, with U+FFFD for the bytes of a character it only holds a part of."""
         return self.token_bytes(token_id).decode("utf-8", errors="replace")
+
+
+def advice(directory: Path) -> str:
+    """What to do about a tokenizer.json that `directory` lacks. OpenAI's own layout has it above its weights."""
+    above = directory.absolute().parent
+    if directory.absolute().name == "original" and (above / "tokenizer.json").exists():
+        return f"give {above} instead"
+    return (
+        "tokenizer.json, tokenizer_config.json, chat_template.jinja and generation_config.json belong there, beside "
+        "the weights or their original/; on the hub they are at a model's top level"
+    )
 
 
 def _byte_table(vocabulary: Mapping[str, int], added: set[str]) -> list[bytes]:

@@ -1,4 +1,5 @@
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -118,6 +119,19 @@ def test_unreadable_files(tmp_path, content):
         (tmp_path / "tokenizer.json").write_bytes(content.encode("utf-8", "surrogatepass"))
     with pytest.raises(CheckpointError, match=r"tokenizer\.json"):
         Tokenizer.load(tmp_path)
+
+
+def test_weights_without_what_belongs_beside_them(tmp_path):
+    """As `hf download openai/gpt-oss-20b --include "original/*"` leaves them."""
+    original = tmp_path / "original"
+    original.mkdir()
+    for directory in (tmp_path, original):
+        with pytest.raises(CheckpointError, match=r"no such file: .*chat_template\.jinja and .* belong there") as caught:
+            Tokenizer.load(directory)
+        assert str(caught.value).startswith(str(directory / "tokenizer.json"))
+    (tmp_path / "tokenizer.json").touch()
+    with pytest.raises(CheckpointError, match=f"no such file: give {re.escape(str(tmp_path))} instead$"):
+        Tokenizer.load(original)
 
 
 def test_load(checkpoint, tokenizer):
