@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import cast
 
-from engine.checkpoint.hub import resolve_model
+from engine.checkpoint.hub import ALL_FILES, TEXT_FILES, resolve_model
 from engine.config import EngineConfig
 from engine.errors import GenerationError
 from engine.prompt.chat import ChatRenderer
@@ -47,7 +47,8 @@ class LLM:
     """
 
     def __init__(self, model: str = "embedded", config: EngineConfig | None = None) -> None:
-        directory = resolve_model(model, weights=config is None or config.load_format != "dummy")
+        random = config is not None and config.load_format == "dummy"
+        directory = resolve_model(model, files=TEXT_FILES if random else ALL_FILES)
         config = EngineConfig(model=directory) if config is None else replace(config, model=directory)
         self.default_sampling = SamplingParams(**read_sampling_defaults(directory))  # type: ignore[arg-type]
         self.engine = start_engine(config).engine

@@ -228,12 +228,12 @@ def plan(
     block_size: BlockSize = 16,
 ) -> None:
     """Show what fits in memory and how fast it can be at best; no weights are needed."""
-    from engine.checkpoint.hub import resolve_model
+    from engine.checkpoint.hub import CONFIG_FILES, resolve_model
     from server.commands import plan as planning
 
     with clear_exit():
         engine_config = EngineConfig(
-            model=resolve_model(model, revision=revision, weights=False),
+            model=resolve_model(model, revision=revision, files=CONFIG_FILES),
             dtype=dtype,
             device=device,
             max_model_len=max_model_len,

@@ -26,6 +26,8 @@ Progress = Callable[[int, int], None]
 FILES_AT_ONCE = 4
 POLL_SECONDS = 0.2
 HASH = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+OPTIONAL = ("*.jinja", "generation_config.json")
+"""What a model that can be served may lack."""
 NEW_TOKEN = "`hf auth login`, or set HF_TOKEN"
 
 
@@ -179,7 +181,7 @@ def look_up(model: str, revision: str | None, patterns: Sequence[str]) -> Reposi
             raise CheckpointError(f"{model}: {constants.ENDPOINT} lists no hash of {file.rfilename} to check it by")
         files.append(RemoteFile(file.rfilename, file.size, blob))
     for pattern in patterns:
-        if pattern != "*.jinja" and not any(fnmatchcase(file.name, pattern) for file in files):
+        if pattern not in OPTIONAL and not any(fnmatchcase(file.name, pattern) for file in files):
             raise CheckpointError(f"{model}: not a model that can be served: the hub lists no {pattern} files for it")
     return Repository(model, str(info.sha), tuple(files), cache_folder(model))
 

@@ -2,14 +2,17 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.checkpoint.download import Progress, cached, download, hub_allows
 from engine.errors import CheckpointError
 
 EMBEDDED = Path(__file__).parent.parent / "embedded"
+CONFIG_FILES = ("config.json", "generation_config.json")
+"""What a plan reads."""
 TEXT_FILES = ("*.json", "*.jinja")
-WEIGHT_FILES = ("*.safetensors",)
+ALL_FILES = (*TEXT_FILES, "*.safetensors")
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
@@ -17,15 +20,14 @@ def resolve_model(
     model: str,
     *,
     revision: str | None = None,
-    weights: bool = True,
+    files: Sequence[str] = ALL_FILES,
     update: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """The directory of "embedded", of a local path, or of a hub id (at `revision`: a branch, tag or commit).
 
     A hub model that was downloaded is used as it is, without a look at the network; else, or to `update` it, what is
-    missing of its top level's weights, JSON files and templates is fetched into Hugging Face's cache, without
-    `weights` only the latter two. `progress` is told of weights alone: the rest is small.
+    missing of its top level's `files` is fetched into Hugging Face's cache. `progress` is told how far that is.
 
     Raises CheckpointError, which says what to do, if there is no such directory or hub model, or it cannot be had.
     """
@@ -41,15 +43,14 @@ def resolve_model(
             f"{model}: no such directory, and not a hub id like openai/gpt-oss-20b ('embedded' is the model that "
             f"comes with Carousel)"
         )
-    patterns = (*TEXT_FILES, *WEIGHT_FILES) if weights else TEXT_FILES
-    there = None if update else cached(model, revision, patterns)
+    there = None if update else cached(model, revision, files)
     progress = progress or (lambda done, total: None)
-    return there or download(model, revision, patterns, progress, or_cached=not update)
+    return there or download(model, revision, files, progress, or_cached=not update)
 
 
 def downloaded(model: str, revision: str | None) -> bool:
     """Whether all of a hub model is known to be here."""
-    return cached(model, revision, (*TEXT_FILES, *WEIGHT_FILES)) is not None
+    return cached(model, revision, ALL_FILES) is not None
 
 
 def local_path(model: str) -> Path | None:

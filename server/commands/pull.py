@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from engine.checkpoint.config_json import read_model_config
-from engine.checkpoint.hub import downloaded, local_path, resolve_model
+from engine.checkpoint.hub import TEXT_FILES, downloaded, local_path, resolve_model
 from engine.checkpoint.verify import verify_checkpoint
 from engine.memory_plan import size
 from server.logs import log
@@ -49,7 +49,7 @@ def fetch(
 
     Raises CheckpointError, ConfigError or what `check` does.
     """
-    directory = resolve_model(model, revision=revision, weights=False, update=update)
+    directory = resolve_model(model, revision=revision, files=TEXT_FILES, update=update)
     read_model_config(directory)
     if not weights:
         return directory

@@ -20,7 +20,7 @@ from huggingface_hub._tree_cache import _IN_MEMORY_TREE_CACHE
 
 from engine.checkpoint import download
 from engine.checkpoint.config_json import read_model_config
-from engine.checkpoint.hub import resolve_model
+from engine.checkpoint.hub import CONFIG_FILES, TEXT_FILES, resolve_model
 from engine.checkpoint.verify import verify_checkpoint
 from engine.errors import CheckpointError
 from tests.checkpoints import small_config, write_checkpoint
@@ -79,11 +79,21 @@ def test_what_is_needed_is_fetched_and_nothing_else(hub: Hub, checkpoint: Path) 
     assert seen[-1] == (total, total)
 
 
-def test_a_plan_fetches_no_weights(hub: Hub) -> None:
-    directory = resolve_model(MODEL, weights=False)
-    assert {path.suffix for path in directory.iterdir()} == {".json"}
+def test_a_plan_fetches_the_configs_alone(hub: Hub) -> None:
+    hub.repositories[MODEL] |= {"tokenizer.json": b"{}", "chat_template.jinja": b""}
+    directory = resolve_model(MODEL, files=CONFIG_FILES)
+    assert {path.name for path in directory.iterdir()} == hub.sent.keys() == set(CONFIG_FILES)
+    hub.asked.clear()
+    assert resolve_model(MODEL, files=CONFIG_FILES) == directory
+    assert not hub.asked
+    resolve_model(MODEL, files=TEXT_FILES)
+    assert {path.suffix for path in directory.iterdir()} == {".json", ".jinja"}
     assert not hub.sent.keys() & set(SHARDS)
     assert {path.name for path in resolve_model(MODEL).iterdir()} >= set(SHARDS)
+    del hub.repositories[MODEL]["generation_config.json"]
+    hub.commit = "decaf0" + "0" * 34
+    directory = resolve_model(MODEL, files=CONFIG_FILES, update=True)
+    assert {path.name for path in directory.iterdir()} == {"config.json"}
 
 
 def test_what_is_there_is_used_without_the_network(hub: Hub) -> None:
@@ -229,7 +239,7 @@ def test_no_network(hub: Hub, checkpoint: Path, tmp_path: Path, monkeypatch: pyt
         assert "cannot be reached (ConnectError)" in message
         assert "HF_ENDPOINT" in message
         at(monkeypatch, hub.url, tmp_path / "cache")
-        resolve_model(MODEL, weights=False)
+        resolve_model(MODEL, files=TEXT_FILES)
         at(monkeypatch, nowhere, tmp_path / "cache")
         assert refusal().startswith(f"{MODEL}: only a part is downloaded")
         at(monkeypatch, hub.url, tmp_path / "cache")
