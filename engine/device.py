@@ -64,6 +64,14 @@ def free_bytes(device: torch.device) -> int:
     return there if allowed is None else min(there, allowed)
 
 
+def total_bytes(device: torch.device) -> int:
+    """The memory of `device`, whoever holds it."""
+    if device.type == "cuda":
+        _, total = torch.cuda.mem_get_info(device)
+        return total
+    return psutil.virtual_memory().total
+
+
 def bytes_per_second(device: torch.device) -> float | None:
     """What a GPU's memory gives at best, by its clock (in kHz, two transfers a cycle) and width (in bits); None for the
     CPU's, which does not tell."""

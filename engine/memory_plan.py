@@ -17,6 +17,9 @@ GPU_MAX_NUM_SEQS = 256
 CPU_MAX_NUM_SEQS = 16
 CPU_SHARE = 4
 """A CPU's caches take at most 1 / CPU_SHARE of the memory that is left: other programs live there too."""
+FREE_SHARE = 0.9
+"""Of what is free on a GPU no more is taken, where --gpu-memory-utilization is not higher: allocators and the driver
+need some, too."""
 RINGS_SHARE = 4
 """Before the context is shortened, requests are cut down to CPU_MAX_NUM_SEQS, and until their rings take at
 most 1 / RINGS_SHARE of the caches."""
@@ -67,11 +70,12 @@ class MemoryPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Where the model is to run: the bytes that are free there before the weights are loaded, whether that is a GPU,
-    whether its attention holds scores in memory, and whether its filters sort logits: the references do, kernels do
-    not."""
+    """Where the model is to run: the bytes that are free there before the weights are loaded, those that there are in
+    all, whether that is a GPU, whether its attention holds scores in memory, and whether its filters sort logits: the
+    references do, kernels do not."""
 
     device_bytes: int
+    total_bytes: int
     on_gpu: bool
     holds_scores: bool
     sorts_logits: bool
@@ -80,9 +84,9 @@ class Machine:
 def plan_memory(model: ModelConfig, engine: EngineConfig, machine: Machine, weights_bytes: int) -> MemoryPlan:
     """Shares out what is free on the machine.
 
-    The caches get --kv-cache-memory-bytes if that is given; else, on a GPU, --gpu-memory-utilization of the
-    memory less weights, workspace and CUDA graphs; on a CPU a quarter of what these leave; and never more than all
-    requests at full length need. Automatic numbers are lowered to what fits: max_num_seqs by halves, then
+    The caches get --kv-cache-memory-bytes if that is given; else, on a GPU, --gpu-memory-utilization of all its memory,
+    as far as that is free, less weights, workspace and CUDA graphs; on a CPU a quarter of what these leave; and never
+    more than all requests at full length need. Automatic numbers are lowered to what fits: max_num_seqs by halves, then
     max_model_len.
 
     Raises MemoryPlanError if the weights, or one request of the length asked for, do not fit; ConfigError for
@@ -168,7 +172,9 @@ def kv_budget(engine: EngineConfig, machine: Machine, fixed: int) -> int:
     if wanted is not None:
         return wanted if fixed + wanted <= machine.device_bytes else 0
     if machine.on_gpu:
-        return max(0, int(machine.device_bytes * engine.gpu_memory_utilization) - fixed)
+        share = engine.gpu_memory_utilization
+        most = machine.device_bytes * max(share, FREE_SHARE)
+        return max(0, int(min(machine.total_bytes * share, most)) - fixed)
     return max(0, machine.device_bytes - fixed) // CPU_SHARE
 
 

@@ -16,7 +16,7 @@ from engine.checkpoint.load import load_weights
 from engine.checkpoint.turn_ends import with_turn_ends
 from engine.checkpoint.verify import verify_checkpoint
 from engine.config import EngineConfig
-from engine.device import free_bytes, make_current, pick_device, use_huge_pages
+from engine.device import free_bytes, make_current, pick_device, total_bytes, use_huge_pages
 from engine.engine import Engine
 from engine.faults import FaultyModel
 from engine.grammar import GrammarCompiler
@@ -74,6 +74,7 @@ def start_engine(
         config,
         Machine(
             device_bytes=free_bytes(device),
+            total_bytes=total_bytes(device),
             on_gpu=device.type == "cuda",
             holds_scores=ops.holds_scores,
             sorts_logits=ops.sorts_logits,

@@ -38,7 +38,7 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N, or auto: the first
 MaxModelLen = Annotated[int | None, typer.Option(help="Longest context, in tokens; what fits, if not given.")]
 MaxNumSeqs = Annotated[int | None, typer.Option(help="Requests that run at once; what fits, if not given.")]
 MaxNumBatchedTokens = Annotated[int, typer.Option(help="Tokens of one step, prompts and answers together.")]
-GpuMemoryUtilization = Annotated[float, typer.Option(help="The share of a GPU's memory to use.")]
+GpuMemoryUtilization = Annotated[float, typer.Option(help="The share of all of a GPU's memory to use.")]
 KvCacheMemoryBytes = Annotated[
     int | None,
     typer.Option(parser=parse_size, metavar="SIZE", help="Memory for keys and values, like 4G."),

@@ -15,11 +15,13 @@ from engine.memory_sizes import weights_bytes
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where the model is to run. `bandwidth` is in bytes a second, None where it is not known."""
+    """Where the model is to run. `bandwidth` is in bytes a second, None where it is not known; `total_bytes` are
+    None where all the memory is free."""
 
     memory_bytes: int
     is_gpu: bool
     bandwidth: float | None = None
+    total_bytes: int | None = None
 
 
 CARDS = {
@@ -53,21 +55,21 @@ def choose_device(card: str | None, memory: int | None, bandwidth: int | None, d
     """The card, with the memory and bandwidth that are given in place of its own; without a card and a memory, this
     machine. Raises ConfigError for a device that is not there."""
     if card is not None:
-        chosen = CARDS[card]
+        chosen = replace(CARDS[card], memory_bytes=memory or CARDS[card].memory_bytes)
     elif memory is not None:
         chosen = Device(memory, device != "cpu")
     else:
         chosen = this_machine(device)
-    return Device(memory or chosen.memory_bytes, chosen.is_gpu, bandwidth or chosen.bandwidth)
+    return replace(chosen, bandwidth=bandwidth or chosen.bandwidth)
 
 
 def this_machine(device: str) -> Device:
     # Here, for it imports torch, which a plan for a card does not need.
-    from engine.device import bytes_per_second, free_bytes, pick_device
+    from engine.device import bytes_per_second, free_bytes, pick_device, total_bytes
 
     found = pick_device(device)
     try:
-        return Device(free_bytes(found), found.type == "cuda", bytes_per_second(found))
+        return Device(free_bytes(found), found.type == "cuda", bytes_per_second(found), total_bytes(found))
     except RuntimeError as error:  # Of CUDA.
         raise ConfigError(f"--device {device}: {str(error).splitlines()[0]}") from error
 
@@ -88,6 +90,7 @@ def plan_on(device: Device, config: EngineConfig, model: ModelConfig, experts: E
         replace(config, enforce_eager=config.enforce_eager or not captured),
         Machine(
             device_bytes=device.memory_bytes,
+            total_bytes=device.total_bytes or device.memory_bytes,
             on_gpu=device.is_gpu,
             holds_scores=not device.is_gpu or config.deterministic,
             sorts_logits=config.deterministic if device.is_gpu else not bfloat16,

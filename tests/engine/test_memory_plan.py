@@ -51,11 +51,14 @@ def plan(
     *,
     weights: int = 13 * GIB,
     memory: int = 80 * GIB,
+    total: int | None = None,
     gpu: bool = True,
     **engine: Any,
 ) -> MemoryPlan:
     config = EngineConfig(model=Path(), **engine)
-    machine = Machine(device_bytes=memory, on_gpu=gpu, holds_scores=not gpu, sorts_logits=not gpu)
+    machine = Machine(
+        device_bytes=memory, total_bytes=total or memory, on_gpu=gpu, holds_scores=not gpu, sorts_logits=not gpu
+    )
     return plan_memory(model, config, machine, weights)
 
 
@@ -233,7 +236,7 @@ def test_scores_have_room_only_where_attention_holds_them() -> None:
         for holds_scores in (True, False)
     )
     assert with_scores - without > GIB - 64 * MIB
-    machine = Machine(device_bytes=80 * GIB, on_gpu=True, holds_scores=True, sorts_logits=False)
+    machine = Machine(device_bytes=80 * GIB, total_bytes=80 * GIB, on_gpu=True, holds_scores=True, sorts_logits=False)
     config = EngineConfig(model=Path(), max_num_seqs=8, max_num_batched_tokens=8192)
     held, kernels = (
         plan_memory(GPT_OSS_20B, config, replace(machine, holds_scores=holds), 13 * GIB) for holds in (True, False)
@@ -251,6 +254,17 @@ class TestGpu:
 
     def test_more_utilization_means_more_pages(self) -> None:
         assert plan(gpu_memory_utilization=0.95).num_pages > plan().num_pages
+
+    def test_two_servers_get_the_same_share(self) -> None:
+        first = plan(memory=80 * GIB, gpu_memory_utilization=0.45)
+        second = plan(memory=44 * GIB, total=80 * GIB, gpu_memory_utilization=0.45)
+        assert first == second
+
+    @pytest.mark.parametrize(("share", "used"), [(0.45, 0.9), (0.9, 0.9), (0.95, 0.95), (1.0, 1.0)])
+    def test_of_what_others_leave_it_takes_no_more_than_nine_tenths(self, share: float, used: float) -> None:
+        planned = plan(memory=30 * GIB, total=80 * GIB, gpu_memory_utilization=share)
+        fixed = 13 * GIB + planned.workspace_bytes + planned.graphs_bytes
+        assert planned.kv_budget_bytes == int(30 * GIB * used) - fixed
 
     def test_lowers_the_requests_before_the_length(self) -> None:
         planned = plan(memory=20 * GIB)

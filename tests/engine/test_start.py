@@ -26,6 +26,7 @@ def starting(monkeypatch: pytest.MonkeyPatch) -> Callable[[torch.device], Mock]:
         monkeypatch.setattr(torch.cuda, "set_device", calls.set_device)
         monkeypatch.setattr(start, "pick_device", lambda name: device)
         monkeypatch.setattr(start, "free_bytes", lambda device: 2**34)
+        monkeypatch.setattr(start, "total_bytes", lambda device: 2**34)
         monkeypatch.setattr(start, "select_ops", lambda *args, **kwargs: triton_ops((9, 0)))
         monkeypatch.setattr(start, "Runner", lambda *args: calls.runner)
         start.start_engine(replace(TEST_CONFIG, model=checkpoint()), on_plan=calls.on_plan)

@@ -76,6 +76,13 @@ def test_parts_of_a_card_may_be_replaced() -> None:
     assert not choose_device(None, MIB, None, "cpu").is_gpu
 
 
+def test_of_this_machine_it_is_known_what_is_free_and_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.device, "pick_device", torch.device)
+    monkeypatch.setattr(engine.device, "bytes_per_second", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (30 * MIB, 80 * MIB))
+    assert choose_device(None, None, None, "cuda") == Device(30 * MIB, True, None, 80 * MIB)
+
+
 def test_this_machine() -> None:
     result = plan("--device", "cpu")
     assert result.exit_code == 0, result.stderr
