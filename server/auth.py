@@ -12,7 +12,7 @@ from engine.errors import ConfigError
 from server.errors import KeyRefusedError, refuse
 from server.page import FILES
 
-PROBED = frozenset({"/health", "/ready"})
+PROBED = frozenset({"/health", "/ping", "/ready"})
 """Asked by probes, which have no key, and no name for the server."""
 OPEN = PROBED | FILES.keys()
 """A browser that asks for the page has no key to show; the page has, once somebody has typed it."""

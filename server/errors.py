@@ -21,6 +21,7 @@ from engine.errors import (
     RequestError,
     SlowReaderError,
 )
+from server.wrong_urls import hint
 
 NOT_READY_RETRY_SECONDS = 1
 ANTHROPIC_PATH = "/v1/messages"
@@ -197,6 +198,8 @@ def install_error_handlers(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         request.state.meter.failed(error)
         message = f"{error.detail}: {request.method} {request.url.path}"
+        if (instead := hint(request.url.path)) is not None:
+            message += f": {instead}"
         return http_error_response(error.status_code, message, request.url.path, error.headers)
 
     @app.exception_handler(ClientDisconnect)

@@ -15,7 +15,7 @@ from server.metrics import Metrics
 from server.schemas.usage import Usage
 from server.tracing import RequestTrace, Tracing
 
-PROBES = frozenset({"/health", "/ready", "/metrics"})
+PROBES = frozenset({"/health", "/ping", "/ready", "/metrics"})
 """Asked every few seconds by machines: worth a log line for debugging only."""
 OPERATIONS = {"/v1/completions": "text_completion"} | dict.fromkeys(
     ("/v1/chat/completions", "/v1/responses", "/v1/messages"), "chat"

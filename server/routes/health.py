@@ -1,4 +1,4 @@
-"""GET /health (the server lives), GET /ready (it can generate), GET /version"""
+"""GET /health and /ping (the server lives), GET /ready (it can generate), GET /version"""
 
 from fastapi import APIRouter, Response
 
@@ -12,6 +12,7 @@ router = APIRouter(tags=["Operation"])
 
 
 @router.get("/health", summary="Whether the server lives")
+@router.get("/ping", summary="Whether the server lives, as SageMaker and some load balancers ask it")
 async def health() -> Health:
     return Health()
 

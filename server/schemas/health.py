@@ -1,4 +1,4 @@
-"""`/health`, `/ready` and `/version`."""
+"""`/health` and `/ping`, `/ready` and `/version`."""
 
 from typing import Literal
 

@@ -4,6 +4,7 @@ import json
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from pydantic import BaseModel, ValidationError
 
 from engine.errors import RequestError
@@ -14,6 +15,7 @@ from server.schemas.completions import CompletionRequest
 from server.schemas.messages import MAX_MESSAGES
 from server.schemas.request import MAX_FIELDS
 from server.schemas.response_request import ResponseRequest
+from server.wrong_urls import hint
 from tests.server.scripted_engine import ScriptedEngine
 
 COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
@@ -285,6 +287,40 @@ async def test_routing_errors_have_the_same_body(http: httpx.AsyncClient) -> Non
     assert response.headers["allow"] == "POST"
     await refused(await http.post("/v1/models"), 405, None, "method_not_allowed")
     await refused(await http.post("/v1/completions/"), 404, None, "unknown_url")
+
+
+@pytest.mark.parametrize(
+    ("path", "instead"),
+    [
+        ("/chat/completions", "the base URL ends in /v1"),
+        ("/completions", "the base URL ends in /v1"),
+        ("/responses", "the base URL ends in /v1"),
+        ("/models", "the base URL ends in /v1"),
+        ("/v1/v1/models", "a /v1 too many"),
+        ("/completion", "/v1/completions continues a text"),
+        ("/api/chat", "ask /v1/chat/completions"),
+        ("/api/generate", "ask /v1/chat/completions"),
+        ("/api/tags", "ask /v1/chat/completions"),
+        ("/v1/embeddings", "max_tokens 0 scores a prompt"),
+        ("/embeddings", "max_tokens 0 scores a prompt"),
+        ("/v2/rerank", "max_tokens 0 scores a prompt"),
+        ("/v1/score", "max_tokens 0 scores a prompt"),
+        ("/v1/audio/transcriptions", "text only"),
+        ("/v1/images/generations", "text only"),
+    ],
+)
+async def test_what_clients_of_other_servers_ask_is_told_the_way(
+    http: httpx.AsyncClient, path: str, instead: str
+) -> None:
+    for method in ("GET", "POST"):
+        message = await refused(await http.request(method, path), 404, None, "unknown_url")
+        assert message.startswith(f"Not Found: {method} {path}: ")
+        assert instead in message
+
+
+async def test_no_way_is_told_where_none_is_known(http: httpx.AsyncClient, app: FastAPI) -> None:
+    assert await refused(await http.get("/v1/nothing"), 404, None) == "Not Found: GET /v1/nothing"
+    assert {path: hint(path) for path in app.openapi()["paths"] if hint(path)} == {}
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])

@@ -74,7 +74,8 @@ async def test_a_line_per_request(http: httpx.AsyncClient, lines: Callable[[], l
     await http.post(COMPLETIONS, json=body, headers={"x-request-id": "mine"})
     await http.post(COMPLETIONS, json=body | {"stream": True, "model": "alias"})
     await http.post(COMPLETIONS, json=body | {"model": "other"})
-    await http.get("/health")
+    for probe in ("/health", "/ping", "/ready"):
+        await http.get(probe)
     whole, streamed, refused = lines()
     for line in (whole, streamed):
         assert (line["event"], line["level"], line["status"]) == ("request", "info", 200)

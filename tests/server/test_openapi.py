@@ -19,6 +19,7 @@ from tests.server.conftest import SETTINGS
 from tests.server.scripted_engine import ScriptedEngine
 
 Document = dict[str, Any]
+PROBES = {"GET /health", "GET /ping", "GET /ready"}
 UNDOCUMENTED = {"/", "/page/{file}", "/openapi.json", "/docs", "/docs/assets"}
 
 
@@ -119,7 +120,7 @@ def test_what_goes_wrong_is_described(document: Document) -> None:
         assert operation["summary"], name
         responses = operation["responses"]
         assert "422" not in responses, name
-        is_probe = name in ("GET /health", "GET /ready")
+        is_probe = name in PROBES
         expected: set[str] = set() if is_probe else {"401", "403"}
         assert is_probe <= (not {"401", "403"} & responses.keys())
         if "requestBody" in operation:
@@ -144,7 +145,7 @@ async def test_keys_are_described_where_there_are_any(engine: ScriptedEngine, te
         for name, operation in operations(document)
         if operation.get("security") == [{"key": []}, {"x-api-key": []}]
     }
-    assert guarded == {name for name, _ in operations(document)} - {"GET /health", "GET /ready"}
+    assert guarded == {name for name, _ in operations(document)} - PROBES
     assert "security" not in str(create_app(engine, text, SETTINGS).openapi())
 
 

@@ -83,7 +83,8 @@ async def test_detokenize(http: httpx.AsyncClient, text: Text) -> None:
 
 
 async def test_health_ready_version(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:
-    assert (await http.get("/health")).json() == {"status": "ok"}
+    for path in ("/health", "/ping"):
+        assert (await http.get(path)).json() == {"status": "ok"}
     assert (await http.get("/ready")).json() == {"status": "ready", "progress": 1.0, "message": ""}
     assert (await http.get("/version")).json() == {"version": engine_package.__version__}
     engine.phase = EngineStatus("loading", 0.5)
@@ -93,7 +94,7 @@ async def test_health_ready_version(http: httpx.AsyncClient, engine: ScriptedEng
 async def test_head_is_answered_wherever_get_is(url: str, engine: ScriptedEngine) -> None:
     async with httpx.AsyncClient(base_url=url) as http:
         for path in (
-            "/health", "/ready", "/version", "/metrics", "/v1/models", "/v1/models/alias",
+            "/health", "/ping", "/ready", "/version", "/metrics", "/v1/models", "/v1/models/alias",
             "/docs", "/openapi.json", "/", "/page/main.js",
         ):  # fmt: skip
             asked, head = await http.get(path), await http.head(path)

@@ -47,6 +47,7 @@ WITHOUT = [
     ("DELETE", "/v1/responses/{response_id}"),
     ("POST", "/v1/responses/{response_id}/cancel"),
     ("GET", "/health"),
+    ("GET", "/ping"),
     ("GET", "/ready"),
     ("GET", "/version"),
     ("GET", "/metrics"),

@@ -92,7 +92,7 @@ async def test_what_failed(
 
 
 async def test_probes_leave_no_trace(http: httpx.AsyncClient, spans: InMemorySpanExporter) -> None:
-    for path in ("/health", "/ready", "/metrics"):
+    for path in ("/health", "/ping", "/ready", "/metrics"):
         await http.get(path)
     assert spans.get_finished_spans() == ()
 
