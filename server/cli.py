@@ -11,9 +11,10 @@ import typer
 import engine
 from clients.cli import app as clients
 from engine.config import Dtype, EngineConfig, KvCacheDtype, LoadFormat, Quantization
+from server.commands.choices import choice
 from server.commands.exits import clear_exit, heed_sigterm
 from server.commands.plan import parse_card
-from server.commands.sizes import parse_size
+from server.commands.sizes import parse_length, parse_size, parse_tokens
 from server.logs import LogFormat, logging_as
 from server.settings import ConfigFile, SettingsCommand, settings_commands, settings_of
 
@@ -26,18 +27,37 @@ app = typer.Typer(
 
 Model = Annotated[str, typer.Argument(help="A directory, a hub id like org/name, or 'embedded'.")]
 Revision = Annotated[str | None, typer.Option(help="The hub model's branch, tag or commit.")]
-DtypeOption = Annotated[Dtype, typer.Option(help="What is computed in.")]
+DtypeOption = Annotated[
+    Dtype, typer.Option(parser=choice(Dtype, auto="bfloat16", float="float32"), help="What is computed in.")
+]
 KvCacheDtypeOption = Annotated[
-    KvCacheDtype, typer.Option(help="What keys and values are kept in: as computed, or fp8 (e4m3), in half the memory.")
+    KvCacheDtype,
+    typer.Option(
+        parser=choice(KvCacheDtype, fp8_e4m3="fp8"),
+        help="What keys and values are kept in: as computed, or fp8 (e4m3), in half the memory.",
+    ),
 ]
 QuantizationOption = Annotated[
     Quantization,
-    typer.Option(help="fp8: round attention's matrices and the unembedding to e4m3, half their bytes a token."),
+    typer.Option(
+        parser=choice(Quantization, mxfp4="none"),
+        help="fp8: round attention's matrices and the unembedding to e4m3, half their bytes a token.",
+    ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N, or auto: the first GPU if there is one.")]
-MaxModelLen = Annotated[int | None, typer.Option(help="Longest context, in tokens; what fits, if not given.")]
+MaxModelLen = Annotated[
+    int | None,
+    typer.Option(
+        parser=parse_length,
+        metavar="<int>",
+        help="Longest context, in tokens, like 8192 or 32K; what fits, if not given.",
+    ),
+]
 MaxNumSeqs = Annotated[int | None, typer.Option(help="Requests that run at once; what fits, if not given.")]
-MaxNumBatchedTokens = Annotated[int, typer.Option(help="Tokens of one step, prompts and answers together.")]
+MaxNumBatchedTokens = Annotated[
+    int,
+    typer.Option(parser=parse_tokens, metavar="<int>", help="Tokens of one step, prompts and answers together."),
+]
 GpuMemoryUtilization = Annotated[float, typer.Option(help="The share of all of a GPU's memory to use.")]
 KvCacheMemoryBytes = Annotated[
     int | None,
@@ -93,7 +113,10 @@ def serve(
     revision: Revision = None,
     dtype: DtypeOption = "bfloat16",
     device: Device = "auto",
-    load_format: Annotated[LoadFormat, typer.Option(help="dummy: random weights, for measuring.")] = "auto",
+    load_format: Annotated[
+        LoadFormat,
+        typer.Option(parser=choice(LoadFormat, safetensors="auto"), help="dummy: random weights, for measuring."),
+    ] = "auto",
     max_model_len: MaxModelLen = None,
     max_num_seqs: MaxNumSeqs = None,
     max_num_batched_tokens: MaxNumBatchedTokens = 2048,

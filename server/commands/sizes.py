@@ -1,4 +1,4 @@
-"""Sizes on the command line."""
+"""Sizes on the command line, in bytes and in tokens."""
 
 import re
 
@@ -6,6 +6,8 @@ import typer
 
 from engine.config import MOST
 
+TOKENS = re.compile(r"\s*([-+]?\d[\d_]*)([kKmM]?)\s*")
+SCALES = {"": 1, "k": 1000, "K": 2**10, "m": 10**6, "M": 2**20}
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?B)?", re.IGNORECASE)
 
 
@@ -26,3 +28,21 @@ def parse_size(text: str | int) -> int:
     if size > MOST:
         raise typer.BadParameter(f"{text[:40]!r} is more than there can be")
     return int(size)
+
+
+def parse_tokens(text: str | int) -> int:
+    """Tokens: a number, with k or m for powers of 1000, K or M for powers of 1024, as vLLM has it.
+
+    >>> parse_tokens("4096"), parse_tokens("32k"), parse_tokens("32K")
+    (4096, 32000, 32768)
+    """
+    match = TOKENS.fullmatch(str(text))
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not a number of tokens like 8192, 32k (32,000) or 32K (32,768)")
+    number, scale = match.groups()
+    return int(number) * SCALES[scale]
+
+
+def parse_length(text: str | int) -> int | None:
+    """A context's length, in tokens; "auto", which is what fits, is None."""
+    return None if text == "auto" else parse_tokens(text)

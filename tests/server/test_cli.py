@@ -30,6 +30,8 @@ def test_version() -> None:
 def test_bad_flags() -> None:
     assert carousel("serve", "--no-such-flag").exit_code == 2
     assert carousel("serve", "--dtype", "int3").exit_code == 2
+    assert carousel("serve", "--max-model-len", "32x").exit_code == 2
+    assert carousel("serve", "--max-num-batched-tokens", "auto").exit_code == 2
     assert carousel("serve", "--kv-cache-memory-bytes", "4X").exit_code == 2
 
 

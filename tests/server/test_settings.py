@@ -123,6 +123,31 @@ def test_what_a_file_says_is_taken_as_it_is_written(tmp_path: Path) -> None:
     assert settings["max-num-seqs"] == shown()["max-num-seqs"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("dtype", "auto", "bfloat16"),
+        ("dtype", "float", "float32"),
+        ("kv-cache-dtype", "fp8_e4m3", "fp8"),
+        ("quantization", "mxfp4", "none"),
+        ("load-format", "safetensors", "auto"),
+        ("max-model-len", "auto", None),
+        ("max-model-len", "8_192", 8192),
+        ("max-model-len", "32k", 32_000),
+        ("max-model-len", "128K", 131_072),
+        ("max-num-batched-tokens", "1M", 1_048_576),
+    ],
+)
+def test_what_means_the_same_is_taken(name: str, text: str, value: object, tmp_path: Path) -> None:
+    """Of vLLM's values, three ways."""
+    file = tmp_path / "carousel.yaml"
+    file.write_text(f"{name}: {text}")
+    variable = f"CAROUSEL_{name.replace('-', '_').upper()}"
+    assert shown(f"--{name}", text)[name] == (value, f"--{name}")
+    assert shown(**{variable: text})[name] == (value, variable)
+    assert shown("--config", str(file))[name] == (value, str(file))
+
+
 def test_commands_agree_on_what_they_share() -> None:
     for command in COMMANDS.values():
         for parameter in command.params:
