@@ -4,6 +4,8 @@ An option is declared once, as a parameter of a command (`server.cli`): `--max-m
 CAROUSEL_MAX_MODEL_LEN, and `max-model-len:` in the file. One that is a secret has `hide_input=True` and is never shown.
 """
 
+import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -15,6 +17,10 @@ import typer
 import yaml
 from typer.core import TyperCommand, TyperGroup
 
+from server.commands.exits import clear_exit
+from server.commands.foreign_flags import without_foreign
+from server.logs import log, logging_as
+
 PREFIX = "CAROUSEL_"
 
 
@@ -25,6 +31,16 @@ class SettingsCommand(TyperCommand):
         super().__init__(*args, **kwargs)
         for parameter in self.params:
             parameter.envvar = PREFIX + str(parameter.name).upper()
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Flags of other servers are not settings: they are left out, with a line each, or refused."""
+        with clear_exit():
+            own, lines = without_foreign(args)
+        rest = super().parse_args(ctx, own)
+        with logging_as(ctx.params.get("log_format", "text"), sys.stderr):
+            for line in lines:
+                log(logging.INFO, "not_needed", line)
+        return rest
 
 
 def settings_commands(context: typer.Context) -> dict[str, SettingsCommand]:

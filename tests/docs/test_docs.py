@@ -11,6 +11,7 @@ import pytest
 
 from docs.make.__main__ import DOCS, MADE
 from docs.make.terminal import PICTURE
+from server.commands.foreign_flags import FLAGS
 from tests.server.started import read_until_ready
 
 ROOT = DOCS.parent
@@ -103,9 +104,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("name", ["quickstart", "gpu", "api", "clients", "operations", "architecture", "determinism"])
 def test_settings_that_are_named_exist(name: str) -> None:
     """In the pages of the `carousel` command alone: flags and CAROUSEL_… variables are those of some command, or of the
-    benchmarks that the page says how to run."""
+    benchmarks that the page says how to run, or vLLM's."""
     names = re.compile(r"(?<=[ `])--[a-z][a-z-]+|\bCAROUSEL_[A-Z_]+\b")
-    known = names.findall((DOCS / "commands.md").read_text())
+    known = [*names.findall((DOCS / "commands.md").read_text()), *FLAGS]
     page = (DOCS / f"{name}.md").read_text()
     for script in re.findall(r"^python -m benchmarks\.(\w+)", page, re.MULTILINE):
         source = (ROOT / "benchmarks" / f"{script}.py").read_text()
