@@ -13,8 +13,8 @@ from server.translate.output_items import OpenFunctionCall, OpenItem, OpenMessag
 class Output:
     """Every message is an item: added when its first piece comes, and done when another one begins, or at `close`.
 
-    `carry`: reasoning is to be in `encrypted_content`, too; `summarised`: in `summary`. `scored` makes of a token's score
-    what is reported of it. `names` are the namespaces and names of functions by what the model calls them.
+    `carry`: reasoning is to be in `encrypted_content`, too; `summarised`: in `summary`. `scored` makes of a token's
+    score what is reported of it. `names` are the namespaces and names of functions by what the model calls them.
     """
 
     def __init__(
