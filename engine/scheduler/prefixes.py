@@ -25,6 +25,8 @@ from engine.scheduler.pages import PagePool
 
 LEAST = 64
 """A prefix that is so much longer than another one is worth putting its rings aside."""
+WORTH_WAITING = 256
+"""So many tokens that another prompt is computing are not computed twice, but waited for: a step or two."""
 SPACING = 1024
 """So many tokens after the last time, the rings are put aside on the way through a prompt."""
 DIGEST_BYTES = 16
@@ -68,6 +70,7 @@ class Prefixes:
         self.page_size = page_size
         self.ring_pages = ring_pages
         self.least = least
+        self.worth_waiting = WORTH_WAITING
         self.spacing = spacing
         self._kept: OrderedDict[Key, Prefix] = OrderedDict()
         self._rests: dict[bytes, list[tuple[int, ...]]] = {}

@@ -141,6 +141,8 @@ class Scheduler:
         sequence = self._next()
         prefix, wanted = self._prefix_of(sequence), pages_for(len(sequence.tokens), self.page_size) + len(self.running)
         start = 0 if prefix is None else min(prefix.length, self._most_cached(sequence))
+        if self._is_computed_now(sequence, start):
+            return None
         if prefix is not None and not self._find_pages(wanted - start // self.page_size, prefix):
             prefix = None
         if prefix is None and not self._find_pages(wanted):
@@ -164,6 +166,25 @@ class Scheduler:
             return None
         prompt, most = sequence.request.prompt_token_ids, self._most_cached(sequence)
         return self.prefixes.find(self._digests(sequence), prompt, most)
+
+    def _is_computed_now(self, sequence: Sequence, start: int) -> bool:
+        """Whether a running prompt begins as this one does, so far beyond `start` that it is worth waiting until that
+        is kept: with the first token of its answer, as long as its rings were or will be put aside there."""
+        prefixes, most = self.prefixes, self._most_cached(sequence)
+        if prefixes is None or sequence.request.sampling.prompt_logprobs is not None:
+            return False
+        prompt, digests = sequence.request.prompt_token_ids, self._digests(sequence)
+        for other in self.running:
+            if other.written or other.request.sampling.max_tokens == 0 or digests[1:2] != self._digests(other)[1:2]:
+                continue
+            ends = [prefix.length for prefix in other.saved]
+            ends += [other.prompt_length, *other.partings] if other.computed < other.prompt_length else []
+            for end in ends:
+                if end <= most + 1 and min(end, most) - start >= prefixes.worth_waiting:
+                    known = prefixes.key(self._digests(other), other.request.prompt_token_ids, end)
+                    if known == prefixes.key(digests, prompt, end):
+                        return True
+        return False
 
     def _digests(self, sequence: Sequence) -> list[bytes]:
         """Those of its prompt's pages, made once."""

@@ -123,6 +123,24 @@ def test_at_once() -> None:
         assert cached(got) == (0 if request_id == first.id else len(first.prompt_token_ids))
 
 
+@pytest.mark.parametrize("run_ahead", [False, True])
+@pytest.mark.parametrize("budget", [20, 64, 400])
+def test_copies_of_a_prompt_are_computed_once(budget: int, run_ahead: bool) -> None:
+    """All but the first go on from its end, wherever in a step that lies, and answer as if each were alone."""
+    *_, long = conversation(6)
+    copies = [replace(long, id=f"c{n}", sampling=replace(long.sampling, seed=n)) for n in range(4)]
+    cold = engine(enable_prefix_caching=False)
+    alone = {request.id: run(cold, [request])[request.id] for request in copies}
+    warm = engine(max_num_batched_tokens=budget, run_ahead=run_ahead)
+    assert warm.scheduler.prefixes is not None
+    warm.scheduler.prefixes.worth_waiting = 32
+    together = run(warm, copies)
+    for request_id, expected in alone.items():
+        assert_same(together[request_id], expected, exactly=False)
+    length = len(long.prompt_token_ids)
+    assert sorted(cached(events) for events in together.values()) == [0, *[length - 1] * 3]
+
+
 @pytest.mark.parametrize("budget", [16, 256])
 def test_the_next_question_to_the_same_instructions(budget: int) -> None:
     """From wherever in a page they end."""

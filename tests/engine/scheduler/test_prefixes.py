@@ -295,6 +295,50 @@ def test_the_preempted_begins_again() -> None:
     assert (s["b"].slot, s["b"].borrowed, s["b"].saved) == (0, (), [])
 
 
+def test_what_runs_already_is_waited_for() -> None:
+    """Copies of a prompt of ten tokens go on from its end, once that is kept; another prompt does not wait."""
+    s = scheduler(pages=40, budget=16, slots=8)
+    assert s.prefixes is not None
+    s.prefixes.worth_waiting = 9
+    for name in "abc":
+        s.add(request(name, range(10)))
+    assert [(c.request_id, c.start, len(c.token_ids)) for c in step(s)] == [("a", 0, 10)], "not two more cold"
+    assert [(c.request_id, c.start, len(c.token_ids)) for c in step(s)] == [("a", 10, 1), ("b", 9, 1), ("c", 9, 1)]
+    s.add(request("d", [*range(9), 90, 91]))
+    assert ("d", 0, 8) in [(c.request_id, c.start, len(c.token_ids)) for c in step(s)], "it parts too early"
+
+
+def test_nobody_waits_for_what_is_not_to_be_had() -> None:
+    """Too little in common; without pages to put rings aside; of one that was aborted; for a prompt to be scored."""
+    s = scheduler(budget=100)
+    assert s.prefixes is not None
+    s.prefixes.worth_waiting = 10
+    for name in "ab":
+        s.add(request(name, range(10)))
+    assert [c.request_id for c in step(s)] == ["a", "b"], "its last token runs in any case: nine are too few"
+    s = scheduler(budget=10)
+    assert s.prefixes is not None
+    s.prefixes.worth_waiting = 5
+    for name in "ab":
+        s.add(request(name, range(10)))
+    for chunk in s.plan():
+        s[chunk.request_id].launch(chunk)
+    assert s["a"].saved
+    assert s.plan() == [s["a"].chunk(1)], "its token is not there yet"
+    s._forget_saved(s["a"])
+    assert [c.request_id for c in s.plan()] == ["a", "b"]
+    s = scheduler(budget=8)
+    assert s.prefixes is not None
+    s.prefixes.worth_waiting = 5
+    for name in "ab":
+        s.add(request(name, range(10)))
+    assert [c.request_id for c in step(s)] == ["a"]
+    s.remove("a")
+    assert [c.request_id for c in step(s)] == ["b"]
+    s.add(request("scored", range(10), prompt_logprobs=0))
+    assert [c.request_id for c in step(s)] == ["b", "scored"]
+
+
 def test_without_ring_pages_nothing_is_kept() -> None:
     s = Scheduler(slots=2, pages=16, page_size=PAGE, max_batched_tokens=100)
     serve(s, request("a", range(10)))
