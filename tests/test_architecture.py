@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine.floors": {"engine.config", "engine.memory_sizes"},
     "engine.runner": {
         "engine.runner", "engine.model", "engine.cache", "engine.kernels", "engine.sampling", "engine.plan",
-        "engine.request", "engine.buckets", "engine.transfer",
+        "engine.request", "engine.buckets", "engine.device", "engine.transfer",
     },
     "engine": {"engine"},
     "server": {"server", "engine", "clients"},

@@ -40,7 +40,8 @@ class Capture(Protocol):
     """What makes a graph. Tests put a recording one in its place."""
 
     def __call__(self, step: Callable[[], None]) -> Callable[[], None]:
-        """Records `step`, made warm before where that matters. What it returns runs it on the same tensors."""
+        """Records `step`, made warm before where that matters. What it returns runs it on the same tensors. Raises what
+        `step` raises."""
         ...
 
 
@@ -61,8 +62,17 @@ class CudaCapture:
                 step()
             current.wait_stream(self._stream)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
-                step()
+            cause: Exception | None = None
+            try:
+                with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+                    try:
+                        step()
+                    except Exception as error:
+                        cause = error
+                        raise
+            finally:  # Ending the capture of a step that failed may raise in its turn.
+                if cause is not None:
+                    raise cause
         replay: Callable[[], None] = graph.replay
         return replay
 

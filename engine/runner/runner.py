@@ -15,6 +15,7 @@ from torch import Tensor
 from engine.cache.paged import PagedCache
 from engine.cache.put_aside import RingPages
 from engine.cache.rolling import RollingCache
+from engine.device import make_current
 from engine.model.gpt_oss import GptOss
 from engine.model.rope import RotaryTable
 from engine.plan import COMING, Chunk, Released, Restore
@@ -111,6 +112,7 @@ class Runner:
 
     def launch(self, tasks: Sequence[Task]) -> Launched:
         """Sets a step going. A chunk that ends with a token to come gets the one that the launch before samples."""
+        make_current(self.device)  # The thread may be another one than at the start.
         chunks = [task.chunk for task in tasks]
         for chunk in chunks:
             if chunk.restore is not None:

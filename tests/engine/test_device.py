@@ -5,8 +5,12 @@ import pytest
 import torch
 
 from engine import cgroup
-from engine.device import bytes_per_second, free_bytes, keep_to_quota, pick_device
+from engine.device import bytes_per_second, free_bytes, keep_to_quota, make_current, pick_device
 from engine.errors import ConfigError
+from engine.request import Request, SamplingParams
+from engine.runner import runner
+from tests.engine.test_equality import checkpoint
+from tests.engines import build_engine, run
 
 
 def test_the_cpu_is_always_there() -> None:
@@ -20,6 +24,24 @@ def test_the_cpu_is_always_there() -> None:
 def test_devices_that_are_not_there(name: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         pick_device(name)
+
+
+def test_a_gpu_with_a_number_is_made_the_threads_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    current = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    for name in "cpu", "cuda", "cuda:1":
+        make_current(torch.device(name))
+    assert current == [torch.device("cuda", 1)]
+
+
+def test_every_launch_is_on_the_runners_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that steps an engine need not be the one that started it."""
+    engine, order = build_engine(checkpoint()), []
+    forward = engine.runner.model.forward
+    monkeypatch.setattr(runner, "make_current", order.append)
+    monkeypatch.setattr(engine.runner.model, "forward", lambda *step: order.append("forward") or forward(*step))
+    run(engine, [Request(id="a", prompt_token_ids=(5, 6), sampling=SamplingParams(temperature=0, max_tokens=2))])
+    assert order == [torch.device("cpu"), "forward"] * 2
 
 
 def test_why_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

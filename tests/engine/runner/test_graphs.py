@@ -272,3 +272,23 @@ def test_all_graphs_are_warmed_and_captured_on_one_stream(monkeypatch: pytest.Mo
     cuda.Stream.assert_called_once()
     (stream,) = {id(call.args[0]) for call in cuda.stream.call_args_list}
     assert {id(call.kwargs["stream"]) for call in cuda.graph.call_args_list} == {stream}
+
+
+@pytest.mark.parametrize("ending", [None, RuntimeError("operation failed due to a previous error during capture")])
+def test_why_a_capture_failed_is_told_and_not_how_it_ended(
+    monkeypatch: pytest.MonkeyPatch, ending: Exception | None
+) -> None:
+    cuda = MagicMock()
+    cuda.graph.return_value.__exit__ = Mock(return_value=None, side_effect=ending)
+    monkeypatch.setattr(torch, "cuda", cuda)
+    step = Mock(side_effect=[None, ValueError("out of resources")])
+    with pytest.raises(ValueError, match="out of resources"):
+        CudaCapture(torch.device("cuda", 1))(step)
+
+
+def test_how_a_capture_ended_is_told_of_a_step_that_did_not_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = MagicMock()
+    cuda.graph.return_value.__exit__ = Mock(side_effect=RuntimeError("out of memory"))
+    monkeypatch.setattr(torch, "cuda", cuda)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        CudaCapture(torch.device("cuda", 1))(Mock())
