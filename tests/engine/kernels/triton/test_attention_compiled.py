@@ -12,6 +12,9 @@ from tests.engine.kernels.triton.launches import record_launches
 from tests.engine.kernels.triton.pending import overwritten_operands
 
 MIXED_STEP = ((300, 1), (40, 20))
+SHARED = {80: 99 * 1024, 90: 227 * 1024, 100: 227 * 1024}
+"""Bytes that a program may keep in shared memory, by compute capability: Hopper and the data centre's Blackwell have
+most; 8.0 stands for cards that have less than it, too."""
 
 
 def attention_launches(head_dim: int, kv_dtype: torch.dtype = torch.bfloat16) -> dict[str, Kernel]:
@@ -40,6 +43,7 @@ def test_on_hopper_nothing_spills_and_tensor_cores_and_loads_ahead_are_used() ->
     launches = attention_launches(64)
     binaries = dict(zip(launches, compile_ahead(list(launches.values())), strict=True))
     assert {name: binary.spills for name, binary in binaries.items()} == dict.fromkeys(binaries, 0)
+    assert all(binary.shared <= SHARED[90] for binary in binaries.values())
     for kind, instruction in ("prefill", "HGMMA"), ("decode", "HMMA"):
         for name in (f"ring_{kind}", f"paged_{kind}"):
             assert binaries[name].count(instruction) > 0, name
@@ -61,6 +65,17 @@ def test_elsewhere(capability: int, head_dim: int, kv_dtype: torch.dtype, instru
     kernels = [replace(launches[name], capability=capability) for name in ("paged_prefill", "paged_decode")]
     prefill, decode = compile_ahead(kernels)
     assert prefill.spills == decode.spills == 0
+    assert max(prefill.shared, decode.shared) <= SHARED[capability]
     assert prefill.count(instruction) > 0
     assert decode.count("HMMA") > 0
     assert all(overwritten_operands(loop) == [] for loop in prefill.loops("HGMMA"))
+
+
+@pytest.mark.parametrize("capability", [80, 90])
+def test_prompts_with_heads_of_128_fit_into_shared_memory(capability: int) -> None:
+    """They keep the most there."""
+    launches = attention_launches(128)
+    names = "ring_prefill", "paged_prefill"
+    kernels = [replace(launches[name], capability=capability) for name in names]
+    shared = {name: binary.shared for name, binary in zip(names, compile_ahead(kernels), strict=True)}
+    assert max(shared.values()) <= SHARED[capability], shared
