@@ -28,7 +28,7 @@ from benchmarks.determinism import bits_agree
 from benchmarks.device import commit_of_source, measure_machine, measure_speeds
 from benchmarks.gpu_plot import plot
 from benchmarks.gpu_workloads import WORKLOADS, workload
-from benchmarks.isolated import Record, Result, records_of, run_parts, seconds_until, within
+from benchmarks.isolated import Record, Result, minutes_left, records_of, run_parts, seconds_until, within
 
 PARTS = {
     "machine": 20,
@@ -80,23 +80,37 @@ def compiling(seconds: float, *, smoke: bool) -> Iterator[Record]:
 
 
 def records_of_part(part: str, seconds: float, *, smoke: bool, llama_cpp: Path | None) -> Iterator[Record]:
-    """A part's records. An engine that does not start is tried once more without CUDA graphs: better slow than none.
-    One that lost its device is started again for the figures that are missing."""
+    """A part's records. An engine that does not start is tried again with each remedy once. One that lost its device is
+    started again for the figures that are missing."""
     until = monotonic() + seconds
     asked = ["--part", part, *["--smoke"] * smoke]
     asked += ["--llama-cpp", str(llama_cpp)] if llama_cpp is not None else []
-    eager: list[str] = []
+    remedies: list[str] = []
     figures: list[str] | None = []
     while figures is not None:
         kinds = [word for figure in figures for word in ("--figure", figure)]
         again = None
-        for record in records_of("benchmarks.gpu", [*asked, *eager, *kinds], until - monotonic()):
-            if record.get("what") == "start" and "failed" in record and not eager:
-                eager, again = ["--enforce-eager"], figures
+        for record in records_of("benchmarks.gpu", [*asked, *remedies, *kinds], until - monotonic()):
+            if record.get("what") == "start" and "failed" in record:
+                flag, *value = remedy(str(record["failed"]))
+                if flag not in remedies:
+                    remedies, again = [*remedies, flag, *value], figures
             if isinstance(missing := record.get("missing"), list) and missing:
                 again = missing
             yield record
         figures = again if monotonic() < until else None
+
+
+def remedy(failure: str) -> list[str]:
+    """The flags with which an engine may start that did not: with less memory where that ran out, for the plan of one
+    without CUDA graphs gives their share to the caches; else without graphs: better slow than none.
+
+    >>> remedy("OutOfMemoryError: CUDA out of memory. Tried to allocate 1.1 GiB."), remedy("RuntimeError: no capture")
+    (['--memory', '0.75'], ['--enforce-eager'])
+    """
+    if "out of memory" in failure.lower():
+        return ["--memory", str(gpu_engine.LESS_MEMORY)]
+    return ["--enforce-eager"]
 
 
 def measure(
@@ -107,6 +121,7 @@ def measure(
     smoke: bool,
     llama_cpp: Path | None,
     enforce_eager: bool,
+    memory: float,
     figures: Sequence[str],
     model: str,
 ) -> Iterator[Record]:
@@ -124,7 +139,9 @@ def measure(
         yield from measure_machine(None, device, measure_speeds(device))
     else:
         asked, speeds = workload(part, smoke=smoke), measure_speeds(device)
-        yield from gpu_engine.measure(asked, device, speeds, seconds, enforce_eager=enforce_eager, kinds=figures)
+        yield from gpu_engine.measure(
+            asked, device, speeds, seconds, enforce_eager=enforce_eager, memory=memory, kinds=figures
+        )
 
 
 def main() -> int:
@@ -138,6 +155,9 @@ def main() -> int:
     parser.add_argument("--part", choices=list(PARTS), help="run this part here, and print its records")
     parser.add_argument("--until", type=float, help="for --part: when it is over, by the monotonic clock")
     parser.add_argument("--enforce-eager", action="store_true", help="for --part: no CUDA graphs")
+    parser.add_argument(
+        "--memory", type=float, metavar="SHARE", default=gpu_engine.MEMORY, help="for --part: of what is free"
+    )
     parser.add_argument(
         "--figure", action="append", choices=list(gpu_engine.FIGURES), help="for --part: this kind alone"
     )
@@ -156,6 +176,7 @@ def main() -> int:
             smoke=args.smoke,
             llama_cpp=source,
             enforce_eager=args.enforce_eager,
+            memory=args.memory,
             figures=args.figure or list(gpu_engine.FIGURES),
             model=args.model,
         )
@@ -164,7 +185,7 @@ def main() -> int:
         return 0
     result, failed = run(
         args.only or list(PARTS),
-        args.minutes,
+        minutes_left(args.minutes),
         smoke=args.smoke,
         llama_cpp=source,
         output=args.output,

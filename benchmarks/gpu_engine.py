@@ -22,14 +22,21 @@ from engine.start import Started, start_engine
 
 FIGURES = {"decode": 0.30, "prefill": 0.15, "saturated": 0.35, "first_tokens": 0.10, "waiting": 0.10}
 """The kinds of figures, the most wanted first, and their shares of the time."""
+MEMORY, LESS_MEMORY = 0.9, 0.75
+"""Of the memory that is free, what the engine plans with: as a server does, and where that was too much."""
 SAMPLES = 5
 """Of a first token; of longer prompts fewer."""
 
 
 def start(
-    workload: Workload, device: torch.device, *, enforce_eager: bool, cache_bytes: int | None = None
+    workload: Workload,
+    device: torch.device,
+    *,
+    enforce_eager: bool = False,
+    memory: float = MEMORY,
+    cache_bytes: int | None = None,
 ) -> tuple[Started, EngineConfig]:
-    """The engine as it is measured; the caches take `cache_bytes`, or all that is left."""
+    """The engine as it is measured; the caches take `cache_bytes`, or all that is left of `memory`."""
     with TemporaryDirectory() as directory:
         config = EngineConfig(
             model=write_config(Path(directory), workload.model),
@@ -38,6 +45,7 @@ def start(
             device=str(device),
             max_num_seqs=workload.slots,
             max_num_batched_tokens=workload.max_num_batched_tokens,
+            gpu_memory_utilization=memory,
             kv_cache_memory_bytes=cache_bytes,
             run_ahead=True,
             enforce_eager=enforce_eager,
@@ -52,21 +60,22 @@ def measure(
     speeds: Speeds,
     seconds: float,
     *,
-    enforce_eager: bool,
+    enforce_eager: bool = False,
+    memory: float = MEMORY,
     kinds: Sequence[str] = tuple(FIGURES),
 ) -> Iterator[Record]:
     """Every figure of one model; each kind has its share of the time, and fails alone. If the device can compute
     nothing more, the last record has the kinds that are `missing`: a new process can measure them."""
     free_unused(device)
     began = perf_counter()
+    asked: Record = {"what": "start", "graphs": "none" if enforce_eager else "captured", "memory": memory}
     try:
-        started, config = start(workload, device, enforce_eager=enforce_eager)
+        started, config = start(workload, device, enforce_eager=enforce_eager, memory=memory)
     except Exception as error:  # A start that fails is a result, and what is asked next.
         traceback.print_exc()
-        yield {"what": "start", "failed": f"{type(error).__name__}: {error}"}
+        yield asked | {"failed": f"{type(error).__name__}: {error}"}
         return
-    graphs = "none" if enforce_eager else "captured"
-    yield {"what": "start", "seconds": perf_counter() - began, "graphs": graphs, "plan": started.description}
+    yield asked | {"seconds": perf_counter() - began, "plan": started.description} | unallocated(device)
     bench = Bench(workload, started, config, speeds)
     for done, kind in enumerate(kinds):
         left = seconds - (perf_counter() - began)
@@ -198,6 +207,13 @@ class Bench:
 
     def prefill_floor(self, tokens: int) -> float:
         return self.speeds.floor(*work(self.workload.model, [(0, tokens)]))
+
+
+def unallocated(device: torch.device) -> Record:
+    """The GPU's memory that torch keeps and no tensor has, as it is now."""
+    if device.type != "cuda":
+        return {}
+    return {"unallocated_bytes": torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)}
 
 
 def samples_of(tokens: int) -> int:

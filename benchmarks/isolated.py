@@ -12,6 +12,8 @@ from threading import Timer
 from time import monotonic
 from typing import TypedDict
 
+from benchmarks import BEGAN
+
 GRACE_SECONDS = 15
 """What a part may take longer before it is ended: it says itself what it had no time for."""
 
@@ -46,7 +48,7 @@ def run_parts(
         records = result["parts"][name] = []
         left = 60 * minutes - (monotonic() - began) - GRACE_SECONDS
         if left < 0:
-            records.append({"left_out": f"{minutes} minutes are over"})
+            records.append({"left_out": f"{minutes:.3g} minutes are over"})
             continue
         for record in records_within(name, left if name == names[-1] else min(limits[name], left)):
             records.append(record)
@@ -73,6 +75,11 @@ def records_of(module: str, arguments: Sequence[str], seconds: float) -> Iterato
     which all processes share: what the start of one takes is of its seconds."""
     command = [sys.executable, "-m", module, *arguments, "--until", str(monotonic() + seconds)]
     return printed_by(command, seconds + GRACE_SECONDS)
+
+
+def minutes_left(minutes: float) -> float:
+    """Of so many since this process began: importing torch from a cold disk is of them, too."""
+    return minutes - (monotonic() - BEGAN) / 60
 
 
 def seconds_until(moment: float | None) -> float:

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.device import Speeds, commit_of_source, measure_speeds
-from benchmarks.isolated import Record, Result, records_of, run_parts, seconds_until, within
+from benchmarks.isolated import Record, Result, minutes_left, records_of, run_parts, seconds_until, within
 from benchmarks.shapes import PUBLISHED, TINY, Shapes
 
 Section = Callable[[Shapes, torch.device, Speeds], Iterator[Record]]
@@ -95,7 +95,8 @@ def main() -> int:
             print(json.dumps(record), flush=True)
         return 0
     source = args.commit or commit_of_source()
-    _, failed = run(args.only or list(SECTIONS), args.minutes, smoke=args.smoke, output=args.output, commit=source)
+    minutes = minutes_left(args.minutes)
+    _, failed = run(args.only or list(SECTIONS), minutes, smoke=args.smoke, output=args.output, commit=source)
     return 1 if failed else 0
 
 

@@ -18,6 +18,7 @@ from benchmarks.gpu_workloads import GPT_OSS_20B, SMOKE, WORKLOADS
 from benchmarks.isolated import GRACE_SECONDS, Record, Result
 from engine.checkpoint.config_json import read_model_config
 from engine.checkpoint.verify import verify_checkpoint
+from engine.config import EngineConfig
 
 FIGURES = {"seconds", "tokens_per_second", "floor_tokens_per_second", "share"}
 
@@ -96,16 +97,63 @@ def test_what_there_is_no_time_for_is_named() -> None:
     }
 
 
-def test_an_engine_that_does_not_start_is_tried_without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+OUT_OF_MEMORY, NO_CAPTURE = "OutOfMemoryError: CUDA out of memory.", "RuntimeError: no capture"
+LESS, EAGER = ["--memory", str(gpu_engine.LESS_MEMORY)], ["--enforce-eager"]
+
+
+@pytest.mark.parametrize(
+    ("failures", "starts"),
+    [
+        ([NO_CAPTURE], [[], EAGER]),
+        ([OUT_OF_MEMORY], [[], LESS]),
+        ([OUT_OF_MEMORY, NO_CAPTURE], [[], LESS, LESS + EAGER]),
+        ([NO_CAPTURE, OUT_OF_MEMORY], [[], EAGER, EAGER + LESS]),
+        ([OUT_OF_MEMORY] * 3, [[], LESS]),
+        ([NO_CAPTURE, OUT_OF_MEMORY, NO_CAPTURE, NO_CAPTURE], [[], EAGER, EAGER + LESS]),
+    ],
+)
+def test_an_engine_that_does_not_start_is_tried_with_each_remedy_once(
+    monkeypatch: pytest.MonkeyPatch, failures: list[str], starts: list[list[str]]
+) -> None:
+    """Without memory graphs are no remedy: the plan of an engine that has none gives their share to the caches."""
     asked = []
 
-    def records(module: str, arguments: list[str], seconds: float) -> list[dict[str, object]]:
-        asked.append("--enforce-eager" in arguments)
-        return [{"what": "start", "seconds": 1.0} if asked[-1] else {"what": "start", "failed": "no capture"}]
+    def records(module: str, arguments: list[str], seconds: float) -> list[Record]:
+        failing = failures[len(asked) :]
+        asked.append(arguments[2:])
+        return [{"what": "start", "failed": failing[0]} if failing else {"what": "start", "seconds": 1.0}]
 
     monkeypatch.setattr(gpu, "records_of", records)
-    assert len(list(gpu.records_of_part("20b", 60, smoke=True, llama_cpp=None))) == 2
-    assert asked == [False, True]
+    assert len(list(gpu.records_of_part("20b", 60, smoke=False, llama_cpp=None))) == len(starts)
+    assert asked == starts
+
+
+def test_a_start_says_with_which_remedies_it_was(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[tuple[bool, float]] = []
+
+    def start_engine(config: EngineConfig) -> None:
+        given.append((config.enforce_eager, config.gpu_memory_utilization))
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(gpu_engine, "start_engine", start_engine)
+    monkeypatch.setattr("sys.argv", ["gpu", "--part", "20b", "--smoke", *EAGER, *LESS])
+    assert gpu.main() == 0
+    assert given == [(True, gpu_engine.LESS_MEMORY)]
+    assert json.loads(capsys.readouterr().out) == {
+        "what": "start",
+        "graphs": "none",
+        "memory": gpu_engine.LESS_MEMORY,
+        "failed": OUT_OF_MEMORY,
+    }
+
+
+def test_memory_that_torch_keeps_is_told_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 300)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 200)
+    assert gpu_engine.unallocated(torch.device("cuda")) == {"unallocated_bytes": 100}
+    assert gpu_engine.unallocated(torch.device("cpu")) == {}
 
 
 def test_what_a_lost_device_leaves_is_measured_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,9 +180,7 @@ def test_a_lost_device_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(gpu_engine.Bench, "prefill", prefill)
     kinds = "prefill", "saturated", "waiting"
-    _, failed, last = gpu_engine.measure(
-        SMOKE, torch.device("cpu"), Speeds(1.0, 1.0), 600, enforce_eager=False, kinds=kinds
-    )
+    _, failed, last = gpu_engine.measure(SMOKE, torch.device("cpu"), Speeds(1.0, 1.0), 600, kinds=kinds)
     assert failed == {"what": "prefill", "failed": "RuntimeError: an illegal memory access was encountered"}
     assert last["what"] == "device"
     assert last["missing"] == ["saturated", "waiting"]
@@ -151,7 +197,7 @@ def test_a_figure_that_fails_leaves_the_others_of_its_kind(monkeypatch: pytest.M
     monkeypatch.setattr(Driver, "steps", failing)
     device = torch.device("cpu")
     speeds = Speeds(1.0, 1.0)
-    _, *decode = gpu_engine.measure(SMOKE, device, speeds, 600, enforce_eager=False, kinds=["decode"])
+    _, *decode = gpu_engine.measure(SMOKE, device, speeds, 600, kinds=["decode"])
     assert [record["requests"] for record in decode] == [1, 3] * 3
     assert [record.get("failed") for record in decode] == ["RuntimeError: out of resources", None] * 3
 
@@ -184,7 +230,7 @@ def test_a_kind_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(gpu_engine.Bench, "prefill", prefill)
     device = torch.device("cpu")
-    records = list(gpu_engine.measure(SMOKE, device, Speeds(1.0, 1.0), 600, enforce_eager=False))
+    records = list(gpu_engine.measure(SMOKE, device, Speeds(1.0, 1.0), 600))
     assert {"what": "prefill", "failed": "RuntimeError: out of something"} in records
     assert [record["what"] for record in records if "failed" in record] == ["prefill"]
     assert {"start", "decode", "saturated", "first_tokens", "waiting"} <= {record["what"] for record in records}
@@ -195,7 +241,7 @@ def test_a_first_token_is_measured_when_its_kernels_are_compiled(monkeypatch: py
     samples = iter([(30.0, 30.0), (2.0, 1.0), (9.0, 8.0), (3.0, 1.5), (1.0, 0.5), (8.0, 7.0)])
     monkeypatch.setattr(Driver, "first_token", lambda driver, tokens: next(samples))
     device, kinds = torch.device("cpu"), ["first_tokens"]
-    _, record = gpu_engine.measure(SMOKE, device, Speeds(1.0, 1.0), 600, enforce_eager=False, kinds=kinds)
+    _, record = gpu_engine.measure(SMOKE, device, Speeds(1.0, 1.0), 600, kinds=kinds)
     assert (record["seconds"], record["their_slowest_step"], record["samples"]) == (3.0, 1.5, 5)
 
 

@@ -1,5 +1,7 @@
 """Parts of a benchmark in processes of their own."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -41,6 +43,14 @@ def test_the_start_of_a_process_is_of_its_seconds(monkeypatch: pytest.MonkeyPatc
     assert commands[0][-3:] == ["--until", "150.0", str(50 + GRACE_SECONDS)]
     monkeypatch.setattr(isolated, "monotonic", lambda: 108.0)
     assert seconds_until(150.0) == 42.0
+
+
+def test_the_import_of_torch_is_of_the_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    importing = "from benchmarks import BEGAN; import sys; print(BEGAN > 0, 'torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", importing], text=True).split() == ["True", "False"]
+    monkeypatch.setattr(isolated, "BEGAN", 100.0)
+    monkeypatch.setattr(isolated, "monotonic", lambda: 130.0)
+    assert isolated.minutes_left(9.5) == 9.0
 
 
 def test_fewer_minutes_shorten_every_part_alike(monkeypatch: pytest.MonkeyPatch) -> None:
