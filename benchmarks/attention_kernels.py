@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.device import Speeds, cold_copies, differing, figures, relative_error, seconds_a_call
+from benchmarks.device import Speeds, attempt, cold_copies, differing, relative_error, timed
 from benchmarks.shapes import Shapes, spread_tokens
 from engine.kernels import norm_linear as linear_reference
 from engine.kernels import paged_attention as paged_reference
@@ -83,46 +83,62 @@ def check_attention(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator
         ),
         "paged": (paged_attention.paged_attention, paged_reference.paged_attention, pages * shapes.page_size, ()),
     }  # fmt: skip
-    for name, (kernel, reference, slots, extra) in ops.items():
+
+    def check(
+        kernel: Callable[..., Tensor],
+        reference: Callable[..., Tensor],
+        slots: int,
+        extra: tuple[int, ...],
+        dtype: torch.dtype,
+    ) -> dict[str, object]:
+        exact = random_cache(shapes, slots, dtype, device)
+        wide = exact.clone() if dtype == torch.float8_e4m3fn else exact.float()
+        want = reference(*(tensor.float() for tensor in inputs), *wide, *extra, batch)
+        plain, ours = exact.clone(), exact.clone()
+        rounded = reference(*inputs, *plain, *extra, batch)
+        got = kernel(*inputs, *ours, *extra, batch)
+        again = partial(on_a_copy, kernel, inputs, exact, *extra, batch)
+        return {
+            "error": relative_error(got, want),
+            "reference_error": relative_error(rounded, want),
+            "cache_error": relative_error(ours, wide),
+            "differ": differing(again, got, shapes.repeats),
+        }
+
+    for name, op in ops.items():
         for kind, dtype in narrow_dtypes(shapes).items():
-            exact = random_cache(shapes, slots, dtype, device)
-            wide = exact.clone() if kind == "fp8" else exact.float()
-            want = reference(*(tensor.float() for tensor in inputs), *wide, *extra, batch)
-            plain, ours = exact.clone(), exact.clone()
-            rounded = reference(*inputs, *plain, *extra, batch)
-            got = kernel(*inputs, *ours, *extra, batch)
-            again = partial(on_a_copy, kernel, inputs, exact, *extra, batch)
-            yield {
-                "kernel": name,
-                "cache": kind,
-                "error": relative_error(got, want),
-                "reference_error": relative_error(rounded, want),
-                "cache_error": relative_error(ours, wide),
-                "differ": differing(again, got, shapes.repeats),
-            }
+            yield from attempt({"kernel": name, "cache": kind}, partial(check, *op, dtype))
 
 
 def measure_attention(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
     model = shapes.model
+
+    def time_chunks(kernel: str, kind: str, chunks: Sequence[tuple[int, int]]) -> Iterator[dict[str, object]]:
+        measure = measure_ring if kernel == "ring" else measure_pages
+        context, count = chunks[0]
+        asked: dict[str, object] = {"cache": kind, "kernel": kernel, "sequences": len(chunks)}
+        measured = partial(measure, shapes, chunks, narrow_dtypes(shapes)[kind], device, speeds)
+        return attempt(asked | {"context": context, "new_tokens": count}, measured)
+
     for kind, dtype in narrow_dtypes(shapes).items():
         token_bytes = 2 * model.num_kv_heads * model.head_dim * dtype.itemsize
         for sequences in shapes.decode_batches:
-            yield {"cache": kind} | measure_ring(shapes, [(model.window, 1)] * sequences, dtype, device, speeds)
+            yield from time_chunks("ring", kind, [(model.window, 1)] * sequences)
             for context in shapes.contexts:
                 if sequences * context * token_bytes <= LARGEST_CACHE:
-                    chunks = [(context, 1)] * sequences
-                    yield {"cache": kind} | measure_pages(shapes, chunks, dtype, device, speeds)
+                    yield from time_chunks("paged", kind, [(context, 1)] * sequences)
         for chunk in shapes.prefills:
-            yield {"cache": kind} | measure_ring(shapes, [chunk], dtype, device, speeds)
-            yield {"cache": kind} | measure_pages(shapes, [chunk], dtype, device, speeds)
+            yield from time_chunks("ring", kind, [chunk])
+            yield from time_chunks("paged", kind, [chunk])
 
 
 def measure_ring(
     shapes: Shapes, chunks: Sequence[tuple[int, int]], dtype: torch.dtype, device: torch.device, speeds: Speeds
 ) -> dict[str, object]:
     window = shapes.model.window
+    attend = partial(ring_attention.ring_attention, window=window)
     seen = [(min(context, window - 1) + count, count * window) for context, count in chunks]
-    return measure(shapes, "ring", chunks, len(chunks) * window, seen, dtype, device, speeds)
+    return measure(shapes, attend, chunks, len(chunks) * window, seen, dtype, device, speeds)
 
 
 def measure_pages(
@@ -130,12 +146,12 @@ def measure_pages(
 ) -> dict[str, object]:
     seen = [(context + count, count * context + count * (count + 1) // 2) for context, count in chunks]
     slots = sum(pages_of(shapes, chunks)) * shapes.page_size
-    return measure(shapes, "paged", chunks, slots, seen, dtype, device, speeds)
+    return measure(shapes, paged_attention.paged_attention, chunks, slots, seen, dtype, device, speeds)
 
 
 def measure(
     shapes: Shapes,
-    kernel: str,
+    attend: Callable[..., Tensor],
     chunks: Sequence[tuple[int, int]],
     slots: int,
     seen: Sequence[tuple[int, int]],
@@ -151,14 +167,9 @@ def measure(
     token_bytes = 2 * model.num_kv_heads * model.head_dim * dtype.itemsize
     copies = cold_copies(slots * token_bytes + 2 * inputs[0].nbytes, device)  # Queries come in and go out.
     caches = [random_cache(shapes, slots, dtype, device) for _ in range(copies)]
-    attend: Callable[..., Tensor] = paged_attention.paged_attention
-    if kernel == "ring":
-        attend = partial(ring_attention.ring_attention, window=model.window)
     calls = [partial(attend, *inputs, *cache, batch=batch) for cache in caches]
     floor = speeds.floor(keys * token_bytes, pairs * 4 * model.num_heads * model.head_dim)
-    context, count = chunks[0]
-    shape = {"kernel": kernel, "sequences": len(chunks), "context": context, "new_tokens": count}
-    return shape | figures(seconds_a_call(calls, device), floor)
+    return timed(calls, device, floor)
 
 
 def maps(shapes: Shapes) -> Iterator[tuple[str, int, int]]:
@@ -199,15 +210,20 @@ def check_linear(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator[di
                         calls.append(partial(module.linear_add, states, matrix, offset, residual))
                     else:
                         calls.append(partial(module.norm_linear, states, gain, 1e-5, matrix, offset))
-                want, got, plain = (call() for call in calls)
-                yield {
-                    "map": name,
-                    "weights": kind,
-                    "tokens": tokens,
-                    "error": relative_error(got, want),
-                    "reference_error": relative_error(plain, want),
-                    "differ": differing(calls[1], got, shapes.repeats),
-                }
+                yield from attempt(
+                    {"map": name, "weights": kind, "tokens": tokens}, partial(compare, calls, shapes.repeats)
+                )
+
+
+def compare(calls: Sequence[Callable[[], Tensor]], repeats: int) -> dict[str, object]:
+    """Of the reference in float32, of a kernel, and of the reference again in the kernel's dtype."""
+    exact, kernel, plain = calls
+    want, got = exact(), kernel()
+    return {
+        "error": relative_error(got, want),
+        "reference_error": relative_error(plain(), want),
+        "differ": differing(kernel, got, repeats),
+    }
 
 
 def measure_linear(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
@@ -229,5 +245,5 @@ def measure_linear(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iter
                         calls = [partial(module.linear_add, x, weight, bias, residual) for weight in weights]
                     else:
                         calls = [partial(module.norm_linear, x, gain, 1e-5, weight, bias) for weight in weights]
-                    shape = {"map": name, "weights": weights_kind, "kind": kind, "tokens": tokens}
-                    yield shape | figures(seconds_a_call(calls, device), floor)
+                    asked: dict[str, object] = {"map": name, "weights": weights_kind, "kind": kind, "tokens": tokens}
+                    yield from attempt(asked, partial(timed, calls, device, floor))

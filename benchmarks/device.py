@@ -4,6 +4,7 @@ import os
 import platform
 import statistics
 import subprocess
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -108,6 +109,19 @@ def measure_speeds(device: torch.device) -> Speeds:
     return Speeds(2 * source.nbytes / copied, 2 * side**3 / multiplied)
 
 
+def attempt(asked: dict[str, object], measured: Callable[[], dict[str, object]]) -> Iterator[dict[str, object]]:
+    """What was asked with what was measured, or why it was not: the next one is still wanted. Raises what the device
+    raises if it can compute nothing more."""
+    try:
+        record = asked | measured()
+    except Exception as error:  # A failure is a result.
+        traceback.print_exc()
+        record = asked | {"failed": f"{type(error).__name__}: {error}"}
+    yield record
+    if "failed" in record and torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
 def relative_error(got: Tensor, want: Tensor) -> float:
     """|got − want| / |want|, over all numbers together."""
     return float((got.float() - want.float()).norm() / want.float().norm())
@@ -122,6 +136,11 @@ def differing(call: Callable[[], Tensor], first: Tensor, repeats: int) -> int:
 def figures(seconds: float, floor: float) -> dict[str, object]:
     """A time beside its floor; `share` is floor / time."""
     return {"microseconds": seconds * 1e6, "floor_microseconds": floor * 1e6, "share": floor / seconds}
+
+
+def timed(calls: Sequence[Callable[[], object]], device: torch.device, floor: float) -> dict[str, object]:
+    """The time of one of `calls` beside its floor."""
+    return figures(seconds_a_call(calls, device), floor)
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:

@@ -6,14 +6,14 @@ resident copy) and of multiplying its tokens; activations are left out, so the f
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.device import Speeds, cold_copies, differing, figures, relative_error, seconds_a_call
+from benchmarks.device import Speeds, attempt, cold_copies, differing, relative_error, timed
 from benchmarks.shapes import Shapes
 from engine.config import ModelConfig
 from engine.kernels.experts import ExpertProduct
@@ -98,29 +98,44 @@ def mixers(model: ModelConfig, packed: Sequence[TiledProduct], dense: Sequence[D
 def check_experts(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
     """The relative error of what the experts add, against the reference in float32, beside the reference's in
     bfloat16; and how many repetitions differ. First of the most tokens, whose tile is the largest."""
-    model, dtype = shapes.model, TORCH_DTYPES[shapes.dtype]
-    products = random_experts(shapes, model.num_experts, device)
-    ours = mixers(model, *lay_out(products))
+    products = random_experts(shapes, shapes.model.num_experts, device)
+    ours = mixers(shapes.model, *lay_out(products))
+
+    def check(mix: Mix, expected: Callable[[], tuple[Sequence[Tensor], Tensor, float]]) -> dict[str, object]:
+        inputs, want, reference_error = expected()
+        got = mix(*inputs)
+        return {
+            "error": relative_error(got, want),
+            "reference_error": reference_error,
+            "differ": differing(partial(mix, *inputs), got, shapes.repeats),
+        }
+
+    for tokens in sorted(shapes.checked_tokens, reverse=True):
+        expected = cache(partial(mixed_by_reference, shapes, products, tokens, device))
+        for name, mix in ours.items():
+            yield from attempt({"kernel": name, "tokens": tokens}, partial(check, mix, expected))
+
+
+def mixed_by_reference(
+    shapes: Shapes, products: Products, tokens: int, device: torch.device
+) -> tuple[Sequence[Tensor], Tensor, float]:
+    """A mix's random inputs, what the reference makes of them in float32, and its relative error in bfloat16."""
+    model = shapes.model
+    x = torch.randn(tokens, model.hidden_size, device=device).to(TORCH_DTYPES[shapes.dtype])
+    nothing = torch.zeros_like(x)
+    experts, weights = random_routes(shapes, tokens, model.num_experts, device)
     gate_up, down = (replace(product, bias=product.bias.float()) for product in products)
     limits = model.swiglu_alpha, model.swiglu_limit
-    for tokens in sorted(shapes.checked_tokens, reverse=True):
-        x = torch.randn(tokens, model.hidden_size, device=device).to(dtype)
-        nothing = torch.zeros_like(x)
-        experts, weights = random_routes(shapes, tokens, model.num_experts, device)
-        want = reference(x.float(), experts, weights.float(), gate_up, down, *limits, nothing.float())
-        plain = reference(x, experts, weights, *products, *limits, nothing)
-        record: dict[str, object] = {"tokens": tokens, "reference_error": relative_error(plain, want)}
-        for name, mix in ours.items():
-            got = mix(x, experts, weights, nothing)
-            record[f"{name}_error"] = relative_error(got, want)
-            record[f"{name}_differ"] = differing(partial(mix, x, experts, weights, nothing), got, shapes.repeats)
-        yield record
+    want = reference(x.float(), experts, weights.float(), gate_up, down, *limits, nothing.float())
+    plain = reference(x, experts, weights, *products, *limits, nothing)
+    return (x, experts, weights, nothing), want, relative_error(plain, want)
 
 
 def check_router(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
     """The share of tokens whose experts are the reference's in float32, beside the reference's in bfloat16."""
     hidden, choices, dtype = shapes.model.hidden_size, shapes.model.experts_per_token, TORCH_DTYPES[shapes.dtype]
-    for count in shapes.expert_counts:
+
+    def check(count: int) -> dict[str, object]:
         x = torch.randn(router.FEW_TOKENS, hidden, device=device).to(dtype)
         weight = (torch.randn(count, hidden, device=device) * hidden**-0.5).to(dtype)
         gain, bias = torch.ones(hidden, device=device), torch.randn(count, device=device).to(dtype)
@@ -128,20 +143,24 @@ def check_router(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterat
         normed, got, _ = router.route(x, gain, 1e-5, weight, bias, choices)
         _, plain, _ = route_reference(x, gain, 1e-5, weight, bias, choices)
 
-        def agree(experts: Tensor, want: Tensor = want) -> float:
+        def agree(experts: Tensor) -> float:
             return float((experts.sort(dim=-1).values == want.sort(dim=-1).values).all(dim=-1).float().mean())
 
-        yield {
-            "experts": count,
+        return {
             "same_choice": agree(got),
             "reference_same_choice": agree(plain),
             "normed_error": relative_error(normed, wide_normed),
         }
 
+    for count in shapes.expert_counts:
+        yield from attempt({"experts": count}, partial(check, count))
+
 
 def measure_experts(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
-    """Packed and resident, by batch; beside the most tokens torch's grouped products of the resident copy."""
+    """Packed and resident, by batch; last, of the most tokens, torch's grouped products of the resident copy: a capture
+    that fails may leave the process in a state in which no other time is to be taken."""
     model, dtype = shapes.model, TORCH_DTYPES[shapes.dtype]
+    grouped = []
     weights = 3 * model.hidden_size * model.intermediate_size
     for count in shapes.expert_counts:
         layouts = [lay_out(random_experts(shapes, count, device)) for _ in range(SETS)]
@@ -150,15 +169,17 @@ def measure_experts(shapes: Shapes, device: torch.device, speeds: Speeds) -> Ite
             x = torch.randn(tokens, model.hidden_size, device=device).to(dtype)
             residual, routes = torch.zeros_like(x), routes_of_calls(shapes, tokens, count, device)
             touched, operations = touched_experts(routes), 2 * weights * tokens * model.experts_per_token
-            shape = {"experts": count, "tokens": tokens}
+            shape: dict[str, object] = {"experts": count, "tokens": tokens}
             for name in sets[0]:
                 moved = touched * weights * (2 if name == "resident_experts" else 17 / 32)
                 calls = [partial(sets[i % SETS][name], x, *route, residual) for i, route in enumerate(routes)]
-                seconds = seconds_a_call(calls, device)
-                yield {"kernel": name} | shape | figures(seconds, speeds.floor(moved, operations))
+                floor = speeds.floor(moved, operations)
+                yield from attempt({"kernel": name, **shape}, partial(timed, calls, device, floor))
             if tokens == max(shapes.expert_tokens):
                 floor = speeds.floor(2 * touched * weights, operations)
-                yield {"kernel": "grouped_mm"} | shape | measure_grouped(layouts[0][1], x, routes[0][0], floor)
+                grouped.append((shape, partial(measure_grouped, layouts[0][1], x, routes[0][0], floor)))
+    for shape, measured in grouped:
+        yield from attempt({"kernel": "grouped_mm", **shape}, measured)
 
 
 def measure_grouped(products: Sequence[DenseProduct], x: Tensor, experts: Tensor, floor: float) -> dict[str, object]:
@@ -179,7 +200,7 @@ def measure_grouped(products: Sequence[DenseProduct], x: Tensor, experts: Tensor
             grouped(left, right, offs=ends)
 
     try:
-        return figures(seconds_a_call([multiply], x.device), floor)
+        return timed([multiply], x.device, floor)
     except RuntimeError as error:
         return {"left_out": f"{type(error).__name__}: {error}"}
 
@@ -195,6 +216,6 @@ def measure_router(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iter
             moved = read + 2 * x.nbytes
             some = weights[: cold_copies(moved, device)]
             calls = [partial(router.route, x, gain, 1e-5, weight, bias, choices) for weight in some]
-            seconds = seconds_a_call(calls, device)
             floor = speeds.floor(moved, 2 * tokens * count * hidden)
-            yield {"kernel": "router", "experts": count, "tokens": tokens} | figures(seconds, floor)
+            asked: dict[str, object] = {"kernel": "router", "experts": count, "tokens": tokens}
+            yield from attempt(asked, partial(timed, calls, device, floor))

@@ -3,11 +3,12 @@
     python -m benchmarks.kernels --output benchmarks/results/kernels-h200.json
 
 One call, under ten minutes on an H200 with torch, triton, numpy and msgspec. What the kernels give comes first, their
-times after it. Each section runs in a process of its own for the seconds it is given, so that one that fails or hangs
-costs itself alone; the file is written after every record, and what there was no time for is named in it. Times are
-medians of the device's own clock, many calls in one CUDA graph, warm, over random weights. The floors are those of this
-GPU: its speed at copying and at multiplying is measured in the same run. `--smoke` runs everything once at tiny sizes,
-without a GPU in Triton's interpreter: a proof of the script, and its times mean nothing.
+times after it. What fails is recorded as that, and the next is asked; each section runs in a process of its own for the
+seconds it is given, so that one that hangs or loses the device costs itself alone. The file is written after every
+record, and what there was no time for is named in it. Times are medians of the device's own clock, many calls in one
+CUDA graph, warm, over random weights. The floors are those of this GPU: its speed at copying and at multiplying is
+measured in the same run. `--smoke` runs everything once at tiny sizes, without a GPU in Triton's interpreter: a proof
+of the script, and its times mean nothing.
 """
 
 import argparse

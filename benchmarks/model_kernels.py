@@ -4,13 +4,13 @@ reference's, and how long a step takes.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
 
 from benchmarks.attention_kernels import make_batch
-from benchmarks.device import Speeds, cold_copies, figures, seconds_a_call
+from benchmarks.device import Speeds, attempt, cold_copies, figures, seconds_a_call, timed
 from benchmarks.shapes import Shapes
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
@@ -44,20 +44,32 @@ def check_model(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator[dic
     """KL(reference ‖ kernels) of the next token's distribution, over prompts read whole and the steps after them: mean
     and greatest. Beside it the reference's own distance, in bfloat16, from itself in float32."""
     dtype, fp8 = shapes.dtype, torch.float8_e4m3fn
-    reference = log_probabilities(shapes, Variant(REFERENCE, dtype), device)
-    rounded = log_probabilities(shapes, Variant(REFERENCE, dtype, fp8), device)
     ours, resident = kernel_ops(device), kernel_ops(device, resident=True)
-    plain, narrow = f"reference in {dtype}", "reference, fp8 cache"
-    wide = log_probabilities(shapes, Variant(REFERENCE, "float32"), device)
-    yield {"model": plain, "against": "reference in float32"} | divergence(wide, reference)
-    for name, variant, against, want in (
-        ("kernels", Variant(ours, dtype), plain, reference),
-        ("kernels, resident experts", Variant(resident, dtype), plain, reference),
-        ("kernels, fp8 cache", Variant(ours, dtype, fp8), narrow, rounded),
+    wide, plain, narrow = "reference in float32", f"reference in {dtype}", "reference, fp8 cache"
+    variants = {
+        wide: Variant(REFERENCE, "float32"),
+        plain: Variant(REFERENCE, dtype),
+        narrow: Variant(REFERENCE, dtype, fp8),
+        "kernels": Variant(ours, dtype),
+        "kernels, resident experts": Variant(resident, dtype),
+        "kernels, fp8 cache": Variant(ours, dtype, fp8),
+    }
+
+    @cache
+    def answers(name: str) -> Tensor:
+        return log_probabilities(shapes, variants[name], device)
+
+    def distance(name: str, against: str) -> dict[str, object]:
+        return divergence(answers(against), answers(name))
+
+    for name, against in (
+        (plain, wide),
+        ("kernels", plain),
+        ("kernels, resident experts", plain),
+        ("kernels, fp8 cache", narrow),
+        (narrow, plain),
     ):
-        got = log_probabilities(shapes, variant, device)
-        yield {"model": name, "against": against} | divergence(want, got)
-    yield {"model": narrow, "against": plain} | divergence(reference, rounded)
+        yield from attempt({"model": name, "against": against}, partial(distance, name, against))
 
 
 def divergence(want: Tensor, got: Tensor) -> dict[str, object]:
@@ -106,13 +118,19 @@ def measure_model(shapes: Shapes, device: torch.device, speeds: Speeds) -> Itera
         model = build(shapes, Variant(kernel_ops(device, resident=resident), shapes.dtype), device)
         steps = [] if resident else [[(shapes.model_context, 1)] * batch for batch in shapes.decode_batches]
         for chunks in [*steps, [(0, shapes.model_prefill)]]:
-            batch = make_batch(shapes, chunks, device)
-            calls = [partial(run_step, shapes, model, batch, *make_caches(shapes, chunks, device))]
             tokens = sum(count for _, count in chunks)
-            moved, operations = work(shapes.model, chunks)
-            seconds = seconds_a_call(calls, device)
             shape = {"experts": name, "sequences": len(chunks), "context": chunks[0][0], "tokens": tokens}
-            yield shape | figures(seconds, speeds.floor(moved, operations)) | {"tokens_per_second": tokens / seconds}
+            yield from attempt(shape, partial(measure_step, shapes, model, chunks, device, speeds))
+
+
+def measure_step(
+    shapes: Shapes, model: GptOss, chunks: list[tuple[int, int]], device: torch.device, speeds: Speeds
+) -> dict[str, object]:
+    batch = make_batch(shapes, chunks, device)
+    call = partial(run_step, shapes, model, batch, *make_caches(shapes, chunks, device))
+    seconds = seconds_a_call([call], device)
+    tokens_per_second = sum(count for _, count in chunks) / seconds
+    return figures(seconds, speeds.floor(*work(shapes.model, chunks))) | {"tokens_per_second": tokens_per_second}
 
 
 def make_caches(shapes: Shapes, chunks: list[tuple[int, int]], device: torch.device) -> tuple[RollingCache, PagedCache]:
@@ -120,8 +138,8 @@ def make_caches(shapes: Shapes, chunks: list[tuple[int, int]], device: torch.dev
     dtype = TORCH_DTYPES[shapes.dtype]
     rings = RollingCache(shapes.model, len(chunks), dtype, device)
     paged = PagedCache(shapes.model, pages, shapes.page_size, dtype, device)
-    for cache in (rings.keys, rings.values, paged.keys, paged.values):
-        cache.normal_()
+    for tensor in (rings.keys, rings.values, paged.keys, paged.values):
+        tensor.normal_()
     return rings, paged
 
 
@@ -165,5 +183,6 @@ def measure_sampling(shapes: Shapes, device: torch.device, speeds: Speeds) -> It
             ("top_p 0.9", (1.0, 0.5, *NEUTRAL[2:4], 0.9)),
         ):
             draws = torch.tensor(drawn, dtype=torch.float64, device=device)[:, None].expand(-1, rows).contiguous()
-            seconds = seconds_a_call([partial(choose, each, draws) for each in logits], device)
-            yield {"sampling": name, "rows": rows} | figures(seconds, speeds.floor(logits[0].nbytes, 0))
+            calls = [partial(choose, each, draws) for each in logits]
+            measured = partial(timed, calls, device, speeds.floor(logits[0].nbytes, 0))
+            yield from attempt({"sampling": name, "rows": rows}, measured)

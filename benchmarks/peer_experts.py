@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.device import Speeds, figures, relative_error, seconds_a_call
+from benchmarks.device import Speeds, relative_error, timed
 from benchmarks.experts_kernels import (
     SETS,
     Products,
@@ -76,7 +76,7 @@ def times(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict
             moved = touched_experts(routes) * size * 17 / 32
             floor = speeds.floor(moved, 2 * size * tokens * model.experts_per_token)
             shape = {"kernel": "peer_experts", "experts": count, "tokens": tokens}
-            yield shape | figures(seconds_a_call(calls, device), floor)
+            yield shape | timed(calls, device, floor)
 
 
 def prepare(model: ModelConfig, products: Products) -> Peer:

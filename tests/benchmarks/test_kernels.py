@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 
-from benchmarks import attention_kernels, experts_kernels, kernels, peer_experts
+from benchmarks import attention_kernels, device, experts_kernels, kernels, model_kernels, peer_experts
 from benchmarks.attention_kernels import make_batch
-from benchmarks.device import COLD_BYTES, Speeds, cold_copies, differing
+from benchmarks.device import COLD_BYTES, Speeds, attempt, cold_copies, differing
 from benchmarks.isolated import GRACE_SECONDS
 from benchmarks.kernels import SECTIONS, measure, run
 from benchmarks.shapes import PUBLISHED, TINY
@@ -19,7 +22,7 @@ from engine.config import ModelConfig
 from engine.kernels.experts import mix_experts
 from engine.kernels.triton import paged_attention
 
-ERRORS = "error", "experts_error", "resident_experts_error", "cache_error", "normed_error", "kl_most"
+ERRORS = "error", "cache_error", "normed_error", "kl_most"
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +55,7 @@ def test_the_kernels_are_their_references(result: dict[str, Any]) -> None:
     assert len(values) > 20
     assert max(values) < 1e-5
     assert [record["same_choice"] for record in result["router_error"]] == [1.0]
-    differ = [
-        record[name] for section in checked for record in result[section] for name in record if name.endswith("differ")
-    ]
+    differ = [record["differ"] for section in checked for record in result[section] if "differ" in record]
     assert len(differ) > 20
     assert set(differ) == {0}
     (rounded,) = (record for record in result["model_error"] if record["model"] == "kernels, fp8 cache")
@@ -101,6 +102,15 @@ def test_a_prompt_is_timed_too(result: dict[str, Any]) -> None:
     assert [record["tokens"] for record in result["experts"] if record["kernel"] == "grouped_mm"] == [1]
 
 
+def test_a_peer_whose_capture_may_fail_is_timed_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "seconds_a_call", lambda calls, device: 1.0)
+    shapes = replace(TINY, expert_counts=(4, 8))
+    records = list(experts_kernels.measure_experts(shapes, torch.device("cpu"), Speeds(1.0, 1.0)))
+    kernel_names = [record["kernel"] for record in records]
+    assert kernel_names.index("grouped_mm") == len(records) - 2
+    assert [record["experts"] for record in records[-2:]] == [4, 8]
+
+
 def test_one_token_goes_to_other_experts_in_every_call() -> None:
     routes = experts_kernels.routes_of_calls(PUBLISHED, 1, 32, torch.device("cpu"))
     chosen = torch.cat([experts for experts, _ in routes]).flatten().tolist()
@@ -114,6 +124,46 @@ def test_a_section_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SECTIONS, "linear_error", ("attention_kernels:no_such_section", 60))
     (failed,) = measure("linear_error", TINY, torch.device("cpu"), 60)
     assert "no_such_section" in str(failed["failed"])
+
+
+@pytest.mark.parametrize(
+    ("section", "module", "name"),
+    [
+        ("experts_error", experts_kernels, "mixed_by_reference"),
+        ("router_error", experts_kernels, "route_reference"),
+        ("attention_error", attention_kernels, "random_cache"),
+        ("linear_error", attention_kernels, "compare"),
+        ("model_error", model_kernels, "build"),
+        ("model", model_kernels, "make_caches"),
+        ("experts", device, "seconds_a_call"),
+        ("attention", device, "seconds_a_call"),
+        ("router", device, "seconds_a_call"),
+        ("linear", device, "seconds_a_call"),
+        ("sampling", device, "seconds_a_call"),
+    ],
+)
+def test_what_fails_hides_nothing_behind_it(
+    result: dict[str, Any], section: str, module: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here everything of a section does: each record has what was asked, and why it was not measured."""
+    monkeypatch.setattr(module, name, Mock(side_effect=MemoryError("out of it")))
+    records = list(kernels.section(section)(TINY, torch.device("cpu"), Speeds(1.0, 1.0)))
+    for record, measured in zip(records, result[section], strict=True):
+        assert record.pop("failed") == "MemoryError: out of it"
+        assert record.items() <= measured.items()
+
+
+def test_a_device_that_can_compute_nothing_more_ends_its_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", Mock(side_effect=[None, RuntimeError("illegal memory access")]))
+    assert list(attempt({"tokens": 1}, lambda: {"error": 0.5})) == [{"tokens": 1, "error": 0.5}]
+    assert list(attempt({"tokens": 2}, Mock(side_effect=RuntimeError("lost")))) == [
+        {"tokens": 2, "failed": "RuntimeError: lost"}
+    ]
+    last = attempt({"tokens": 3}, Mock(side_effect=RuntimeError("lost")))
+    assert next(last) == {"tokens": 3, "failed": "RuntimeError: lost"}
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        next(last)
 
 
 def test_sections_are_run_one_after_the_other_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,9 +211,9 @@ def test_what_is_timed_does_not_stay_in_a_cache(monkeypatch: pytest.MonkeyPatch)
     assert cold_copies(2**17, torch.device("cuda")) * 2**17 == COLD_BYTES
     assert cold_copies(2**28 + 1, torch.device("cuda")) == cold_copies(1, torch.device("cpu")) == 1
     timed: list[Sequence[Any]] = []
+    monkeypatch.setattr(device, "seconds_a_call", lambda calls, device: timed.append(calls) or 1.0)
     for module in attention_kernels, experts_kernels:
         monkeypatch.setattr(module, "cold_copies", lambda nbytes, device: 20)
-        monkeypatch.setattr(module, "seconds_a_call", lambda calls, device: timed.append(calls) or 1.0)
     for name in "attention", "linear", "router":
         assert list(kernels.section(name)(TINY, torch.device("cpu"), Speeds(1.0, 1.0)))
     assert {len({tuple(map(id, call.args)) for call in calls}) for calls in timed} == {20}

@@ -1,5 +1,7 @@
 """Which device is picked, and what is said where there is none."""
 
+from typing import Any
+
 import psutil
 import pytest
 import torch
@@ -27,7 +29,7 @@ def test_devices_that_are_not_there(name: str, problem: str) -> None:
 
 
 def test_a_gpu_with_a_number_is_made_the_threads_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    current = []
+    current: list[torch.device] = []
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
     for name in "cpu", "cuda", "cuda:1":
         make_current(torch.device(name))
@@ -36,7 +38,7 @@ def test_a_gpu_with_a_number_is_made_the_threads_own(monkeypatch: pytest.MonkeyP
 
 def test_every_launch_is_on_the_runners_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread that steps an engine need not be the one that started it."""
-    engine, order = build_engine(checkpoint()), []
+    engine, order = build_engine(checkpoint()), list[Any]()
     forward = engine.runner.model.forward
     monkeypatch.setattr(runner, "make_current", order.append)
     monkeypatch.setattr(engine.runner.model, "forward", lambda *step: order.append("forward") or forward(*step))
