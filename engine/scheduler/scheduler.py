@@ -2,7 +2,7 @@
 
 Continuous batching under a token budget. A step carries, in this order, the next token of every decoding sequence,
 chunks of prompts under way, and chunks of waiting prompts that find a slot and pages. When pages run out, prefixes that
-are kept are given up, and then the sequence that comes last is preempted: it gives everything back and is recomputed
+are kept are given up, and then the sequence that comes last (`in_turn`) is preempted: it gives everything back and is recomputed
 later, its generated tokens kept.
 """
 
@@ -15,7 +15,7 @@ from engine.plan import Chunk, Released, Restore
 from engine.request import Request
 from engine.scheduler.pages import PagePool, pages_for
 from engine.scheduler.prefixes import Prefix, Prefixes, page_digests
-from engine.scheduler.sequence import Sequence
+from engine.scheduler.sequence import Sequence, in_turn
 
 
 class Scheduler:
@@ -36,6 +36,9 @@ class Scheduler:
         self.free_slots = list(range(slots - 1, -1, -1))
         self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
+        """In the order of their admission."""
+        self._order: list[Sequence] | None = None
+        """The same `in_turn`, if it has not changed since."""
         self.preemptions = 0
         self._sequences: dict[str, Sequence] = {}
         self._released: list[Released] = []
@@ -72,8 +75,7 @@ class Scheduler:
         if sequence.slot is None:
             self.waiting.remove(sequence)
         else:
-            self.running.remove(sequence)
-            self._release(sequence)
+            self._leave(sequence)
 
     def take_released(self) -> list[Released]:
         """The cache places given back since the last call (tests poison them)."""
@@ -85,26 +87,28 @@ class Scheduler:
         sequence is told by `launch` before the next plan.
 
         Every decoding sequence has its token reserved; prompts share the rest of the budget. Places are handed out
-        in the order of rank, so whoever is preempted has not been planned yet.
+        `in_turn`, so whoever is preempted has not been planned yet.
         """
         self.plans += 1
-        running = [*self.running]
-        remaining = [sequence.remaining for sequence in running]
+        if self._order is None:
+            self._order = in_turn(self.running)
+        order = self._order
+        remaining = [sequence.remaining for sequence in order]
         prompt_budget = self.max_batched_tokens - remaining.count(1)
         chunks = []
-        for sequence, count in zip(running, remaining, strict=True):
+        for sequence, count in zip(order, remaining, strict=True):
             if sequence.slot is None:
                 continue
             own = count if count == 1 else self._prompt_share(sequence, prompt_budget)
             stop = sequence.computed + own
-            if own == 0 or (stop > sequence.room and not self._make_room(sequence, stop)):
+            if own == 0 or (stop > sequence.room and not self._make_room(sequence, stop, order)):
                 continue
             if count > 1:
                 prompt_budget -= own
             chunks.append(sequence.chunk(own))
         while prompt_budget and (admitted := self._admit()) is not None:
             count = self._prompt_share(admitted, prompt_budget)
-            self._make_room(admitted, admitted.computed + count)
+            self._make_room(admitted, admitted.computed + count, [admitted])
             prompt_budget -= count
             chunks.append(admitted.chunk(count))
         if (prefixes := self.prefixes) is None:
@@ -157,7 +161,8 @@ class Scheduler:
             sequence.partings = self.prefixes.partings(sequence.request, sequence.digests, sequence.computed)
         if sequence.cached is None:
             sequence.cached = sequence.computed
-        insort(self.running, sequence, key=rank)
+        self.running.append(sequence)
+        self._order = None
         return sequence
 
     def _prefix_of(self, sequence: Sequence) -> Prefix | None:
@@ -240,14 +245,14 @@ class Scheduler:
             self._free_pages(self.prefixes.drop(oldest))
         return count <= self.pool.free
 
-    def _make_room(self, sequence: Sequence, stop: int) -> bool:
-        """Gives `sequence` pages for `stop` positions, preempting from the end; False if it was itself preempted."""
+    def _make_room(self, sequence: Sequence, stop: int, order: Many[Sequence]) -> bool:
+        """Gives `sequence` pages for `stop` positions, preempting from the order's end; False if it was preempted."""
         wanted = pages_for(stop, self.page_size) - len(sequence.pages)
         while not self._find_pages(wanted):
-            victim = next((other for other in self.running if other.saved), self.running[-1])
-            if victim.saved:
-                self._forget_saved(victim)
+            if (other := next((other for other in self.running if other.saved), None)) is not None:
+                self._forget_saved(other)
                 continue
+            victim = next(last for last in reversed(order) if last.slot is not None)
             self._preempt(victim)
             if victim is sequence:
                 return False
@@ -256,8 +261,7 @@ class Scheduler:
         return True
 
     def _preempt(self, sequence: Sequence) -> None:
-        self.running.remove(sequence)
-        self._release(sequence)
+        self._leave(sequence)
         insort(self.waiting, sequence, key=rank)
         self.preemptions += 1
 
@@ -272,6 +276,11 @@ class Scheduler:
         self._forget_saved(sequence)
         self._free_pages(self.pool.give_back(sequence.borrowed))
         sequence.borrowed = ()
+
+    def _leave(self, sequence: Sequence) -> None:
+        self.running.remove(sequence)
+        self._order = None
+        self._release(sequence)
 
     def _release(self, sequence: Sequence) -> None:
         assert sequence.slot is not None

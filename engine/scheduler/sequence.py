@@ -1,5 +1,7 @@
 """A request on its way: its tokens, how far they are computed, and the cache places it holds."""
 
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from engine.plan import COMING, Chunk, Restore
@@ -95,3 +97,16 @@ class Sequence:
     def rank(self) -> tuple[int, int]:
         """Who comes first: the lower priority number, then the earlier arrival."""
         return self.request.priority, self.arrival
+
+
+def in_turn(admitted: Iterable[Sequence]) -> list[Sequence]:
+    """Sequences in the order of their admission, in which each client's stand in its own places by their ranks: no
+    priority goes before what another client has running.
+
+    Of a client's x, admitted first and ranked last, another's y, and the first one's z, the order is z, y, x.
+    """
+    places = [*admitted]
+    own: dict[int, deque[Sequence]] = {}
+    for sequence in sorted(places, key=lambda sequence: sequence.rank):
+        own.setdefault(sequence.request.client, deque()).append(sequence)
+    return [own[sequence.request.client].popleft() for sequence in places]

@@ -106,6 +106,27 @@ def test_who_waits_is_overtaken_once_by_each_client_for_each_request_before_it()
     assert all(later - earlier <= 3 for earlier, later in pairwise([-1, *places]))
 
 
+def test_a_priority_does_not_go_before_what_another_client_has_running() -> None:
+    """Neither for pages nor for the budget; among one client's own it does both."""
+    for client, stays in ((1, "first"), (2, "soon")):
+        s = scheduler(slots=2, pages=6)
+        s.add(request("first", 6, max_tokens=12, client=2))
+        step(s)
+        s.add(request("soon", 6, max_tokens=12, priority=-9, client=client))
+        while s.preemptions == 0:
+            step(s)
+        assert [sequence.request.id for sequence in s.running] == [stays]
+    s = scheduler(slots=3, pages=100, budget=4)
+    for name, priority, client in (("late", 9, 1), ("theirs", 0, 2), ("soon", -9, 1)):
+        s.add(request(name, 30, priority=priority, client=client))
+        s._admit()
+    assert step(s) == [("soon", 0, 4, False)], "in its client's first place"
+    s.remove("soon")
+    assert step(s) == [("late", 0, 4, False)]
+    s.remove("late")
+    assert step(s) == [("theirs", 0, 4, False)]
+
+
 def test_no_more_run_than_there_are_slots() -> None:
     s = scheduler(slots=2)
     for name in "abc":
