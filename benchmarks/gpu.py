@@ -156,7 +156,7 @@ def main() -> int:
     parser.add_argument("--until", type=float, help="for --part: when it is over, by the monotonic clock")
     parser.add_argument("--enforce-eager", action="store_true", help="for --part: no CUDA graphs")
     parser.add_argument(
-        "--memory", type=float, metavar="SHARE", default=gpu_engine.MEMORY, help="for --part: of what is free"
+        "--memory", type=float, metavar="SHARE", default=gpu_engine.MEMORY, help="for --part: of all of the GPU's"
     )
     parser.add_argument(
         "--figure", action="append", choices=list(gpu_engine.FIGURES), help="for --part: this kind alone"

@@ -23,7 +23,7 @@ from engine.start import Started, start_engine
 FIGURES = {"decode": 0.30, "prefill": 0.15, "saturated": 0.35, "first_tokens": 0.10, "waiting": 0.10}
 """The kinds of figures, the most wanted first, and their shares of the time."""
 MEMORY, LESS_MEMORY = 0.9, 0.75
-"""Of the memory that is free, what the engine plans with: as a server does, and where that was too much."""
+"""Of all memory, what the engine plans with: as a server does, and where that was too much."""
 SAMPLES = 5
 """Of a first token; of longer prompts fewer."""
 

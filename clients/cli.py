@@ -139,6 +139,8 @@ def bench(
             loads = [Rate(rate, seed) for rate in numbers("--request-rate", request_rate)]
         else:
             levels = [int(level) for level in numbers("--concurrency", concurrency or "1,4,16", whole=True)]
+            if concurrency is None and num_prompts is not None:
+                levels = [level for level in levels if level <= num_prompts]
             if num_prompts is not None and num_prompts < max(levels):
                 raise UsageError(f"--num-prompts {num_prompts}: {max(levels)} at once need as many requests, or more")
             loads = [Concurrency(level) for level in levels]

@@ -54,7 +54,7 @@ class Answer:
             if row.occurrences is not None:
                 row.occurrences.add(token)
             if row.grammar is not None:
-                lost = row.grammar.error is not None  # Since what may come was asked for: then only an end may.
+                lost = row.grammar.lost  # Since what may come was asked for: then only an end may.
                 row.grammar.advance(token)
                 error = row.grammar.error
         if stopped and not lost:

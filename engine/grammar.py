@@ -43,6 +43,11 @@ class GrammarState:
         return self._matcher.is_stopped()
 
     @property
+    def lost(self) -> bool:
+        """Whether it has grown too large to say what may come."""
+        return self._matcher.is_error()
+
+    @property
     def error(self) -> str | None:
         """Why the grammar cannot go on, if it cannot."""
         if self._patience < 0:
@@ -51,13 +56,15 @@ class GrammarState:
 
     def advance(self, token_id: int) -> None:
         """Takes in the token that was chosen."""
+        began = thread_time()
         self._matcher.consume_token(token_id)
+        self._patience += TOKEN_SECONDS - (thread_time() - began)
 
     def fill(self, mask: "np.ndarray[tuple[int], np.dtype[np.int32]]") -> None:
         """Writes one bit a token, low bits first: may it come next?"""
         began = thread_time()
         self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
-        self._patience += TOKEN_SECONDS - (thread_time() - began)
+        self._patience -= thread_time() - began
 
 
 class GrammarCompiler:

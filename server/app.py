@@ -83,7 +83,7 @@ def create_app(
             allow_origins=settings.allowed_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],  # Whichever a preflight asks for.
-            expose_headers=["retry-after", "x-request-id"],
+            expose_headers=["request-id", "retry-after", "x-request-id", "x-should-retry"],
         )
     app.add_middleware(OriginMiddleware, allowed=settings.allowed_origins)
     app.add_middleware(MeterMiddleware, metrics=metrics, tracing=tracing)

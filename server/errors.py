@@ -25,8 +25,12 @@ from server.wrong_urls import hint
 
 NOT_READY_RETRY_SECONDS = 1
 ANTHROPIC_PATH = "/v1/messages"
-ANTHROPIC_TYPES = {"service_unavailable_error": "overloaded_error", "server_error": "api_error"}
-"""What Anthropic's clients call types that are otherwise called as here."""
+ANTHROPIC_TYPES = {
+    "service_unavailable_error": "overloaded_error",
+    "server_error": "api_error",
+    "body_too_large": "request_too_large",
+}
+"""What Anthropic's clients call types, or codes, that are otherwise called as here."""
 
 
 class UnknownModelError(RequestError):
@@ -143,13 +147,18 @@ def body(message: str, error_type: str, param: str | None, code: str | None) -> 
 def anthropic_body(content: dict[str, Any]) -> dict[str, Any]:
     """The same as Anthropic's clients read it."""
     details = content["error"]
-    return {"type": "error", "error": details | {"type": ANTHROPIC_TYPES.get(details["type"], details["type"])}}
+    kind = details["code"] if details["code"] in ANTHROPIC_TYPES else details["type"]
+    return {"type": "error", "error": details | {"type": ANTHROPIC_TYPES.get(kind, kind)}}
+
+
+def is_anthropic(path: str) -> bool:
+    """Whether Anthropic's clients ask there."""
+    return path == ANTHROPIC_PATH or path.startswith(f"{ANTHROPIC_PATH}/")
 
 
 def in_form_of(path: str, content: dict[str, Any]) -> dict[str, Any]:
     """An error's body as the clients of that path read it."""
-    ours = path == ANTHROPIC_PATH or path.startswith(f"{ANTHROPIC_PATH}/")
-    return anthropic_body(content) if ours else content
+    return anthropic_body(content) if is_anthropic(path) else content
 
 
 def error_response(error: BaseException, path: str) -> Response:

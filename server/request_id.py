@@ -6,6 +6,8 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.errors import is_anthropic
+
 SANE = re.compile(r"[!-~]{1,128}")
 
 
@@ -29,7 +31,10 @@ class RequestIdMiddleware:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                if is_anthropic(scope["path"]):
+                    headers["request-id"] = request_id  # By which Anthropic's clients know it.
             await send(message)
 
         await self._app(scope, receive, send_with_id)

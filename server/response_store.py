@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from sys import getsizeof
+from typing import Any
 
 from engine.errors import RequestError
 from server.errors import UnknownResponseError
@@ -95,28 +96,31 @@ class ResponseStore:
         self, previous: str | None, given: Sequence[InputItem], *, key: int, most: int
     ) -> tuple[list[Item], int]:
         """The items of the conversation that `previous` ends, and those given, and how many bytes of it are kept here.
-        One that is in it already, by its name, is not added again; of reasoning that comes without its text, as some
-        clients send it back, what is kept by its name is taken.
+        One that is in it already, by its name, is not added again, nor one that is the same; of reasoning that comes
+        without its text, as some clients send it back, what is kept by its name is taken.
 
         Raises RequestError for an answer or an item that is not kept, an answer that is not there yet, and a
         conversation of nothing, or of more than `most` bytes.
         """
         items = list(self._before(previous, key))
-        size, there = sum(map(weight, items)), {item.id for item in items} - {None}
+        size, there = sum(map(weight, items)), {item.id: said(item) for item in items if item.id}
         found = self._by_id(key) if any(map(name_only, given)) else {}
         for at, item in enumerate(given):
-            if item.id in there:
+            name = name_only(item)
+            if item.id in there and (name is not None or said(item) == there[item.id]):
                 continue
-            there |= {item.id} - {None}
-            if (name := name_only(item)) in found:
+            if name is not None and name in found:
                 response_id, kept = found[name]
                 self._shelf(key).kept.move_to_end(response_id)
                 items.append(kept)
+                there[name] = said(kept)
                 size += weight(kept)
             elif isinstance(item, ItemReference):
                 raise RequestError(f"input[{at}]: no item {item.id[:200]!r} is kept", param=f"input[{at}].id")
             else:
                 items.append(item)
+                if item.id:
+                    there[item.id] = said(item)
             if size > most:
                 raise RequestError(f"input: the conversation is larger than {most} bytes", param="input")
         if not items:
@@ -138,7 +142,7 @@ class ResponseStore:
             raise RequestError(f"{name}: that response is {kept.status}", param=name)
         return kept.items
 
-    def _by_id(self, key: int) -> dict[str | None, tuple[str, Item]]:
+    def _by_id(self, key: int) -> dict[str, tuple[str, Item]]:
         return {
             item.id: (response_id, item)
             for response_id, kept in self._shelf(key).kept.items()
@@ -163,6 +167,11 @@ def name_only(item: InputItem) -> str | None:
     if isinstance(item, PastReasoning) and not item.content and item.encrypted_content is None:
         return item.id
     return item.id if isinstance(item, ItemReference) else None
+
+
+def said(item: InputItem) -> dict[str, Any]:
+    """What an item is, without what an answer tells beside that."""
+    return item.model_dump(exclude={"status", "phase", "summary", "encrypted_content"})
 
 
 def weight(item: Item) -> int:

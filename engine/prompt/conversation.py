@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from engine.errors import RequestError
-from engine.prompt.tool_schema import simplified
+from engine.prompt.tool_schema import Copies, simplified
 
 Message = dict[str, Any]
 
@@ -74,10 +74,11 @@ class Conversation:
 
         Raises RequestError(param="tools") for a tool that is no function with a name.
         """
-        return [_function_tool(tool) for tool in self.tools]
+        copies = Copies()
+        return [_function_tool(tool, copies) for tool in self.tools]
 
 
-def _function_tool(tool: Message) -> Message:
+def _function_tool(tool: Message, copies: Copies) -> Message:
     function = tool.get("function")
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise RequestError("a tool must have a function with a name", param="tools")
@@ -86,7 +87,7 @@ def _function_tool(tool: Message) -> Message:
         raise RequestError("the description of a tool must be text", param="tools")
     plain = {**function, "description": description}
     if isinstance(parameters := function.get("parameters"), Mapping):
-        plain["parameters"] = simplified(parameters)
+        plain["parameters"] = simplified(parameters, copies)
     return {**tool, "function": plain}
 
 

@@ -32,7 +32,7 @@ TEXT: /(?s:.*)/
 def json_body(schema: Mapping[str, Any], *, strict: bool = True) -> str:
     """JSON that follows a schema. Unless `strict`, what llguidance does not know in a schema is overlooked.
 
-    That takes up to a millisecond for each pattern.
+    That takes some milliseconds for each pattern.
     """
     schema = schema if strict else without_unknown_patterns(schema)
     options = {"whitespace_pattern": WHITESPACE, "lenient": not strict}

@@ -4,71 +4,94 @@ Neither the renderer nor the published template knows `$ref`, `anyOf` or `allOf`
 shown as `any`, and its fields not at all. What programs make of classes is full of them.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-MAX_SCHEMAS = 5_000
-"""Within one: references can make much of little. What is beyond that is left out."""
+MAX_COPIED = 200_000
+"""Characters that references of a prompt's schemas may copy: they can make much of little. Others are any type."""
+MEANT = frozenset({"type", "properties", "enum", "const", "oneOf"})
+"""Keywords that say what a value is. Beside them `anyOf` only restricts it."""
+APART = frozenset({"$ref", "$defs", "definitions", "allOf", "anyOf"})
+"""Keywords that prompts have no words for."""
 TYPES_OF = {str: "string", bool: "boolean", int: "number", float: "number"}
 
+Schema = Mapping[str, Any]
 
-def simplified(schema: Mapping[str, Any]) -> dict[str, Any]:
+
+class Copies:
+    """What the references of a prompt's schemas may still copy."""
+
+    def __init__(self, left: int = MAX_COPIED) -> None:
+        self._left = left
+
+    def take(self, schema: Schema) -> bool:
+        """Whether this one may be copied once more."""
+        self._left -= len(json.dumps(schema)) if self._left > 0 else 0
+        return self._left > 0
+
+
+def simplified(schema: Schema, copies: Copies) -> dict[str, Any]:
     """The same with what its references mean in their places, and with types where they are plain.
 
-    >>> simplified({"properties": {"at": {"$ref": "#/$defs/P"}}, "$defs": {"P": {"type": "string"}}})
+    >>> simplified({"properties": {"at": {"$ref": "#/$defs/P"}}, "$defs": {"P": {"type": "string"}}}, Copies())
     {'properties': {'at': {'type': 'string'}}, 'type': 'object'}
-    >>> simplified({"anyOf": [{"enum": ["c", "f"]}, {"type": "null"}], "default": None})
-    {'enum': ['c', 'f'], 'type': 'string', 'default': None, 'nullable': True}
+    >>> simplified({"anyOf": [{"enum": ["c", "f"]}, {"type": "null"}], "default": None}, Copies())
+    {'enum': ['c', 'f'], 'default': None, 'nullable': True, 'type': 'string'}
     """
-    return Simplifier(schema).schema(schema, ())
+    return Simplifier(schema, copies).schema(schema, ())
 
 
 class Simplifier:
     """Of one schema, the `root` of all references."""
 
-    def __init__(self, root: Mapping[str, Any]) -> None:
+    def __init__(self, root: Schema, copies: Copies) -> None:
         self._root = root
-        self._left = MAX_SCHEMAS
+        self._copies = copies
 
     def schema(self, schema: Any, within: tuple[str, ...]) -> dict[str, Any]:
         """`within` are the references that led here: one that is among them has no end, and is any type."""
-        self._left -= 1
-        if not isinstance(schema, Mapping) or self._left < 0:
-            return {}
-        reference = schema.get("$ref")
-        if isinstance(reference, str):
-            if reference in within:
-                return {}
-            own = {name: value for name, value in schema.items() if name != "$ref"}
-            return self.schema({**self._referred(reference), **own}, (*within, reference))
-        rest = {name: value for name, value in schema.items() if name not in ("$defs", "definitions", "anyOf", "allOf")}
-        for part in _schemas(schema.get("allOf")):
-            rest = _merged(self.schema(part, within), rest)
-        variants = _schemas(schema.get("anyOf"))
-        types = [each for each in variants if each.get("type") != "null"]
-        if len(types) == 1:
-            rest = {**self.schema(types[0], within), **rest}
-        elif types:
-            rest["oneOf"] = types
-        if len(types) < len(variants):
-            rest["nullable"] = True
-        return self._within(rest, within)
-
-    def _within(self, schema: dict[str, Any], within: tuple[str, ...]) -> dict[str, Any]:
-        properties = schema.get("properties")
+        plain, within = self._resolved(schema, within)
+        properties = plain.get("properties")
         if isinstance(properties, Mapping):
-            schema["properties"] = {name: self.schema(each, within) for name, each in properties.items()}
-        if isinstance(schema.get("items"), Mapping):
-            schema["items"] = self.schema(schema["items"], within)
-        if isinstance(schema.get("oneOf"), list):
-            schema["oneOf"] = [self.schema(each, within) for each in schema["oneOf"]]
-        if "const" in schema:
-            schema.setdefault("enum", [schema.pop("const")])
-        if "type" not in schema and "oneOf" not in schema and (kind := _type_of(schema)) is not None:
-            schema["type"] = kind
-        return schema
+            plain["properties"] = {name: self.schema(each, within) for name, each in properties.items()}
+        if isinstance(plain.get("items"), Mapping):
+            plain["items"] = self.schema(plain["items"], within)
+        if isinstance(plain.get("oneOf"), list):
+            plain["oneOf"] = [self.schema(each, within) for each in plain["oneOf"]]
+        if "const" in plain:
+            plain.setdefault("enum", [plain.pop("const")])
+        if "type" not in plain and "oneOf" not in plain and (kind := _type_of(plain)) is not None:
+            plain["type"] = kind
+        return plain
 
-    def _referred(self, reference: str) -> Mapping[str, Any]:
+    def _resolved(self, schema: Any, within: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The schema as one, without reference and `allOf`, and of `anyOf` what is more than a restriction; and the
+        references that led to it."""
+        if not isinstance(schema, Mapping):
+            return {}, within
+        plain = {name: value for name, value in schema.items() if name not in APART}
+        parts: list[Any] = [*_schemas(schema.get("allOf"))]
+        if isinstance(reference := schema.get("$ref"), str) and reference not in within:
+            within = (*within, reference)
+            if self._copies.take(referred := self._referred(reference)):
+                parts.append(referred)
+        for part in parts:
+            resolved, within = self._resolved(part, within)
+            plain = _merged(resolved, plain)
+        variants = _schemas(schema.get("anyOf"))
+        if variants and MEANT.isdisjoint(plain):
+            types = [each for each in variants if each.get("type") != "null"]
+            if len(types) == 1:
+                resolved, within = self._resolved(types[0], within)
+                plain = _merged(resolved, plain)
+            elif types:
+                plain["oneOf"] = types
+            if len(types) < len(variants):
+                plain["nullable"] = True
+        return plain, within
+
+    def _referred(self, reference: str) -> Schema:
         """What a reference into the root means; any type, if there is no such place."""
         at: Any = self._root
         for step in reference.removeprefix("#").strip("/").split("/"):

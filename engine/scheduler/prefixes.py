@@ -26,7 +26,7 @@ from engine.scheduler.pages import PagePool
 LEAST = 64
 """A prefix that is so much longer than another one is worth putting its rings aside."""
 WORTH_WAITING = 256
-"""So many tokens that another prompt is computing are not computed twice, but waited for: a step or two."""
+"""So many tokens of a prompt that another one, about to end, computes are not computed twice, but waited for."""
 SPACING = 1024
 """So many tokens after the last time, the rings are put aside on the way through a prompt."""
 DIGEST_BYTES = 16

@@ -2,8 +2,8 @@
 
 Continuous batching under a token budget. A step carries, in this order, the next token of every decoding sequence,
 chunks of prompts under way, and chunks of waiting prompts that find a slot and pages. When pages run out, prefixes that
-are kept are given up, and then the sequence that comes last (`in_turn`) is preempted: it gives everything back and is recomputed
-later, its generated tokens kept.
+are kept are given up, and then the sequence that comes last (`in_turn`) is preempted: it gives everything back and is
+recomputed later, its generated tokens kept.
 """
 
 from bisect import insort
@@ -83,8 +83,8 @@ class Scheduler:
         return released
 
     def plan(self) -> list[Chunk]:
-        """Decides the next step; empty if nothing is queued, or only what ends with a token to come. Each
-        sequence is told by `launch` before the next plan.
+        """Decides the next step; empty if nothing is queued, or only what ends with a token to come, or waits for one.
+        Each sequence is told by `launch` before the next plan.
 
         Every decoding sequence has its token reserved; prompts share the rest of the budget. Places are handed out
         `in_turn`, so whoever is preempted has not been planned yet.
@@ -173,19 +173,21 @@ class Scheduler:
         return self.prefixes.find(self._digests(sequence), prompt, most)
 
     def _is_computed_now(self, sequence: Sequence, start: int) -> bool:
-        """Whether a running prompt begins as this one does, so far beyond `start` that it is worth waiting until that
-        is kept: with the first token of its answer, as long as its rings were or will be put aside there."""
+        """Whether a running prompt that is about to end begins as this one does, so far beyond `start` that it is worth
+        waiting until that is kept: with the first token of its answer, as long as its rings were or will be put aside
+        there."""
         prefixes, most = self.prefixes, self._most_cached(sequence)
         if prefixes is None or sequence.request.sampling.prompt_logprobs is not None:
             return False
         prompt, digests = sequence.request.prompt_token_ids, self._digests(sequence)
         for other in self.running:
-            if other.written or other.request.sampling.max_tokens == 0 or digests[1:2] != self._digests(other)[1:2]:
+            rest = other.prompt_length - other.computed
+            if other.written or rest > self.max_batched_tokens or other.request.sampling.max_tokens == 0:
                 continue
             ends = [prefix.length for prefix in other.saved]
-            ends += [other.prompt_length, *other.partings] if other.computed < other.prompt_length else []
+            ends += [other.prompt_length, *other.partings] if rest > 0 else []
             for end in ends:
-                if end <= most + 1 and min(end, most) - start >= prefixes.worth_waiting:
+                if end <= min(most + 1, len(prompt)) and min(end, most) - start >= prefixes.worth_waiting:
                     known = prefixes.key(self._digests(other), other.request.prompt_token_ids, end)
                     if known == prefixes.key(digests, prompt, end):
                         return True

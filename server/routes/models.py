@@ -1,5 +1,6 @@
 """GET /v1/models, GET /v1/models/{id}"""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -16,7 +17,8 @@ ModelId = Annotated[str, Path(description="A name of the model served.", example
 
 @router.get("/v1/models", summary="The names requests may use")
 async def list_models(state: State) -> ModelList:
-    return ModelList(data=[model(state, name) for name in state.settings.served_model_names])
+    names = state.settings.served_model_names
+    return ModelList(data=[model(state, name) for name in names], first_id=names[0], last_id=names[-1])
 
 
 @router.get("/v1/models/{model_id:path}", summary="One of them", responses=errors(404))
@@ -29,6 +31,8 @@ def model(state: ServerState, name: str) -> Model:
     return Model(
         id=name,
         created=state.started,
+        display_name=name,
+        created_at=datetime.fromtimestamp(state.started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         root=state.settings.served_model_names[0],
         max_model_len=None if info is None else info.max_model_len,
         capacity=None if info is None else capacity(info),

@@ -71,6 +71,22 @@ class ToolUseBlock(RequestModel):
 TextBlocks = Many[Annotated[TextBlock, known_kinds("text")]]
 Texts = Annotated[TextBlocks, BeforeValidator(as_blocks, json_schema_input_type=str | TextBlocks)]
 """A text, or blocks of text."""
+UNSEEN = {"image": "[an image, which cannot be seen here]", "document": "[a document, which cannot be read here]"}
+
+
+def without_pictures(content: Any) -> Any:
+    """A call's result as text: a program that looks at what it gets sends pictures unasked, and they stay in its
+    conversation."""
+    if not isinstance(content, list):
+        return as_blocks(content)
+    kinds = [block.get("type") if isinstance(block, dict) else None for block in content]
+    return [
+        {"type": "text", "text": UNSEEN[kind]} if isinstance(kind, str) and kind in UNSEEN else block
+        for kind, block in zip(kinds, content, strict=True)
+    ]
+
+
+ResultTexts = Annotated[TextBlocks, BeforeValidator(without_pictures, json_schema_input_type=str | list[Any])]
 
 
 class ToolResultBlock(RequestModel):
@@ -80,10 +96,10 @@ class ToolResultBlock(RequestModel):
     """The kind of block."""
     tool_use_id: str = Field(examples=["toolu_1"])
     """The call that it is the result of."""
-    content: Texts = Field(default_factory=list, examples=["18 degrees"])
-    """The result: a text, or blocks of text."""
+    content: ResultTexts = Field(default_factory=list, examples=["18 degrees"])
+    """The result: a text, or blocks of text. Of a picture or document in it the model is told that it cannot see it."""
     is_error: bool = Field(default=False, examples=[False])
-    """Changes nothing here: what went wrong is what the result says."""
+    """Tells the model that it is what went wrong."""
     cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
     """Changes nothing here."""
 

@@ -20,8 +20,8 @@ class Thinking(RequestModel):
     """disabled answers at once; all others are the same here."""
     budget_tokens: int | None = Field(default=None, ge=1, le=MAX_COUNT, examples=[4096])
     """How long it reasons, where `output_config` has no effort: below 4,096 low, below 16,384 medium, else high."""
-    display: Literal["summarized", "omitted"] = Field(default="summarized", examples=["summarized"])
-    """omitted sends the reasoning in the block's signature alone; summarized sends it as it is."""
+    display: Literal["summarized", "updates", "omitted"] = Field(default="summarized", examples=["summarized"])
+    """omitted sends the reasoning in the block's signature alone; the others send it as it is."""
 
 
 class OutputFormat(RequestModel):
@@ -67,7 +67,7 @@ class AnthropicPrompt(RequestModel):
     model: str | None = Field(default=None, examples=["embedded"])
     """A name of the model served; the first one, if not given."""
     messages: Turns
-    """The conversation so far. A user's message ends it: an answer cannot be begun for the model."""
+    """The conversation so far. For an answer a user's message ends it: it cannot be begun for the model."""
     system: Texts = Field(default_factory=list, examples=["Be brief."])
     """What the model is told before it: a text, or blocks of text."""
     tools: Many[AnthropicTool] = Field(default_factory=list, max_length=MAX_TOOLS)
@@ -81,6 +81,8 @@ class AnthropicPrompt(RequestModel):
     current_date: CurrentDate | None = Field(default=None, examples=["2025-06-30"])
     """The date that the model is told, YYYY-MM-DD; today, if neither the request nor the server pins it."""
 
+    output_format: OutputFormat | None = None
+    """`format` of `output_config` by its old name."""
     cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
     """Changes nothing here: what was computed of a prompt is kept by itself."""
     context_management: ContextManagement | None = Field(default=None, examples=[{"edits": []}])
@@ -89,13 +91,6 @@ class AnthropicPrompt(RequestModel):
     """Changes nothing here."""
     mcp_servers: Annotated[Any, only([])] = Field(default=None, examples=[[]])
     """Not supported: refused unless empty."""
-
-    @field_validator("messages")
-    @classmethod
-    def _ends_with_a_question(cls, value: Turns) -> Turns:
-        if value[-1].role == "assistant":
-            raise PydanticCustomError("messages", "the last message must not be the assistant's")
-        return value
 
 
 class AnthropicRequest(AnthropicPrompt, SamplingFields):
@@ -113,3 +108,11 @@ class AnthropicRequest(AnthropicPrompt, SamplingFields):
     """Changes nothing here."""
     container: Annotated[Any, only()] = Field(default=None, examples=[None])
     """Not supported."""
+
+    @field_validator("messages")
+    @classmethod
+    def _ends_with_a_question(cls, value: Turns) -> Turns:
+        said = [turn.role for turn in value if turn.role != "system"]
+        if not said or said[-1] == "assistant":
+            raise PydanticCustomError("messages", "the last message must be the user's")
+        return value

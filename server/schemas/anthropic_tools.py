@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from server.schemas.request import Forgotten, RequestModel, known_kinds, only
+from server.schemas.request import Forgotten, Many, RequestModel, known_kinds, only
 
 
 class ClientTool(RequestModel):
@@ -26,13 +26,13 @@ class ClientTool(RequestModel):
     cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
     """Changes nothing here: what was computed of a prompt is kept by itself."""
     eager_input_streaming: bool | None = Field(default=None, examples=[False])
-    """Changes nothing here: an input is sent when it is whole."""
+    """Changes nothing here: an input is sent when it is whole, and empty pieces while it is written."""
     defer_loading: Annotated[Any, only(False)] = Field(default=None, examples=[False])
     """Not supported: refused unless false."""
     allowed_callers: Annotated[Any, only(["direct"])] = Field(default=None, examples=[["direct"]])
     """Not supported: refused unless it is the model alone."""
-    input_examples: Annotated[Any, only([])] = Field(default=None, examples=[[]])
-    """Not supported: refused unless empty."""
+    input_examples: Many[dict[str, Any]] = Field(default_factory=list, examples=[[{"city": "Paris"}]])
+    """Inputs that the model is shown behind the description."""
 
     @field_validator("input_schema")
     @classmethod

@@ -1,5 +1,6 @@
 """The request of `/v1/chat/completions`."""
 
+from collections import Counter
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -132,9 +133,8 @@ class ChatRequest(ChoiceFields):
     @field_validator("tools")
     @classmethod
     def _differ_by_name(cls, value: list[Tool]) -> list[Tool]:
-        names = [tool.function.name for tool in value]
-        for name in names:
-            if names.count(name) > 1:
+        for name, count in Counter(tool.function.name for tool in value).items():
+            if count > 1:
                 raise PydanticCustomError("tools", "two functions are called {name}", {"name": name})
         return value
 

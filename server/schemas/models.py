@@ -34,6 +34,12 @@ class Model(AnswerModel):
     """The kind of this object."""
     created: int = Field(examples=[1764000000])
     """When the server was started, in Unix seconds."""
+    type: Literal["model"] = Field(default="model", examples=["model"])
+    """The kind of this object, as Anthropic's clients read it."""
+    display_name: str = Field(examples=["embedded"])
+    """Its name, as they read it."""
+    created_at: str = Field(examples=["2025-11-24T16:00:00Z"])
+    """When the server was started, as they read it."""
     owned_by: str = Field(default="carousel", examples=["carousel"])
     """Who serves it."""
     root: str = Field(examples=["embedded"])
@@ -51,3 +57,9 @@ class ModelList(AnswerModel):
     """The kind of this object."""
     data: list[Model]
     """The names."""
+    has_more: Literal[False] = Field(default=False, examples=[False])
+    """Always false: these are all, for Anthropic's clients."""
+    first_id: str = Field(examples=["embedded"])
+    """The first name, for them."""
+    last_id: str = Field(examples=["embedded"])
+    """The last one, for them."""

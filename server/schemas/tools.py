@@ -8,7 +8,8 @@ from pydantic_core import PydanticCustomError
 
 from server.schemas.request import Forgotten, Many, RequestModel, expects
 
-MAX_TOOLS = 128
+MAX_TOOLS = 1024
+"""Agents with many servers of tools send hundreds."""
 
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 

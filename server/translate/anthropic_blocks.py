@@ -1,10 +1,11 @@
 """The content of an answer of `/v1/messages`: pieces in, blocks and their events out."""
 
+import json
 from collections.abc import Iterator
 from typing import Any, Protocol
 from uuid import uuid4
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from server.schemas.anthropic_answer import AnsweredBlock, AnsweredText, AnsweredThinking, AnsweredToolUse
 from server.schemas.anthropic_events import (
@@ -73,7 +74,8 @@ class OpenThinking:
 
 
 class OpenToolUse:
-    """A call. Its input is sent when it is whole: only then it is known whether it is an object."""
+    """A call. Its input is sent when it is whole: only then it is known whether it is an object. While it is written
+    come empty pieces, for clients that take a long silence for a failure."""
 
     def __init__(self, name: str) -> None:
         self._id = f"toolu_{uuid4().hex}"
@@ -86,11 +88,11 @@ class OpenToolUse:
 
     def add(self, text: str) -> Delta | None:
         self._texts.append(text)
-        return None
+        return InputDelta(type="input_json_delta", partial_json="")
 
     def end(self) -> Delta | None:
         self._input = as_object("".join(self._texts))
-        return InputDelta(type="input_json_delta", partial_json=to_json(self._input).decode())
+        return InputDelta(type="input_json_delta", partial_json=json.dumps(self._input, ensure_ascii=False))
 
 
 def as_object(arguments: str) -> dict[str, Any]:
@@ -103,6 +105,7 @@ def as_object(arguments: str) -> dict[str, Any]:
         return {}
     try:
         value = from_json(arguments, allow_inf_nan=False)
+        json.dumps(value, allow_nan=False)  # 1e999 is read as infinite.
     except ValueError:
         value = None
     return value if isinstance(value, dict) else {"arguments": arguments}

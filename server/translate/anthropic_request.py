@@ -10,6 +10,7 @@ from engine.errors import RequestError
 from server.body import as_request_error
 from server.schemas.anthropic_blocks import (
     AnthropicTurn,
+    Block,
     TextBlock,
     ThinkingBlock,
     ToolResultBlock,
@@ -32,6 +33,7 @@ OWN_NAMES = {
     "stop": "stop_sequences",
 }
 """What a chat's fields are called here, where that is another name."""
+BILLING = "x-anthropic-billing-header:"
 LOW_BUDGET, MEDIUM_BUDGET = 4_096, 16_384
 """Tokens of reasoning from which on the effort is medium, and high."""
 
@@ -65,17 +67,28 @@ def as_chat(body: AnthropicPrompt) -> ChatRequest:
 
 
 def messages(system: Sequence[TextBlock], turns: Sequence[AnthropicTurn]) -> Iterator[dict[str, Any]]:
-    """The conversation as a chat's messages: every result is one, and what is said between them. Raises RequestError
+    """The conversation as a chat's messages: every result is one, and what is said between them; an assistant's turns
+    side by side are one. What the system says after the beginning is shown where it stands, as the user's: the prompt
+    has instructions in front of everything, and each addition would make all of it another one. Raises RequestError
     for a result of no call."""
-    if system:
-        yield {"role": "system", "content": joined(system)}
+    beginning = next((at for at, turn in enumerate(turns) if turn.role != "system"), len(turns))
+    instructions = [block for blocks in (system, *(turn.content for turn in turns[:beginning])) for block in blocks]
+    if told := joined(instructions):
+        yield {"role": "system", "content": told}
     called: set[str] = set()
-    for at, turn in enumerate(turns):
+    spoken: list[Block] = []
+    for at, turn in enumerate(turns[beginning:], start=beginning):
         if turn.role == "assistant":
-            yield assistant(turn)
+            spoken += turn.content
             called |= {block.id for block in turn.content if isinstance(block, ToolUseBlock)}
             continue
-        said: list[TextBlock] = []
+        yield from assistant(spoken)
+        spoken = []
+        if turn.role == "system":
+            if told := joined(turn.content):
+                yield {"role": "user", "content": f"<system-reminder>\n{told}\n</system-reminder>"}
+            continue
+        said: list[Block] = []
         for block in turn.content:
             if isinstance(block, ToolResultBlock):
                 if block.tool_use_id not in called:
@@ -84,37 +97,55 @@ def messages(system: Sequence[TextBlock], turns: Sequence[AnthropicTurn]) -> Ite
                 if said:
                     yield {"role": turn.role, "content": joined(said)}
                 said = []
-                yield {"role": "tool", "tool_call_id": block.tool_use_id, "content": joined(block.content)}
-            elif isinstance(block, TextBlock):
+                yield {"role": "tool", "tool_call_id": block.tool_use_id, "content": result(block)}
+            else:
                 said.append(block)
         if said or not turn.content:
             yield {"role": turn.role, "content": joined(said)}
+    yield from assistant(spoken)
 
 
-def joined(blocks: Sequence[TextBlock]) -> str:
-    return PARTING.join(block.text for block in blocks)
+def joined(blocks: Sequence[Block]) -> str:
+    """Their texts, without what Claude Code tells its own server of each request: it is new each time."""
+    texts = (block.text for block in blocks if isinstance(block, TextBlock))
+    return PARTING.join(text for text in texts if not text.startswith(BILLING))
 
 
-def assistant(turn: AnthropicTurn) -> dict[str, Any]:
-    said = [block for block in turn.content if isinstance(block, TextBlock)]
-    thought = [thinking(block) for block in turn.content if isinstance(block, ThinkingBlock)]
-    calls = [block for block in turn.content if isinstance(block, ToolUseBlock)]
-    return {
-        "role": "assistant",
-        "content": joined(said) if said else None,
-        "reasoning": PARTING.join(filter(None, thought)),
-        "tool_calls": [
-            {"id": call.id, "function": {"name": call.name, "arguments": json.dumps(call.input, ensure_ascii=False)}}
-            for call in calls
-        ],
-    }
+def result(block: ToolResultBlock) -> str:
+    """A call's result, or what went wrong."""
+    text = joined(block.content)
+    return ": ".join(filter(None, ("Error", text))) if block.is_error else text
+
+
+def assistant(blocks: Sequence[Block]) -> Iterator[dict[str, Any]]:
+    """What it said and called as one message; none where it did neither."""
+    said = [block for block in blocks if isinstance(block, TextBlock)]
+    thought = [thinking(block) for block in blocks if isinstance(block, ThinkingBlock)]
+    calls = [block for block in blocks if isinstance(block, ToolUseBlock)]
+    if said or calls:
+        yield {
+            "role": "assistant",
+            "content": joined(said) if said else None,
+            "reasoning": PARTING.join(filter(None, thought)),
+            "tool_calls": [
+                {
+                    "id": call.id,
+                    "function": {"name": call.name, "arguments": json.dumps(call.input, ensure_ascii=False)},
+                }
+                for call in calls
+            ],
+        }
 
 
 def thinking(block: ThinkingBlock) -> str:
     """The reasoning; none where only another server could read it. Raises RequestError."""
     if block.thinking or not block.signature.startswith(MARK):
         return block.thinking
-    return read_carried(block.signature)
+    try:
+        return read_carried(block.signature)
+    except RequestError as error:
+        message = "messages: the signature of a thinking block is not one that this server wrote"
+        raise RequestError(message, param="messages") from error
 
 
 def effort(body: AnthropicPrompt) -> ReasoningEffort:
@@ -139,8 +170,10 @@ def effort(body: AnthropicPrompt) -> ReasoningEffort:
 def function(tool: ClientTool) -> FunctionDefinition:
     """The tool as the model is shown it."""
     given: dict[str, Any] = {"name": tool.name, "parameters": tool.input_schema, "strict": tool.strict}
-    if tool.description is not None:
-        given["description"] = tool.description
+    examples = "".join(f"\n{json.dumps(each, ensure_ascii=False)}" for each in tool.input_examples)
+    described = PARTING.join(filter(None, (tool.description, f"Examples:{examples}" if examples else "")))
+    if described:
+        given["description"] = described
     return FunctionDefinition.model_construct(**given)
 
 
@@ -156,7 +189,7 @@ def tool_choice(choice: AnthropicToolChoice) -> ToolChoice:
 
 
 def response_format(body: AnthropicPrompt) -> ResponseFormat | None:
-    wanted = body.output_config.format
+    wanted = body.output_config.format or body.output_format
     if wanted is None:
         return None
     schema = JsonSchema.model_validate({"name": NAMELESS, "schema": wanted.body, "strict": True})

@@ -85,7 +85,7 @@ def _is_constrained(request: ChatRequest) -> bool:
         or (wanted is not None and wanted.type != "text")
         or request.effort == "none"
         or request.must_call()
-        or (bool(request.tools) and not request.offered())
+        or (bool(request.tools) and not request.offered() and any(said.tool_calls for said in request.messages))
         or isinstance(request.tool_choice, AllowedToolsChoice)
         or any(function.strict for function in request.offered())
     )

@@ -159,7 +159,7 @@ async def test_a_conversation_is_the_chats(http: httpx.AsyncClient, engine: Scri
                 ],
             },
             {"role": "tool", "tool_call_id": "b", "content": "18\n\ndegrees"},
-            {"role": "tool", "tool_call_id": "a", "content": ""},
+            {"role": "tool", "tool_call_id": "a", "content": "Error"},
             {"role": "user", "content": "Well?\n\nNow?"},
         ],
         tools=[tool("get_weather", description="The weather.", parameters=CITY)],
@@ -181,10 +181,51 @@ async def test_a_conversation_is_the_chats(http: httpx.AsyncClient, engine: Scri
         {"type": "text", "text": "Well?"},
         {"type": "text", "text": "Now?", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
     ]
-    messages = [*HI, {"role": "assistant", "content": said}, {"role": "user", "content": results}]
+    messages = [
+        *HI,
+        {"role": "assistant", "content": []},
+        {"role": "assistant", "content": said[:3]},
+        {"role": "assistant", "content": said[3:]},
+        {"role": "user", "content": results},
+    ]
     await ask(http, messages=messages, tools=[WEATHER])
     as_chat, as_message = engine.submitted
     assert as_chat.prompt_token_ids == as_message.prompt_token_ids
+
+
+async def test_what_the_system_says_on_the_way_stands_where_it_is(
+    http: httpx.AsyncClient, engine: ScriptedEngine, text: Text
+) -> None:
+    """In front of everything it would make another prompt of all that is kept. What is new in each request is left
+    out: Claude Code tells its own server of it."""
+    billing = BLOCK | {"text": "x-anthropic-billing-header: cc_version=2.1; cch=1;"}
+    reminder = {"role": "system", "content": [billing, BLOCK | {"text": "Hurry."}]}
+    early = {"role": "system", "content": "Be kind."}
+    spoken = [early, *HI, {"role": "assistant", "content": "Hello!"}, *HI]
+    await ask(http, system=[billing, BLOCK | {"text": "Be brief."}], messages=[*spoken, reminder])
+    await ask(http, system="Be brief.\n\nBe kind.", messages=spoken[1:])
+    with_reminder, without = (text.tokenizer.decode(request.prompt_token_ids) for request in engine.submitted)
+    start = without.removesuffix(NEXT)
+    assert with_reminder == f"{start}<|start|>user<|message|><system-reminder>\nHurry.\n</system-reminder><|end|>{NEXT}"
+
+
+async def test_pictures_in_results_are_told_of(http: httpx.AsyncClient, engine: ScriptedEngine, text: Text) -> None:
+    call = {"type": "tool_use", "id": "a", "name": "get_weather", "input": {}}
+    content = [BLOCK, {"type": "image", "source": {"type": "base64", "data": "x"}}, {"type": "document", "source": {}}]
+    results = [RESULT | {"content": content, "is_error": True}]
+    await ask(http, messages=[*HI, {"role": "assistant", "content": [call]}, {"role": "user", "content": results}])
+    shown = "Error: hi\n\n[an image, which cannot be seen here]\n\n[a document, which cannot be read here]<|end|>"
+    assert shown in text.tokenizer.decode(engine.submitted[-1].prompt_token_ids)
+
+
+async def test_many_tools_with_examples(http: httpx.AsyncClient, engine: ScriptedEngine, text: Text) -> None:
+    tools = [{"name": f"t{at}", "input_schema": {}} for at in range(200)]
+    tools[7] |= {"description": "Seven.", "input_examples": [{"a": 1}, {"a": "ü"}]}
+    response = await http.post(COUNT, json={"messages": HI, "tools": tools})
+    assert response.json()["input_tokens"] > 200 * 10, response.text
+    await ask(http, tools=tools[5:9])
+    shown = text.tokenizer.decode(engine.submitted[-1].prompt_token_ids)
+    assert '// Seven.\n// \n// Examples:\n// {"a": 1}\n// {"a": "ü"}\ntype t7' in shown
 
 
 @pytest.mark.parametrize("per_step", [1, 4, 1000])
@@ -212,7 +253,9 @@ async def test_calls(http: httpx.AsyncClient, engine: ScriptedEngine, say: Say) 
     assert answer["stop_reason"] == "tool_use"
 
 
-@pytest.mark.parametrize("arguments", ["[1]", '{"city": ', "Zürich", '{"city": NaN}', '{"a": "\\ud800"}'])
+@pytest.mark.parametrize(
+    "arguments", ['{"a": 1e999}', "[1]", '{"city": ', "Zürich", '{"city": NaN}', '{"a": "\\ud800"}']
+)
 async def test_what_is_no_object_is_kept_in_one(
     http: httpx.AsyncClient, engine: ScriptedEngine, say: Say, arguments: str
 ) -> None:
@@ -267,6 +310,8 @@ async def test_how_it_ends(http: httpx.AsyncClient, engine: ScriptedEngine, say:
 async def test_tokens_are_counted(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:
     shown = {"messages": HI, "system": "Be brief.", "tools": [WEATHER], "thinking": ADAPTIVE}
     counted = (await http.post(COUNT, json=shown)).json()
+    unfinished = {"messages": [*HI, {"role": "assistant", "content": "I"}]}
+    assert (await http.post(COUNT, json=unfinished)).status_code == 200, "for an answer it would be refused"
     answer = await ask(http, **shown)
     assert counted == {"input_tokens": answer["usage"]["input_tokens"]}
     assert len(engine.submitted) == 1
@@ -274,16 +319,20 @@ async def test_tokens_are_counted(http: httpx.AsyncClient, engine: ScriptedEngin
 
 RESULT = {"type": "tool_result", "tool_use_id": "a", "content": "18"}
 FORMAT = {"type": "json_schema", "schema": {"not": {}}}
+UNSIGNED = {"type": "thinking", "thinking": "", "signature": "carousel:_"}
 REFUSED = [
     ({"messages": [{"role": "user", "content": [BLOCK, {"type": "image", "source": {}}]}]},
      "messages[0].content[1]", "type image is not supported"),
-    ({"messages": [{"role": "user", "content": [RESULT | {"content": [{"type": "image"}]}]}]},
-     "messages[0].content[0].content[0]", "type image is not supported"),
+    ({"messages": [{"role": "user", "content": [RESULT | {"content": [{"type": "search_result"}]}]}]},
+     "messages[0].content[0].content[0]", "type search_result is not supported"),
+    ({"messages": [*HI, {"role": "assistant", "content": [BLOCK, UNSIGNED]}, *HI]}, "messages", "the signature of"),
     ({"messages": [{"role": "user", "content": [{"text": "hi"}]}]}, "messages[0].content[0]", "a block with a type"),
     ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text", "is required"),
     ({"messages": [{"role": "assistant", "content": [RESULT]}, *HI]},
      "messages[0]", "tool_result blocks have no place in messages of role assistant"),
-    ({"messages": [*HI, {"role": "assistant", "content": "I"}]}, "messages", "must not be the assistant's"),
+    ({"messages": [*HI, {"role": "assistant", "content": "I"}]}, "messages", "must be the user's"),
+    ({"messages": [*HI, {"role": "assistant", "content": "I"}, {"role": "system", "content": "x"}]},
+     "messages", "must be the user's"),
     ({"messages": []}, "messages", "at least 1"),
     ({"messages": [*HI, {"role": "user", "content": [RESULT]}]}, "messages[1]", "there is no tool_use 'a'"),
     ({"max_tokens": 0}, "max_tokens", "greater than or equal to 1"),
@@ -321,7 +370,8 @@ async def test_refused(http: httpx.AsyncClient, engine: ScriptedEngine, body: di
 async def test_what_changes_nothing_is_taken(http: httpx.AsyncClient) -> None:
     await ask(
         http,
-        metadata={"user_id": "somebody"}, service_tier="auto", cache_control={"type": "ephemeral"}, speed="fast",
+        output_format=None, metadata={"user_id": "x"}, service_tier="auto", cache_control={"type": "ephemeral"},
+        speed="fast",
         context_management={"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}, mcp_servers=[],
         diagnostics={"previous_message_id": None}, system=None, tools=None, stop_sequences=None,
     )  # fmt: skip
@@ -383,6 +433,17 @@ async def test_their_client_asks_and_streams(claude: AsyncAnthropic, engine: Scr
     assert [block.type for block in answer.content] == ["thinking", "text"]
     counted = await claude.messages.count_tokens(model="tiny", messages=HI)
     assert counted.input_tokens > 0
+
+
+async def test_their_client_lists_the_models(claude: AsyncAnthropic) -> None:
+    page = await claude.models.list()
+    assert [(model.id, model.type, model.display_name) for model in page.data] == [
+        ("tiny", "model", "tiny"), ("alias", "model", "alias"),
+    ]  # fmt: skip
+    assert (page.has_more, page.first_id, page.last_id) == (False, "tiny", "alias")
+    assert page.data[0].created_at.year >= 2025
+    message = await claude.messages.create(model="tiny", max_tokens=9, messages=HI)
+    assert message._request_id is not None
 
 
 async def test_their_client_knows_our_errors(claude: AsyncAnthropic, engine: ScriptedEngine, say: Say) -> None:

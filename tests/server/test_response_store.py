@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from engine.errors import RequestError
 from server.errors import UnknownResponseError
 from server.response_store import ResponseStore, weight
-from server.schemas.input_items import InputItem, Item, ItemReference, PastMessage
+from server.schemas.input_items import FunctionResult, InputItem, Item, ItemReference, PastMessage
 from server.schemas.response import Response
 
 LIMIT = 2**20
@@ -137,5 +137,13 @@ def test_what_is_there_is_not_added_again() -> None:
     again = [ItemReference(id="msg_1"), said("a", "msg_1"), more, more, said("c"), said("c")]
     assert store.conversation("one", again, key=0, most=LIMIT)[0] == [first, more, said("c"), said("c")]
     assert store.conversation(None, [ItemReference(id="msg_1")] * 100, key=0, most=LIMIT)[0] == [first]
+    other = said("other", "msg_1")
+    assert store.conversation("one", [other], key=0, most=LIMIT)[0] == [first, other], "it only has the same name"
+    nameless = [
+        said("x", ""),
+        said("y", ""),
+        FunctionResult(type="function_call_output", id="", call_id="a", output=""),
+    ]
+    assert store.conversation(None, nameless, key=0, most=LIMIT)[0] == nameless
     with pytest.raises(RequestError, match="input is required"):
         store.conversation(None, [], key=0, most=LIMIT)

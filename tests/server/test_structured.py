@@ -122,7 +122,11 @@ async def test_a_schema_without_a_name(http: httpx.AsyncClient, engine: Scripted
 
 async def test_no_call_where_none_is_allowed(http: httpx.AsyncClient, engine: ScriptedEngine, text: Text) -> None:
     """Not even of a function that the model knows from what was said before."""
+    calling = {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{}"}}]}
+    before = [*HI, calling, {"role": "tool", "tool_call_id": "a", "content": "x"}]
     await chat(http, tools=[tool("f")], tool_choice="none")
+    assert engine.submitted[-1].sampling.grammar is None, "it knows of none"
+    await chat(http, messages=before, tools=[tool("f")], tool_choice="none")
     assert allowed(engine, text, "hello", prefix=FINAL)
     assert not allowed(engine, text, "", prefix="<|channel|>commentary to=functions.f<|message|>{}<|call|>")
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from engine.prompt.conversation import Conversation
-from engine.prompt.tool_schema import MAX_SCHEMAS, simplified
+from engine.prompt.tool_schema import MAX_COPIED, Copies, simplified
 from engine.prompt.typescript import render_functions, type_of
 
 
@@ -100,17 +100,23 @@ def untitled(schema: dict) -> dict:
         ({"const": "a"}, '"a"'),
         ({"enum": ["a", 1]}, "any"),
         ({"anyOf": [{"type": "null"}]}, "any"),
+        ({"type": "string", "anyOf": [{"format": "date"}, {"format": "time"}]}, "string"),
+        (
+            {"type": "object", "properties": {"a": {}}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]},
+            "{\na?: any,\n}",
+        ),
+        ({"oneOf": [{"type": "string"}], "anyOf": [{"type": "string"}, {"type": "number"}]}, "\n | string"),
         ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, "\n | string\n | number"),
         ({"$defs": 7, "anyOf": 7, "allOf": [7], "properties": 7, "items": 7, "oneOf": 7}, "any"),
     ],
 )
 def test_what_a_schema_becomes(schema: dict, shown: str) -> None:
-    assert type_of(simplified(schema), "") == shown
+    assert type_of(simplified(schema, Copies()), "") == shown
 
 
 def test_parts_of_one_object_are_joined() -> None:
     parts = [{"properties": {"a": {"type": "string"}}, "required": ["a"]}, {"properties": {"b": {}}}]
-    whole = simplified({"type": "object", "allOf": parts, "properties": {"c": {}}, "required": ["c"]})
+    whole = simplified({"type": "object", "allOf": parts, "properties": {"c": {}}, "required": ["c"]}, Copies())
     assert (set(whole["properties"]), set(whole["required"])) == ({"a", "b", "c"}, {"a", "c"})
 
 
@@ -122,11 +128,26 @@ def test_references_do_not_make_much_of_little() -> None:
         for name, after in pairwise(names)
     }
     schema = {"$ref": "#/$defs/s0", "$defs": defs}
-    assert str(simplified(schema)).count("properties") <= MAX_SCHEMAS
+    assert len(json.dumps(simplified(schema, Copies()))) < 2 * MAX_COPIED
+
+
+def test_neither_do_long_texts_and_lists_that_are_referred_to_often() -> None:
+    """In all functions together."""
+    defs = {"a": {"enum": [*range(3000)]}, "b": {"description": "b" * 9000}}
+    properties = {f"p{at}": {"$ref": f"#/$defs/{'ab'[at % 2]}"} for at in range(1000)}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": properties, "$defs": defs}}}
+    shown = Conversation(({"role": "user", "content": "?"},), (tool,) * 20).functions()
+    assert len(json.dumps(shown)) < 3 * MAX_COPIED + 20 * len(json.dumps(properties))
+
+
+def test_a_large_class_that_may_be_absent_is_shown_whole() -> None:
+    properties = {f"p{at}": {"type": "string"} for at in range(3000)}
+    schema = {"properties": {"a": {"anyOf": [{"allOf": [{"properties": properties}]}, {"type": "null"}]}}}
+    assert simplified(schema, Copies())["properties"]["a"]["properties"] == properties
 
 
 def test_nothing_of_a_schema_is_changed() -> None:
     schema = Order.model_json_schema()
     before = json.dumps(schema)
-    simplified(schema)
+    simplified(schema, Copies())
     assert json.dumps(schema) == before

@@ -308,7 +308,34 @@ def test_what_runs_already_is_waited_for() -> None:
     assert ("d", 0, 8) in [(c.request_id, c.start, len(c.token_ids)) for c in step(s)], "it parts too early"
 
 
-def test_nobody_waits_for_what_is_not_to_be_had() -> None:
+def test_the_preempted_wait_for_a_prompt_that_is_one_token_longer() -> None:
+    """That ends beyond theirs: they have no key of so many tokens."""
+    s = scheduler(pages=40, budget=16)
+    assert s.prefixes is not None
+    s.prefixes.worth_waiting = 3
+    s.add(request("a", range(11)))
+    step(s)
+    s._preempt(s["a"])
+    for prefix in [*s.prefixes]:
+        s.prefixes.drop(prefix)
+    s.add(request("b", range(12)))
+    s.running.append(s["b"])
+    s.waiting.remove(s["b"])
+    s["b"].slot = s.free_slots.pop()
+    assert [c.request_id for c in s.plan()] == ["b", "a"]
+
+
+def test_nobody_waits_for_who_takes_long() -> None:
+    s = scheduler(pages=100, budget=16)
+    assert s.prefixes is not None
+    s.prefixes.worth_waiting = 8
+    instructions = replace(request("a", range(60)), instructions=10)
+    s.add(instructions)
+    s.add(replace(request("b", [*range(10), 90, 91]), instructions=10))
+    assert [(c.request_id, len(c.token_ids)) for c in step(s)] == [("a", 10), ("b", 6)]
+
+
+def test_nobody_waits_for_what_what_is_not_to_be_had() -> None:
     """Too little in common; without pages to put rings aside; of one that was aborted; for a prompt to be scored."""
     s = scheduler(budget=100)
     assert s.prefixes is not None
