@@ -26,8 +26,8 @@ REASONS = {"NoExtensionBias": "no text satisfies it"}
 
 PATIENCE_SECONDS = 2.0
 TOKEN_SECONDS = 0.01
-"""What a grammar may take of the engine's time, which all requests share: so much, and so much more a token. Those of
-JSON schemas take a hundredth of that."""
+"""What a grammar may take of the engine's time, which all requests share: PATIENCE_SECONDS, and TOKEN_SECONDS more for
+each token. Those of JSON schemas take a hundredth of that."""
 
 
 class GrammarState:

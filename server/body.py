@@ -1,7 +1,7 @@
 """A request's JSON body, read with a limit and checked against a schema."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
@@ -56,6 +56,11 @@ def parse(schema: type[Schema], body: bytes) -> Schema:
         raise RequestError(f"the body is not valid JSON: {error}", code="invalid_json") from error
     if not isinstance(content, dict):
         raise RequestError("the body must be a JSON object", code="invalid_json")
+    return validated(schema, content)
+
+
+def validated(schema: type[Schema], content: Mapping[str, Any]) -> Schema:
+    """Raises RequestError for what is not as the schema wants it: `param` is the field's path."""
     try:
         return schema.model_validate(content)
     except ValidationError as error:

@@ -21,16 +21,10 @@ from engine.errors import (
     RequestError,
     SlowReaderError,
 )
+from server.anthropic_form import in_form_of
 from server.wrong_urls import hint
 
 NOT_READY_RETRY_SECONDS = 1
-ANTHROPIC_PATH = "/v1/messages"
-ANTHROPIC_TYPES = {
-    "service_unavailable_error": "overloaded_error",
-    "server_error": "api_error",
-    "body_too_large": "request_too_large",
-}
-"""What Anthropic's clients call types, or codes, that are otherwise called as here."""
 
 
 class UnknownModelError(RequestError):
@@ -142,23 +136,6 @@ def error_body(error: BaseException) -> dict[str, Any]:
 
 def body(message: str, error_type: str, param: str | None, code: str | None) -> dict[str, Any]:
     return {"error": {"message": message, "type": error_type, "param": param, "code": code}}
-
-
-def anthropic_body(content: dict[str, Any]) -> dict[str, Any]:
-    """The same as Anthropic's clients read it."""
-    details = content["error"]
-    kind = details["code"] if details["code"] in ANTHROPIC_TYPES else details["type"]
-    return {"type": "error", "error": details | {"type": ANTHROPIC_TYPES.get(kind, kind)}}
-
-
-def is_anthropic(path: str) -> bool:
-    """Whether Anthropic's clients ask there."""
-    return path == ANTHROPIC_PATH or path.startswith(f"{ANTHROPIC_PATH}/")
-
-
-def in_form_of(path: str, content: dict[str, Any]) -> dict[str, Any]:
-    """An error's body as the clients of that path read it."""
-    return anthropic_body(content) if is_anthropic(path) else content
 
 
 def error_response(error: BaseException, path: str) -> Response:

@@ -6,7 +6,7 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.errors import is_anthropic
+from server.anthropic_form import is_anthropic
 
 SANE = re.compile(r"[!-~]{1,128}")
 

@@ -96,8 +96,8 @@ class ResponseStore:
         self, previous: str | None, given: Sequence[InputItem], *, key: int, most: int
     ) -> tuple[list[Item], int]:
         """The items of the conversation that `previous` ends, and those given, and how many bytes of it are kept here.
-        One that is in it already, by its name, is not added again, nor one that is the same; of reasoning that comes
-        without its text, as some clients send it back, what is kept by its name is taken.
+        An item is not added again if one of its name is there that says the same, or if it comes by its name alone
+        (`name_only`). Reasoning without its text is replaced by what is kept by its name.
 
         Raises RequestError for an answer or an item that is not kept, an answer that is not there yet, and a
         conversation of nothing, or of more than `most` bytes.
@@ -109,18 +109,15 @@ class ResponseStore:
             name = name_only(item)
             if item.id in there and (name is not None or said(item) == there[item.id]):
                 continue
-            if name is not None and name in found:
-                response_id, kept = found[name]
+            if name in found:
+                response_id, item = found[name]
                 self._shelf(key).kept.move_to_end(response_id)
-                items.append(kept)
-                there[name] = said(kept)
-                size += weight(kept)
+                size += weight(item)
             elif isinstance(item, ItemReference):
                 raise RequestError(f"input[{at}]: no item {item.id[:200]!r} is kept", param=f"input[{at}].id")
-            else:
-                items.append(item)
-                if item.id:
-                    there[item.id] = said(item)
+            items.append(item)
+            if item.id:
+                there[item.id] = said(item)
             if size > most:
                 raise RequestError(f"input: the conversation is larger than {most} bytes", param="input")
         if not items:

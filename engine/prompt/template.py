@@ -104,7 +104,12 @@ def _schema_for_template(schema: Any) -> Any:
         return [_schema_for_template(each) for each in schema]
     if not isinstance(schema, Mapping):
         return schema
-    plain = {name: _schema_for_template(value) for name, value in schema.items()}
+    plain: dict[str, Any] = {}
+    for name, value in schema.items():
+        if name == "properties" and isinstance(value, Mapping):  # Under which stand names of anybody's choice.
+            plain[name] = {parameter: _schema_for_template(each) for parameter, each in value.items()}
+        else:
+            plain[name] = _schema_for_template(value)
     if ("enum" in schema or "oneOf" in schema) and not isinstance(schema.get("default", ""), str):
         plain["default"] = json.dumps(schema["default"], ensure_ascii=False)
     return plain

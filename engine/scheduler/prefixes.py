@@ -26,7 +26,7 @@ from engine.scheduler.pages import PagePool
 LEAST = 64
 """A prefix that is so much longer than another one is worth putting its rings aside."""
 WORTH_WAITING = 256
-"""So many tokens of a prompt that another one, about to end, computes are not computed twice, but waited for."""
+"""A prompt waits for another that is about to end, if it gains so many tokens by that."""
 SPACING = 1024
 """So many tokens after the last time, the rings are put aside on the way through a prompt."""
 DIGEST_BYTES = 16
@@ -64,13 +64,20 @@ class Prefixes:
     """Those that are kept, in `pool`; the one used last comes last. Rings take `ring_pages` pages."""
 
     def __init__(
-        self, pool: PagePool, page_size: int, ring_pages: int, *, least: int = LEAST, spacing: int = SPACING
+        self,
+        pool: PagePool,
+        page_size: int,
+        ring_pages: int,
+        *,
+        least: int = LEAST,
+        worth_waiting: int = WORTH_WAITING,
+        spacing: int = SPACING,
     ) -> None:
         self.pool = pool
         self.page_size = page_size
         self.ring_pages = ring_pages
         self.least = least
-        self.worth_waiting = WORTH_WAITING
+        self.worth_waiting = worth_waiting
         self.spacing = spacing
         self._kept: OrderedDict[Key, Prefix] = OrderedDict()
         self._rests: dict[bytes, list[tuple[int, ...]]] = {}
@@ -110,6 +117,19 @@ class Prefixes:
         """That of the prompt's first `length` tokens."""
         whole = length // self.page_size
         return digests[whole], tuple(prompt[whole * self.page_size : length])
+
+    def in_common(
+        self,
+        one: Sequence[bytes],
+        ones: Sequence[int],
+        other: Sequence[bytes],
+        others: Sequence[int],
+        ends: Iterable[int],
+    ) -> int:
+        """The last of some positions of the first prompt up to which the second is the same, by the digests and the
+        tokens of both; 0 if there is none."""
+        within = (end for end in ends if end <= len(others))
+        return max((end for end in within if self.key(one, ones, end) == self.key(other, others, end)), default=0)
 
     def use(self, key: Key) -> bool:
         """Whether there is one by that key; if so, it goes last."""

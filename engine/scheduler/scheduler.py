@@ -135,7 +135,10 @@ class Scheduler:
 
         A client's n-th waiting request is overtaken by no more than n of each other client.
         """
-        return min(self.waiting, key=lambda sequence: (self._turns.get(sequence.request.client, 0), sequence.rank))
+        firsts: dict[int, Sequence] = {}
+        for sequence in self.waiting:
+            firsts.setdefault(sequence.request.client, sequence)
+        return min(firsts.values(), key=lambda first: (self._turns.get(first.request.client, 0), first.arrival))
 
     def _admit(self) -> Sequence | None:
         """The next waiting sequence, if it finds a slot, and pages for all it knows while every running one can still
@@ -186,11 +189,9 @@ class Scheduler:
                 continue
             ends = [prefix.length for prefix in other.saved]
             ends += [other.prompt_length, *other.partings] if rest > 0 else []
-            for end in ends:
-                if end <= min(most + 1, len(prompt)) and min(end, most) - start >= prefixes.worth_waiting:
-                    known = prefixes.key(self._digests(other), other.request.prompt_token_ids, end)
-                    if known == prefixes.key(digests, prompt, end):
-                        return True
+            end = prefixes.in_common(self._digests(other), other.request.prompt_token_ids, digests, prompt, ends)
+            if min(end, most) - start >= prefixes.worth_waiting:
+                return True
         return False
 
     def _digests(self, sequence: Sequence) -> list[bytes]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from engine.errors import ContextLengthError, RequestError
+from engine.errors import ContextLengthError
 from server.body import json_body
 from server.openapi import BODY_ERRORS, GENERATION_ERRORS, errors, streams, takes
 from server.routes.answering import WEATHER, answer, as_much_as_fits, chat_answer, chat_prompt, identity
@@ -15,7 +15,7 @@ from server.schemas.anthropic_request import AnthropicPrompt, AnthropicRequest
 from server.state import ServerState, State
 from server.translate.anthropic_answer import AnthropicAnswer
 from server.translate.anthropic_request import OWN_NAMES, as_chat
-from server.translate.own_terms import say_in_own_terms
+from server.translate.own_terms import in_own_terms
 
 router = APIRouter()
 
@@ -50,16 +50,13 @@ async def create_message(
     request: Request, state: State, body: Annotated[AnthropicRequest, Depends(json_body(AnthropicRequest))]
 ) -> Response:
     named = identity("msg_", state.model_name(body.model), state)
-    try:
+    with in_own_terms(OWN_NAMES):
         asked = as_chat(body)
         prompt = await chat_prompt(asked, state)
         check_length(prompt, state)
         chat = await chat_answer(as_much_as_fits(asked, prompt, state), prompt, named, state)
         wanted = AnthropicAnswer(named, body, chat)
         return await answer(request, state, wanted, stream=body.stream, seconds=body.timeout)
-    except RequestError as error:
-        say_in_own_terms(error, OWN_NAMES)
-        raise
 
 
 @router.post(
@@ -73,11 +70,8 @@ async def count_tokens(
     state: State, body: Annotated[AnthropicPrompt, Depends(json_body(AnthropicPrompt))]
 ) -> CountedTokens:
     state.model_name(body.model)
-    try:
+    with in_own_terms(OWN_NAMES):
         return CountedTokens(input_tokens=len(await chat_prompt(as_chat(body), state)))
-    except RequestError as error:
-        say_in_own_terms(error, OWN_NAMES)
-        raise
 
 
 def check_length(prompt: Sequence[int], state: ServerState) -> None:

@@ -27,7 +27,7 @@ from server.schemas import response as schema
 from server.schemas.response_events import EVENTS
 from server.schemas.response_request import ResponseRequest
 from server.state import ServerState, State
-from server.translate.own_terms import say_in_own_terms
+from server.translate.own_terms import in_own_terms
 from server.translate.response_request import OWN_NAMES, chat_request
 from server.translate.responses import ResponseAnswer, past
 
@@ -72,7 +72,7 @@ async def create_response(
     def keep(response: schema.Response) -> bool:
         return body.store and state.responses.keep(response, [*items, *map(past, response.output)], key=key)
 
-    try:
+    with in_own_terms(OWN_NAMES):
         asked = chat_request(body, items)
         prompt = await chat_prompt(asked, state)
         chat = await chat_answer(as_much_as_fits(asked, prompt, state), prompt, named, state)
@@ -80,9 +80,6 @@ async def create_response(
         if not body.background:
             return await answer(request, state, wanted, stream=body.stream, seconds=body.timeout)
         admitted = admit(request, state, wanted, seconds=body.timeout)
-    except RequestError as error:
-        say_in_own_terms(error, OWN_NAMES)
-        raise
     begun = wanted.response("in_progress")
     if not keep(begun):
         admitted.close()

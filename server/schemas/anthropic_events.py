@@ -60,12 +60,12 @@ class SignatureDelta(AnswerModel):
 
 
 class InputDelta(AnswerModel):
-    """A call's input."""
+    """A call's input, sent when it is whole; before that, empty pieces."""
 
     type: Literal["input_json_delta"] = Field(examples=["input_json_delta"])
     """The kind of piece."""
     partial_json: str = Field(examples=['{"city": "Paris"}'])
-    """All of it, as JSON text."""
+    """All of it, as JSON text; or nothing, while it is written."""
 
 
 Delta = TextDelta | ThinkingDelta | SignatureDelta | InputDelta

@@ -67,7 +67,8 @@ class AnthropicPrompt(RequestModel):
     model: str | None = Field(default=None, examples=["embedded"])
     """A name of the model served; the first one, if not given."""
     messages: Turns
-    """The conversation so far. For an answer a user's message ends it: it cannot be begun for the model."""
+    """The conversation so far. For an answer its last message, the system's aside, must be the user's: the answer's
+    beginning cannot be given."""
     system: Texts = Field(default_factory=list, examples=["Be brief."])
     """What the model is told before it: a text, or blocks of text."""
     tools: Many[AnthropicTool] = Field(default_factory=list, max_length=MAX_TOOLS)

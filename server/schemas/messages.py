@@ -75,7 +75,7 @@ class PastToolCall(RequestModel):
     index: int | None = Field(default=None, examples=[0])
     """The call's number, which a stream's helper leaves in it; changes nothing here."""
     extra_content: Forgotten = Field(default=None, examples=[None])
-    """Changes nothing here: of Google's."""
+    """Where Google's clients keep what else a call had; changes nothing here."""
 
 
 class Message(RequestModel):

@@ -8,13 +8,14 @@ from pydantic_core import PydanticCustomError
 from engine.request import MAX_TOP_LOGPROBS
 from server.schemas.chat import CurrentDate, ReasoningEffort
 from server.schemas.input_items import Input
-from server.schemas.request import Many, RequestModel, only
+from server.schemas.request import Forgotten, Many, RequestModel, only
 from server.schemas.response_tools import ResponseTool, ResponseToolChoice
 from server.schemas.sampling import MAX_COUNT, SamplingFields
 from server.schemas.structured import JsonSchema, ResponseFormat
 from server.schemas.tools import MAX_TOOLS, Name
 
 MAX_METADATA = 16
+"""As OpenAI has it: the answer is kept with them."""
 LOGPROBS = "message.output_text.logprobs"
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 Included = Literal[
@@ -143,7 +144,7 @@ class ResponseRequest(SamplingFields):
     """Comes back with the answer; changes nothing else."""
     max_tool_calls: int | None = Field(default=None, ge=1, examples=[1])
     """Changes nothing here: of tools that the server runs there are none."""
-    client_metadata: dict[str, Any] | None = Field(default=None, examples=[{"session": "1"}])
+    client_metadata: Forgotten = Field(default=None, examples=[{"session": "1"}])
     """Changes nothing here."""
     truncation: Annotated[Any, only("disabled")] = Field(default=None, examples=["disabled"])
     """Not supported: refused unless disabled."""

@@ -1,12 +1,12 @@
 """`/v1/messages`: from token events to its answer, whole or as a stream of events."""
 
 import json
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from engine.request import Request
 from engine.streams import EventStream
-from server.errors import anthropic_body, error_body
+from server.anthropic_form import anthropic_body
+from server.errors import error_body
 from server.frames import frame
 from server.schemas.anthropic_answer import AnthropicMessage, AnthropicUsage, StopReason, ThinkingTokens
 from server.schemas.anthropic_events import (
@@ -20,16 +20,16 @@ from server.schemas.anthropic_request import AnthropicRequest
 from server.schemas.usage import Usage
 from server.translate.answer import Identity
 from server.translate.anthropic_blocks import Blocks
-from server.translate.assembler import Assembler
 from server.translate.chat import ChatAnswer
+from server.translate.made_by_chat import MadeByChat
 
 
-class AnthropicAnswer:
+class AnthropicAnswer(MadeByChat):
     """One answer, made by `chat`, which is the request as a chat."""
 
     def __init__(self, identity: Identity, body: AnthropicRequest, chat: ChatAnswer) -> None:
+        super().__init__(chat)
         self._identity = identity
-        self._chat = chat
         thinking = body.thinking
         self._blocks = Blocks(
             thinking=bool(body.tools) if thinking is None else thinking.type != "disabled",
@@ -37,24 +37,6 @@ class AnthropicAnswer:
         )
         self._stop_reason: StopReason | None = None
         self._stop_sequence: str | None = None
-
-    @property
-    def requests(self) -> Sequence[Request]:
-        return self._chat.requests
-
-    @property
-    def model(self) -> str:
-        """The name it is answered under."""
-        return self._chat.model
-
-    @property
-    def choices(self) -> Collection[Assembler]:
-        return self._chat.choices
-
-    @property
-    def usage(self) -> Usage:
-        """The counts so far."""
-        return self._chat.usage
 
     async def stream(self, events: EventStream) -> AsyncGenerator[bytes, None]:
         """The events of a streamed answer."""

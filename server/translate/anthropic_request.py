@@ -1,13 +1,11 @@
 """From a request of `/v1/messages` to the chat that it is."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from engine.errors import RequestError
-from server.body import as_request_error
+from server.body import validated
 from server.schemas.anthropic_blocks import (
     AnthropicTurn,
     Block,
@@ -23,7 +21,7 @@ from server.schemas.sampling import SamplingFields
 from server.schemas.structured import NAMELESS, JsonSchema, ResponseFormat
 from server.schemas.tools import FunctionDefinition, NamedFunction, NamedToolChoice, Tool, ToolChoice
 from server.translate.carried import MARK, read_carried
-from server.translate.chat import PARTING
+from server.translate.chat import PARTING, assistant_message
 
 OWN_NAMES = {
     "prompt": "messages",
@@ -38,10 +36,10 @@ LOW_BUDGET, MEDIUM_BUDGET = 4_096, 16_384
 """Tokens of reasoning from which on the effort is medium, and high."""
 
 
-def chat_prompt_fields(body: AnthropicPrompt) -> dict[str, Any]:
-    """What a chat has of what its model is shown."""
+def as_chat(body: AnthropicPrompt) -> ChatRequest:
+    """The same request as a chat. Raises RequestError."""
     choice = body.tool_choice
-    return {
+    chat: dict[str, Any] = {
         "model": body.model,
         "messages": list(messages(body.system, body.messages)),
         "reasoning_effort": effort(body),
@@ -51,29 +49,20 @@ def chat_prompt_fields(body: AnthropicPrompt) -> dict[str, Any]:
         "parallel_tool_calls": not choice.disable_parallel_tool_use,
         "response_format": response_format(body),
     }
-
-
-def as_chat(body: AnthropicPrompt) -> ChatRequest:
-    """The same request as a chat. Raises RequestError."""
-    chat = chat_prompt_fields(body)
     if isinstance(body, AnthropicRequest):
         given = body.model_fields_set - {"stop", "model"}
         chat |= {name: getattr(body, name) for name in SamplingFields.model_fields if name in given}
         chat |= {"max_completion_tokens": body.max_tokens, "stop": body.stop_sequences}
-    try:
-        return ChatRequest.model_validate(chat)
-    except ValidationError as error:
-        raise as_request_error(error.errors(include_url=False)[0]) from error
+    return validated(ChatRequest, chat)
 
 
 def messages(system: Sequence[TextBlock], turns: Sequence[AnthropicTurn]) -> Iterator[dict[str, Any]]:
-    """The conversation as a chat's messages: every result is one, and what is said between them; an assistant's turns
-    side by side are one. What the system says after the beginning is shown where it stands, as the user's: the prompt
-    has instructions in front of everything, and each addition would make all of it another one. Raises RequestError
-    for a result of no call."""
+    """The conversation as a chat's messages; an assistant's turns side by side are one. What the system says after the
+    beginning is shown where it stands, as the user's: the prompt has instructions in front of everything, and each
+    addition would make all of it another one. Raises RequestError for a result of no call."""
     beginning = next((at for at, turn in enumerate(turns) if turn.role != "system"), len(turns))
     instructions = [block for blocks in (system, *(turn.content for turn in turns[:beginning])) for block in blocks]
-    if told := joined(instructions):
+    if told := of_the_system(instructions):
         yield {"role": "system", "content": told}
     called: set[str] = set()
     spoken: list[Block] = []
@@ -84,31 +73,39 @@ def messages(system: Sequence[TextBlock], turns: Sequence[AnthropicTurn]) -> Ite
             continue
         yield from assistant(spoken)
         spoken = []
-        if turn.role == "system":
-            if told := joined(turn.content):
-                yield {"role": "user", "content": f"<system-reminder>\n{told}\n</system-reminder>"}
-            continue
-        said: list[Block] = []
-        for block in turn.content:
-            if isinstance(block, ToolResultBlock):
-                if block.tool_use_id not in called:
-                    message = f"messages[{at}]: there is no tool_use {block.tool_use_id[:200]!r} to have a result"
-                    raise RequestError(message, param=f"messages[{at}]")
-                if said:
-                    yield {"role": turn.role, "content": joined(said)}
-                said = []
-                yield {"role": "tool", "tool_call_id": block.tool_use_id, "content": result(block)}
-            else:
-                said.append(block)
-        if said or not turn.content:
-            yield {"role": turn.role, "content": joined(said)}
+        if turn.role == "user":
+            yield from user(turn, called, f"messages[{at}]")
+        elif told := of_the_system(turn.content):
+            yield {"role": "user", "content": f"<system-reminder>\n{told}\n</system-reminder>"}
     yield from assistant(spoken)
 
 
+def user(turn: AnthropicTurn, called: Collection[str], place: str) -> Iterator[dict[str, Any]]:
+    """A user's turn: every result is a message, and what is said between them. Raises RequestError for a result of a
+    call that is not among those `called`."""
+    said: list[Block] = []
+    for block in turn.content:
+        if not isinstance(block, ToolResultBlock):
+            said.append(block)
+            continue
+        if block.tool_use_id not in called:
+            message = f"{place}: there is no tool_use {block.tool_use_id[:200]!r} to have a result"
+            raise RequestError(message, param=place)
+        if said:
+            yield {"role": "user", "content": joined(said)}
+        said = []
+        yield {"role": "tool", "tool_call_id": block.tool_use_id, "content": result(block)}
+    if said or not turn.content:
+        yield {"role": "user", "content": joined(said)}
+
+
 def joined(blocks: Sequence[Block]) -> str:
-    """Their texts, without what Claude Code tells its own server of each request: it is new each time."""
-    texts = (block.text for block in blocks if isinstance(block, TextBlock))
-    return PARTING.join(text for text in texts if not text.startswith(BILLING))
+    return PARTING.join(block.text for block in blocks if isinstance(block, TextBlock))
+
+
+def of_the_system(blocks: Sequence[Block]) -> str:
+    """What the system says, without what Claude Code tells its own server of each request: it is new each time."""
+    return joined([each for each in blocks if not (isinstance(each, TextBlock) and each.text.startswith(BILLING))])
 
 
 def result(block: ToolResultBlock) -> str:
@@ -119,22 +116,15 @@ def result(block: ToolResultBlock) -> str:
 
 def assistant(blocks: Sequence[Block]) -> Iterator[dict[str, Any]]:
     """What it said and called as one message; none where it did neither."""
-    said = [block for block in blocks if isinstance(block, TextBlock)]
+    said = [block.text for block in blocks if isinstance(block, TextBlock)]
     thought = [thinking(block) for block in blocks if isinstance(block, ThinkingBlock)]
-    calls = [block for block in blocks if isinstance(block, ToolUseBlock)]
+    calls = [
+        {"id": block.id, "function": {"name": block.name, "arguments": json.dumps(block.input, ensure_ascii=False)}}
+        for block in blocks
+        if isinstance(block, ToolUseBlock)
+    ]
     if said or calls:
-        yield {
-            "role": "assistant",
-            "content": joined(said) if said else None,
-            "reasoning": PARTING.join(filter(None, thought)),
-            "tool_calls": [
-                {
-                    "id": call.id,
-                    "function": {"name": call.name, "arguments": json.dumps(call.input, ensure_ascii=False)},
-                }
-                for call in calls
-            ],
-        }
+        yield assistant_message(said, thought, calls)
 
 
 def thinking(block: ThinkingBlock) -> str:
@@ -143,7 +133,7 @@ def thinking(block: ThinkingBlock) -> str:
         return block.thinking
     try:
         return read_carried(block.signature)
-    except RequestError as error:
+    except ValueError as error:
         message = "messages: the signature of a thinking block is not one that this server wrote"
         raise RequestError(message, param="messages") from error
 

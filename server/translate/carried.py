@@ -1,18 +1,16 @@
 """Reasoning in a form that clients carry without looking at it, and send back.
 
-Some send an answer's reasoning back as `encrypted_content` only. There is nothing in it to hide from them: they were
-sent the text itself. So it is that text, written so that it cannot be taken for one.
+Some send an answer's reasoning back as `encrypted_content` only, or want a thinking block's `signature` alone. There is
+nothing in it to hide from them. So it is the text itself, written so that it cannot be taken for one.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-
-from engine.errors import RequestError
 
 MARK = "carousel:"
 
 
 def carried(text: str) -> str:
-    """`text` in a form for `encrypted_content`.
+    """`text` in that form.
 
     >>> carried("Hm."), read_carried(carried("Hm."))
     ('carousel:SG0u', 'Hm.')
@@ -21,12 +19,7 @@ def carried(text: str) -> str:
 
 
 def read_carried(content: str) -> str:
-    """The text again. Raises RequestError for what `carried` has not made."""
-    try:
-        if not content.startswith(MARK):
-            raise ValueError
-        return urlsafe_b64decode(content.removeprefix(MARK)).decode()
-    except ValueError as error:
-        raise RequestError(
-            "input: the encrypted_content of a reasoning item is not one that this server wrote", param="input"
-        ) from error
+    """The text again. Raises ValueError for what `carried` has not made."""
+    if not content.startswith(MARK):
+        raise ValueError(f"it does not begin with {MARK}")
+    return urlsafe_b64decode(content.removeprefix(MARK)).decode()

@@ -62,6 +62,16 @@ def _as_said(message: Message) -> dict[str, Any]:
     return fields
 
 
+def assistant_message(said: Sequence[str], thought: Sequence[str], calls: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What an assistant thought, said and called, as one message of a chat."""
+    return {
+        "role": "assistant",
+        "content": PARTING.join(said) if said else None,
+        "reasoning": PARTING.join(filter(None, thought)),
+        "tool_calls": list(calls),
+    }
+
+
 class ChatAnswer:
     """One answer: `requests` go to the engine, whose events then become a `stream` or are `collect`ed.
 

@@ -3,10 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from engine.errors import RequestError
-from server.body import as_request_error
+from server.body import validated
 from server.schemas.chat import ChatRequest
 from server.schemas.input_items import FunctionResult, Item, PastFunctionCall, PastMessage, PastReasoning
 from server.schemas.response_request import LOGPROBS, ResponseRequest
@@ -29,7 +27,7 @@ from server.schemas.tools import (
     ToolChoice,
 )
 from server.translate.carried import read_carried
-from server.translate.chat import PARTING
+from server.translate.chat import assistant_message
 
 OWN_NAMES = {
     "messages": "input",
@@ -59,10 +57,7 @@ def chat_request(body: ResponseRequest, items: Sequence[Item]) -> ChatRequest:
         "parallel_tool_calls": body.parallel_tool_calls,
         "response_format": body.text.format.response_format(),
     }
-    try:
-        return ChatRequest.model_validate(chat)
-    except ValidationError as error:
-        raise as_request_error(error.errors(include_url=False)[0]) from error
+    return validated(ChatRequest, chat)
 
 
 def shown(namespace: str | None, function: FunctionDefinition) -> FunctionDefinition:
@@ -106,24 +101,27 @@ def _assistant(turn: Sequence[Item]) -> Iterator[dict[str, Any]]:
     thought = [_reasoning(item) for item in turn if isinstance(item, PastReasoning)]
     calls = [item for item in turn if isinstance(item, PastFunctionCall)]
     if said or calls:
-        yield {
-            "role": "assistant",
-            "content": PARTING.join(said) if said else None,
-            "reasoning": PARTING.join(filter(None, thought)),
-            "tool_calls": [
+        yield assistant_message(
+            said,
+            thought,
+            [
                 {
                     "id": call.call_id,
                     "function": {"name": qualified(call.namespace, call.name), "arguments": call.arguments},
                 }
                 for call in calls
             ],
-        }
+        )
 
 
 def _reasoning(item: PastReasoning) -> str:
     if item.content or item.encrypted_content is None:
         return item.content or ""
-    return read_carried(item.encrypted_content)
+    try:
+        return read_carried(item.encrypted_content)
+    except ValueError as error:
+        message = "input: the encrypted_content of a reasoning item is not one that this server wrote"
+        raise RequestError(message, param="input") from error
 
 
 def _tool_choice(choice: ResponseToolChoice) -> ToolChoice:

@@ -1,12 +1,11 @@
 """`/v1/responses`: from token events to its answer, whole or as a stream of events."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from time import time
 from typing import Literal
 
-from engine.request import Request
 from engine.streams import EventStream
 from server.errors import error_body
 from server.frames import frame
@@ -27,12 +26,12 @@ from server.schemas.response_request import ENCRYPTED_REASONING, ResponseRequest
 from server.schemas.response_tools import functions, qualified
 from server.schemas.usage import Usage
 from server.translate.answer import Identity
-from server.translate.assembler import Assembler
 from server.translate.chat import ChatAnswer
+from server.translate.made_by_chat import MadeByChat
 from server.translate.output import Output
 
 
-class ResponseAnswer:
+class ResponseAnswer(MadeByChat):
     """One answer, made by `chat`, which is the request as a chat. `keep` is called with it at its end, if it has one
     that can be told: complete, cut off, failed on the way, cancelled.
     """
@@ -40,9 +39,9 @@ class ResponseAnswer:
     def __init__(
         self, identity: Identity, body: ResponseRequest, chat: ChatAnswer, keep: Callable[[Response], bool]
     ) -> None:
+        super().__init__(chat)
         self._identity = identity
         self._body = body
-        self._chat = chat
         self._keep = keep
         names = {qualified(space, function.name): (space, function.name) for space, function in functions(body.tools)}
         self._output = Output(
@@ -53,24 +52,6 @@ class ResponseAnswer:
         )
         self._sent = 0
         self._ended = False
-
-    @property
-    def requests(self) -> Sequence[Request]:
-        return self._chat.requests
-
-    @property
-    def model(self) -> str:
-        """The name it is answered under."""
-        return self._chat.model
-
-    @property
-    def choices(self) -> Collection[Assembler]:
-        return self._chat.choices
-
-    @property
-    def usage(self) -> Usage:
-        """The counts so far."""
-        return self._chat.usage
 
     async def stream(self, events: EventStream) -> AsyncGenerator[bytes, None]:
         """The events of a streamed answer."""

@@ -105,6 +105,13 @@ def test_a_default_beside_a_choice_is_text(tokenizer, schema, text):
     assert rendered(tokenizer, source, tools=(tool,)) == text
 
 
+def test_parameters_may_be_called_as_keywords_are(tokenizer):
+    properties = {"enum": {"type": "string"}, "default": {"type": "integer"}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": properties}}}
+    source = "{{ tools[0].function.parameters.properties.default.type }}"
+    assert rendered(tokenizer, source, tools=(tool,)) == "integer"
+
+
 @pytest.mark.parametrize(
     ("source", "text"),
     [

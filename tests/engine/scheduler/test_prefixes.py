@@ -7,15 +7,17 @@ import pytest
 
 from engine.plan import Chunk, Restore
 from engine.request import Request, SamplingParams
+from engine.scheduler.prefixes import Prefixes
 from engine.scheduler.scheduler import Scheduler
 
 PAGE = 4
 
 
-def scheduler(pages: int = 16, budget: int = 100, slots: int = 4, least: int = 3, spacing: int = 8) -> Scheduler:
+def scheduler(
+    pages: int = 16, budget: int = 100, slots: int = 4, least: int = 3, spacing: int = 8, worth_waiting: int = 99
+) -> Scheduler:
     made = Scheduler(slots=slots, pages=pages, page_size=PAGE, max_batched_tokens=budget, ring_pages=2)
-    assert made.prefixes is not None
-    made.prefixes.least, made.prefixes.spacing = least, spacing
+    made.prefixes = Prefixes(made.pool, PAGE, 2, least=least, worth_waiting=worth_waiting, spacing=spacing)
     return made
 
 
@@ -295,75 +297,65 @@ def test_the_preempted_begins_again() -> None:
     assert (s["b"].slot, s["b"].borrowed, s["b"].saved) == (0, (), [])
 
 
+def places(chunks: Sequence[Chunk]) -> list[tuple[str, int, int]]:
+    return [(chunk.request_id, chunk.start, len(chunk.token_ids)) for chunk in chunks]
+
+
 def test_what_runs_already_is_waited_for() -> None:
     """Copies of a prompt of ten tokens go on from its end, once that is kept; another prompt does not wait."""
-    s = scheduler(pages=40, budget=16, slots=8)
-    assert s.prefixes is not None
-    s.prefixes.worth_waiting = 9
+    s = scheduler(pages=40, budget=16, slots=8, worth_waiting=9)
     for name in "abc":
         s.add(request(name, range(10)))
-    assert [(c.request_id, c.start, len(c.token_ids)) for c in step(s)] == [("a", 0, 10)], "not two more cold"
-    assert [(c.request_id, c.start, len(c.token_ids)) for c in step(s)] == [("a", 10, 1), ("b", 9, 1), ("c", 9, 1)]
+    assert places(step(s)) == [("a", 0, 10)], "not two more cold"
+    assert places(step(s)) == [("a", 10, 1), ("b", 9, 1), ("c", 9, 1)]
     s.add(request("d", [*range(9), 90, 91]))
-    assert ("d", 0, 8) in [(c.request_id, c.start, len(c.token_ids)) for c in step(s)], "it parts too early"
+    assert ("d", 0, 8) in places(step(s)), "it parts too early"
 
 
-def test_the_preempted_wait_for_a_prompt_that_is_one_token_longer() -> None:
-    """That ends beyond theirs: they have no key of so many tokens."""
-    s = scheduler(pages=40, budget=16)
-    assert s.prefixes is not None
-    s.prefixes.worth_waiting = 3
-    s.add(request("a", range(11)))
-    step(s)
-    s._preempt(s["a"])
-    for prefix in [*s.prefixes]:
-        s.prefixes.drop(prefix)
-    s.add(request("b", range(12)))
-    s.running.append(s["b"])
-    s.waiting.remove(s["b"])
-    s["b"].slot = s.free_slots.pop()
-    assert [c.request_id for c in s.plan()] == ["b", "a"]
+def test_nobody_waits_for_too_little() -> None:
+    """The last token of ten runs in any case."""
+    for worth_waiting, together in ((9, False), (10, True)):
+        s = scheduler(worth_waiting=worth_waiting)
+        for name in "ab":
+            s.add(request(name, range(10)))
+        assert (len(step(s)) == 2) is together
 
 
 def test_nobody_waits_for_who_takes_long() -> None:
-    s = scheduler(pages=100, budget=16)
-    assert s.prefixes is not None
-    s.prefixes.worth_waiting = 8
-    instructions = replace(request("a", range(60)), instructions=10)
-    s.add(instructions)
+    s = scheduler(pages=100, budget=16, worth_waiting=8)
+    s.add(replace(request("a", range(60)), instructions=10))
     s.add(replace(request("b", [*range(10), 90, 91]), instructions=10))
-    assert [(c.request_id, len(c.token_ids)) for c in step(s)] == [("a", 10), ("b", 6)]
+    assert places(step(s)) == [("a", 0, 10), ("b", 0, 6)]
 
 
-def test_nobody_waits_for_what_what_is_not_to_be_had() -> None:
-    """Too little in common; without pages to put rings aside; of one that was aborted; for a prompt to be scored."""
-    s = scheduler(budget=100)
-    assert s.prefixes is not None
-    s.prefixes.worth_waiting = 10
+def test_nobody_waits_for_who_is_gone() -> None:
+    s = scheduler(budget=8, worth_waiting=5)
     for name in "ab":
         s.add(request(name, range(10)))
-    assert [c.request_id for c in step(s)] == ["a", "b"], "its last token runs in any case: nine are too few"
-    s = scheduler(budget=10)
-    assert s.prefixes is not None
-    s.prefixes.worth_waiting = 5
-    for name in "ab":
-        s.add(request(name, range(10)))
-    for chunk in s.plan():
-        s[chunk.request_id].launch(chunk)
-    assert s["a"].saved
-    assert s.plan() == [s["a"].chunk(1)], "its token is not there yet"
-    s._forget_saved(s["a"])
-    assert [c.request_id for c in s.plan()] == ["a", "b"]
-    s = scheduler(budget=8)
-    assert s.prefixes is not None
-    s.prefixes.worth_waiting = 5
-    for name in "ab":
-        s.add(request(name, range(10)))
-    assert [c.request_id for c in step(s)] == ["a"]
+    assert places(step(s)) == [("a", 0, 8)]
     s.remove("a")
-    assert [c.request_id for c in step(s)] == ["b"]
+    assert places(step(s)) == [("b", 0, 8)]
+
+
+def test_a_prompt_to_be_scored_waits_for_nothing() -> None:
+    s = scheduler(worth_waiting=5)
+    s.add(request("a", range(10)))
     s.add(request("scored", range(10), prompt_logprobs=0))
-    assert [c.request_id for c in step(s)] == ["b", "scored"]
+    assert places(step(s)) == [("a", 0, 10), ("scored", 0, 10)]
+
+
+def test_the_preempted_do_not_wait_for_a_prompt_that_is_one_token_longer() -> None:
+    """That ends beyond theirs: they have no key of so many tokens."""
+    s = scheduler(pages=12, least=99, worth_waiting=3)
+    s.add(request("first", range(50, 60), client=1))
+    step(s)
+    s.add(request("a", range(11)))
+    while s.preemptions == 0:
+        step(s)
+    assert s["a"].written
+    s.remove("first")
+    s.add(replace(request("b", range(12)), priority=-1))
+    assert [name for name, *_ in places(step(s))] == ["b", "a"]
 
 
 def test_without_ring_pages_nothing_is_kept() -> None:

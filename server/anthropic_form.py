@@ -1,0 +1,32 @@
+"""Errors as Anthropic's clients read them, and on which paths."""
+
+from typing import Any
+
+PATH = "/v1/messages"
+TYPES = {
+    "service_unavailable_error": "overloaded_error",
+    "server_error": "api_error",
+    "body_too_large": "request_too_large",
+}
+"""Anthropic's names of types, by our types or codes; all others have the same name."""
+
+
+def is_anthropic(path: str) -> bool:
+    """Whether Anthropic's clients ask there."""
+    return path == PATH or path.startswith(f"{PATH}/")
+
+
+def in_form_of(path: str, content: dict[str, Any]) -> dict[str, Any]:
+    """An error's body as the clients of that path read it."""
+    return anthropic_body(content) if is_anthropic(path) else content
+
+
+def anthropic_body(content: dict[str, Any]) -> dict[str, Any]:
+    """An error's body as Anthropic's clients read it.
+
+    >>> anthropic_body({"error": {"type": "server_error", "code": None}})
+    {'type': 'error', 'error': {'type': 'api_error', 'code': None}}
+    """
+    details = content["error"]
+    kind = details["code"] if details["code"] in TYPES else details["type"]
+    return {"type": "error", "error": details | {"type": TYPES.get(kind, kind)}}

@@ -1,0 +1,33 @@
+"""Answers in other forms than the chat's that makes them."""
+
+from collections.abc import Collection, Sequence
+
+from engine.request import Request
+from server.schemas.usage import Usage
+from server.translate.assembler import Assembler
+from server.translate.chat import ChatAnswer
+
+
+class MadeByChat:
+    """What the engine is asked, and has done, is the chat's."""
+
+    def __init__(self, chat: ChatAnswer) -> None:
+        self._chat = chat
+
+    @property
+    def requests(self) -> Sequence[Request]:
+        return self._chat.requests
+
+    @property
+    def model(self) -> str:
+        """The name it is answered under."""
+        return self._chat.model
+
+    @property
+    def choices(self) -> Collection[Assembler]:
+        return self._chat.choices
+
+    @property
+    def usage(self) -> Usage:
+        """The counts so far."""
+        return self._chat.usage
