@@ -174,7 +174,8 @@ def serve(
     from engine.process.supervision import Supervision
     from server.auth import Keys, check_variable, read_keys
     from server.commands.serve import bind, open_checkpoint, run
-    from server.config import ServerConfig, is_loopback
+    from server.config import ServerConfig
+    from server.hosts import is_loopback
     from server.origins import own_names
     from server.tracing import Tracing
 

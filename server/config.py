@@ -1,17 +1,13 @@
 """What the operator chose for the HTTP side."""
 
 import math
-import re
 from dataclasses import dataclass, field
 from datetime import date
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from engine.errors import ConfigError
 from server.auth import Keys
 from server.connection import ConnectionLimits
-
-HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?", re.ASCII)
+from server.hosts import instead_of, is_host, is_loopback, is_origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +49,7 @@ class ServerConfig:
             raise ConfigError(f"--drain-timeout must be a number of seconds from 0, got {self.drain_seconds}")
         for host in self.allowed_hosts:
             if not is_host(host):
-                raise ConfigError(f"--allowed-host must be a name alone, got {host!r}: give {name_in(host)}")
+                raise ConfigError(f"--allowed-host must be a name alone, got {host!r}: give {instead_of(host)}")
         for origin in self.allowed_origins:
             if not is_origin(origin):
                 raise ConfigError(f"--allowed-origin must be like https://example.com, got {origin!r}")
@@ -72,61 +68,3 @@ class ServerConfig:
     def open_to_others(self) -> bool:
         """Whether other machines reach it, and need no key."""
         return not self.keys and not is_loopback(self.host)
-
-
-def is_address(host: str) -> bool:
-    """Whether it is no name.
-
-    >>> [is_address(host) for host in ("::", "0.0.0.0", "box")]
-    [True, True, False]
-    """
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def is_host(text: str) -> bool:
-    """Whether a Host header may have this beside its port: a name or an address.
-
-    >>> [is_host(text) for text in ("gpu1.corp.example", "::1", "*", "gpu1:8000", "https://gpu1", ".corp.example")]
-    [True, True, False, False, False, False]
-    """
-    return is_address(text) or HOST_NAME.fullmatch(text) is not None
-
-
-def name_in(text: str) -> str:
-    """In words, what to give instead of what is no name.
-
-    >>> name_in("gpu1:8000"), name_in("https://gpu1.corp.example/v1")
-    ("'gpu1', without a scheme, port or path", "'gpu1.corp.example', without a scheme, port or path")
-    >>> name_in("*"), name_in(".corp.example")
-    ('each name by itself, there are no wildcards', 'each name by itself, there are no wildcards')
-    """
-    try:
-        name = urlsplit(text if "//" in text else f"//{text}").hostname or ""
-    except ValueError:
-        name = ""
-    return (
-        f"{name!r}, without a scheme, port or path" if is_host(name) else "each name by itself, there are no wildcards"
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address to listen on.
-
-    >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "box")]
-    [True, True, True, False, False]
-    """
-    return ip_address(host).is_loopback if is_address(host) else host == "localhost"
-
-
-def is_origin(text: str) -> bool:
-    """Whether this is what browsers send as Origin: a scheme and a host, perhaps a port, nothing more.
-
-    >>> is_origin("https://example.com:8443"), is_origin("*"), is_origin("https://example.com/")
-    (True, False, False)
-    """
-    parts = urlsplit(text)
-    return text == f"{parts.scheme}://{parts.netloc}" and bool(parts.scheme and parts.hostname)

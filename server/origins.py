@@ -8,8 +8,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.auth import PROBED
-from server.config import is_address, is_host
 from server.errors import HostRefusedError, OriginRefusedError, refuse
+from server.hosts import is_address, is_host
 
 
 def is_named(host: str, names: Collection[str]) -> bool:

@@ -30,7 +30,8 @@ from server.app import create_app
 from server.commands.loading import LoadingBar
 from server.commands.plan import plan_here
 from server.commands.pull import fetch
-from server.config import ServerConfig, is_address, is_loopback
+from server.config import ServerConfig
+from server.hosts import is_address, is_loopback
 from server.listening import descriptors_for_connections, http_server
 from server.logs import log
 from server.text import Text
