@@ -1,4 +1,4 @@
-"""`carousel plan`: what fits in which memory, and how fast it can be at best, from config.json alone."""
+"""`carousel plan`: what fits in which memory, and how fast it can be at best, from the model's two configs alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
