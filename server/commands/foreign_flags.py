@@ -16,7 +16,8 @@ NO_TEXT_IN_LOG = "the log has a line for each request, and never what was asked 
 class ForeignFlag:
     """`names` are how it is written, `says` is what holds here.
 
-    `values` is a pattern of the values that ask for just that. None: no value does; "": it does, and is a switch.
+    `values` is a pattern of the values that ask for what holds anyway. None: none does, and the flag is refused. Empty:
+    the flag is a switch, and asks for it.
     """
 
     names: str
