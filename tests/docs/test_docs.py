@@ -112,3 +112,11 @@ def test_settings_that_are_named_exist(name: str) -> None:
         source = (ROOT / "benchmarks" / f"{script}.py").read_text()
         known += re.findall(r'add_argument\("(--[a-z-]+)"', source)
     assert set(names.findall(page)) <= {*known, "--help"}
+
+
+def test_every_event_of_the_log_is_listed() -> None:
+    code = "\n".join(path.read_text() for path in (ROOT / "server").rglob("*.py"))
+    logged = re.findall(r'\blog\(\s*logging\.[^"]*,\s*"(\w+)"|"event": "(\w+)"', code)
+    table = (DOCS / "operations.md").read_text().partition("| event | |")[2].partition("\n\n")[0]
+    listed = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))
+    assert set(listed) == {first or second for first, second in logged}
