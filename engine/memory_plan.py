@@ -18,8 +18,10 @@ CPU_MAX_NUM_SEQS = 16
 CPU_SHARE = 4
 """A CPU's caches take at most 1 / CPU_SHARE of the memory that is left: other programs live there too."""
 FREE_SHARE = 0.9
-"""Of what is free on a GPU no more is taken, where --gpu-memory-utilization is not higher: allocators and the driver
-need some, too."""
+"""Of what is free on a GPU no more is taken, where --gpu-memory-utilization is not higher."""
+KEPT_BYTES = 2 * 2**30
+"""So much of it is left in any case, or the tenth that is left otherwise, if that is less: the driver needs some, and
+torch, whose blocks of many sizes do not fill its memory."""
 RINGS_SHARE = 4
 """Before the context is shortened, requests are cut down to CPU_MAX_NUM_SEQS, and until their rings take at
 most 1 / RINGS_SHARE of the caches."""
@@ -168,14 +170,14 @@ def share_out(
 
 def kv_budget(engine: EngineConfig, machine: Machine, fixed: int) -> int:
     """Bytes for the caches beside `fixed` bytes of weights, workspace and graphs; 0 if there is no room for them."""
-    wanted = engine.kv_cache_memory_bytes
+    wanted, free = engine.kv_cache_memory_bytes, machine.device_bytes
+    most = free - min(KEPT_BYTES, int(free * (1 - FREE_SHARE))) if machine.on_gpu else free
     if wanted is not None:
-        return wanted if fixed + wanted <= machine.device_bytes else 0
+        return wanted if fixed + wanted <= most else 0
     if machine.on_gpu:
         share = engine.gpu_memory_utilization
-        most = machine.device_bytes * max(share, FREE_SHARE)
-        return max(0, int(min(machine.total_bytes * share, most)) - fixed)
-    return max(0, machine.device_bytes - fixed) // CPU_SHARE
+        return max(0, int(min(machine.total_bytes * share, free * max(share, FREE_SHARE), most)) - fixed)
+    return max(0, free - fixed) // CPU_SHARE
 
 
 def notes(plan: MemoryPlan, engine: EngineConfig, length: int, on_gpu: bool) -> tuple[str, ...]:

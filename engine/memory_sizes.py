@@ -7,6 +7,7 @@ from engine.config import DTYPE_BYTES, FP8_BYTES, Dtype, ExpertFormat, ModelConf
 from engine.errors import ConfigError
 
 SCORES_LIMIT = 2**26
+SCORED_LIMIT = 2**24
 """Attention scores, or logits of a scored prompt, held at once (`kernels.attention`, `runner.runner`)."""
 SCORE_BYTES = 16
 """A score as computed, scaled, masked and as a weight, at most 4 bytes each; or a logit, its log-probability, and what
@@ -130,7 +131,7 @@ def workspace_bytes(
     scores = holds_scores * SCORE_BYTES * min(SCORES_LIMIT, batched_tokens * model.num_heads * model.max_position)
     expert = 2 * inner * hidden * (2 + 2 * DTYPE_BYTES[dtype])
     sampled = (SORTED_LOGIT_BYTES if sorts_logits else SAMPLED_LOGIT_BYTES) * rows * model.vocab_size
-    scored = SCORE_BYTES * min(SCORES_LIMIT, batched_tokens * model.vocab_size)
+    scored = SCORE_BYTES * min(SCORED_LIMIT, batched_tokens * model.vocab_size)
     return max(states + max(scores, expert), sampled, scored)
 
 

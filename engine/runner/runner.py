@@ -30,8 +30,8 @@ from engine.transfer import numbers_to_device
 
 NOTHING = Sampled()
 
-SCORED_LIMIT = 2**26
-"""Logits held at once while a prompt is scored: 256 MiB in float32."""
+SCORED_LIMIT = 2**24
+"""Logits held at once while a prompt is scored: with what is made of them 256 MiB."""
 
 
 class Task(Struct, frozen=True):
@@ -135,8 +135,8 @@ class Runner:
             if coming is not None:
                 feed(batch.token_ids, Coming([lasts[i] for i in coming.rows], coming.tokens))
             hidden = self.model.forward(batch, self.rings, self.pages)
-            logits = self.model.logits(hidden[self._index([lasts[i] for i in sampling])]) if sampling else hidden
             scored = {i: self._score(hidden[batch.starts[i] :], tasks[i]) for i in targeted}
+            logits = self.model.logits(hidden[self._index([lasts[i] for i in sampling])]) if sampling else hidden
         for chunk in chunks:
             if chunk.save:
                 self.ring_pages.save(chunk.slot, chunk.save)

@@ -1,5 +1,6 @@
 """The memory plan: the published models' numbers, the rules, and that what is planned is allocated."""
 
+import math
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,16 @@ from engine.kernels.fp8_matrix import quantize
 from engine.kernels.mxfp4 import Mxfp4
 from engine.kernels.table import REFERENCE
 from engine.kernels.triton.repack import TiledProduct, repack, unpack_experts
-from engine.memory_plan import Machine, MemoryPlan, describe, plan_memory, size
-from engine.memory_sizes import GRAPH_BYTES, SCORES_LIMIT, graphs_bytes, kv_sizes, weights_bytes, workspace_bytes
+from engine.memory_plan import FREE_SHARE, KEPT_BYTES, Machine, MemoryPlan, describe, plan_memory, size
+from engine.memory_sizes import (
+    GRAPH_BYTES,
+    SCORED_LIMIT,
+    SCORES_LIMIT,
+    graphs_bytes,
+    kv_sizes,
+    weights_bytes,
+    workspace_bytes,
+)
 from engine.model.gpt_oss import GptOss
 from engine.model.weights import empty_weights
 from engine.runner import runner
@@ -210,7 +219,8 @@ def test_the_caches_allocated_are_the_bytes_planned(kind: KvCacheDtype) -> None:
 
 
 def test_workspace_knows_the_limits_of_attention_and_runner() -> None:
-    assert SCORES_LIMIT == attention.SCORES_LIMIT == runner.SCORED_LIMIT
+    assert SCORES_LIMIT == attention.SCORES_LIMIT
+    assert SCORED_LIMIT == runner.SCORED_LIMIT
 
 
 def test_workspace_grows_with_tokens_and_rows() -> None:
@@ -260,11 +270,11 @@ class TestGpu:
         second = plan(memory=44 * GIB, total=80 * GIB, gpu_memory_utilization=0.45)
         assert first == second
 
-    @pytest.mark.parametrize(("share", "used"), [(0.45, 0.9), (0.9, 0.9), (0.95, 0.95), (1.0, 1.0)])
-    def test_of_what_others_leave_it_takes_no_more_than_nine_tenths(self, share: float, used: float) -> None:
+    @pytest.mark.parametrize(("share", "used"), [(0.45, 27), (0.9, 27), (0.93, 27.9), (0.95, 28), (1.0, 28)])
+    def test_of_what_others_leave_it_takes_nine_tenths_or_leaves_some(self, share: float, used: float) -> None:
         planned = plan(memory=30 * GIB, total=80 * GIB, gpu_memory_utilization=share)
         fixed = 13 * GIB + planned.workspace_bytes + planned.graphs_bytes
-        assert planned.kv_budget_bytes == int(30 * GIB * used) - fixed
+        assert planned.kv_budget_bytes == int(used * GIB) - fixed
 
     def test_lowers_the_requests_before_the_length(self) -> None:
         planned = plan(memory=20 * GIB)
@@ -294,16 +304,17 @@ class TestGpu:
             + 3075 * MIB
         )
         needed += graphs_bytes(GPT_OSS_20B, "bfloat16", 1, 131072 // 16)
-        planned = plan(memory=needed, gpu_memory_utilization=1.0, max_model_len=131072)
+        memory = math.ceil(needed / FREE_SHARE)
+        planned = plan(memory=memory, max_model_len=131072)
         assert (planned.max_num_seqs, planned.requests_at(131072)) == (1, 1)
         with pytest.raises(MemoryPlanError, match=r"a request of 131,072 tokens needs 3,072\.0 MiB of pages"):
-            plan(memory=needed - 1, gpu_memory_utilization=1.0, max_model_len=131072)
+            plan(memory=memory - 2, max_model_len=131072)
 
     def test_the_error_names_the_flag_that_helps(self) -> None:
         with pytest.raises(
             MemoryPlanError, match=r"raise --gpu-memory-utilization; it would fit with --kv-cache-dtype fp8$"
         ):
-            plan(memory=int(17.5 * GIB), max_model_len=131072)
+            plan(memory=17 * GIB, max_model_len=131072)
         with pytest.raises(MemoryPlanError, match=r"raise --kv-cache-memory-bytes$"):
             plan(memory=80 * GIB, kv_cache_memory_bytes=GIB, max_model_len=131072)
 
@@ -311,14 +322,14 @@ class TestGpu:
         ("memory", "settings", "flags"),
         [
             (16.0, {"max_num_batched_tokens": 8192}, "--max-num-batched-tokens 512"),
-            (15.0, {}, "--quantization fp8"),
+            (14.5, {}, "--quantization fp8"),
             (14.5, {"max_num_batched_tokens": 8192}, "--max-num-batched-tokens 512 --quantization fp8"),
             (14.5, {"max_num_batched_tokens": 300}, "--quantization fp8"),
             (19.0, {"max_num_batched_tokens": 8192, "max_num_seqs": 513}, "--quantization fp8"),
-            (16.0, {"max_model_len": 30000}, "--quantization fp8"),
-            (15.5, {"max_model_len": 60000}, "--quantization fp8 --kv-cache-dtype fp8"),
+            (15.0, {"max_model_len": 30000}, "--quantization fp8"),
+            (14.8, {"max_model_len": 60000}, "--quantization fp8 --kv-cache-dtype fp8"),
             (
-                15.5,
+                14.8,
                 {"max_model_len": 60000, "max_num_batched_tokens": 8192},
                 "--max-num-batched-tokens 512 --quantization fp8 --kv-cache-dtype fp8",
             ),
@@ -369,6 +380,14 @@ class TestExplicitBytes:
     def test_must_fit_beside_the_weights(self) -> None:
         with pytest.raises(MemoryPlanError, match=r"--kv-cache-memory-bytes of 70\.0 GiB do not fit"):
             plan(kv_cache_memory_bytes=70 * GIB)
+
+    def test_leave_a_gpu_what_it_needs_beside(self) -> None:
+        one = {"max_num_seqs": 1, "max_model_len": 1024}
+        fixed = plan(kv_cache_memory_bytes=GIB, **one)
+        left = 80 * GIB - fixed.weights_bytes - fixed.workspace_bytes - fixed.graphs_bytes
+        plan(kv_cache_memory_bytes=left - KEPT_BYTES, **one)
+        with pytest.raises(MemoryPlanError, match="do not fit"):
+            plan(kv_cache_memory_bytes=left - KEPT_BYTES + 1, **one)
 
 
 def test_a_length_beyond_the_positions_is_a_config_error() -> None:
