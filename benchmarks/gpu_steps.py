@@ -129,7 +129,7 @@ class Driver:
             self.engine.add(self.request(context, max_tokens))
             sequence = self.scheduler._admit()
             assert sequence is not None
-            assert self.scheduler._make_room(sequence, context)
+            assert self.scheduler._make_room(sequence, context, [])
             sequence.computed = context - 1
 
     def request(self, tokens: int, max_tokens: int | None = None) -> Request:

@@ -71,7 +71,7 @@ def start(batch: int, context: int, sampling: SamplingParams) -> Engine:
         engine.add(Request(id=str(number), prompt_token_ids=prompt, sampling=sampling))
         sequence = engine.scheduler._admit()
         assert sequence is not None
-        assert engine.scheduler._make_room(sequence, context)
+        assert engine.scheduler._make_room(sequence, context, [])
         sequence.computed = context - 1
     return engine
 

@@ -170,14 +170,24 @@ def share_out(
 
 def kv_budget(engine: EngineConfig, machine: Machine, fixed: int) -> int:
     """Bytes for the caches beside `fixed` bytes of weights, workspace and graphs; 0 if there is no room for them."""
-    wanted, free = engine.kv_cache_memory_bytes, machine.device_bytes
-    most = free - min(KEPT_BYTES, int(free * (1 - FREE_SHARE))) if machine.on_gpu else free
+    wanted = engine.kv_cache_memory_bytes
     if wanted is not None:
-        return wanted if fixed + wanted <= most else 0
+        return wanted if fixed + wanted <= machine.device_bytes - kept(machine) else 0
     if machine.on_gpu:
         share = engine.gpu_memory_utilization
-        return max(0, int(min(machine.total_bytes * share, free * max(share, FREE_SHARE), most)) - fixed)
-    return max(0, free - fixed) // CPU_SHARE
+        return max(0, most_used(machine, share) - fixed)
+    return max(0, machine.device_bytes - fixed) // CPU_SHARE
+
+
+def most_used(machine: Machine, share: float) -> int:
+    """Bytes of a GPU that are taken at this --gpu-memory-utilization."""
+    free = machine.device_bytes
+    return int(min(machine.total_bytes * share, free * max(share, FREE_SHARE), free - kept(machine)))
+
+
+def kept(machine: Machine) -> int:
+    """Bytes of a GPU that are left in any case."""
+    return min(KEPT_BYTES, machine.device_bytes - int(machine.device_bytes * FREE_SHARE)) if machine.on_gpu else 0
 
 
 def notes(plan: MemoryPlan, engine: EngineConfig, length: int, on_gpu: bool) -> tuple[str, ...]:
@@ -210,20 +220,22 @@ def shortage(plan: MemoryPlan, engine: EngineConfig, length: int, machine: Machi
     """Why `plan` cannot be: one line with the numbers and the flags that would help."""
     asked = engine.kv_cache_memory_bytes
     share = f" at --gpu-memory-utilization {engine.gpu_memory_utilization}" if machine.on_gpu and asked is None else ""
+    left = f", of which {size(kept(machine))} are left to the driver and to torch" if machine.on_gpu else ""
     if plan.kv_budget_bytes == 0:
         caches = f" and --kv-cache-memory-bytes of {size(asked)}" if asked is not None else ""
         graphs = f", CUDA graphs of {size(plan.graphs_bytes)} (--enforce-eager: none)" if plan.graphs_bytes else ""
         return (
             f"weights of {size(plan.weights_bytes)} and workspace of {size(plan.workspace_bytes)}{graphs}{caches} do "
-            f"not fit in {size(machine.device_bytes)} of free memory{share}: "
+            f"not fit in {size(machine.device_bytes)} of free memory{share}{left}: "
             f"{f'they would with {flags}' if flags else 'more memory is needed'}, see `carousel plan`"
         )
     pages = plan.request_bytes(length) - plan.kv.rings
+    raises = most_used(machine, 1.0) > most_used(machine, engine.gpu_memory_utilization)
+    flag = "--kv-cache-memory-bytes" if not share else "--gpu-memory-utilization" if raises else None
     return (
         f"a request of {length:,} tokens needs {size(pages)} of pages, beside {plan.max_num_seqs} times "
         f"{size(plan.kv.rings)} of rings, but the KV cache has {size(plan.kv_budget_bytes)}{share}: lower "
-        f"--max-model-len or --max-num-seqs, or raise "
-        f"{'--gpu-memory-utilization' if share else '--kv-cache-memory-bytes'}"
+        f"--max-model-len or --max-num-seqs{f', or raise {flag}' if flag else ''}"
         f"{f'; it would fit with {flags}' if flags else ''}"
     )
 

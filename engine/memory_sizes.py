@@ -7,8 +7,9 @@ from engine.config import DTYPE_BYTES, FP8_BYTES, Dtype, ExpertFormat, ModelConf
 from engine.errors import ConfigError
 
 SCORES_LIMIT = 2**26
+"""Attention scores held at once (`kernels.attention`)."""
 SCORED_LIMIT = 2**24
-"""Attention scores, or logits of a scored prompt, held at once (`kernels.attention`, `runner.runner`)."""
+"""Logits of a scored prompt held at once (`runner.runner`)."""
 SCORE_BYTES = 16
 """A score as computed, scaled, masked and as a weight, at most 4 bytes each; or a logit, its log-probability, and what
 these are ordered by."""

@@ -4,11 +4,18 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from sys import getsizeof
-from typing import Any
 
 from engine.errors import RequestError
 from server.errors import UnknownResponseError
-from server.schemas.input_items import InputItem, Item, ItemReference, PastReasoning
+from server.schemas.input_items import (
+    FunctionResult,
+    InputItem,
+    Item,
+    ItemReference,
+    PastFunctionCall,
+    PastMessage,
+    PastReasoning,
+)
 from server.schemas.response import Response, ResponseFailure
 
 ITEM_BYTES = 1024
@@ -166,9 +173,15 @@ def name_only(item: InputItem) -> str | None:
     return item.id if isinstance(item, ItemReference) else None
 
 
-def said(item: InputItem) -> dict[str, Any]:
-    """What an item is, without what an answer tells beside that."""
-    return item.model_dump(exclude={"status", "phase", "summary", "encrypted_content"})
+def said(item: InputItem) -> tuple[str | None, ...]:
+    """By what an item of a name is known again: what a message says, the name of a call; reasoning needs no more."""
+    match item:
+        case PastMessage():
+            return item.type, item.role, item.content
+        case PastFunctionCall() | FunctionResult():
+            return item.type, item.call_id
+        case _:
+            return (item.type,)
 
 
 def weight(item: Item) -> int:

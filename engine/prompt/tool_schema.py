@@ -5,13 +5,14 @@ shown as `any`, and its fields not at all. What programs make of classes is full
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 MAX_COPIED = 200_000
 """Characters that references of a prompt's schemas may copy: they can make much of little. Others are any type."""
-MEANT = frozenset({"type", "properties", "enum", "const", "oneOf"})
-"""Keywords that say what a value is. Beside them `anyOf` only restricts it."""
+MEANT = frozenset({"properties", "items", "enum", "const", "oneOf"})
+"""Keywords that say more of a value than its type. Variants of `anyOf` that have none of them only restrict it."""
 APART = frozenset({"$ref", "$defs", "definitions", "allOf", "anyOf"})
 """Keywords that prompts have no words for."""
 TYPES_OF = {str: "string", bool: "boolean", int: "number", float: "number"}
@@ -37,7 +38,7 @@ def simplified(schema: Schema, copies: Copies) -> dict[str, Any]:
     >>> simplified({"properties": {"at": {"$ref": "#/$defs/P"}}, "$defs": {"P": {"type": "string"}}}, Copies())
     {'properties': {'at': {'type': 'string'}}, 'type': 'object'}
     >>> simplified({"anyOf": [{"enum": ["c", "f"]}, {"type": "null"}], "default": None}, Copies())
-    {'enum': ['c', 'f'], 'default': None, 'nullable': True, 'type': 'string'}
+    {'enum': ['c', 'f'], 'type': 'string', 'default': None, 'nullable': True}
     """
     return Simplifier(schema, copies).schema(schema, ())
 
@@ -51,7 +52,31 @@ class Simplifier:
 
     def schema(self, schema: Any, within: tuple[str, ...]) -> dict[str, Any]:
         """`within` are the references that led here: one that is among them has no end, and is any type."""
-        plain, within = self._resolved(schema, within)
+        if not isinstance(schema, Mapping):
+            return {}
+        parts = [self.schema(part, within) for part in _schemas(schema.get("allOf"))]
+        reference = schema.get("$ref")
+        if isinstance(reference, str) and reference not in within:
+            referred = self._referred(reference)
+            if self._copies.take(referred):
+                parts.append(self.schema(referred, (*within, reference)))
+        plain = _merged([*parts, self._own(schema, within)])
+        variants = _schemas(schema.get("anyOf"))
+        types = [self.schema(each, within) for each in variants if each.get("type") != "null"]
+        if any(not MEANT.isdisjoint(each) or ("type" in each and "type" not in plain) for each in types):
+            whole = [_merged([each, plain]) for each in types]
+            if len(whole) == 1:
+                plain = whole[0]
+            elif "oneOf" not in plain:
+                told: dict[str, Any] = {name: plain[name] for name in ("description", "default") if name in plain}
+                plain = {"oneOf": [_merged([each], without=told) for each in whole], **told}
+        if len(types) < len(variants):
+            plain.setdefault("nullable", True)
+        return plain
+
+    def _own(self, schema: Schema, within: tuple[str, ...]) -> dict[str, Any]:
+        """What it says itself, with its parts simplified."""
+        plain = {name: value for name, value in schema.items() if name not in APART}
         properties = plain.get("properties")
         if isinstance(properties, Mapping):
             plain["properties"] = {name: self.schema(each, within) for name, each in properties.items()}
@@ -65,50 +90,33 @@ class Simplifier:
             plain["type"] = kind
         return plain
 
-    def _resolved(self, schema: Any, within: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """The schema as one, without reference and `allOf`, and of `anyOf` what is more than a restriction; and the
-        references that led to it."""
-        if not isinstance(schema, Mapping):
-            return {}, within
-        plain = {name: value for name, value in schema.items() if name not in APART}
-        parts: list[Any] = [*_schemas(schema.get("allOf"))]
-        if isinstance(reference := schema.get("$ref"), str) and reference not in within:
-            within = (*within, reference)
-            if self._copies.take(referred := self._referred(reference)):
-                parts.append(referred)
-        for part in parts:
-            resolved, within = self._resolved(part, within)
-            plain = _merged(resolved, plain)
-        variants = _schemas(schema.get("anyOf"))
-        if variants and MEANT.isdisjoint(plain):
-            types = [each for each in variants if each.get("type") != "null"]
-            if len(types) == 1:
-                resolved, within = self._resolved(types[0], within)
-                plain = _merged(resolved, plain)
-            elif types:
-                plain["oneOf"] = types
-            if len(types) < len(variants):
-                plain["nullable"] = True
-        return plain, within
-
     def _referred(self, reference: str) -> Schema:
         """What a reference into the root means; any type, if there is no such place."""
         at: Any = self._root
-        for step in reference.removeprefix("#").strip("/").split("/"):
-            at = at.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(at, Mapping) else None
+        for step in unquote(reference).removeprefix("#").strip("/").split("/"):
+            if isinstance(at, list):
+                at = at[int(step)] if step.isdecimal() and int(step) < len(at) else None
+            elif isinstance(at, Mapping) and step:
+                at = at.get(step.replace("~1", "/").replace("~0", "~"))
         return at if isinstance(at, Mapping) else {}
 
 
-def _merged(part: Mapping[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
-    """One of `allOf` and what stands beside it: the properties of both."""
-    both = {**part, **rest}
-    for name in ("properties", "required"):
-        one, other = part.get(name), rest.get(name)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            both[name] = {**one, **other}
-        elif isinstance(one, list) and isinstance(other, list):
-            both[name] = [*one, *other]
-    return both
+def _merged(parts: Sequence[Schema], without: Collection[str] = ()) -> dict[str, Any]:
+    """Simplified schemas as one, with the properties of all; what a later one says goes before what the others do."""
+    whole: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
+    required: dict[Any, None] = {}
+    for part in parts:
+        whole.update(part)
+        if isinstance(own := part.get("properties"), Mapping):
+            properties.update(own)
+        if isinstance(names := part.get("required"), list):
+            required.update(dict.fromkeys(name for name in names if isinstance(name, str)))
+    if properties:
+        whole["properties"] = properties
+    if required:
+        whole["required"] = list(required)
+    return {name: value for name, value in whole.items() if name not in without}
 
 
 def _type_of(schema: Mapping[str, Any]) -> str | None:

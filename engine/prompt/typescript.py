@@ -59,7 +59,7 @@ def type_of(schema: Any, indent: str) -> str:
 
 def _object(schema: Schema, indent: str) -> str:
     required = schema.get("required")
-    names = required if isinstance(required, list) else []
+    names = {name for name in required if isinstance(name, str)} if isinstance(required, list) else set()
     lines = [*_comments(indent, schema.get("description")), "{"]
     for name, value in _mapping(schema.get("properties")).items():
         lines += _property(name if name in names else f"{name}?", _mapping(value), indent)

@@ -66,17 +66,23 @@ def messages(system: Sequence[TextBlock], turns: Sequence[AnthropicTurn]) -> Ite
         yield {"role": "system", "content": told}
     called: set[str] = set()
     spoken: list[Block] = []
+    reminders: list[str] = []
     for at, turn in enumerate(turns[beginning:], start=beginning):
         if turn.role == "assistant":
             spoken += turn.content
             called |= {block.id for block in turn.content if isinstance(block, ToolUseBlock)}
             continue
+        if turn.role == "system":
+            reminders += filter(None, [of_the_system(turn.content)])
+            if any(isinstance(block, ToolUseBlock) for block in spoken):
+                continue  # Nothing comes between calls and their results.
         yield from assistant(spoken)
         spoken = []
         if turn.role == "user":
             yield from user(turn, called, f"messages[{at}]")
-        elif told := of_the_system(turn.content):
+        for told in reminders:
             yield {"role": "user", "content": f"<system-reminder>\n{told}\n</system-reminder>"}
+        reminders = []
     yield from assistant(spoken)
 
 
@@ -104,8 +110,11 @@ def joined(blocks: Sequence[Block]) -> str:
 
 
 def of_the_system(blocks: Sequence[Block]) -> str:
-    """What the system says, without what Claude Code tells its own server of each request: it is new each time."""
-    return joined([each for each in blocks if not (isinstance(each, TextBlock) and each.text.startswith(BILLING))])
+    """What the system says, without the line in which Claude Code tells its own server of each request: it is new each
+    time."""
+    texts = (block.text for block in blocks if isinstance(block, TextBlock))
+    told = (text.partition("\n")[2] if text.startswith(BILLING) else text for text in texts)
+    return PARTING.join(filter(None, told))
 
 
 def result(block: ToolResultBlock) -> str:

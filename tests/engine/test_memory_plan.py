@@ -311,10 +311,10 @@ class TestGpu:
             plan(memory=memory - 2, max_model_len=131072)
 
     def test_the_error_names_the_flag_that_helps(self) -> None:
-        with pytest.raises(
-            MemoryPlanError, match=r"raise --gpu-memory-utilization; it would fit with --kv-cache-dtype fp8$"
-        ):
-            plan(memory=17 * GIB, max_model_len=131072)
+        with pytest.raises(MemoryPlanError, match=r"max-num-seqs; it would fit with --kv-cache-dtype fp8$"):
+            plan(memory=17 * GIB, max_model_len=131072)  # Of which nine tenths are all that can be taken.
+        with pytest.raises(MemoryPlanError, match=r"raise --gpu-memory-utilization; it would fit"):
+            plan(memory=24 * GIB, weights=int(19.2 * GIB), max_model_len=131072)
         with pytest.raises(MemoryPlanError, match=r"raise --kv-cache-memory-bytes$"):
             plan(memory=80 * GIB, kv_cache_memory_bytes=GIB, max_model_len=131072)
 

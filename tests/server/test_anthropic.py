@@ -191,6 +191,11 @@ async def test_a_conversation_is_the_chats(http: httpx.AsyncClient, engine: Scri
     await ask(http, messages=messages, tools=[WEATHER])
     as_chat, as_message = engine.submitted
     assert as_chat.prompt_token_ids == as_message.prompt_token_ids
+    reminder = {"role": "system", "content": "Hurry."}
+    for place in (4, 5):
+        await ask(http, messages=[*messages[:place], reminder, *messages[place:], *HI], tools=[WEATHER])
+    between, behind = (request.prompt_token_ids for request in engine.submitted[-2:])
+    assert between == behind, "nothing comes between calls and their results"
 
 
 async def test_what_the_system_says_on_the_way_stands_where_it_is(
@@ -202,7 +207,8 @@ async def test_what_the_system_says_on_the_way_stands_where_it_is(
     reminder = {"role": "system", "content": [billing, BLOCK | {"text": "Hurry."}]}
     early = {"role": "system", "content": "Be kind."}
     spoken = [early, *HI, {"role": "assistant", "content": "Hello!"}, *HI]
-    await ask(http, system=[billing, BLOCK | {"text": "Be brief."}], messages=[*spoken, reminder])
+    billed = BLOCK | {"text": f"{billing['text']}\nBe brief."}
+    await ask(http, system=[billing, billed], messages=[*spoken, reminder])
     await ask(http, system="Be brief.\n\nBe kind.", messages=spoken[1:])
     with_reminder, without = (text.tokenizer.decode(request.prompt_token_ids) for request in engine.submitted)
     start = without.removesuffix(NEXT)

@@ -10,7 +10,15 @@ from pydantic import TypeAdapter
 from engine.errors import RequestError
 from server.errors import UnknownResponseError
 from server.response_store import ResponseStore, weight
-from server.schemas.input_items import FunctionResult, InputItem, Item, ItemReference, PastMessage
+from server.schemas.input_items import (
+    FunctionResult,
+    InputItem,
+    Item,
+    ItemReference,
+    PastFunctionCall,
+    PastMessage,
+    PastReasoning,
+)
 from server.schemas.response import Response
 
 LIMIT = 2**20
@@ -139,6 +147,14 @@ def test_what_is_there_is_not_added_again() -> None:
     assert store.conversation(None, [ItemReference(id="msg_1")] * 100, key=0, most=LIMIT)[0] == [first]
     other = said("other", "msg_1")
     assert store.conversation("one", [other], key=0, most=LIMIT)[0] == [first, other], "it only has the same name"
+    call = PastFunctionCall(type="function_call", id="fc_1", call_id="a", name="f", arguments='{"a": 1}')
+    thought = PastReasoning(type="reasoning", id="rs_1", content="Hm.")
+    store.keep(answer("two"), [thought, call], key=0)
+    echoed = [PastReasoning(type="reasoning", id="rs_1", encrypted_content="carousel:SG0u"),
+              call.model_copy(update={"arguments": '{"a":1}', "status": "completed"})]  # fmt: skip
+    assert store.conversation("two", [*echoed, more], key=0, most=LIMIT)[0] == [thought, call, more]
+    result = FunctionResult(type="function_call_output", id="fc_1", call_id="a", output="x")
+    assert store.conversation("two", [result], key=0, most=LIMIT)[0] == [thought, call, result], "another kind"
     nameless = [
         said("x", ""),
         said("y", ""),

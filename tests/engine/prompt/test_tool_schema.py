@@ -105,6 +105,29 @@ def untitled(schema: dict) -> dict:
             {"type": "object", "properties": {"a": {}}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]},
             "{\na?: any,\n}",
         ),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {}},
+                "allOf": [{"anyOf": [{"required": ["a"]}, {"required": ["b"]}]}],
+            },
+            "{\na?: any,\n}",
+        ),
+        (
+            {
+                "type": "object",
+                "properties": {"k": {}},
+                "anyOf": [{"properties": {"a": {"type": "string"}}}, {"type": "object", "properties": {"b": {}}}],
+            },
+            "\n | {\n   a?: string,\n   k?: any,\n   }\n | {\n   b?: any,\n   k?: any,\n   }",
+        ),
+        (
+            {"type": "array", "anyOf": [{"items": {"type": "string"}}, {"items": {"type": "number"}}]},
+            "\n | string[]\n | number[]",
+        ),
+        ({"$ref": "#/x/1/items", "x": [7, {"items": {"type": "string"}}]}, "string"),
+        ({"$ref": "#/x/2", "x": [7]}, "any"),
+        ({"$ref": "#/definitions/Box%3Ca~1b%3E", "definitions": {"Box<a/b>": {"type": "string"}}}, "string"),
         ({"oneOf": [{"type": "string"}], "anyOf": [{"type": "string"}, {"type": "number"}]}, "\n | string"),
         ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, "\n | string\n | number"),
         ({"$defs": 7, "anyOf": 7, "allOf": [7], "properties": 7, "items": 7, "oneOf": 7}, "any"),
@@ -118,6 +141,17 @@ def test_parts_of_one_object_are_joined() -> None:
     parts = [{"properties": {"a": {"type": "string"}}, "required": ["a"]}, {"properties": {"b": {}}}]
     whole = simplified({"type": "object", "allOf": parts, "properties": {"c": {}}, "required": ["c"]}, Copies())
     assert (set(whole["properties"]), set(whole["required"])) == ({"a", "b", "c"}, {"a", "c"})
+
+
+def test_a_class_may_be_met_again_beside_itself() -> None:
+    """An employee is a person, and has a manager, who is one."""
+    person = {"type": "object", "properties": {"name": {"type": "string"}}}
+    employee = {"properties": {"manager": {"$ref": "#/$defs/Person"}, "again": {"$ref": "#"}}}
+    schema = {"allOf": [{"$ref": "#/$defs/Person"}, employee], "$defs": {"Person": person}}
+    properties = simplified(schema, Copies())["properties"]
+    assert properties["name"] == {"type": "string"}
+    assert properties["manager"] == person
+    assert properties["again"]["properties"]["again"] == {}
 
 
 def test_references_do_not_make_much_of_little() -> None:
