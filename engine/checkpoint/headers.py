@@ -57,18 +57,21 @@ def weights_directory(directory: Path) -> Path:
 def read_checkpoint_headers(directory: Path) -> dict[str, TensorHeader]:
     """Every tensor of the checkpoint in `directory`, from the headers of the files that make it up.
 
-    Those are the ones model.safetensors.index.json names, else model.safetensors, else every *.safetensors.
+    Those are the ones model.safetensors.index.json names, else model.safetensors, else every *.safetensors. An index
+    that does not name a model.safetensors beside it is of an earlier save, which left it behind.
 
     Raises CheckpointError for a file that is missing or malformed, a tensor in two files, an index that
     disagrees with the files.
     """
     root = weights_directory(directory)
-    if (root / INDEX).exists():
-        weight_map = read_index(root / INDEX)
+    single = (root / SINGLE).exists()
+    weight_map = read_index(root / INDEX) if (root / INDEX).exists() else None
+    if weight_map is not None and single and SINGLE not in weight_map.values():
+        weight_map = None
+    if weight_map is not None:
         files = sorted({root / file for file in weight_map.values()})
     else:
-        weight_map = None
-        files = [root / SINGLE] if (root / SINGLE).exists() else sorted(root.glob("*.safetensors"))
+        files = [root / SINGLE] if single else sorted(root.glob("*.safetensors"))
     if not files:
         raise CheckpointError(f"{root}: no *.safetensors files")
     tensors: dict[str, TensorHeader] = {}

@@ -15,9 +15,7 @@ import jinja2.parser
 import jinja2.sandbox
 
 from engine.prompt.mask import STAND_INS
-
-MAX_CHARACTERS = 8_000_000
-"""Of a conversation, and of a rendered prompt: far beyond what fits a context of 131,072 tokens."""
+from engine.prompt.tokenizer import MAX_CHARACTERS
 
 NOT_ASCII = re.compile(f"[^\x00-\x7f{chr(STAND_INS.start)}-{chr(STAND_INS.stop)}]")
 """What JSON may escape; never a character that may stand in for a hidden one."""

@@ -15,8 +15,8 @@ import jinja2
 from engine.errors import CheckpointError, RequestError
 from engine.prompt.conversation import Conversation, Message
 from engine.prompt.mask import Mask, strings
-from engine.prompt.sandbox import DEADLINE, MAX_CHARACTERS, sandbox
-from engine.prompt.tokenizer import Tokenizer
+from engine.prompt.sandbox import DEADLINE, sandbox
+from engine.prompt.tokenizer import MAX_CHARACTERS, Tokenizer
 
 MAX_SECONDS = 10.0
 

@@ -16,6 +16,8 @@ import tokenizers
 
 from engine.errors import CheckpointError, RequestError
 
+MAX_CHARACTERS = 8_000_000
+"""Of a text, a conversation and a rendered prompt: far beyond what fits a context of 131,072 tokens."""
 MARKUP = re.compile(r"<\|.*\|>", re.DOTALL)
 
 
@@ -78,8 +80,11 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """The ids of `text`, in which a special token's text is plain text. No token is added at either end.
 
-        Raises RequestError(param="prompt") for text that is not Unicode (a lone surrogate).
+        Raises RequestError(param="prompt") for text that is not Unicode (a lone surrogate), or of more than
+        MAX_CHARACTERS: of ten million alike the vocabulary's pattern can make nothing, and the library ends in a panic.
         """
+        if len(text) > MAX_CHARACTERS:
+            raise RequestError(f"the text is longer than {MAX_CHARACTERS} characters", param="prompt")
         try:
             # The batch call, unlike `encode`, lets other threads run while a long text is tokenised.
             (encoding,) = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)

@@ -22,7 +22,7 @@ from engine.checkpoint.config_json import read_model_config
 from engine.checkpoint.fingerprint import fingerprint
 from engine.checkpoint.verify import verify_checkpoint
 from engine.config import EngineConfig
-from engine.errors import ConfigError
+from engine.errors import CheckpointError, ConfigError
 from engine.process.supervision import Supervision
 from engine.process.supervisor import EngineProcess
 from engine.streams import EngineClient, EngineStatus, Phase
@@ -60,9 +60,15 @@ def open_checkpoint(model: str, revision: str | None, config: EngineConfig) -> C
     directory = fetch(
         model, revision, weights=real, check=lambda directory: check_machine(replace(config, model=directory))
     )
+    model_config, text = read_model_config(directory), Text.load(directory)
     if real:
-        verify_checkpoint(directory, read_model_config(directory))
-    return Checkpoint(directory, Text.load(directory), fingerprint(directory))
+        verify_checkpoint(directory, model_config)
+    if text.tokenizer.vocab_size > model_config.vocab_size:
+        raise CheckpointError(
+            f"{directory / 'tokenizer.json'}: has tokens up to {text.tokenizer.vocab_size - 1}, but config.json a "
+            f"vocab_size of {model_config.vocab_size}"
+        )
+    return Checkpoint(directory, text, fingerprint(directory))
 
 
 def check_machine(config: EngineConfig) -> None:

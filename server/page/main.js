@@ -15,10 +15,18 @@ const part = (id) => document.getElementById(id);
 const [model, state, turnsPlace, welcome] = ["model", "state", "turns", "welcome"].map(part);
 const [composer, question, send, stop] = ["composer", "question", "send", "stop"].map(part);
 
+// With a finger there is a keyboard on the screen: it comes when it is asked for, and its Enter makes a line.
+const atAKeyboard = matchMedia("(hover: hover) and (pointer: fine)").matches;
+
 let turns = recallTurns();
+let edited = null; // What an edit took away: the turns, and what had been typed.
 let asking = null; // The request under way: what aborts it, and its answer.
 let ready = false;
 let connecting = false;
+
+function focusQuestion() {
+  if (atAKeyboard) question.focus();
+}
 
 function refresh() {
   const busy = asking !== null;
@@ -39,7 +47,7 @@ async function connect() {
   while (!(await isOver())) await new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS));
   connecting = false;
   refresh();
-  if (ready && document.activeElement === document.body) question.focus();
+  if (ready && document.activeElement === document.body) focusQuestion();
 }
 
 /** Whether waiting has come to an end: the engine is ready, or somebody has to type a key. */
@@ -96,13 +104,22 @@ function keep(kept) {
   rememberTurns(turns);
 }
 
+/** What stood there stays remembered until something is asked in its place; Escape brings it back. */
 function edit(index) {
   leave();
+  edited ??= { turns, draft: question.value };
   question.value = turns[index].content;
-  keep(turns.slice(0, index));
+  turns = turns.slice(0, index);
   showTurns();
   refresh();
   question.focus();
+}
+
+function undoEdit() {
+  if (edited === null) return;
+  [turns, question.value, edited] = [edited.turns, edited.draft, null];
+  showTurns();
+  refresh();
 }
 
 /** What stood there stays remembered until there is something in its place. */
@@ -126,7 +143,7 @@ async function answer() {
   turnsPlace.append(view.element);
   scrollToEnd();
   refresh();
-  question.focus();
+  focusQuestion();
   let failure = null;
   try {
     for await (const chunk of streamChat(request(model.value, turns), settings().key, controller.signal)) {
@@ -149,7 +166,7 @@ async function answer() {
 
 function ask(text) {
   if (!ready || asking !== null || text.trim() === "") return;
-  question.value = "";
+  [question.value, edited] = ["", null];
   keep([...turns, { role: "user", content: text }]);
   turnsPlace.append(questionView(turns.length - 1));
   answer();
@@ -161,13 +178,14 @@ composer.onsubmit = (event) => {
 };
 question.oninput = refresh;
 question.onkeydown = (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === COMPOSING) return;
+  if (event.key === "Escape") undoEdit();
+  if (event.key !== "Enter" || !atAKeyboard || event.shiftKey || event.isComposing || event.keyCode === COMPOSING) return;
   event.preventDefault();
   ask(question.value);
 };
 stop.onclick = ({ detail: clicks }) => {
   if (clicks < 2) asking?.controller.abort(); // The second click of two on Send, in whose place this is, means nothing.
-  question.focus();
+  focusQuestion();
 };
 window.addEventListener("pagehide", () => {
   if (asking === null || asking.answer.empty) return;
@@ -176,10 +194,11 @@ window.addEventListener("pagehide", () => {
 });
 part("new").onclick = () => {
   leave();
+  edited = null;
   keep([]);
   showTurns();
   refresh();
-  question.focus();
+  focusQuestion();
 };
 for (const example of welcome.querySelectorAll("button")) example.onclick = () => ask(example.textContent);
 
@@ -187,4 +206,9 @@ openSettings(() => {
   if (!ready) connect();
 });
 showTurns();
+if (turns.at(-1)?.role === "user") {
+  const view = answerView(turns.length); // Its page went before a word of it had come.
+  view.end(new Answer().turn());
+  turnsPlace.append(view.element);
+}
 connect();

@@ -23,7 +23,8 @@ export function showSettings(shown, focused = null) {
 }
 
 export function settings() {
-  return Object.fromEntries(new FormData(form));
+  const given = Object.fromEntries(new FormData(form));
+  return { ...given, key: given.key.trim() };
 }
 
 /** A request to answer `turns`. What is left empty is the model's or the server's to decide. */

@@ -29,6 +29,7 @@ export function userView(turn, { edit }) {
 /** An answer's place on the page: `show` it as often as it has grown, then `end` with the turn it has become. */
 export class AnswerView {
   #shown = "";
+  #thought = "";
   #folded = null;
   #frame = null;
 
@@ -66,7 +67,8 @@ export class AnswerView {
   #draw({ reasoning, thought, content }, thinking) {
     const details = this.#part(".reasoning");
     details.hidden = reasoning === "";
-    details.querySelector("p").textContent = reasoning;
+    if (reasoning !== this.#thought) details.querySelector("p").textContent = reasoning; // Else what is selected stays so.
+    this.#thought = reasoning;
     details.querySelector("summary").textContent =
       thought === null ? (thinking ? "Thinking …" : "Thought") : `Thought for ${(thought / 1000).toFixed(1)} s`;
     const folded = content !== "";

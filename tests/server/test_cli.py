@@ -109,6 +109,18 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
     open_checkpoint(str(directory), None, replace(config, load_format="dummy"))
 
 
+def test_a_vocabulary_beyond_the_embedding_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    directory = tmp_path / "model"
+    shutil.copytree(EMBEDDED, directory)
+    tokenizer = directory / "tokenizer.json"
+    definition = json.loads(tokenizer.read_bytes())
+    definition["added_tokens"].append({**definition["added_tokens"][-1], "id": 1856, "content": "<|more|>"})
+    tokenizer.write_text(json.dumps(definition))
+    result = carousel("serve", str(directory))
+    assert result.exit_code == 1
+    assert f"{tokenizer}: has tokens up to 1856, but config.json a vocab_size of 1856" in result.stderr
+
+
 def test_plan() -> None:
     result = carousel("plan", "embedded", "--memory", "80GiB", "--max-model-len", "2048", "--max-num-seqs", "8")
     assert result.exit_code == 0, result.stderr

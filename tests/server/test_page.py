@@ -291,6 +291,21 @@ async def test_an_answer_under_way_is_kept_when_the_page_goes(
 
 
 @in_browser
+async def test_a_question_without_an_answer_can_be_asked_again(
+    page: Page, engine: ScriptedEngine, eventually: Callable
+) -> None:
+    engine.gate = asyncio.Event().wait
+    await ask(page, "hi")
+    await eventually(lambda: len(engine.submitted) == 1)
+    await page.reload()
+    engine.gate = None
+    await expect(page.locator(".note")).to_have_text("Stopped.")
+    await page.get_by_text("Ask again").click()
+    await expect(page.locator(".answer")).to_have_text(["Hello!"])
+    await expect(page.locator("article.user")).to_have_count(1)
+
+
+@in_browser
 @pytest.mark.parametrize("stored", ["{", "null", '{"a": 1}', "[null]"])
 async def test_what_is_stored_may_be_anything(page: Page, stored: str) -> None:
     await page.evaluate("text => localStorage.setItem('carousel.settings', text)", stored)

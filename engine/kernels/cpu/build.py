@@ -151,7 +151,7 @@ def compile_library(level: Level, directory: Path) -> Path:
     made = path.with_name(f"{path.stem}-{secrets.token_hex(8)}.part")
     command = [*compiler.split(), *FLAGS, *level.flags, "-o", str(made), str(SOURCES / "kernels.cpp")]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False)
         if done.returncode:
             raise CannotBuildError(f"{compiler} failed: {done.stderr.strip()[:500]}")
         if level.file_name != name:

@@ -5,6 +5,7 @@ The library runs on torch's own OpenMP threads: torch is loaded first and brings
 
 import ctypes
 import logging
+import os
 import re
 import shutil
 import threading
@@ -147,7 +148,7 @@ def load(level: Level, directory: Path) -> Library:
     try:
         return Library(path)
     except OSError as error:
-        if path.exists():
+        if os.path.exists(path):  # Path.exists raises where the directory may not be looked into.
             if find_compiler() is None:
                 with suppress(CannotLoadError):
                     return load_elsewhere(path, error)

@@ -228,6 +228,12 @@ class TestIndex:
             "c": "two.safetensors",
         }
 
+    def test_is_of_an_earlier_save(self, write: Any) -> None:
+        """As transformers takes it: saved anew as one file, a directory keeps the index of its shards."""
+        directory = write({"a": "one.safetensors", "b": "one.safetensors", "c": "gone.safetensors"})
+        write_sparse(directory / "model.safetensors", THREE)
+        assert {header.file.name for header in read_checkpoint_headers(directory).values()} == {"model.safetensors"}
+
     def test_names_a_file_that_is_missing(self, write: Any) -> None:
         directory = write({"a": "one.safetensors", "c": "three.safetensors"})
         assert self.message(directory) == "three.safetensors: no such file"

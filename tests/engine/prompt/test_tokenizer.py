@@ -97,6 +97,13 @@ def test_decode_agrees_with_the_library(tokenizer, definition, data):
     assert tokenizer.decode(ids, skip_special=skip) == library.decode(ids, skip_special_tokens=skip)
 
 
+def test_a_text_that_is_too_long_is_refused(tokenizer, monkeypatch):
+    monkeypatch.setattr("engine.prompt.tokenizer.MAX_CHARACTERS", 9)
+    assert tokenizer.decode(tokenizer.encode("a" * 9)) == "a" * 9
+    with pytest.raises(RequestError, match="longer than 9 characters"):
+        tokenizer.encode("a" * 10)
+
+
 def test_lone_surrogate_is_refused(tokenizer):
     with pytest.raises(RequestError) as caught:
         tokenizer.encode("a\ud800b")

@@ -1,5 +1,6 @@
 """Compiling the ops, and what happens where they cannot be compiled."""
 
+import errno
 import logging
 import os
 import platform
@@ -252,6 +253,27 @@ def test_what_cannot_be_kept_is_compiled_for_this_process(
     reason = "there is no home directory" if homeless else f"{unwritable} cannot be written"
     assert reason in record.getMessage()
     assert "CAROUSEL_KERNEL_CACHE" in record.getMessage()
+
+
+def test_a_cache_that_may_not_be_looked_into_is_none(
+    compiled: Path, compiler: Compiler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As another user's home: then even whether there is a file in it is not told."""
+    compiler.is_given(compiled)
+    closed, stat = tmp_path / "closed", Path.stat
+
+    def forbidden(path: Path, **options: bool) -> os.stat_result:
+        if path.is_relative_to(closed):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", forbidden)
+    monkeypatch.setattr(build, "writable", lambda directory: not directory.is_relative_to(closed))
+    monkeypatch.setattr(build, "levels", lambda: (build.PLAIN,))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("CAROUSEL_KERNEL_CACHE", str(closed))
+    build.private_directory.cache_clear()
+    assert select_ops(CPU, torch.bfloat16, torch.bfloat16).library is not None
 
 
 def test_a_directory_of_a_process_ends_with_it(tmp_path: Path) -> None:
