@@ -27,7 +27,7 @@ REASONS = {"NoExtensionBias": "no text satisfies it"}
 PATIENCE_SECONDS = 2.0
 TOKEN_SECONDS = 0.01
 """What a grammar may take of the engine's time, which all requests share: PATIENCE_SECONDS, and TOKEN_SECONDS more for
-each token. Those of JSON schemas take a hundredth of that."""
+each token. Of a JSON schema and a vocabulary of 1,856, masks take some 25 µs."""
 
 
 class GrammarState:

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from server.schemas.request import Forgotten, Many, RequestModel, known_kinds, only
+from server.schemas.tools import ObjectSchema
 
 
 class ClientTool(RequestModel):
@@ -17,7 +18,7 @@ class ClientTool(RequestModel):
     """What the model calls it."""
     description: str | None = Field(default=None, examples=["The weather in a city, now."])
     """What it does, and when to call it."""
-    input_schema: dict[str, Any] = Field(
+    input_schema: ObjectSchema = Field(
         examples=[{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}]
     )
     """The JSON schema of its input, an object."""
@@ -33,13 +34,6 @@ class ClientTool(RequestModel):
     """Not supported: refused unless it is the model alone."""
     input_examples: Many[dict[str, Any]] = Field(default_factory=list, examples=[[{"city": "Paris"}]])
     """Inputs that the model is shown behind the description."""
-
-    @field_validator("input_schema")
-    @classmethod
-    def _is_an_object(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if value.get("type", "object") != "object":
-            raise PydanticCustomError("input_schema", "must be a JSON schema of type object")
-        return value
 
 
 AnthropicTool = Annotated[ClientTool, known_kinds("custom", default="custom")]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from server.schemas.request import Forgotten, Many, RequestModel, expects
@@ -12,6 +12,15 @@ MAX_TOOLS = 1024
 """Agents with many servers of tools send hundreds."""
 
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+
+
+def of_an_object(schema: dict[str, Any]) -> dict[str, Any]:
+    if schema.get("type", "object") != "object":
+        raise PydanticCustomError("schema", "must be a JSON schema of type object")
+    return schema
+
+
+ObjectSchema = Annotated[dict[str, Any], AfterValidator(of_an_object)]
 
 
 class FunctionDefinition(RequestModel):
@@ -23,20 +32,13 @@ class FunctionDefinition(RequestModel):
     """What the model calls it."""
     description: str | None = Field(default=None, examples=["The weather in a city, now."])
     """What it does, and when to call it."""
-    parameters: dict[str, Any] | None = Field(
+    parameters: ObjectSchema | None = Field(
         default=None,
         examples=[{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}],
     )
     """The JSON schema of its arguments, an object."""
     strict: bool = Field(default=False, examples=[True])
     """Calls follow the schema, whatever the model would write."""
-
-    @field_validator("parameters")
-    @classmethod
-    def _is_an_object(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if value.get("type", "object") != "object":
-            raise PydanticCustomError("parameters", "must be a JSON schema of type object")
-        return value
 
 
 class Tool(RequestModel):

@@ -140,11 +140,7 @@ def thinking(block: ThinkingBlock) -> str:
     """The reasoning; none where only another server could read it. Raises RequestError."""
     if block.thinking or not block.signature.startswith(MARK):
         return block.thinking
-    try:
-        return read_carried(block.signature)
-    except ValueError as error:
-        message = "messages: the signature of a thinking block is not one that this server wrote"
-        raise RequestError(message, param="messages") from error
+    return read_carried(block.signature, "the signature of a thinking block", param="messages")
 
 
 def effort(body: AnthropicPrompt) -> ReasoningEffort:

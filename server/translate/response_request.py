@@ -117,11 +117,7 @@ def _assistant(turn: Sequence[Item]) -> Iterator[dict[str, Any]]:
 def _reasoning(item: PastReasoning) -> str:
     if item.content or item.encrypted_content is None:
         return item.content or ""
-    try:
-        return read_carried(item.encrypted_content)
-    except ValueError as error:
-        message = "input: the encrypted_content of a reasoning item is not one that this server wrote"
-        raise RequestError(message, param="input") from error
+    return read_carried(item.encrypted_content, "the encrypted_content of a reasoning item", param="input")
 
 
 def _tool_choice(choice: ResponseToolChoice) -> ToolChoice:

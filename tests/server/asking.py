@@ -66,3 +66,15 @@ def called(choice: dict) -> list[tuple[str, str]]:
 def tool(name: str, **rest: object) -> dict:
     """The definition of a function."""
     return {"type": "function", "function": {"name": name} | rest}
+
+
+def named_events(streamed: str) -> list[dict]:
+    """The events of a stream in which each is named by its type."""
+    *blocks, end = streamed.split("\n\n")
+    assert end == ""
+    events = []
+    for block in blocks:
+        name, data = block.split("\n")
+        events.append(json.loads(data.removeprefix("data: ")))
+        assert name == f"event: {events[-1]['type']}"
+    return events

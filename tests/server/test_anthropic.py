@@ -13,7 +13,7 @@ from engine.request import FinishReason
 from server.app import create_app
 from server.auth import Keys
 from server.text import Text
-from tests.server.asking import HI, chat, tool
+from tests.server.asking import HI, chat, named_events, tool
 from tests.server.conftest import SETTINGS
 from tests.server.scripted_engine import Script, ScriptedEngine
 
@@ -48,14 +48,7 @@ async def stream(http: httpx.AsyncClient, **body: object) -> list[dict]:
     """The events, whose names are as they should be."""
     response = await http.post(PATH, json={"max_tokens": 200, "messages": HI, "stream": True} | body)
     assert response.status_code == 200, response.text
-    *blocks, end = response.text.split("\n\n")
-    assert end == ""
-    events = []
-    for block in blocks:
-        name, data = block.split("\n")
-        events.append(json.loads(data.removeprefix("data: ")))
-        assert name == f"event: {events[-1]['type']}"
-    return events
+    return named_events(response.text)
 
 
 def put_together(events: list[dict]) -> dict:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from engine.request import FinishReason
 from server.app import create_app
 from server.text import Text
-from tests.server.asking import HI, chat, tool
+from tests.server.asking import HI, chat, named_events, tool
 from tests.server.conftest import SETTINGS
 from tests.server.scripted_engine import Script, ScriptedEngine
 
@@ -38,13 +38,7 @@ async def stream(http: httpx.AsyncClient, **body: object) -> Events:
     response = await http.post(PATH, json={"input": "hi", "stream": True} | body)
     assert response.status_code == 200, response.text
     assert response.headers["content-type"].startswith("text/event-stream")
-    *blocks, end = response.text.split("\n\n")
-    assert end == ""
-    events = []
-    for block in blocks:
-        name, data = block.split("\n")
-        events.append(json.loads(data.removeprefix("data: ")))
-        assert name == f"event: {events[-1]['type']}"
+    events = named_events(response.text)
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     return events
 
