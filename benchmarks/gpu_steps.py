@@ -12,9 +12,9 @@ from typing import Any
 from benchmarks.shapes import spread_tokens
 from benchmarks.stopwatch import Stopwatch
 from engine.engine import Engine
+from engine.plan import pages_for
 from engine.request import Request, SamplingParams, TokenEvent
 from engine.runner.runner import Launched
-from engine.scheduler.pages import pages_for
 
 MOST_STEPS = 1000
 """For a prompt's first token: more means that it never comes."""

@@ -19,9 +19,9 @@ Quantization = Literal["none", "fp8"]
 
 DTYPE_BYTES: dict[Dtype, int] = {"bfloat16": 2, "float32": 4}
 FP8_BYTES = 1
-MOST = 2**63 - 1
-"""Of any number that is given, on the command line or in a checkpoint: what crosses the pipe to the engine, sizes and
-offsets have 64 bits."""
+MAX_INT64 = 2**63 - 1
+"""The largest number accepted on a command line or in a checkpoint: sizes, offsets, and what crosses the pipe to the
+engine have 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +69,6 @@ class ModelConfig:
     eos_token_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in (
-            "vocab_size", "hidden_size", "intermediate_size", "num_heads", "num_kv_heads", "head_dim",
-            "num_experts", "experts_per_token", "window", "max_position",
-        ):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise ConfigError(f"config.json: {name} must be at least 1, got {getattr(self, name)}")
         if self.rms_norm_eps < 0:
             raise ConfigError(f"config.json: rms_norm_eps must not be negative, got {self.rms_norm_eps:g}")
         if not self.layer_types:
@@ -89,6 +83,16 @@ class ModelConfig:
             raise ConfigError(
                 f"config.json: {self.experts_per_token} experts per token, but only {self.num_experts} experts"
             )
+
+    @property
+    def q_size(self) -> int:
+        """All of a token's query heads."""
+        return self.num_heads * self.head_dim
+
+    @property
+    def kv_size(self) -> int:
+        """All of a token's keys, or of its values, in one layer."""
+        return self.num_kv_heads * self.head_dim
 
     @property
     def num_layers(self) -> int:
@@ -170,16 +174,16 @@ class EngineConfig:
             ("--block-size", self.page_size),
             ("--kv-cache-memory-bytes", self.kv_cache_memory_bytes),
         ):
-            if value is not None and not 1 <= value <= MOST:
+            if value is not None and not 1 <= value <= MAX_INT64:
                 raise ConfigError(f"{flag} must be in [1, 2^63), got {value}")
         if self.max_num_batched_tokens < (self.max_num_seqs or 1):
             raise ConfigError(
                 f"--max-num-batched-tokens {self.max_num_batched_tokens} must be at least --max-num-seqs "
                 f"{self.max_num_seqs}: every running request may decode in one step"
             )
-        if not 0 <= self.max_waiting <= MOST:
+        if not 0 <= self.max_waiting <= MAX_INT64:
             raise ConfigError(f"--max-waiting must be in [0, 2^63), got {self.max_waiting}")
-        if not -MOST <= self.seed <= MOST:
+        if not -MAX_INT64 <= self.seed <= MAX_INT64:
             raise ConfigError(f"--seed must be in (-2^63, 2^63), got {self.seed}")
         if not 0.0 < self.gpu_memory_utilization <= 1.0:
             raise ConfigError(f"--gpu-memory-utilization must be in (0, 1], got {self.gpu_memory_utilization}")

@@ -31,7 +31,7 @@ from engine.errors import CarouselError, RequestError
 from engine.grammar import GrammarCompiler
 from engine.plan import LONG_RUN, Chunk, work
 from engine.request import SEED_BITS, FinishReason, Request, TokenEvent
-from engine.runner.runner import Launched, Outcome, Runner, Task
+from engine.runner.runner import Launched, Runner, Task
 from engine.sampling.sampler import Sampled
 from engine.scheduler.scheduler import Scheduler
 
@@ -206,7 +206,6 @@ class Engine:
             unknown = f"the engine failed to run this request ({type(outcome).__name__})"
             return self._fail(answer, str(outcome) if isinstance(outcome, CarouselError) else unknown)
         if task.targets:
-            assert isinstance(outcome, Outcome)
             answer.score(outcome.target_logprobs)
         if outcome.token_id is None and not answer.is_read(task.chunk):
             return None

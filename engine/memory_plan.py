@@ -12,6 +12,7 @@ from typing import Any
 from engine.config import EngineConfig, ModelConfig
 from engine.errors import ConfigError, MemoryPlanError
 from engine.memory_sizes import KvSizes, graphs_bytes, kv_sizes, saved_by_fp8, workspace_bytes
+from engine.plan import pages_for
 
 GPU_MAX_NUM_SEQS = 256
 CPU_MAX_NUM_SEQS = 16
@@ -51,7 +52,7 @@ class MemoryPlan:
 
     def pages_for(self, length: int) -> int:
         """Pages of a request of `length` tokens: with pages of 16, one for 16 tokens, two for 17."""
-        return -(-length // self.page_size)
+        return pages_for(length, self.page_size)
 
     def request_bytes(self, length: int) -> int:
         """Keys and values of one request of `length` tokens."""
@@ -149,10 +150,10 @@ def share_out(
         sorts_logits=machine.sorts_logits,
     )
     captures = machine.on_gpu and not engine.enforce_eager
-    graphs = graphs_bytes(model, engine.dtype, seqs, -(-length // engine.page_size)) if captures else 0
+    graphs = graphs_bytes(model, engine.dtype, seqs, pages_for(length, engine.page_size)) if captures else 0
     budget = kv_budget(engine, machine, weights_bytes + workspace + graphs)
     left = budget - seqs * kv.rings
-    wanted_pages = seqs * -(-length // engine.page_size)
+    wanted_pages = seqs * pages_for(length, engine.page_size)
     page_bytes = kv.token * engine.page_size
     pages = min(wanted_pages, left // page_bytes if page_bytes else wanted_pages) if left >= 0 else 0
     return MemoryPlan(

@@ -37,7 +37,7 @@ class KvSizes:
 
 def kv_sizes(model: ModelConfig, element_bytes: int) -> KvSizes:
     """For 20b in bfloat16: 24 KiB a token, 3 MiB of rings a request; without rings 48 KiB a token. In fp8, half."""
-    layer = 2 * model.num_kv_heads * model.head_dim * element_bytes
+    layer = 2 * model.kv_size * element_bytes
     return KvSizes(
         token=layer * len(model.full_layers),
         rings=layer * len(model.sliding_layers) * model.window,
@@ -71,8 +71,7 @@ def weight_sizes(
     their bfloat16 copy."""
     narrow, wide = DTYPE_BYTES[dtype], 4
     hidden, inner = model.hidden_size, model.intermediate_size
-    q = model.num_heads * model.head_dim
-    qkv = q + 2 * model.num_kv_heads * model.head_dim
+    q, qkv = model.q_size, model.q_size + 2 * model.kv_size
 
     def matrix_bytes(rows: int, columns: int) -> int:
         return rows * columns * narrow if quantization == "none" else rows * (columns * FP8_BYTES + wide)
@@ -139,7 +138,7 @@ def workspace_bytes(
 def states_bytes(model: ModelConfig, dtype: Dtype, tokens: int) -> int:
     """Hidden states of so many tokens, and what a layer makes of them."""
     hidden, inner = model.hidden_size, model.intermediate_size
-    qkv = (model.num_heads + 2 * model.num_kv_heads) * model.head_dim
+    qkv = model.q_size + 2 * model.kv_size
     pairs = DTYPE_BYTES[dtype] * model.experts_per_token * (hidden + inner)
     return tokens * (4 * (6 * hidden + 3 * qkv) + max(4 * 6 * inner, pairs))
 

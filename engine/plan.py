@@ -81,3 +81,12 @@ class Released(Struct, frozen=True):
 
     slot: int | None
     pages: tuple[int, ...]
+
+
+def pages_for(tokens: int, page_size: int) -> int:
+    """How many pages hold `tokens` positions.
+
+    >>> pages_for(0, 16), pages_for(16, 16), pages_for(17, 16)
+    (0, 1, 2)
+    """
+    return -(-tokens // page_size)

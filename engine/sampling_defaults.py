@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from engine.checkpoint.json_object import JsonObject, read_json_object
 from engine.errors import ConfigError, RequestError
+from engine.json_object import JsonObject, read_json_object
 from engine.request import SamplingParams
 
 FILE = "generation_config.json"

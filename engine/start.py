@@ -15,7 +15,7 @@ from engine.checkpoint.dummy import fill_random
 from engine.checkpoint.load import load_weights
 from engine.checkpoint.turn_ends import with_turn_ends
 from engine.checkpoint.verify import verify_checkpoint
-from engine.config import EngineConfig
+from engine.config import EngineConfig, ModelConfig
 from engine.device import free_bytes, make_current, pick_device, total_bytes, use_huge_pages
 from engine.engine import Engine
 from engine.faults import FaultyModel
@@ -96,9 +96,8 @@ def start_engine(
     else:
         load_weights(manifest, weights, partial(progress, "loading weights"))
     build = GptOss if config.faults is None else partial(FaultyModel, plan=config.faults)
-    model = build(model_config, weights, ops.with_resident_experts() if config.resident_experts else ops)
     runner = Runner(
-        model,
+        build(model_config, weights, ops.with_resident_experts() if config.resident_experts else ops),
         RollingCache(model_config, plan.max_num_seqs, kv_dtype, device),
         PagedCache(model_config, plan.num_pages, plan.page_size, kv_dtype, device),
         device,
@@ -123,12 +122,15 @@ def start_engine(
         runs_ahead=device.type == "cuda" if config.run_ahead is None else config.run_ahead,
         poison_freed=config.poison_freed,
     )
-    info = EngineInfo(
+    return Started(engine, plan, description, public_info(plan, config, model_config, device))
+
+
+def public_info(plan: MemoryPlan, config: EngineConfig, model: ModelConfig, device: torch.device) -> EngineInfo:
+    return EngineInfo(
         max_model_len=plan.max_model_len,
         max_num_seqs=plan.max_num_seqs,
         max_waiting=config.max_waiting,
-        vocab_size=model_config.vocab_size,
-        eos_token_ids=model_config.eos_token_ids,
+        vocab_size=model.vocab_size,
         device=str(device),
         weights_bytes=plan.weights_bytes,
         kv_cache_bytes=plan.kv_cache_bytes,
@@ -136,7 +138,6 @@ def start_engine(
         kv_ring_bytes=plan.kv.rings,
         page_size=plan.page_size,
     )
-    return Started(engine, plan, description, info)
 
 
 def capture(runner: Runner, plan: MemoryPlan, progress: Progress) -> None:

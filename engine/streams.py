@@ -41,7 +41,6 @@ class EngineInfo:
     max_num_seqs: int
     max_waiting: int
     vocab_size: int
-    eos_token_ids: tuple[int, ...]
     device: str
     weights_bytes: int
     kv_cache_bytes: int

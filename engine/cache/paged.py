@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from engine.cache.layers import LayerCache
 from engine.config import ModelConfig
 
 
@@ -25,23 +25,15 @@ def page_slots(table: NDArray[np.int64], positions: NDArray[np.int64], page_size
     return table[positions // page_size] * page_size + positions % page_size
 
 
-class PagedCache:
+class PagedCache(LayerCache):
     """The pages of every full layer: keys and values [layers, pages · page_size, kv_heads, head_dim]."""
 
     def __init__(
         self, config: ModelConfig, pages: int, page_size: int, dtype: torch.dtype, device: torch.device
     ) -> None:
+        super().__init__(config, config.full_layers, pages * page_size, dtype, device)
         self.page_size = page_size
         self.count = pages
-        shape = (len(config.full_layers), pages * page_size, config.num_kv_heads, config.head_dim)
-        self.keys = torch.empty(shape, dtype=dtype, device=device)
-        self.values = torch.empty(shape, dtype=dtype, device=device)
-        self._index = {layer: i for i, layer in enumerate(config.full_layers)}
-
-    def layer(self, layer: int) -> tuple[Tensor, Tensor]:
-        """The keys and values of one model layer, flat [slots, kv_heads, head_dim]."""
-        index = self._index[layer]
-        return self.keys[index], self.values[index]
 
     def copy(self, source: int, target: int, count: int) -> None:
         """The first `count` positions of a page into another one."""
@@ -55,7 +47,3 @@ class PagedCache:
             slots = slice(page * self.page_size, (page + 1) * self.page_size)
             self.keys[:, slots] = value
             self.values[:, slots] = value
-
-    @property
-    def bytes(self) -> int:
-        return self.keys.nbytes + self.values.nbytes

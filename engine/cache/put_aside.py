@@ -16,6 +16,7 @@ from torch import Tensor
 
 from engine.cache.paged import PagedCache
 from engine.cache.rolling import RollingCache
+from engine.plan import pages_for
 from engine.transfer import numbers_to_device
 
 
@@ -25,7 +26,7 @@ class RingPages:
     def __init__(self, rings: RollingCache, pages: PagedCache) -> None:
         self._window = rings.window
         self._page_size = pages.page_size
-        self._each = -(-rings.window // pages.page_size)
+        self._each = pages_for(rings.window, pages.page_size)
         """How many pages take the rings of as many layers as have pages."""
         self.count = -(-len(rings.keys) // len(pages.keys)) * self._each if len(pages.keys) else None
         """How many pages all rings of a request take; None where no layer has pages."""

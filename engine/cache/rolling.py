@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.cache.layers import LayerCache
 from engine.config import ModelConfig
 
 
@@ -40,30 +41,18 @@ def ring_write(
     return rows, positions[rows] % window
 
 
-class RollingCache:
+class RollingCache(LayerCache):
     """The rings of every sliding layer: keys and values [layers, requests · window, kv_heads, head_dim].
 
     Request slot r owns the cache slots [r · window, (r + 1) · window) of every layer.
     """
 
     def __init__(self, config: ModelConfig, slots: int, dtype: torch.dtype, device: torch.device) -> None:
+        super().__init__(config, config.sliding_layers, slots * config.window, dtype, device)
         self.window = config.window
-        shape = (len(config.sliding_layers), slots * config.window, config.num_kv_heads, config.head_dim)
-        self.keys = torch.empty(shape, dtype=dtype, device=device)
-        self.values = torch.empty(shape, dtype=dtype, device=device)
-        self._index = {layer: i for i, layer in enumerate(config.sliding_layers)}
-
-    def layer(self, layer: int) -> tuple[Tensor, Tensor]:
-        """The keys and values of one model layer, flat [slots, kv_heads, head_dim]."""
-        index = self._index[layer]
-        return self.keys[index], self.values[index]
 
     def fill(self, slot: int, value: float) -> None:
         """Overwrites a freed request's rings."""
         ring = slice(slot * self.window, (slot + 1) * self.window)
         self.keys[:, ring] = value
         self.values[:, ring] = value
-
-    @property
-    def bytes(self) -> int:
-        return self.keys.nbytes + self.values.nbytes

@@ -15,9 +15,9 @@ import math
 from pathlib import Path
 
 from engine.checkpoint.headers import weights_directory
-from engine.checkpoint.json_object import JsonObject, read_json_object, shown
-from engine.config import MOST, ExpertFormat, LayerType, ModelConfig, RopeConfig
+from engine.config import MAX_INT64, ExpertFormat, LayerType, ModelConfig, RopeConfig
 from engine.errors import ConfigError
+from engine.json_object import JsonObject, read_json_object, shown
 
 ROPE_KEYS = frozenset(
     {
@@ -75,20 +75,20 @@ def read_eos_token_ids(directory: Path, root: Path, values: JsonObject) -> tuple
 
 def openai_config(values: JsonObject, eos_token_ids: tuple[int, ...]) -> ModelConfig:
     layers = read_layers(values)
-    original = values.integer("initial_context_length")
+    original = values.size("initial_context_length")
     factor = values.number("rope_scaling_factor")
-    if not original * factor <= MOST:
+    if not original * factor <= MAX_INT64:
         raise ConfigError(f"{values.where}: a context of {original * factor:g} tokens cannot be")
     return ModelConfig(
-        vocab_size=values.integer("vocab_size"),
-        hidden_size=values.integer("hidden_size"),
-        intermediate_size=values.integer("intermediate_size"),
-        num_heads=values.integer("num_attention_heads"),
-        num_kv_heads=values.integer("num_key_value_heads"),
-        head_dim=values.integer("head_dim"),
-        num_experts=values.integer("num_experts"),
-        experts_per_token=values.integer("experts_per_token"),
-        window=values.integer("sliding_window"),
+        vocab_size=values.size("vocab_size"),
+        hidden_size=values.size("hidden_size"),
+        intermediate_size=values.size("intermediate_size"),
+        num_heads=values.size("num_attention_heads"),
+        num_kv_heads=values.size("num_key_value_heads"),
+        head_dim=values.size("head_dim"),
+        num_experts=values.size("num_experts"),
+        experts_per_token=values.size("experts_per_token"),
+        window=values.size("sliding_window"),
         layer_types=alternating_layers(layers),
         max_position=int(original * factor),
         rope=RopeConfig(
@@ -112,17 +112,17 @@ def hugging_face_config(values: JsonObject, eos_token_ids: tuple[int, ...]) -> M
         quantization = values.object("quantization_config")
         require(quantization, "quant_method", quantization.text("quant_method"), "mxfp4")
     layers = read_layers(values)
-    max_position = values.integer("max_position_embeddings", default=131072)
+    max_position = values.size("max_position_embeddings", default=131072)
     return ModelConfig(
-        vocab_size=values.integer("vocab_size"),
-        hidden_size=values.integer("hidden_size"),
-        intermediate_size=values.integer("intermediate_size"),
-        num_heads=values.integer("num_attention_heads"),
-        num_kv_heads=values.integer("num_key_value_heads"),
-        head_dim=values.integer("head_dim"),
-        num_experts=values.integer("num_local_experts", "num_experts"),
-        experts_per_token=values.integer("num_experts_per_tok", "experts_per_token"),
-        window=values.integer("sliding_window"),
+        vocab_size=values.size("vocab_size"),
+        hidden_size=values.size("hidden_size"),
+        intermediate_size=values.size("intermediate_size"),
+        num_heads=values.size("num_attention_heads"),
+        num_kv_heads=values.size("num_key_value_heads"),
+        head_dim=values.size("head_dim"),
+        num_experts=values.size("num_local_experts", "num_experts"),
+        experts_per_token=values.size("num_experts_per_tok", "experts_per_token"),
+        window=values.size("sliding_window"),
         layer_types=read_layer_types(values, layers),
         max_position=max_position,
         rope=read_rope(values, max_position),

@@ -11,9 +11,9 @@ from math import prod
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from engine.checkpoint.json_object import read_json_object
-from engine.config import MOST
+from engine.config import MAX_INT64
 from engine.errors import CheckpointError
+from engine.json_object import read_json_object
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -165,7 +165,7 @@ def check_name(file: Path, tensor: str) -> None:
 def tensor_header(file: Path, name: str, entry: Any, data_start: int) -> TensorHeader:
     def sizes(value: Any) -> TypeGuard[list[int]]:
         sound = isinstance(value, list) and len(value) <= MAX_DIMENSIONS
-        return sound and all(type(item) is int and 0 <= item <= MOST for item in value)
+        return sound and all(type(item) is int and 0 <= item <= MAX_INT64 for item in value)
 
     fields = entry if isinstance(entry, dict) else {}
     dtype, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")

@@ -29,17 +29,15 @@ TORCH_DTYPES = {"U8": torch.uint8, "BF16": torch.bfloat16, "F16": torch.float16,
 def load_weights(manifest: Manifest, weights: Weights, progress: Callable[[int, int], None]) -> None:
     """Fills every tensor of `weights`; `progress(done, total)`, in bytes, is called after each piece.
 
-    Numbers are converted to the destination's dtype; packed experts stay packed. On the device "meta" nothing
-    is read. Raises CheckpointError, before reading, if the manifest does not fill every tensor just once, and
-    for a file that can no longer be read.
+    Numbers are converted to the destination's dtype; packed experts stay packed. Raises CheckpointError, before
+    reading, if the manifest does not fill every tensor just once, and for a file that can no longer be read.
     """
     check_coverage(manifest, weights)
     device = next(iter(weights.values())).device
     buffers = buffers_for(device, max(largest_piece(entry.tensor) for entry in manifest.entries))
     done, total = 0, manifest.total_bytes
     for entry in manifest.entries:
-        target = destination(entry, weights)
-        for count in [entry.tensor.nbytes] if target.is_meta else load_tensor(entry, target, buffers):
+        for count in load_tensor(entry, destination(entry, weights), buffers):
             done += count
             progress(done, total)
 

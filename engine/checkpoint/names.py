@@ -133,8 +133,7 @@ class Source:
 
 def expected_tensors(config: ModelConfig, layout: LayoutName, experts: ExpertFormat) -> dict[str, Source]:
     """Every tensor a checkpoint of this model has, by its name on disk."""
-    q = config.num_heads * config.head_dim
-    kv = config.num_kv_heads * config.head_dim
+    q, kv = config.q_size, config.kv_size
     hidden, inner = config.hidden_size, config.intermediate_size
     sizes = {
         "vocab": config.vocab_size,

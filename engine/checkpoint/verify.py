@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.checkpoint.headers import TensorHeader, raise_first, read_checkpoint_headers, weights_directory
-from engine.checkpoint.names import BLOCK_COLUMNS, LayoutName, Source, expected_tensors, recognise
+from engine.checkpoint.names import BLOCK_COLUMNS, Source, expected_tensors, recognise
 from engine.config import ExpertFormat, ModelConfig
 from engine.errors import CheckpointError
 
@@ -24,7 +24,6 @@ class ManifestEntry:
 class Manifest:
     """A verified checkpoint: what it holds, in the order of the files' bytes."""
 
-    layout: LayoutName
     experts: ExpertFormat
     entries: tuple[ManifestEntry, ...]
 
@@ -59,7 +58,7 @@ def verify_checkpoint(directory: Path, config: ModelConfig) -> Manifest:
         elif not source.optional:
             entries.append(ManifestEntry(tensor, source))
     raise_first(problems)
-    return Manifest(layout, experts, tuple(entries))
+    return Manifest(experts, tuple(entries))
 
 
 def check_columns(directory: Path, config: ModelConfig) -> None:

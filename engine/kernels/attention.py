@@ -38,11 +38,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None, s
     out = torch.empty_like(q)
     visible = len(k) if window is None else min(len(k), window + MAX_BLOCK)
     block = max(1, min(MAX_BLOCK, SCORES_LIMIT // (q.shape[1] * visible)))
-    for start in range(0, queries, block):
-        stop = min(start + block, queries)
-        low = 0 if window is None else max(0, past + start - window + 1)
+    for first in range(0, queries, block):
+        stop = min(first + block, queries)
+        low = 0 if window is None else max(0, past + first - window + 1)
         high = past + stop
-        out[start:stop] = attend_block(q[start:stop], k[low:high], v[low:high], sinks, window)
+        out[first:stop] = attend_block(q[first:stop], k[low:high], v[low:high], sinks, window)
     return out
 
 

@@ -19,7 +19,7 @@ BLOCK_NUMBERS = 2**20
 """Numbers of a matrix that are converted together: what becomes of them stays in a CPU's cache until it is used."""
 GPU_BLOCK_NUMBERS = 2**24
 """The same for a GPU, where fewer would leave it without work: 32 MiB of bfloat16."""
-PLACES = 0x87F0 - 2**16
+KEPT_BITS = 0x87F0 - 2**16
 """Of a bfloat16: the sign and the seven bits that an e4m3's own seven, moved up by four, come to stand in; as int16."""
 
 
@@ -33,10 +33,6 @@ class Fp8Matrix:
     @property
     def shape(self) -> torch.Size:
         return self.values.shape
-
-    @property
-    def is_meta(self) -> bool:
-        return self.values.is_meta
 
     def __len__(self) -> int:
         return len(self.values)
@@ -110,4 +106,4 @@ def widen(values: Tensor) -> Tensor:
     [1.0, -448.0, 0.001953125]
     """
     bits = values.view(torch.int8).to(torch.int16)
-    return bits.bitwise_left_shift_(4).bitwise_and_(PLACES).view(torch.bfloat16).mul_(2.0**120)
+    return bits.bitwise_left_shift_(4).bitwise_and_(KEPT_BITS).view(torch.bfloat16).mul_(2.0**120)

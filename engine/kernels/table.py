@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ops:
-    """One implementation of every op; the signatures are those of the references."""
+    """One implementation of every op; the signatures are those of the references, but that `row_sequences` are for
+    `capturable` ops alone, where batches are padded."""
 
     embed: Callable[[Tensor, Tensor], Tensor]
     cos_sin: Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]

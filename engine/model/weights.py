@@ -69,8 +69,7 @@ def without_memory(config: ModelConfig, experts: ExpertFormat, dtype: Dtype, qua
     wide = torch.float32
     narrow = TORCH_DTYPES[dtype]
     hidden, heads, experts_count = config.hidden_size, config.num_heads, config.num_experts
-    q_rows = heads * config.head_dim
-    qkv_rows = q_rows + 2 * config.num_kv_heads * config.head_dim
+    qkv_rows = config.q_size + 2 * config.kv_size
 
     def empty(*shape: int, dtype: torch.dtype = narrow) -> Tensor:
         return torch.empty(shape, dtype=dtype, device="meta")
@@ -91,7 +90,7 @@ def without_memory(config: ModelConfig, experts: ExpertFormat, dtype: Dtype, qua
             **empty_matrix(prefix + "qkv.weight", qkv_rows, hidden),
             prefix + "qkv.bias": empty(qkv_rows),
             prefix + "sinks": empty(heads, dtype=wide),
-            **empty_matrix(prefix + "attention_out.weight", hidden, q_rows),
+            **empty_matrix(prefix + "attention_out.weight", hidden, config.q_size),
             prefix + "attention_out.bias": empty(hidden),
             prefix + "mlp_norm": empty(hidden, dtype=wide),
             prefix + "router.weight": empty(experts_count, hidden),

@@ -5,7 +5,7 @@ A frame is four bytes of length, big-endian, and the message. The types below ar
 
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -27,8 +27,8 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
 
 
 class Submit(msgspec.Struct, frozen=True, tag="submit"):
-    """To the engine: requests, already checked, that have a prompt in common; `submits` makes them. Their own are empty
-    on the way."""
+    """To the engine: requests, already checked, that have a prompt in common; `submits` makes them. The `bare` ones
+    travel without it."""
 
     prompt_token_ids: tuple[int, ...]
     bare: list[Request]
@@ -99,8 +99,8 @@ def _decode_path(kind: type, value: Any) -> Any:
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_encode_path)
-_to_engine: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine, dec_hook=_decode_path)
-_from_engine: msgspec.msgpack.Decoder[FromEngine] = msgspec.msgpack.Decoder(FromEngine, dec_hook=_decode_path)
+decode_to_engine: Callable[[bytes], ToEngine] = msgspec.msgpack.Decoder(ToEngine, dec_hook=_decode_path).decode
+decode_from_engine: Callable[[bytes], FromEngine] = msgspec.msgpack.Decoder(FromEngine).decode
 
 
 def submits(requests: Sequence[Request]) -> list[Submit]:
@@ -116,14 +116,6 @@ def frame(message: ToEngine | FromEngine) -> bytes:
     """A message as it goes over the pipe."""
     body = _encoder.encode(message)
     return LENGTH.pack(len(body)) + body
-
-
-def decode_to_engine(body: bytes) -> ToEngine:
-    return _to_engine.decode(body)
-
-
-def decode_from_engine(body: bytes) -> FromEngine:
-    return _from_engine.decode(body)
 
 
 class EnginePipe:

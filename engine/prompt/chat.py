@@ -1,12 +1,12 @@
 """From a conversation to the tokens of a prompt."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.errors import CheckpointError, RequestError
+from engine.json_object import read_json_object
 from engine.prompt.conversation import Conversation
 from engine.prompt.harmony import HarmonyRenderer
 from engine.prompt.template import ChatTemplate
@@ -27,7 +27,8 @@ class ChatRenderer:
 
         Raises CheckpointError for files that cannot be read or a template that is none.
         """
-        config = _tokenizer_config(directory / "tokenizer_config.json")
+        config_path = directory / "tokenizer_config.json"
+        config = read_json_object(config_path).values if config_path.exists() else {}
         path = directory / "chat_template.jinja"
         try:
             source = path.read_text(encoding="utf-8") if path.exists() else _template(config)
@@ -69,19 +70,7 @@ def instructions_length(prompt: Sequence[int], tokenizer: Tokenizer) -> int:
     return at
 
 
-def _tokenizer_config(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        config = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path}: not a JSON object")
-    return config
-
-
-def _template(config: dict[str, Any]) -> str | None:
+def _template(config: Mapping[str, Any]) -> str | None:
     """The template in a tokenizer_config.json: a string, or the one called `default` of a list."""
     template = config.get("chat_template")
     if isinstance(template, list):

@@ -52,7 +52,7 @@ class ChatTemplate:
             add_generation_prompt=conversation.add_generation_prompt,
             strftime_now=_clock(conversation),
         )
-        return self._encode(rendered, mask)
+        return self._tokenizer.encode_marked(rendered, plain=mask.reveal)
 
     def _run(self, **variables: Any) -> str:
         chunks, length, deadline = [], 0, time.monotonic() + MAX_SECONDS
@@ -68,13 +68,6 @@ class ChatTemplate:
             what, param = ("messages or tools", "tools") if variables["tools"] else ("messages", "messages")
             raise RequestError(f"the chat template refused the {what}: {error}", param=param) from error
         return "".join(chunks)
-
-    def _encode(self, rendered: str, mask: Mask) -> list[int]:
-        ids: list[int] = []
-        for piece in self._tokenizer.special_pattern.split(rendered):
-            special = self._tokenizer.special_ids.get(piece)
-            ids += self._tokenizer.encode(mask.reveal(piece)) if special is None else [special]
-        return ids
 
 
 def _for_template(turn: Message) -> Message:

@@ -7,7 +7,7 @@ or a chat template wrote itself.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import tokenizers
 
 from engine.errors import CheckpointError, RequestError
+from engine.json_object import read_json_object
 
 MAX_CHARACTERS = 8_000_000
 """Of a text, a conversation and a rendered prompt: far beyond what fits a context of 131,072 tokens."""
@@ -25,9 +26,8 @@ class Tokenizer:
     """A byte-level BPE vocabulary. Immutable once loaded, and safe to use from several threads.
 
     `special_ids` maps the text of every special token to its id: the added tokens flagged special, and those
-    written `<|like this|>` whatever their flag says. `special_pattern` finds them in a text, as its only
-    group. Other added tokens are ordinary words. `vocab_size` is the highest id + 1; ids below it may be
-    unused.
+    written `<|like this|>` whatever their flag says. Other added tokens are ordinary words. `vocab_size` is the
+    highest id + 1; ids below it may be unused.
     """
 
     def __init__(self, definition: Mapping[str, Any]) -> None:
@@ -53,25 +53,14 @@ class Tokenizer:
             {token["content"]: token["id"] for token in added if token["special"]}
         )
         longest_first = sorted(self.special_ids, key=len, reverse=True)
-        self.special_pattern = re.compile(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})")
+        self._special_pattern = re.compile(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})")
         self._special = frozenset(self.special_ids.values())
         self._bytes = _byte_table(self._tokenizer.get_vocab(), {token["content"] for token in added})
 
     @classmethod
     def load(cls, directory: Path) -> "Tokenizer":
         """Reads `directory`/tokenizer.json. Raises CheckpointError if it is missing or unreadable."""
-        path = directory / "tokenizer.json"
-        try:
-            definition = json.loads(path.read_bytes())
-        except FileNotFoundError as error:
-            raise CheckpointError(f"{path}: no such file: {advice(directory)}") from error
-        except OSError as error:
-            raise CheckpointError(f"{path}: {error.strerror}") from error
-        except ValueError as error:
-            raise CheckpointError(f"{path}: not JSON: {error}") from error
-        if not isinstance(definition, dict):
-            raise CheckpointError(f"{path}: not a JSON object")
-        return cls(definition)
+        return cls(read_json_object(directory / "tokenizer.json", advice(directory)).values)
 
     @property
     def vocab_size(self) -> int:
@@ -93,12 +82,13 @@ class Tokenizer:
         ids: list[int] = encoding.ids
         return ids
 
-    def encode_marked(self, text: str) -> list[int]:
-        """The ids of `text`, in which a special token's text is that token. Never for text from outside."""
+    def encode_marked(self, text: str, plain: Callable[[str], str] = str) -> list[int]:
+        """The ids of `text`, in which a special token's text is that token; what is between them goes through `plain`
+        first. Never for text from outside."""
         ids: list[int] = []
-        for piece in self.special_pattern.split(text):
+        for piece in self._special_pattern.split(text):
             special = self.special_ids.get(piece)
-            ids += self.encode(piece) if special is None else [special]
+            ids += self.encode(plain(piece)) if special is None else [special]
         return ids
 
     def decode(self, ids: Iterable[int], *, skip_special: bool = False) -> str:

@@ -15,7 +15,6 @@ and 30 in a graph of four:
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -35,14 +34,10 @@ from engine.runner.latest import feed
 from engine.sampling.rows import Coming
 from engine.transfer import copy_into, to_device
 
-
-class Capture(Protocol):
-    """What makes a graph. Tests put a recording one in its place."""
-
-    def __call__(self, step: Callable[[], None]) -> Callable[[], None]:
-        """Records `step`, made warm before where that matters. What it returns runs it on the same tensors. Raises what
-        `step` raises."""
-        ...
+Step = Callable[[], None]
+Capture = Callable[[Step], Step]
+"""Records a step, warming it up first where that matters, and returns what runs it again on the same tensors. Raises
+what the step raises."""
 
 
 class CudaCapture:
@@ -54,7 +49,7 @@ class CudaCapture:
         self._pool = torch.cuda.graph_pool_handle()
         self._stream = torch.cuda.Stream(device)
 
-    def __call__(self, step: Callable[[], None]) -> Callable[[], None]:
+    def __call__(self, step: Step) -> Step:
         with torch.cuda.device(self._device):
             current = torch.cuda.current_stream()
             self._stream.wait_stream(current)
@@ -73,7 +68,7 @@ class CudaCapture:
             finally:  # Ending the capture of a step that failed may raise in its turn.
                 if cause is not None:
                     raise cause
-        replay: Callable[[], None] = graph.replay
+        replay: Step = graph.replay
         return replay
 
 
@@ -176,7 +171,7 @@ class DecodeGraphs:
         self._logits = torch.empty(most, model.config.vocab_size, dtype=torch.float32, device=device)
         self._chosen = torch.empty(most, dtype=torch.int64, device=device)
         self._results = {count: (self._logits[:count], self._chosen[:count]) for count in range(1, most + 1)}
-        self._replays: dict[int, Callable[[], None]] = {}
+        self._replays: dict[int, Step] = {}
 
     def capture(self, capture: Capture, progress: Callable[[int, int], None]) -> None:
         """Captures every bucket, the largest first, so that the others find its memory; `progress` counts them."""

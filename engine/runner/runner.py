@@ -9,7 +9,7 @@ from math import isfinite
 
 import numpy as np
 import torch
-from msgspec import Struct
+from msgspec import Struct, structs
 from torch import Tensor
 
 from engine.cache.paged import PagedCache
@@ -18,8 +18,7 @@ from engine.cache.rolling import RollingCache
 from engine.device import make_current
 from engine.model.gpt_oss import GptOss
 from engine.model.rope import RotaryTable
-from engine.plan import COMING, Chunk, Released, Restore
-from engine.request import TokenLogprob
+from engine.plan import Chunk, Released, Restore
 from engine.runner.batch import build_batch
 from engine.runner.graphs import Capture, DecodeGraphs
 from engine.runner.latest import Latest, feed
@@ -36,8 +35,8 @@ SCORED_LIMIT = 2**24
 
 class Task(Struct, frozen=True):
     """One chunk and what is wanted of it: a sampled token if `row` is given, after the `written` ones of the answer;
-    the log-probabilities of `targets`, the tokens that follow the chunk's last `len(targets)` rows but for the one that
-    samples, with `top` alternatives."""
+    and the log-probabilities of `targets`, the tokens that follow the chunk's rows from `target_offset` on, with `top`
+    alternatives."""
 
     chunk: Chunk
     row: SamplingRow | None = None
@@ -45,12 +44,6 @@ class Task(Struct, frozen=True):
     targets: tuple[int, ...] = ()
     target_offset: int = 0
     top: int = 0
-
-
-class Outcome(Sampled, frozen=True):
-    """What a task brought."""
-
-    target_logprobs: Sequence[TokenLogprob] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +58,7 @@ class Launched:
     """What of the prompts of some tasks was scored, in blocks."""
 
     def read(self) -> Sequence[Sampled | Exception]:
-        """What each task brought, in their order, an `Outcome` if it had targets, or that it was no numbers. Waits
-        until the step is done."""
+        """What each task brought, in their order, or `NOT_FINITE`. Waits until the step is done."""
         sampled: Sequence[Sampled | Exception] = [] if self.chosen is None else self.chosen.read()
         if len(sampled) == self.tasks and not self.scored:
             return sampled
@@ -77,7 +69,7 @@ class Launched:
             scored, outcome = [entry for block in blocks for entry in block.read()], outcomes[i]
             if isinstance(outcome, Sampled):
                 finite = all(isfinite(entry.logprob) for entry in scored)
-                outcomes[i] = Outcome(outcome.token_id, outcome.logprob, scored) if finite else NOT_FINITE
+                outcomes[i] = structs.replace(outcome, target_logprobs=scored) if finite else NOT_FINITE
         return outcomes
 
 
@@ -119,7 +111,7 @@ class Runner:
                 self._restore(chunk, chunk.restore)
         sampling = [i for i, task in enumerate(tasks) if task.row is not None]
         targeted = [i for i, task in enumerate(tasks) if task.targets]
-        ending = [i for i, chunk in enumerate(chunks) if chunk.token_ids[-1] == COMING]
+        ending = [i for i, chunk in enumerate(chunks) if chunk.coming]
         coming = self._latest.of(ending, [chunks[i].request_id for i in ending])
         tokens = sum([len(chunk.token_ids) for chunk in chunks])
         sampler, written = self._sampler_of(tasks), [tasks[i].written for i in sampling]

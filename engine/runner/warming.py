@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import cycle
 
 from engine.buckets import decode_buckets
-from engine.plan import Chunk
+from engine.plan import Chunk, pages_for
 from engine.request import SamplingParams
 from engine.runner.runner import Runner, Task
 from engine.sampling.rows import SamplingRow
@@ -27,7 +27,7 @@ def warm_up(runner: Runner, sequences: int, longest_prompt: int, progress: Calla
     steps = step_sizes(sequences, longest_prompt)
     for done, (sizes, row) in enumerate(zip(steps, cycle(ROWS), strict=False)):
         progress(done, len(steps))
-        pages = tuple(range(-(-max(sizes) // runner.pages.page_size)))
+        pages = tuple(range(pages_for(max(sizes), runner.pages.page_size)))
         chunks = [Chunk(f"warming-{slot}", (0,) * size, 0, slot, pages, True) for slot, size in enumerate(sizes)]
         runner.launch([Task(chunk, row) for chunk in chunks]).read()
     if (count := runner.ring_pages.count) is not None and count <= runner.pages.count:

@@ -21,10 +21,12 @@ NOT_FINITE = GenerationError("the model's numbers are not finite")
 
 
 class Sampled(Struct, frozen=True):
-    """The token chosen for a row, if one was to be, and its log-probability if that was asked for."""
+    """What a step brought for a row: the token chosen, if one was to be; its log-probability, if that was asked for;
+    and those of the prompt's tokens that were to be scored."""
 
     token_id: int | None = None
     logprob: TokenLogprob | None = None
+    target_logprobs: Sequence[TokenLogprob] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,12 +74,3 @@ class PagePool:
             return []
         self._free.append(page)
         return [page]
-
-
-def pages_for(tokens: int, page_size: int) -> int:
-    """How many pages hold `tokens` positions.
-
-    >>> pages_for(0, 16), pages_for(16, 16), pages_for(17, 16)
-    (0, 1, 2)
-    """
-    return -(-tokens // page_size)

@@ -8,12 +8,13 @@ recomputed later, its generated tokens kept.
 
 from bisect import insort
 from collections.abc import Sequence as Many
+from operator import attrgetter
 
 from msgspec.structs import replace
 
-from engine.plan import Chunk, Released, Restore
+from engine.plan import Chunk, Released, Restore, pages_for
 from engine.request import Request
-from engine.scheduler.pages import PagePool, pages_for
+from engine.scheduler.pages import PagePool
 from engine.scheduler.prefixes import Prefix, Prefixes, page_digests
 from engine.scheduler.sequence import Sequence, in_turn
 
@@ -63,7 +64,7 @@ class Scheduler:
         sequence = Sequence(request, arrival=self._arrivals)
         self._arrivals += 1
         self._sequences[request.id] = sequence
-        insort(self.waiting, sequence, key=rank)
+        insort(self.waiting, sequence, key=attrgetter("rank"))
 
     def remove(self, request_id: str, *, distrusted: bool = False) -> None:
         """Forgets a request, finished or aborted, wherever it stands; what it held is free again. If it is distrusted,
@@ -71,7 +72,7 @@ class Scheduler:
         sequence = self._sequences.pop(request_id)
         if distrusted and self.prefixes is not None:
             for prefix in self.prefixes.using(sequence.pages[sequence.origin // self.page_size :]):
-                self._free_pages(self.prefixes.drop(prefix))
+                self._note_freed(self.prefixes.drop(prefix))
         if sequence.slot is None:
             self.waiting.remove(sequence)
         else:
@@ -169,7 +170,7 @@ class Scheduler:
         return sequence
 
     def _prefix_of(self, sequence: Sequence) -> Prefix | None:
-        """The longest that is kept of its prompt. Who wants all of the prompt scored begins at its beginning."""
+        """The longest that is kept of its prompt; none for a request that scores all of it."""
         if self.prefixes is None or sequence.request.sampling.prompt_logprobs is not None:
             return None
         prompt, most = sequence.request.prompt_token_ids, self._most_cached(sequence)
@@ -245,7 +246,7 @@ class Scheduler:
         if count > self.pool.free + self.pool.kept - spare:
             return False
         while count > self.pool.free and (oldest := self.prefixes.oldest(spared)) is not None:
-            self._free_pages(self.prefixes.drop(oldest))
+            self._note_freed(self.prefixes.drop(oldest))
         return count <= self.pool.free
 
     def _make_room(self, sequence: Sequence, stop: int, order: Many[Sequence]) -> bool:
@@ -265,39 +266,32 @@ class Scheduler:
 
     def _preempt(self, sequence: Sequence) -> None:
         self._leave(sequence)
-        insort(self.waiting, sequence, key=rank)
+        insort(self.waiting, sequence, key=attrgetter("rank"))
         self.preemptions += 1
 
     def _forget_saved(self, sequence: Sequence) -> None:
         """What it has put aside is its own no longer."""
         for prefix in sequence.saved:
-            self._free_pages(self.pool.give_back(prefix.rings))
+            self._note_freed(self.pool.give_back(prefix.rings))
         sequence.saved = []
 
     def _settle(self, sequence: Sequence) -> None:
         """It holds nothing any more but its own places."""
         self._forget_saved(sequence)
-        self._free_pages(self.pool.give_back(sequence.borrowed))
+        self._note_freed(self.pool.give_back(sequence.borrowed))
         sequence.borrowed = ()
 
     def _leave(self, sequence: Sequence) -> None:
+        """It runs no longer, and gives back what it holds."""
+        assert sequence.slot is not None
         self.running.remove(sequence)
         self._order = None
-        self._release(sequence)
-
-    def _release(self, sequence: Sequence) -> None:
-        assert sequence.slot is not None
         self._settle(sequence)
         self._released.append(Released(sequence.slot, tuple(self.pool.give_back(sequence.pages))))
         self.free_slots.append(sequence.slot)
         sequence.slot, sequence.pages, sequence.room, sequence.computed = None, (), 0, 0
         sequence.origin, sequence.restore, sequence.partings, sequence.put_aside = 0, None, (), 0
 
-    def _free_pages(self, pages: Many[int]) -> None:
+    def _note_freed(self, pages: Many[int]) -> None:
         if pages:
             self._released.append(Released(None, tuple(pages)))
-
-
-def rank(sequence: Sequence) -> tuple[int, int]:
-    """The key that keeps the queues in order."""
-    return sequence.rank

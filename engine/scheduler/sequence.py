@@ -18,11 +18,11 @@ class Sequence:
     while it waits; `room` is how many positions its pages hold. `scored` counts the prompt's positions whose
     log-probabilities were asked for.
 
-    Since it was `admitted`, in a plan of that number, it has been computed from `origin` on, what is before it being
-    that of `restore`; that takes `borrowed` pages, until its answer begins. `digests` are those of its prompt's pages,
-    once they were asked for; `partings` are where the prompt parts from others that are kept, and from those to come;
-    `put_aside` is the last position at which its rings were, and `saved` what of it can be kept once its answer has
-    begun. `cached` is how much of the prompt had been computed when the request first ran.
+    `admitted` is the number of the plan that admitted it. What is before `origin` comes from `restore`, whose pages are
+    `borrowed` until the answer begins. `digests` are those of the prompt's pages, once they were asked for; `partings`
+    are where the prompt parts from others, kept or under way. `put_aside` is the last position at which its rings were
+    put aside; `saved` are the prefixes that can be kept once its answer has begun. `cached` is how much of the prompt
+    had been computed already when the request first ran.
     """
 
     request: Request
@@ -75,7 +75,7 @@ class Sequence:
         """The earliest of the tokens to come is known. Returns how many tokens of the answer are, with it."""
         self.tokens[-self.coming] = token_id
         self.coming -= 1
-        return len(self.tokens) - self.prompt_length - self.coming
+        return self.written
 
     @property
     def generated(self) -> int:

@@ -4,7 +4,7 @@ import re
 
 import typer
 
-from engine.config import MOST
+from engine.config import MAX_INT64
 
 TOKENS = re.compile(r"\s*([-+]?\d[\d_]*)([kKmM]?)\s*")
 SCALES = {"": 1, "k": 1000, "K": 2**10, "m": 10**6, "M": 2**20}
@@ -25,7 +25,7 @@ def parse_size(text: str | int) -> int:
     base = 1000 if (unit or "").upper() == "B" else 1024
     exponent = "KMGT".index(prefix.upper()) + 1 if prefix else 0
     size = float(number) * base**exponent
-    if size > MOST:
+    if size > MAX_INT64:
         raise typer.BadParameter(f"{text[:40]!r} is more than there can be")
     return int(size)
 

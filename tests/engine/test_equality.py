@@ -269,6 +269,5 @@ def test_rings_do_not_grow_with_the_context() -> None:
         engine.add(Request(id="a", prompt_token_ids=(7,) * length, sampling=SamplingParams(max_tokens=1)))
         while not engine.idle:
             engine.step()
-            assert engine.runner.rings.bytes == ring_bytes
             assert engine.runner.rings.keys.untyped_storage().nbytes() * 2 == ring_bytes
-        assert engine.runner.pages.bytes == 0
+        assert engine.runner.pages.keys.nbytes == 0

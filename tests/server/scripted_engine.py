@@ -54,7 +54,6 @@ class ScriptedEngine:
             max_num_seqs=8,
             max_waiting=max_waiting,
             vocab_size=vocab_size,
-            eos_token_ids=(),
             device="none",
             weights_bytes=0,
             kv_cache_bytes=0,

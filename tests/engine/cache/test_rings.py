@@ -69,7 +69,7 @@ def test_each_layer_has_its_own_slots() -> None:
     rings.keys.zero_()
     rings.layer(4)[0][5] = 1
     assert rings.keys.nonzero()[:, :2].unique(dim=0).tolist() == [[2, 5]]
-    assert rings.bytes == 2 * 3 * 8 * 4 * 2
+    assert rings.keys.nbytes + rings.values.nbytes == 2 * 3 * 8 * 4 * 2
 
 
 def test_poison_covers_one_request_and_no_other() -> None:

@@ -215,13 +215,6 @@ def test_a_file_that_shrinks_meanwhile(tmp_path: Path) -> None:
         load_weights(manifest, weights, lambda done, total: None)
 
 
-def test_on_meta_nothing_is_read(tmp_path: Path) -> None:
-    manifest = verify_checkpoint(write_checkpoint(tmp_path, CONFIG), CONFIG)
-    (tmp_path / "model.safetensors").unlink()
-    for kind in ("none", "fp8"):
-        load_weights(manifest, empty_weights(CONFIG, "mxfp4", "bfloat16", "meta", kind), lambda done, total: None)
-
-
 class TestCoverage:
     """Every place is filled once: a manifest that does otherwise is refused before anything is read."""
 

@@ -25,7 +25,8 @@ def without_stops(directory: Path, **kept: object) -> Path:
 
 
 def stops(model: Path) -> tuple[int, ...]:
-    return start_engine(EngineConfig(model=model, device="cpu", max_model_len=256)).info.eos_token_ids
+    started = start_engine(EngineConfig(model=model, device="cpu", max_model_len=256))
+    return started.engine.runner.model.config.eos_token_ids
 
 
 def test_every_end_of_a_turn_stops_whatever_the_configs_say(tmp_path: Path) -> None:

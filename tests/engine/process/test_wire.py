@@ -33,7 +33,6 @@ INFO = EngineInfo(
     max_waiting=256,
     max_num_seqs=2,
     vocab_size=3,
-    eos_token_ids=(4, 5),
     device="cpu",
     weights_bytes=2**40,
     kv_cache_bytes=7,

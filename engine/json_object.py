@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.config import MOST
+from engine.config import MAX_INT64
 from engine.errors import CheckpointError, ConfigError
 
 MAX_JSON_BYTES = 100 * 2**20
@@ -43,8 +43,15 @@ class JsonObject:
         name, value = self._find(names)
         if value is None and default is not None:
             return default
-        if not isinstance(value, int) or isinstance(value, bool) or not -MOST <= value <= MOST:
+        if not isinstance(value, int) or isinstance(value, bool) or not -MAX_INT64 <= value <= MAX_INT64:
             raise self._wrong(name, "an integer", value)
+        return value
+
+    def size(self, *names: str, default: int | None = None) -> int:
+        """An integer of at least 1."""
+        value = self.integer(*names, default=default)
+        if value < 1:
+            raise self._wrong(self._find(names)[0], "at least 1", value)
         return value
 
     def number(self, *names: str, default: float | None = None) -> float:
@@ -98,15 +105,14 @@ def shown(value: Any) -> str:
     return json.dumps(value)[:80]
 
 
-def read_json_object(path: Path) -> JsonObject:
-    """Raises CheckpointError if the file is missing, unreadable, too large or not a JSON object."""
+def read_json_object(path: Path, advice: str = "is this a complete model directory? GGUF is not served") -> JsonObject:
+    """Raises CheckpointError if the file is missing (with `advice`), unreadable, too large or not a JSON object."""
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise CheckpointError(f"{path}: larger than {MAX_JSON_BYTES >> 20} MiB")
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        missing = f"{path}: no such file: is that a model's directory, and whole, and not of GGUF, which is not served?"
-        raise CheckpointError(missing) from None
+        raise CheckpointError(f"{path}: no such file: {advice}") from None
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
