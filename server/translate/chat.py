@@ -49,7 +49,9 @@ def conversation(
     """The messages, and what else the model is told, as the renderer takes them."""
     plain = [_as_said(message) for message in messages]
     if (instructions := response_format_text(response_format)) is not None:
-        plain.append({"role": "developer", "content": instructions})
+        roles = (message.role for message in messages)
+        beginning = next((at for at, role in enumerate(roles) if role not in ("system", "developer")), len(plain))
+        plain.insert(beginning, {"role": "developer", "content": instructions})
     tools = tuple({"type": "function", "function": each.model_dump(exclude_unset=True)} for each in functions)
     return Conversation(tuple(plain), tools, reasoning_effort=reasoning_effort, current_date=current_date)
 
