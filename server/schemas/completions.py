@@ -78,6 +78,10 @@ class CompletionChoice(AnswerModel):
     """Why it ended: it was over or a stop was found, or there was no more room. Null before the end of a stream."""
     stop_reason: str | int | None = Field(default=None, examples=["\n\n", None])
     """The stop string or token id that ended it, if one did."""
+    prompt_token_ids: list[int] | None = Field(default=None, examples=[[12430, 5304, 261, 1058]])
+    """The prompt's tokens, if asked for; in a stream in its first chunk only."""
+    token_ids: list[int] | None = Field(default=None, examples=[[1354, 673, 261, 9059]])
+    """All tokens that were generated, if asked for; in a stream since its last chunk."""
 
 
 class Completion(AnswerModel):

@@ -125,6 +125,9 @@ class ChoiceFields(SamplingFields):
     """How many answers to give to each prompt."""
     stream_options: StreamOptions | None = Field(default=None, examples=[None])
     """What a stream reports beside the answer; needs `stream`."""
+    return_token_ids: bool = Field(default=False, examples=[False])
+    """Gives the ids of the prompt's tokens and of all generated ones: also those of the reasoning, of the format, and
+    the one that ended it. In a stream the prompt's come once, and each chunk has those since the last one."""
     store: bool | None = Field(default=None, examples=[False])
     """Changes nothing here: no answer is kept."""
     skip_special_tokens: Annotated[Any, only(True)] = Field(default=None, examples=[True])
@@ -139,8 +142,6 @@ class ChoiceFields(SamplingFields):
     """Not supported: refused unless 1."""
     bad_words: Annotated[Any, only([])] = Field(default=None, examples=[[]])
     """Not supported: refused unless empty."""
-    return_token_ids: Annotated[Any, only(False)] = Field(default=None, examples=[False])
-    """Not supported: refused unless false."""
     add_special_tokens: bool | None = Field(default=None, examples=[True])
     """Changes nothing here: these vocabularies put none around a text."""
     cache_prompt: bool | None = Field(default=None, examples=[True])

@@ -92,6 +92,9 @@ class ChatAnswer:
         max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
         if max_tokens == 0:
             raise RequestError("max_tokens must be at least 1", param="max_tokens")
+        if body.return_token_ids and not body.shows_reasoning:
+            message = "return_token_ids: those of the reasoning are among them, which is not to be sent"
+            raise RequestError(message, param="return_token_ids")
         self._identity = identity
         self._body = body
         self._tokenizer = tokenizer
@@ -108,7 +111,11 @@ class ChatAnswer:
         stops, parallel = StopStrings(self.requests[0].sampling.stop), body.parallel_tool_calls
         self._choices = {
             request.id: Assembler(
-                index, request, ChatReader(tokenizer, offered=offered, parallel=parallel), stops.afresh()
+                index,
+                request,
+                ChatReader(tokenizer, offered=offered, parallel=parallel),
+                stops.afresh(),
+                keep_tokens=body.return_token_ids,
             )
             for index, request in enumerate(self.requests)
         }
@@ -128,13 +135,19 @@ class ChatAnswer:
             async for chunk in chunks:
                 for part in chunk.choices:
                     joined[part.index].add(part)
-        reasoning, logprobs = self._body.shows_reasoning, bool(self._body.logprobs)
-        return ChatCompletion(
+        body = self._body
+        completion = ChatCompletion(
             **self._identity,
             object="chat.completion",
-            choices=[choice.choice(reasoning=reasoning, logprobs=logprobs) for choice in joined],
+            choices=[
+                choice.choice(reasoning=body.shows_reasoning, logprobs=body.logprobs, token_ids=body.return_token_ids)
+                for choice in joined
+            ],
             usage=self.usage,
         )
+        if body.return_token_ids:
+            completion.prompt_token_ids = list(self.requests[0].prompt_token_ids)
+        return completion
 
     def pieces(self, events: EventStream) -> AsyncGenerator[tuple[Assembler, list[Piece]], None]:
         """What each event brings. Raises GenerationError."""
@@ -142,7 +155,10 @@ class ChatAnswer:
 
     async def _chunks(self, events: EventStream) -> AsyncGenerator[ChatChunk, None]:
         for choice in self._choices.values():
-            yield self._chunk(choice, ChatDelta(role="assistant", content=""))
+            chunk = self._chunk(choice, ChatDelta(role="assistant", content=""))
+            if self._body.return_token_ids and choice.index == 0:
+                chunk.prompt_token_ids = list(self.requests[0].prompt_token_ids)
+            yield chunk
         async with aclosing(self.pieces(events)) as read:
             async for choice, pieces in read:
                 for piece in pieces:
@@ -166,6 +182,8 @@ class ChatAnswer:
         part = ChatChunkChoice(index=choice.index, delta=delta, logprobs=logprobs, finish_reason=None)
         if end:
             part.finish_reason, part.stop_reason = choice.finish_reason, choice.stop_reason
+        if self._body.return_token_ids:
+            part.token_ids = choice.take_tokens()
         return ChatChunk(**self._identity, object="chat.completion.chunk", choices=[part])
 
     def _usage_chunk(self) -> ChatChunk:

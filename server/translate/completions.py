@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 
+from engine.errors import RequestError
 from engine.prompt.stop_strings import StopStrings
 from engine.prompt.tokenizer import Tokenizer
 from engine.request import TokenLogprob
@@ -21,6 +22,9 @@ from server.translate.assembler import Assembler, Scored
 from server.translate.joined import JoinedText
 from server.translate.readers import PlainReader
 from server.translate.requests import engine_requests
+
+MAX_RETURNED_IDS = 2**20
+"""Token ids of its prompts that an answer gives back: every choice has its own."""
 
 
 class CompletionAnswer:
@@ -56,9 +60,23 @@ class CompletionAnswer:
         )
         stops = StopStrings(self.requests[0].sampling.stop)
         self._choices = {
-            request.id: Assembler(index, request, PlainReader(tokenizer), stops.afresh(), echo=body.echo)
+            request.id: Assembler(
+                index,
+                request,
+                PlainReader(tokenizer),
+                stops.afresh(),
+                echo=body.echo,
+                keep_tokens=body.return_token_ids,
+            )
             for index, request in enumerate(self.requests)
         }
+        self._prompts: dict[int, list[int]] = {}
+        """What is to be given back of the choices' prompts, by their indices."""
+        if body.return_token_ids:
+            if sum(len(request.prompt_token_ids) for request in self.requests) > MAX_RETURNED_IDS:
+                message = f"return_token_ids: the choices have more than {MAX_RETURNED_IDS:,} tokens of prompts"
+                raise RequestError(message, param="return_token_ids")
+            self._prompts = {index: list(request.prompt_token_ids) for index, request in enumerate(self.requests)}
 
     ending = staticmethod(done_or_error)
 
@@ -73,8 +91,11 @@ class CompletionAnswer:
             async for chunk in chunks:
                 for part in chunk.choices:
                     joined[part.index].add(part)
-        logprobs = self._body.logprobs is not None
-        choices = [joined[best].choice(index, logprobs=logprobs) for index, best in enumerate(self._best())]
+        logprobs, token_ids = self._body.logprobs is not None, self._body.return_token_ids
+        choices = [
+            joined[best].choice(index, logprobs=logprobs, token_ids=token_ids)
+            for index, best in enumerate(self._best())
+        ]
         return self._completion(choices, usage=self.usage)
 
     def _best(self) -> list[int]:
@@ -93,12 +114,21 @@ class CompletionAnswer:
         async with aclosing(read_pieces(events, self._choices)) as read:
             async for choice, pieces in read:
                 for piece in pieces:
-                    logprobs = self._logprobs(piece.scored)
-                    yield self._completion(
-                        [CompletionChoice(index=choice.index, text=piece.text, logprobs=logprobs, finish_reason=None)]
-                    )
+                    yield self._completion([self._part(choice, piece.text, self._logprobs(piece.scored))])
                 if choice.finish_reason is not None:
-                    yield self._completion([_end(choice)])
+                    yield self._completion([self._part(choice, "", end=True)])
+
+    def _part(
+        self, choice: Assembler, text: str, logprobs: CompletionLogprobs | None = None, *, end: bool = False
+    ) -> CompletionChoice:
+        part = CompletionChoice(index=choice.index, text=text, logprobs=logprobs, finish_reason=None)
+        if end:
+            part.finish_reason, part.stop_reason = choice.finish_reason, choice.stop_reason
+        if choice.index in self._prompts:
+            part.prompt_token_ids = self._prompts.pop(choice.index)
+        if self._body.return_token_ids:
+            part.token_ids = choice.take_tokens()
+        return part
 
     def _completion(self, choices: list[CompletionChoice], **usage: Usage) -> Completion:
         return Completion(**self._identity, object="text_completion", choices=choices, **usage)
@@ -138,13 +168,3 @@ class CompletionAnswer:
         """
         candidates = [*reversed(position.top), (position.token_id, position.logprob)]
         return {self._tokenizer.token_text(token_id): finite(logprob) for token_id, logprob in candidates}
-
-
-def _end(choice: Assembler) -> CompletionChoice:
-    return CompletionChoice(
-        index=choice.index,
-        text="",
-        logprobs=None,
-        finish_reason=choice.finish_reason,
-        stop_reason=choice.stop_reason,
-    )

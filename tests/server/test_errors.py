@@ -249,7 +249,7 @@ async def test_null_is_absent_and_neutral_values_are_accepted(http: httpx.AsyncC
         "seed": None, "stream": None, "stream_options": None, "n": None, "unknown": None, "user": "me",
         "store": True, "metadata": {"a": None}, "service_tier": "auto", "cache_salt": "s", "priority": 0,
         "prompt_cache_options": {"mode": "implicit"}, "best_of": 1, "top_k": -1,
-        "use_beam_search": False, "length_penalty": 1.0, "typical_p": 1, "bad_words": [], "return_token_ids": False,
+        "use_beam_search": False, "length_penalty": 1.0, "typical_p": 1, "bad_words": [],
         "add_special_tokens": False, "cache_prompt": True,
         "skip_special_tokens": True, "spaces_between_special_tokens": True, "include_stop_str_in_output": False,
     }  # fmt: skip
