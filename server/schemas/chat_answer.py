@@ -12,7 +12,7 @@ class TopLogprob(AnswerModel):
     """A token that might stand in a place."""
 
     token: str = Field(examples=["Hi"])
-    """Its text; replacement characters for what is no UTF-8."""
+    """Its text, with replacement characters for what is no UTF-8, or `token_id:ID`, if asked for."""
     logprob: float = Field(examples=[-0.25])
     """Its log-probability."""
     bytes: list[int] = Field(examples=[[72, 105]])

@@ -27,7 +27,7 @@ from server.schemas.messages import Message
 from server.schemas.structured import ResponseFormat
 from server.schemas.tools import FunctionDefinition
 from server.schemas.usage import Usage
-from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_chunks
+from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_chunks, token_name
 from server.translate.assembler import Assembler, Piece, Scored
 from server.translate.constraints import response_format_text
 from server.translate.joined import JoinedChat
@@ -108,13 +108,14 @@ class ChatAnswer:
             instructions=instructions_length(prompt, tokenizer),
         )
         offered = frozenset(function.name for function in body.offered())
-        stops, parallel = StopStrings(self.requests[0].sampling.stop), body.parallel_tool_calls
+        stops = StopStrings(self.requests[0].sampling.stop, included=body.include_stop_str_in_output)
         self._choices = {
             request.id: Assembler(
                 index,
                 request,
-                ChatReader(tokenizer, offered=offered, parallel=parallel),
+                ChatReader(tokenizer, offered=offered, parallel=body.parallel_tool_calls),
                 stops.afresh(),
+                show_stop=body.include_stop_str_in_output,
                 keep_tokens=body.return_token_ids,
             )
             for index, request in enumerate(self.requests)
@@ -219,7 +220,7 @@ class ChatAnswer:
 
     def _candidate(self, token_id: int, logprob: float) -> TopLogprob:
         return TopLogprob(
-            token=self._tokenizer.token_text(token_id),
+            token=token_name(token_id, self._tokenizer, as_id=self._body.return_tokens_as_token_ids),
             logprob=finite(logprob),
             bytes=list(self._tokenizer.token_bytes(token_id)),
         )

@@ -10,14 +10,13 @@ from engine.request import TokenLogprob
 from engine.streams import EventStream
 from server.frames import done_or_error
 from server.schemas.completions import (
-    DEFAULT_MAX_TOKENS,
     Completion,
     CompletionChoice,
     CompletionLogprobs,
     CompletionRequest,
 )
 from server.schemas.usage import Usage
-from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_chunks
+from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_chunks, token_name
 from server.translate.assembler import Assembler, Scored
 from server.translate.joined import JoinedText
 from server.translate.readers import PlainReader
@@ -52,20 +51,21 @@ class CompletionAnswer:
             identity["id"],
             prompts,
             body,
-            max_tokens=DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens,
+            max_tokens=body.longest_answer,
             logprobs=logprobs,
             prompt_logprobs=body.logprobs if body.echo else None,
             grammar=grammar,
             choices=self._candidates,
         )
-        stops = StopStrings(self.requests[0].sampling.stop)
+        stops = StopStrings(self.requests[0].sampling.stop, included=body.include_stop_str_in_output)
         self._choices = {
             request.id: Assembler(
                 index,
                 request,
-                PlainReader(tokenizer),
+                PlainReader(tokenizer, skip_special=body.skip_special_tokens),
                 stops.afresh(),
                 echo=body.echo,
+                show_stop=body.include_stop_str_in_output,
                 keep_tokens=body.return_token_ids,
             )
             for index, request in enumerate(self.requests)
@@ -153,9 +153,8 @@ class CompletionAnswer:
     def _logprobs(self, scored: Sequence[Scored]) -> CompletionLogprobs | None:
         if self._body.logprobs is None:
             return None
-        text = self._tokenizer.token_text
         return CompletionLogprobs(
-            tokens=[text(token.token_id) for token in scored],
+            tokens=[self._name(token.token_id) for token in scored],
             token_logprobs=[None if token.logprob is None else finite(token.logprob.logprob) for token in scored],
             top_logprobs=[None if token.logprob is None else self._top(token.logprob) for token in scored],
             text_offset=[token.offset for token in scored],
@@ -167,4 +166,7 @@ class CompletionAnswer:
         Of tokens with the same text (parts of characters), the chosen one is kept, else the likeliest.
         """
         candidates = [*reversed(position.top), (position.token_id, position.logprob)]
-        return {self._tokenizer.token_text(token_id): finite(logprob) for token_id, logprob in candidates}
+        return {self._name(token_id): finite(logprob) for token_id, logprob in candidates}
+
+    def _name(self, token_id: int) -> str:
+        return token_name(token_id, self._tokenizer, as_id=self._body.return_tokens_as_token_ids)
