@@ -49,7 +49,9 @@ class Conversation:
     def turns(self) -> list[Message]:
         """The messages as they are rendered.
 
-        - Instructions (system and developer messages) come first, joined into one system message.
+        - Instructions (system and developer messages) with which the conversation begins are joined into one system
+          message. What is said later is a system message in its place, but between calls and their results, behind
+          which it comes: in front of everything each addition would make the whole prompt another one.
         - An assistant's reasoning, under whichever name it came, is `thinking`, and stands only where the
           model is to see it again: neither in an answer nor before one, for then the reasoning is over.
         - A message calls at most one tool. Several calls become several messages, each followed by its
@@ -62,8 +64,9 @@ class Conversation:
         if not self.messages:
             raise RequestError("messages must not be empty", param="messages")
         turns = [_plain(message) for message in self.messages]
-        instructions = [turn["content"] for turn in turns if turn["role"] == "system"]
-        turns = list(_one_call_each([turn for turn in turns if turn["role"] != "system"]))
+        beginning = next((at for at, turn in enumerate(turns) if turn["role"] != "system"), len(turns))
+        instructions = [turn["content"] for turn in turns[:beginning]]
+        turns = list(_one_call_each(list(_behind_results(turns[beginning:]))))
         _name_tools(turns)
         _drop_finished_reasoning(turns, keep_last=not self.add_generation_prompt)
         head = [{"role": "system", "content": "\n\n".join(instructions)}] if instructions else []
@@ -126,6 +129,20 @@ def _call(call: Any) -> Message:
         "type": "function",
         "function": {"name": function["name"], "arguments": "{}" if arguments is None else arguments},
     }
+
+
+def _behind_results(turns: list[Message]) -> Iterator[Message]:
+    """What the system says between calls and their results comes behind those, and what says nothing not at all."""
+    waiting: list[Message] = []
+    for turn in turns:
+        if turn["role"] == "system":
+            waiting += [turn] if turn["content"] else []
+            continue
+        if turn["role"] != "tool":
+            yield from waiting
+            waiting = []
+        yield turn
+    yield from waiting
 
 
 def _one_call_each(turns: list[Message]) -> Iterator[Message]:

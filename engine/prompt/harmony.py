@@ -29,7 +29,7 @@ class HarmonyRenderer:
         """The prompt's token ids. Raises RequestError for what cannot be rendered."""
         turns = conversation.turns()
         instructions = turns.pop(0)["content"] if turns[0]["role"] == "system" else ""
-        sections = [f"# Instructions\n\n{instructions}"] if instructions else []
+        sections = [_told(instructions)] if instructions else []
         if conversation.tools:
             sections.append(render_functions(conversation.functions()))
         ids = self._message("system", self._system(conversation))
@@ -60,6 +60,8 @@ class HarmonyRenderer:
             case "tool":
                 header = f"functions.{turn['name']} to=assistant"
                 return self._message(header, content, channel="commentary")
+            case "system":
+                return self._message("developer", _told(content))
             case role:
                 return self._message(role, content)
 
@@ -87,3 +89,7 @@ class HarmonyRenderer:
         if content_type:
             ids += [*encode(" "), mark["<|constrain|>"], *encode(content_type)]
         return [*ids, mark["<|message|>"], *encode(text), mark[end]]
+
+
+def _told(instructions: str) -> str:
+    return f"# Instructions\n\n{instructions}"

@@ -29,9 +29,10 @@ class StopStrings:
     ('the ', 'EA ', '', 'END')
     """
 
-    def __init__(self, stops: Iterable[str]) -> None:
-        """`stops` are not empty strings."""
+    def __init__(self, stops: Iterable[str], *, included: bool = False) -> None:
+        """`stops` are not empty strings. `included`: the match is shown, too."""
         self._root = self._node = _automaton(stops)
+        self._included = included
         self._held = ""
         self.matched: str | None = None
 
@@ -51,7 +52,7 @@ class StopStrings:
             if self._node.stop is not None:
                 self.matched = self._node.stop
                 self._held = ""
-                return seen[: position - len(self.matched)]
+                return seen[: position if self._included else position - len(self.matched)]
         shown = len(seen) - self._node.depth
         self._held = seen[shown:]
         return seen[:shown]

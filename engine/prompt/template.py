@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import jinja2
@@ -25,7 +26,8 @@ class ChatTemplate:
     """A compiled template. Immutable and safe to use from several threads.
 
     No text of a conversation becomes a special token, whatever the template does with it; only what the
-    template itself writes does.
+    template itself writes does. What the system says on the way is the user's, in `<system-reminder>`, if the template
+    does not show it.
     """
 
     def __init__(self, source: str, tokenizer: Tokenizer, variables: Mapping[str, str] | None = None) -> None:
@@ -39,7 +41,7 @@ class ChatTemplate:
 
     def render(self, conversation: Conversation) -> list[int]:
         """The prompt's token ids. Raises RequestError if the template refuses the messages or overflows."""
-        messages = [_for_template(turn) for turn in conversation.turns()]
+        messages = [_for_template(turn) for turn in self._shown(conversation.turns())]
         tools = [_tool_for_template(tool) for tool in conversation.functions()]
         texts = list(strings([messages, tools]))
         if sum(map(len, texts)) > MAX_CHARACTERS:
@@ -53,6 +55,32 @@ class ChatTemplate:
             strftime_now=_clock(conversation),
         )
         return self._tokenizer.encode_marked(rendered, plain=mask.reveal)
+
+    def _shown(self, turns: list[Message]) -> list[Message]:
+        first, *later = turns
+        if all(turn["role"] != "system" for turn in later) or self._shows_later_instructions:
+            return turns
+        return [first, *map(_as_a_reminder, later)]
+
+    @cached_property
+    def _shows_later_instructions(self) -> bool:
+        """Whether it does, and in their place. The published one leaves them out."""
+        conversation = Conversation(
+            tuple({"role": role, "content": f"{role} {at}"} for at, role in enumerate(("user", "system", "user")))
+        )
+        messages = conversation.turns()
+        try:
+            rendered = self._run(
+                messages=messages,
+                tools=None,
+                reasoning_effort=conversation.effort(),
+                add_generation_prompt=True,
+                strftime_now=_clock(conversation),
+            )
+        except RequestError:
+            return False
+        places = [rendered.find(message["content"]) for message in messages]
+        return -1 not in places and places == sorted(places)
 
     def _run(self, **variables: Any) -> str:
         chunks, length, deadline = [], 0, time.monotonic() + MAX_SECONDS
@@ -68,6 +96,12 @@ class ChatTemplate:
             what, param = ("messages or tools", "tools") if variables["tools"] else ("messages", "messages")
             raise RequestError(f"the chat template refused the {what}: {error}", param=param) from error
         return "".join(chunks)
+
+
+def _as_a_reminder(turn: Message) -> Message:
+    if turn["role"] != "system":
+        return turn
+    return {"role": "user", "content": f"<system-reminder>\n{turn['content']}\n</system-reminder>"}
 
 
 def _for_template(turn: Message) -> Message:

@@ -8,7 +8,7 @@ from server.body import json_body
 from server.openapi import GENERATION_ERRORS, errors, streams, takes
 from server.routes.answering import answer, identity
 from server.schemas.completions import Completion, CompletionRequest
-from server.state import State
+from server.state import ServerState, State
 from server.translate.completions import CompletionAnswer
 from server.translate.constraints import completion_constraint
 from server.translate.requests import with_defaults
@@ -40,10 +40,19 @@ async def create_completion(
 ) -> Response:
     model = state.model_name(body.model)
     body = with_defaults(body, state.text.sampling_defaults)
-    prompts = await state.text.encode_all(body.prompts)
+    prompts = last_tokens(await state.text.encode_all(body.prompts), body, state)
     constraint = completion_constraint(body.structured_outputs)
     if constraint is not None:
         await constraint.check(state.text)
     grammar = None if constraint is None else constraint.grammar
     completion = CompletionAnswer(identity("cmpl-", model, state), body, prompts, state.text.tokenizer, grammar)
     return await answer(request, state, completion, stream=body.stream, seconds=body.timeout)
+
+
+def last_tokens(prompts: list[list[int]], body: CompletionRequest, state: ServerState) -> list[list[int]]:
+    """The prompts, or as many of their last tokens as are asked for."""
+    kept = body.truncate_prompt_tokens
+    if kept == -1:
+        answer_read = max(0, body.longest_answer - 1)  # Its last token never is.
+        kept = max(1, state.engine.info.max_model_len - answer_read)
+    return prompts if kept is None else [prompt[-kept:] for prompt in prompts]

@@ -45,6 +45,8 @@ class TemplateOptions(RequestModel):
     """false is a `reasoning_effort` of none, where there is no other."""
     thinking: bool | None = Field(default=None, examples=[True])
     """`enable_thinking` by another name."""
+    add_generation_prompt: Annotated[Any, only(True)] = Field(default=None, examples=[True])
+    """Not supported: refused unless true."""
 
     @property
     def effort(self) -> ReasoningEffort | None:
@@ -103,6 +105,8 @@ class ChatRequest(ChoiceFields):
     """vLLM's and llama.cpp's place for what the format is told."""
     reasoning: ReasoningOptions | None = Field(default=None, examples=[{"effort": "low"}])
     """OpenRouter's place for `reasoning_effort` and `include_reasoning`."""
+    skip_special_tokens: Annotated[Any, only(True)] = Field(default=None, examples=[True])
+    """Not supported: refused unless true. `return_token_ids` has them, too."""
     echo: Annotated[Any, only(False)] = Field(default=None, examples=[False])
     """Not supported: refused unless false."""
     add_generation_prompt: Annotated[Any, only(True)] = Field(default=None, examples=[True])

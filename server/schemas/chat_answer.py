@@ -12,7 +12,7 @@ class TopLogprob(AnswerModel):
     """A token that might stand in a place."""
 
     token: str = Field(examples=["Hi"])
-    """Its text; replacement characters for what is no UTF-8."""
+    """Its text, with replacement characters for what is no UTF-8, or `token_id:ID`, if asked for."""
     logprob: float = Field(examples=[-0.25])
     """Its log-probability."""
     bytes: list[int] = Field(examples=[[72, 105]])
@@ -85,6 +85,8 @@ class ChatChoice(AnswerModel):
     """Why it ended: it was over or a stop was found, there was no more room, or it calls functions."""
     stop_reason: str | int | None = Field(examples=[None])
     """The stop string or token id that ended it, if one did."""
+    token_ids: list[int] | None = Field(default=None, examples=[[200005, 17196, 200008, 12194]])
+    """All tokens that were generated, if asked for."""
 
 
 class ChatCompletion(AnswerModel):
@@ -104,6 +106,8 @@ class ChatCompletion(AnswerModel):
     """The answers."""
     usage: Usage
     """Token counts."""
+    prompt_token_ids: list[int] | None = Field(default=None, examples=[[200006, 17360, 200008]])
+    """The prompt's tokens, if asked for."""
 
 
 class CalledFunctionDelta(AnswerModel):
@@ -156,6 +160,8 @@ class ChatChunkChoice(AnswerModel):
     """Why it ended; null before that."""
     stop_reason: str | int | None = Field(default=None, examples=[None])
     """The stop string or token id that ended it, if one did."""
+    token_ids: list[int] | None = Field(default=None, examples=[[12194]])
+    """The tokens that were generated since its last chunk, if asked for."""
 
 
 class ChatChunk(AnswerModel):
@@ -175,3 +181,5 @@ class ChatChunk(AnswerModel):
     """The pieces; none in a chunk that reports usage."""
     usage: Usage | None = None
     """Token counts, if asked for."""
+    prompt_token_ids: list[int] | None = Field(default=None, examples=[[200006, 17360, 200008]])
+    """The prompt's tokens, if asked for; in the first chunk only."""

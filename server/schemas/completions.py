@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 from engine.request import MAX_TOP_LOGPROBS
 from server.schemas.answer import AnswerModel, Finish
 from server.schemas.request import Many, expects, only
-from server.schemas.sampling import MAX_CHOICES, ChoiceFields
+from server.schemas.sampling import MAX_CHOICES, MAX_COUNT, ChoiceFields
 from server.schemas.usage import Usage
 
 DEFAULT_MAX_TOKENS = 16
@@ -32,8 +32,24 @@ class CompletionRequest(ChoiceFields):
     """Reports the log-probability of each token, and of so many of the likeliest ones in its place."""
     best_of: int | None = Field(default=None, ge=1, le=MAX_CHOICES, examples=[1])
     """How many candidates to make, of which the best `n` are the answer; not with `stream`."""
+    skip_special_tokens: bool = Field(default=True, examples=[True])
+    """Leaves special tokens out of the text. With them it shows a format's markup; but for the token that ended the
+    answer, which `include_stop_str_in_output` shows."""
+    truncate_prompt_tokens: int | None = Field(
+        default=None, ge=-1, le=MAX_COUNT, examples=[1024], json_schema_extra={"not": {"const": 0}}
+    )
+    """Keeps only so many tokens of each prompt, the last ones; -1: as many as leave room for `max_tokens`."""
+    truncation_side: Annotated[Any, only("left")] = Field(default=None, examples=["left"])
+    """Not supported: refused unless left."""
     suffix: Annotated[Any, only("")] = Field(default=None, examples=[""])
     """Not supported: refused unless empty."""
+
+    @field_validator("truncate_prompt_tokens")
+    @classmethod
+    def _keeps_some(cls, value: int) -> int:
+        if value == 0:
+            raise PydanticCustomError("truncate_prompt_tokens", "must be at least 1, or -1")
+        return value
 
     @field_validator("best_of")
     @classmethod
@@ -51,16 +67,21 @@ class CompletionRequest(ChoiceFields):
             return [cast(str | list[int], self.prompt)]
         return list(cast(list[str | list[int]], self.prompt))
 
+    @property
+    def longest_answer(self) -> int:
+        """In tokens."""
+        return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
+
 
 class CompletionLogprobs(AnswerModel):
     """One entry per token. `text_offset` counts characters from the start of the choice's text."""
 
     tokens: list[str] = Field(examples=[["Hi", "!"]])
-    """The tokens' texts."""
+    """The tokens' texts, or `token_id:ID`, if asked for."""
     token_logprobs: list[float | None] = Field(examples=[[-0.25, -1.5]])
     """Their log-probabilities; null for the first token of a prompt."""
     top_logprobs: list[dict[str, float] | None] = Field(examples=[[{"Hi": -0.25, "Yo": -2.5}, {"!": -1.5}]])
-    """The likeliest tokens in their places, by their texts."""
+    """The likeliest tokens in their places, by what they are called in `tokens`."""
     text_offset: list[int] = Field(examples=[[0, 2]])
     """How many characters of the choice's text are before them."""
 
@@ -78,6 +99,10 @@ class CompletionChoice(AnswerModel):
     """Why it ended: it was over or a stop was found, or there was no more room. Null before the end of a stream."""
     stop_reason: str | int | None = Field(default=None, examples=["\n\n", None])
     """The stop string or token id that ended it, if one did."""
+    prompt_token_ids: list[int] | None = Field(default=None, examples=[[12430, 5304, 261, 1058]])
+    """The prompt's tokens, if asked for; in a stream in its first chunk only."""
+    token_ids: list[int] | None = Field(default=None, examples=[[1354, 673, 261, 9059]])
+    """All tokens that were generated, if asked for; in a stream since its last chunk."""
 
 
 class Completion(AnswerModel):

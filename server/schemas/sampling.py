@@ -125,12 +125,17 @@ class ChoiceFields(SamplingFields):
     """How many answers to give to each prompt."""
     stream_options: StreamOptions | None = Field(default=None, examples=[None])
     """What a stream reports beside the answer; needs `stream`."""
+    include_stop_str_in_output: bool = Field(default=False, examples=[False])
+    """Shows what ended the answer, too: the stop string, or the token, if it has a text."""
+    return_tokens_as_token_ids: bool = Field(default=False, examples=[False])
+    """Calls the tokens of log-probabilities `token_id:ID`: several have the same text."""
+    return_token_ids: bool = Field(default=False, examples=[False])
+    """Gives the ids of the prompt's tokens and of all generated ones: also those of the reasoning, of the format, and
+    the one that ended it. In a stream the prompt's come once, and each chunk has those since the last one."""
     store: bool | None = Field(default=None, examples=[False])
     """Changes nothing here: no answer is kept."""
-    skip_special_tokens: Annotated[Any, only(True)] = Field(default=None, examples=[True])
-    """Not supported: refused unless true."""
-    spaces_between_special_tokens: Annotated[Any, only(True)] = Field(default=None, examples=[True])
-    """Not supported: refused unless true."""
+    spaces_between_special_tokens: bool | None = Field(default=None, examples=[True])
+    """Changes nothing here: these vocabularies put none between tokens."""
     use_beam_search: Annotated[Any, only(False)] = Field(default=None, examples=[False])
     """Not supported: refused unless false."""
     length_penalty: Annotated[Any, only(1, 1.0)] = Field(default=None, examples=[1.0])
@@ -139,14 +144,10 @@ class ChoiceFields(SamplingFields):
     """Not supported: refused unless 1."""
     bad_words: Annotated[Any, only([])] = Field(default=None, examples=[[]])
     """Not supported: refused unless empty."""
-    return_token_ids: Annotated[Any, only(False)] = Field(default=None, examples=[False])
-    """Not supported: refused unless false."""
     add_special_tokens: bool | None = Field(default=None, examples=[True])
     """Changes nothing here: these vocabularies put none around a text."""
     cache_prompt: bool | None = Field(default=None, examples=[True])
     """Changes nothing here: what was computed of a prompt is kept by itself."""
-    include_stop_str_in_output: Annotated[Any, only(False)] = Field(default=None, examples=[False])
-    """Not supported: refused unless false."""
 
     @field_validator("stream_options")
     @classmethod

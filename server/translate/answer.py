@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import TypedDict, TypeVar
 
+from engine.prompt.tokenizer import Tokenizer
 from engine.request import Request
 from engine.streams import EventStream
 from server.frames import frame
@@ -74,6 +75,11 @@ def count_usage(requests: Sequence[Request], per_prompt: int, choices: Iterable[
             reasoning_tokens=sum(choice.reasoning_tokens for choice in choices)
         ),
     )
+
+
+def token_name(token_id: int, tokenizer: Tokenizer, *, as_id: bool) -> str:
+    """What a token is called where log-probabilities are reported: by its text, or `as_id`."""
+    return f"token_id:{token_id}" if as_id else tokenizer.token_text(token_id)
 
 
 def finite(logprob: float) -> float:

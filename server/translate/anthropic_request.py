@@ -57,9 +57,8 @@ def as_chat(body: AnthropicPrompt) -> ChatRequest:
 
 
 def messages(system: Sequence[TextBlock], turns: Sequence[AnthropicTurn]) -> Iterator[dict[str, Any]]:
-    """The conversation as a chat's messages; an assistant's turns side by side are one. What the system says after the
-    beginning is shown where it stands, as the user's: the prompt has instructions in front of everything, and each
-    addition would make all of it another one. Raises RequestError for a result of no call."""
+    """The conversation as a chat's messages; an assistant's turns side by side are one. Raises RequestError for a
+    result of no call."""
     beginning = next((at for at, turn in enumerate(turns) if turn.role != "system"), len(turns))
     instructions = [block for blocks in (system, *(turn.content for turn in turns[:beginning])) for block in blocks]
     if told := of_the_system(instructions):
@@ -81,7 +80,7 @@ def messages(system: Sequence[TextBlock], turns: Sequence[AnthropicTurn]) -> Ite
         if turn.role == "user":
             yield from user(turn, called, f"messages[{at}]")
         for told in reminders:
-            yield {"role": "user", "content": f"<system-reminder>\n{told}\n</system-reminder>"}
+            yield {"role": "system", "content": told}
         reminders = []
     yield from assistant(spoken)
 

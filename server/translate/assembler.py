@@ -38,14 +38,25 @@ class Piece:
 
 
 class Assembler:
-    """Token events in, pieces of text out: whole characters, nothing of a stop string.
+    """Token events in, pieces of text out: whole characters, nothing of a stop string that is not `included`.
 
-    `stops` are the stop strings, at the beginning of a text. `echo` puts the prompt before the content. Once
-    `finish_reason` is set there is nothing more to feed; if the request is still running then, a stop string was found,
-    or all calls that are wanted were made, and it should be aborted.
+    `stops` are the stop strings, at the beginning of a text. `echo` puts the prompt before the content, `show_stop` has
+    the text of a token that stops, `keep_tokens` has tokens for `take_tokens`. Once `finish_reason` is set there is
+    nothing more to feed; if the request is still running then, a stop string was found, or all calls that are wanted
+    were made, and it should be aborted.
     """
 
-    def __init__(self, index: int, request: Request, reader: Reader, stops: StopStrings, *, echo: bool = False) -> None:
+    def __init__(
+        self,
+        index: int,
+        request: Request,
+        reader: Reader,
+        stops: StopStrings,
+        *,
+        echo: bool = False,
+        show_stop: bool = False,
+        keep_tokens: bool = False,
+    ) -> None:
         self.index = index
         self.completion_tokens = 0
         self.reasoning_tokens = 0
@@ -56,6 +67,9 @@ class Assembler:
         self._reader = reader
         self._stops = stops
         self._echo: Sequence[int] = request.prompt_token_ids if echo else ()
+        self._show_stop = show_stop
+        self._keep_tokens = keep_tokens
+        self._tokens: list[int] = []
         self._characters = 0
         self._scored: list[Scored] = []
         self._undecided: list[tuple[int, TokenLogprob]] = []
@@ -82,12 +96,15 @@ class Assembler:
         spans = self._read_prompt(event)
         for at, token_id in enumerate(event.token_ids):
             stops = event.stop_token_id is not None and at == len(event.token_ids) - 1
-            reading = self._reader.feed(token_id, shown=not stops)
+            shown = self._show_stop or not stops
+            reading = self._reader.feed(token_id, shown=shown)
             self.completion_tokens += 1
+            if self._keep_tokens:
+                self._tokens.append(token_id)
             self.reasoning_tokens += reading.part == "reasoning"
             if event.logprobs:
                 self._logprob_sum += event.logprobs[at].logprob
-                self._score_if_content(reading, token_id, event.logprobs[at], shown=not stops)
+                self._score_if_content(reading, token_id, event.logprobs[at], shown=shown)
             spans += self._before_stop(reading.spans)
             if self._stops.matched is not None:
                 self.finish_reason, self.stop_reason = "stop", self._stops.matched
@@ -98,6 +115,11 @@ class Assembler:
         if event.finish_reason is not None:
             spans += self._finish(event)
         return self._pieces(spans)
+
+    def take_tokens(self) -> list[int]:
+        """Those that were generated since it was asked last."""
+        taken, self._tokens = self._tokens, []
+        return taken
 
     def _read_prompt(self, event: TokenEvent) -> list[Span]:
         """The echo, with the event that ends the prompt. Stop strings do not look at it."""

@@ -27,7 +27,7 @@ from server.schemas.messages import Message
 from server.schemas.structured import ResponseFormat
 from server.schemas.tools import FunctionDefinition
 from server.schemas.usage import Usage
-from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_chunks
+from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_chunks, token_name
 from server.translate.assembler import Assembler, Piece, Scored
 from server.translate.constraints import response_format_text
 from server.translate.joined import JoinedChat
@@ -49,7 +49,9 @@ def conversation(
     """The messages, and what else the model is told, as the renderer takes them."""
     plain = [_as_said(message) for message in messages]
     if (instructions := response_format_text(response_format)) is not None:
-        plain.append({"role": "developer", "content": instructions})
+        roles = (message.role for message in messages)
+        beginning = next((at for at, role in enumerate(roles) if role not in ("system", "developer")), len(plain))
+        plain.insert(beginning, {"role": "developer", "content": instructions})
     tools = tuple({"type": "function", "function": each.model_dump(exclude_unset=True)} for each in functions)
     return Conversation(tuple(plain), tools, reasoning_effort=reasoning_effort, current_date=current_date)
 
@@ -90,6 +92,9 @@ class ChatAnswer:
         max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
         if max_tokens == 0:
             raise RequestError("max_tokens must be at least 1", param="max_tokens")
+        if body.return_token_ids and not body.shows_reasoning:
+            message = "return_token_ids: those of the reasoning are among them, which is not to be sent"
+            raise RequestError(message, param="return_token_ids")
         self._identity = identity
         self._body = body
         self._tokenizer = tokenizer
@@ -103,10 +108,15 @@ class ChatAnswer:
             instructions=instructions_length(prompt, tokenizer),
         )
         offered = frozenset(function.name for function in body.offered())
-        stops, parallel = StopStrings(self.requests[0].sampling.stop), body.parallel_tool_calls
+        stops = StopStrings(self.requests[0].sampling.stop, included=body.include_stop_str_in_output)
         self._choices = {
             request.id: Assembler(
-                index, request, ChatReader(tokenizer, offered=offered, parallel=parallel), stops.afresh()
+                index,
+                request,
+                ChatReader(tokenizer, offered=offered, parallel=body.parallel_tool_calls),
+                stops.afresh(),
+                show_stop=body.include_stop_str_in_output,
+                keep_tokens=body.return_token_ids,
             )
             for index, request in enumerate(self.requests)
         }
@@ -126,13 +136,19 @@ class ChatAnswer:
             async for chunk in chunks:
                 for part in chunk.choices:
                     joined[part.index].add(part)
-        reasoning, logprobs = self._body.shows_reasoning, bool(self._body.logprobs)
-        return ChatCompletion(
+        body = self._body
+        completion = ChatCompletion(
             **self._identity,
             object="chat.completion",
-            choices=[choice.choice(reasoning=reasoning, logprobs=logprobs) for choice in joined],
+            choices=[
+                choice.choice(reasoning=body.shows_reasoning, logprobs=body.logprobs, token_ids=body.return_token_ids)
+                for choice in joined
+            ],
             usage=self.usage,
         )
+        if body.return_token_ids:
+            completion.prompt_token_ids = list(self.requests[0].prompt_token_ids)
+        return completion
 
     def pieces(self, events: EventStream) -> AsyncGenerator[tuple[Assembler, list[Piece]], None]:
         """What each event brings. Raises GenerationError."""
@@ -140,7 +156,10 @@ class ChatAnswer:
 
     async def _chunks(self, events: EventStream) -> AsyncGenerator[ChatChunk, None]:
         for choice in self._choices.values():
-            yield self._chunk(choice, ChatDelta(role="assistant", content=""))
+            chunk = self._chunk(choice, ChatDelta(role="assistant", content=""))
+            if self._body.return_token_ids and choice.index == 0:
+                chunk.prompt_token_ids = list(self.requests[0].prompt_token_ids)
+            yield chunk
         async with aclosing(self.pieces(events)) as read:
             async for choice, pieces in read:
                 for piece in pieces:
@@ -164,6 +183,8 @@ class ChatAnswer:
         part = ChatChunkChoice(index=choice.index, delta=delta, logprobs=logprobs, finish_reason=None)
         if end:
             part.finish_reason, part.stop_reason = choice.finish_reason, choice.stop_reason
+        if self._body.return_token_ids:
+            part.token_ids = choice.take_tokens()
         return ChatChunk(**self._identity, object="chat.completion.chunk", choices=[part])
 
     def _usage_chunk(self) -> ChatChunk:
@@ -199,7 +220,7 @@ class ChatAnswer:
 
     def _candidate(self, token_id: int, logprob: float) -> TopLogprob:
         return TopLogprob(
-            token=self._tokenizer.token_text(token_id),
+            token=token_name(token_id, self._tokenizer, as_id=self._body.return_tokens_as_token_ids),
             logprob=finite(logprob),
             bytes=list(self._tokenizer.token_bytes(token_id)),
         )

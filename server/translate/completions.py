@@ -3,24 +3,27 @@
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 
+from engine.errors import RequestError
 from engine.prompt.stop_strings import StopStrings
 from engine.prompt.tokenizer import Tokenizer
 from engine.request import TokenLogprob
 from engine.streams import EventStream
 from server.frames import done_or_error
 from server.schemas.completions import (
-    DEFAULT_MAX_TOKENS,
     Completion,
     CompletionChoice,
     CompletionLogprobs,
     CompletionRequest,
 )
 from server.schemas.usage import Usage
-from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_chunks
+from server.translate.answer import Identity, count_usage, finite, read_pieces, stream_chunks, token_name
 from server.translate.assembler import Assembler, Scored
 from server.translate.joined import JoinedText
 from server.translate.readers import PlainReader
 from server.translate.requests import engine_requests
+
+MAX_RETURNED_IDS = 2**20
+"""Token ids of its prompts that an answer gives back: every choice has its own."""
 
 
 class CompletionAnswer:
@@ -48,17 +51,32 @@ class CompletionAnswer:
             identity["id"],
             prompts,
             body,
-            max_tokens=DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens,
+            max_tokens=body.longest_answer,
             logprobs=logprobs,
             prompt_logprobs=body.logprobs if body.echo else None,
             grammar=grammar,
             choices=self._candidates,
         )
-        stops = StopStrings(self.requests[0].sampling.stop)
+        stops = StopStrings(self.requests[0].sampling.stop, included=body.include_stop_str_in_output)
         self._choices = {
-            request.id: Assembler(index, request, PlainReader(tokenizer), stops.afresh(), echo=body.echo)
+            request.id: Assembler(
+                index,
+                request,
+                PlainReader(tokenizer, skip_special=body.skip_special_tokens),
+                stops.afresh(),
+                echo=body.echo,
+                show_stop=body.include_stop_str_in_output,
+                keep_tokens=body.return_token_ids,
+            )
             for index, request in enumerate(self.requests)
         }
+        self._prompts: dict[int, list[int]] = {}
+        """What is to be given back of the choices' prompts, by their indices."""
+        if body.return_token_ids:
+            if sum(len(request.prompt_token_ids) for request in self.requests) > MAX_RETURNED_IDS:
+                message = f"return_token_ids: the choices have more than {MAX_RETURNED_IDS:,} tokens of prompts"
+                raise RequestError(message, param="return_token_ids")
+            self._prompts = {index: list(request.prompt_token_ids) for index, request in enumerate(self.requests)}
 
     ending = staticmethod(done_or_error)
 
@@ -73,8 +91,11 @@ class CompletionAnswer:
             async for chunk in chunks:
                 for part in chunk.choices:
                     joined[part.index].add(part)
-        logprobs = self._body.logprobs is not None
-        choices = [joined[best].choice(index, logprobs=logprobs) for index, best in enumerate(self._best())]
+        logprobs, token_ids = self._body.logprobs is not None, self._body.return_token_ids
+        choices = [
+            joined[best].choice(index, logprobs=logprobs, token_ids=token_ids)
+            for index, best in enumerate(self._best())
+        ]
         return self._completion(choices, usage=self.usage)
 
     def _best(self) -> list[int]:
@@ -93,12 +114,21 @@ class CompletionAnswer:
         async with aclosing(read_pieces(events, self._choices)) as read:
             async for choice, pieces in read:
                 for piece in pieces:
-                    logprobs = self._logprobs(piece.scored)
-                    yield self._completion(
-                        [CompletionChoice(index=choice.index, text=piece.text, logprobs=logprobs, finish_reason=None)]
-                    )
+                    yield self._completion([self._part(choice, piece.text, self._logprobs(piece.scored))])
                 if choice.finish_reason is not None:
-                    yield self._completion([_end(choice)])
+                    yield self._completion([self._part(choice, "", end=True)])
+
+    def _part(
+        self, choice: Assembler, text: str, logprobs: CompletionLogprobs | None = None, *, end: bool = False
+    ) -> CompletionChoice:
+        part = CompletionChoice(index=choice.index, text=text, logprobs=logprobs, finish_reason=None)
+        if end:
+            part.finish_reason, part.stop_reason = choice.finish_reason, choice.stop_reason
+        if choice.index in self._prompts:
+            part.prompt_token_ids = self._prompts.pop(choice.index)
+        if self._body.return_token_ids:
+            part.token_ids = choice.take_tokens()
+        return part
 
     def _completion(self, choices: list[CompletionChoice], **usage: Usage) -> Completion:
         return Completion(**self._identity, object="text_completion", choices=choices, **usage)
@@ -123,9 +153,8 @@ class CompletionAnswer:
     def _logprobs(self, scored: Sequence[Scored]) -> CompletionLogprobs | None:
         if self._body.logprobs is None:
             return None
-        text = self._tokenizer.token_text
         return CompletionLogprobs(
-            tokens=[text(token.token_id) for token in scored],
+            tokens=[self._name(token.token_id) for token in scored],
             token_logprobs=[None if token.logprob is None else finite(token.logprob.logprob) for token in scored],
             top_logprobs=[None if token.logprob is None else self._top(token.logprob) for token in scored],
             text_offset=[token.offset for token in scored],
@@ -137,14 +166,7 @@ class CompletionAnswer:
         Of tokens with the same text (parts of characters), the chosen one is kept, else the likeliest.
         """
         candidates = [*reversed(position.top), (position.token_id, position.logprob)]
-        return {self._tokenizer.token_text(token_id): finite(logprob) for token_id, logprob in candidates}
+        return {self._name(token_id): finite(logprob) for token_id, logprob in candidates}
 
-
-def _end(choice: Assembler) -> CompletionChoice:
-    return CompletionChoice(
-        index=choice.index,
-        text="",
-        logprobs=None,
-        finish_reason=choice.finish_reason,
-        stop_reason=choice.stop_reason,
-    )
+    def _name(self, token_id: int) -> str:
+        return token_name(token_id, self._tokenizer, as_id=self._body.return_tokens_as_token_ids)

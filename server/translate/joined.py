@@ -23,6 +23,7 @@ class JoinedChat:
     reasonings: list[str] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
     scored: list[TokenLogprob] = field(default_factory=list)
+    token_ids: list[int] = field(default_factory=list)
     last: ChatChunkChoice | None = None
 
     def add(self, part: ChatChunkChoice) -> None:
@@ -35,6 +36,7 @@ class JoinedChat:
             self._add_call(call)
         if part.logprobs is not None:
             self.scored += part.logprobs.content
+        self.token_ids += part.token_ids or ()
 
     def _add_call(self, delta: ToolCallDelta) -> None:
         if delta.id is not None:
@@ -42,8 +44,8 @@ class JoinedChat:
             self.calls.append(ToolCall(id=delta.id, type="function", function=function))
         self.calls[delta.index].function.arguments += delta.function.arguments
 
-    def choice(self, *, reasoning: bool, logprobs: bool) -> ChatChoice:
-        """The whole of it; with its `reasoning` and `logprobs`, or without."""
+    def choice(self, *, reasoning: bool, logprobs: bool, token_ids: bool) -> ChatChoice:
+        """The whole of it; with its `reasoning`, `logprobs` and `token_ids`, or without."""
         assert self.last is not None
         content = "".join(self.contents) if self.contents else None
         message = ChatMessage(role="assistant", content=content, refusal=None)
@@ -51,13 +53,16 @@ class JoinedChat:
             message.tool_calls = self.calls
         if reasoning:
             message.reasoning = message.reasoning_content = "".join(self.reasonings) if self.reasonings else None
-        return ChatChoice(
+        choice = ChatChoice(
             index=self.last.index,
             message=message,
             logprobs=ChatLogprobs(content=self.scored, refusal=None) if logprobs else None,
             finish_reason=self.last.finish_reason or "stop",
             stop_reason=self.last.stop_reason,
         )
+        if token_ids:
+            choice.token_ids = self.token_ids
+        return choice
 
 
 @dataclass(slots=True)
@@ -68,6 +73,8 @@ class JoinedText:
     logprobs: CompletionLogprobs = field(
         default_factory=lambda: CompletionLogprobs(tokens=[], token_logprobs=[], top_logprobs=[], text_offset=[])
     )
+    prompt_token_ids: list[int] = field(default_factory=list)
+    token_ids: list[int] = field(default_factory=list)
     last: CompletionChoice | None = None
 
     def add(self, part: CompletionChoice) -> None:
@@ -78,14 +85,19 @@ class JoinedText:
             self.logprobs.token_logprobs += part.logprobs.token_logprobs
             self.logprobs.top_logprobs += part.logprobs.top_logprobs
             self.logprobs.text_offset += part.logprobs.text_offset
+        self.prompt_token_ids += part.prompt_token_ids or ()
+        self.token_ids += part.token_ids or ()
 
-    def choice(self, index: int, *, logprobs: bool) -> CompletionChoice:
-        """The whole of it, under this number; with its `logprobs`, or without."""
+    def choice(self, index: int, *, logprobs: bool, token_ids: bool) -> CompletionChoice:
+        """The whole of it, under this number; with its `logprobs` and `token_ids`, or without."""
         assert self.last is not None
-        return CompletionChoice(
+        choice = CompletionChoice(
             index=index,
             text="".join(self.texts),
             logprobs=self.logprobs if logprobs else None,
             finish_reason=self.last.finish_reason,
             stop_reason=self.last.stop_reason,
         )
+        if token_ids:
+            choice.prompt_token_ids, choice.token_ids = self.prompt_token_ids, self.token_ids
+        return choice

@@ -68,12 +68,12 @@ class Reader(Protocol):
 
 
 class PlainReader:
-    """A completion: every token is content."""
+    """A completion: every token is content, special ones without text if `skip_special`."""
 
     recoveries = 0
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._detokenizer = Detokenizer(tokenizer)
+    def __init__(self, tokenizer: Tokenizer, *, skip_special: bool = True) -> None:
+        self._detokenizer = Detokenizer(tokenizer, skip_special=skip_special)
 
     def feed(self, token_id: int, *, shown: bool = True) -> Reading:
         return Reading(self._spans(self._detokenizer.feed([token_id]) if shown else ""), "content")

@@ -205,7 +205,7 @@ async def test_what_the_system_says_on_the_way_stands_where_it_is(
     await ask(http, system="Be brief.\n\nBe kind.", messages=spoken[1:])
     with_reminder, without = (text.tokenizer.decode(request.prompt_token_ids) for request in engine.submitted)
     start = without.removesuffix(NEXT)
-    assert with_reminder == f"{start}<|start|>user<|message|><system-reminder>\nHurry.\n</system-reminder><|end|>{NEXT}"
+    assert with_reminder == f"{start}<|start|>developer<|message|># Instructions\n\nHurry.<|end|>{NEXT}"
 
 
 async def test_pictures_in_results_are_told_of(http: httpx.AsyncClient, engine: ScriptedEngine, text: Text) -> None:

@@ -9,7 +9,7 @@ import pytest
 from engine.request import FinishReason
 from server.schemas.chat import ChatRequest
 from server.text import Text
-from tests.server.asking import chat, joined, joined_calls, stream
+from tests.server.asking import HI, chat, joined, joined_calls, stream
 from tests.server.scripted_engine import Script, ScriptedEngine
 
 Say = Callable[..., Script]
@@ -290,6 +290,31 @@ async def test_the_prompt(http: httpx.AsyncClient, engine: ScriptedEngine, text:
     assert ends == 3, "the user's own <|end|> must be plain text"
     await chat(http, current_date="2031-12-01")
     assert "Current date: 2031-12-01" in text.tokenizer.decode(engine.submitted[1].prompt_token_ids)
+
+
+@pytest.mark.parametrize("role", ["system", "developer"])
+async def test_what_the_system_says_on_the_way_stands_where_it_is(
+    http: httpx.AsyncClient, engine: ScriptedEngine, text: Text, role: str
+) -> None:
+    """All that was computed before it stays of use. What an answer must look like is told in front."""
+    said = [{"role": role, "content": "Be kind."}, *HI, {"role": "assistant", "content": "Hello!"}, *HI]
+    schema = {"type": "json_schema", "json_schema": {"name": "person", "schema": {"type": "object"}}}
+    for form in ({}, {"response_format": schema}):
+        await chat(http, messages=said, **form)
+        await chat(http, messages=[*said, {"role": role, "content": "Hurry."}, *HI], **form)
+        before, after = (request.prompt_token_ids for request in engine.submitted[-2:])
+        kept = len(before) - len("assistant") - 1
+        assert before[:kept] == after[:kept]
+        hurry = "<|start|>developer<|message|># Instructions\n\nHurry.<|end|>"
+        asked = "<|start|>user<|message|>hi<|end|><|start|>assistant"
+        assert after[kept:] == tuple(text.tokenizer.encode_marked(hurry + asked))
+    items = [*said[1:], {"role": role, "content": "Hurry."}, *HI]
+    form = {"type": "json_schema", "name": "person", "schema": {"type": "object"}}
+    response = await http.post(
+        "/v1/responses", json={"instructions": "Be kind.", "input": items, "text": {"format": form}}
+    )
+    assert response.status_code == 200, response.text
+    assert engine.submitted[-1].prompt_token_ids == after
 
 
 async def test_effort_told_to_the_template(http: httpx.AsyncClient, engine: ScriptedEngine) -> None:

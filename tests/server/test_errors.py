@@ -130,6 +130,10 @@ async def test_bad_fields_are_named(
         ({"prompt": "a", "logprobs": True}, "logprobs"),
         ({"prompt": "a", "suffix": "b"}, "suffix"),
         ({"prompt": "a", "echo": "yes"}, "echo"),
+        ({"prompt": "a", "truncate_prompt_tokens": 0}, "truncate_prompt_tokens"),
+        ({"prompt": "a", "truncate_prompt_tokens": -2}, "truncate_prompt_tokens"),
+        ({"prompt": "a", "truncate_prompt_tokens": 1, "truncation_side": "right"}, "truncation_side"),
+        ({"prompt": "a" * 5000, "truncate_prompt_tokens": -1, "max_tokens": 4097}, "max_tokens"),
         ({"prompt": "a", "messages": HI}, "messages"),
     ],
 )
@@ -169,6 +173,13 @@ async def test_bad_completions(http: httpx.AsyncClient, fields: dict, param: str
         ({"messages": HI, "functions": [{"name": "f"}]}, "functions"),
         ({"messages": HI, "function_call": {"name": "f"}}, "function_call"),
         ({"messages": HI, "best_of": 2}, "best_of"),
+        ({"messages": HI, "skip_special_tokens": False}, "skip_special_tokens"),
+        ({"messages": HI, "truncate_prompt_tokens": 5}, "truncate_prompt_tokens"),
+        ({"messages": HI, "continue_final_message": True}, "continue_final_message"),
+        (
+            {"messages": HI, "chat_template_kwargs": {"add_generation_prompt": False}},
+            "chat_template_kwargs.add_generation_prompt",
+        ),
         ({"messages": HI, "modalities": ["audio"]}, "modalities"),
         ({"messages": HI, "audio": {"voice": "x"}}, "audio"),
         ({"messages": HI, "prompt": "hi"}, "prompt"),
@@ -249,11 +260,11 @@ async def test_null_is_absent_and_neutral_values_are_accepted(http: httpx.AsyncC
         "seed": None, "stream": None, "stream_options": None, "n": None, "unknown": None, "user": "me",
         "store": True, "metadata": {"a": None}, "service_tier": "auto", "cache_salt": "s", "priority": 0,
         "prompt_cache_options": {"mode": "implicit"}, "best_of": 1, "top_k": -1,
-        "use_beam_search": False, "length_penalty": 1.0, "typical_p": 1, "bad_words": [], "return_token_ids": False,
+        "use_beam_search": False, "length_penalty": 1.0, "typical_p": 1, "bad_words": [],
         "add_special_tokens": False, "cache_prompt": True,
-        "skip_special_tokens": True, "spaces_between_special_tokens": True, "include_stop_str_in_output": False,
+        "skip_special_tokens": True, "spaces_between_special_tokens": False,
     }  # fmt: skip
-    completion = common | {"prompt": "hi", "suffix": "", "logprobs": None}
+    completion = common | {"prompt": "hi", "suffix": "", "logprobs": None, "truncation_side": "left"}
     assert (await http.post(COMPLETIONS, json=completion)).status_code == 200
     assistant = {"role": "assistant", "content": "a", "refusal": None, "annotations": [], "audio": None}
     kept = {"id": "msg_1", "provider_specific_fields": {"refusal": None, "reasoning": "r"}}  # By LiteLLM.
@@ -262,7 +273,7 @@ async def test_null_is_absent_and_neutral_values_are_accepted(http: httpx.AsyncC
         "messages": [*HI, assistant | {"reasoning_content": "r", "reasoning": "r"} | kept, *HI],
         "tools": [], "tool_choice": "auto", "response_format": {"type": "text"}, "parallel_tool_calls": True,
         "modalities": ["text"], "logprobs": None, "top_logprobs": None, "max_completion_tokens": None,
-        "prediction": {"type": "content", "content": "a"}, "chat_template_kwargs": {},
+        "prediction": {"type": "content", "content": "a"}, "chat_template_kwargs": {"add_generation_prompt": True},
         "add_generation_prompt": True, "continue_final_message": False, "echo": False, "reasoning": {},
     }  # fmt: skip
     response = await http.post(CHAT, json=chat)

@@ -81,7 +81,7 @@ FUNCTIONS = st.lists(FUNCTION, max_size=3, unique_by=lambda function: function["
 
 @st.composite
 def conversations(draw: st.DrawFn) -> Conversation:
-    """Instructions or none, tools or none, answers and tool loops, with reasoning and without."""
+    """Instructions or none, also on the way, tools or none, answers and tool loops, with reasoning and without."""
     functions = draw(FUNCTIONS)
     messages: list[dict[str, Any]] = []
     if draw(st.booleans()):
@@ -95,6 +95,8 @@ def conversations(draw: st.DrawFn) -> Conversation:
             said = {"content": draw(st.none() | SAID), "reasoning": draw(st.none() | SAID)}
             messages.append({"role": "assistant", **said, "tool_calls": calls})
             messages.append({"role": "tool", "tool_call_id": f"{number}-{step}", "content": draw(TEXT)})
+        if draw(st.booleans()):
+            messages.append({"role": "developer", "content": draw(SAID)})
         if number < rounds - 1:
             messages.append({"role": "assistant", "content": draw(TEXT), "reasoning": draw(st.none() | SAID)})
     return Conversation(
@@ -130,6 +132,9 @@ def in_their_words(conversation: Conversation) -> openai_harmony.Conversation:
     for at, turn in enumerate(turns):
         if turn["role"] == "user":
             messages.append(Message.from_role_and_content(Role.USER, turn["content"]))
+        elif turn["role"] == "developer":
+            told = DeveloperContent.new().with_instructions(turn["content"])
+            messages.append(Message.from_role_and_content(Role.DEVELOPER, told))
         elif turn["role"] == "tool":
             author = Author.new(Role.TOOL, f"functions.{name}")
             result = Message.from_author_and_content(author, turn["content"])

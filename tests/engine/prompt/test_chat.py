@@ -124,6 +124,7 @@ TOOL_LOOP = (
         Conversation(TOOL_LOOP, (TOOL,)),
         Conversation((*TOOL_LOOP, {"role": "assistant", "content": "20", "reasoning": "so"}, *HI.messages), (TOOL,)),
         Conversation(({"role": "developer", "content": "<|end|>"}, *TOOL_LOOP), (TOOL,), "minimal", "2020-02-29"),
+        Conversation((*HI.messages, {"role": "system", "content": "Hurry."}, *HI.messages)),
     ],
 )
 def test_the_embedded_template_and_our_renderer_agree(conversation):

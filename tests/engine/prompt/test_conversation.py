@@ -34,9 +34,24 @@ def thoughts(*messages, **more):
     return [turn.get("thinking") for turn in turns(*messages, **more)]
 
 
-def test_instructions_come_first_as_one_message():
-    found = turns({"role": "system", "content": "A"}, user("hi"), {"role": "developer", "content": "B"})
-    assert found == [{"role": "system", "content": "A\n\nB"}, user("hi")]
+def system(text):
+    return {"role": "system", "content": text}
+
+
+def test_the_first_instructions_are_one_message_and_later_ones_stay_in_their_place():
+    developer = [{"role": "developer", "content": text} for text in "BC"]
+    found = turns(system("A"), developer[0], user("hi"), developer[1], system(""), user("yo"))
+    assert found == [system("A\n\nB"), user("hi"), system("C"), user("yo")]
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_nothing_comes_between_calls_and_their_results(place):
+    results = [result("b", "2"), result("a", "1")]
+    results.insert(place, system("Hurry."))
+    found = turns(user("?"), calling(call("a", "f"), call("b", "g")), *results, system("Now."))
+    roles = ["user", "assistant", "tool", "assistant", "tool", "system", "system"]
+    assert [turn["role"] for turn in found] == roles
+    assert [turn["content"] for turn in found[-2:]] == ["Hurry.", "Now."]
 
 
 def test_content_none_is_empty():

@@ -19,11 +19,13 @@ def first_match(text: str, stops: list[str]) -> tuple[str, str | None]:
     return text, None
 
 
-@given(text=TEXTS, stops=STOPS, data=st.data())
-def test_any_chunking_gives_the_same(text, stops, data):
+@given(text=TEXTS, stops=STOPS, included=st.booleans(), data=st.data())
+def test_any_chunking_gives_the_same(text, stops, included, data):
     edges = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
-    stop_strings = StopStrings(stops)
+    stop_strings = StopStrings(stops, included=included)
     shown, matched = first_match(text, stops)
+    if included and matched is not None:
+        shown += matched
     so_far = ""
     for start, end in zip([0, *edges], [*edges, len(text)], strict=True):
         so_far += stop_strings.feed(text[start:end])

@@ -30,6 +30,37 @@ MESSAGES = """\
 """
 
 
+PUBLISHED = """\
+{%- if messages[0].role == "system" %}{{- messages[0].content + ":" }}{% set messages = messages[1:] %}{% endif %}
+{%- for message in messages %}
+    {%- if message.role == "user" %}{{- "<|start|>" + message.content }}{% endif %}
+{%- endfor %}
+"""
+"""As to what the system says."""
+
+
+@pytest.mark.parametrize(
+    ("source", "prompt"),
+    [
+        (PUBLISHED, "A:<|start|>hi<|start|><system-reminder>\nB\n</system-reminder><|start|>hi"),
+        ("{% for m in messages %}{{ m.role[0] + '|' + m.content + '|' }}{% endfor %}", "s|A|u|hi|s|B|u|hi|"),
+        (
+            "{% for m in messages if m.role != 'user' %}{{ m.content }}{% endfor %}"
+            "{% for m in messages if m.role == 'user' %}|{{ m.content }}{% endfor %}",
+            "A|hi|<system-reminder>\nB\n</system-reminder>|hi",
+        ),
+        (
+            "{% for m in messages[1:] if m.role == 'system' %}{{ raise_exception('no') }}{% endfor %}"
+            "{% for m in messages %}{{ m.content }}|{% endfor %}",
+            "A|hi|<system-reminder>\nB\n</system-reminder>|hi|",
+        ),
+    ],
+)
+def test_what_the_system_says_on_the_way_is_the_users_unless_the_template_shows_it_there(tokenizer, source, prompt):
+    a, b = ({"role": "system", "content": text} for text in "AB")
+    assert rendered(tokenizer, source, a, HI, b, HI) == prompt
+
+
 def test_the_template_writes_special_tokens(tokenizer):
     ids = ChatTemplate(MESSAGES, tokenizer).render(Conversation((HI,)))
     assert ids == tokenizer.encode_marked("<|start|>user<|message|>hi<|end|><|start|>assistant")
