@@ -6,7 +6,7 @@
     for text in llm.stream("Once upon a time", SamplingParams(max_tokens=50)):
         print(text, end="", flush=True)
 
-Names are loaded on first use, so that code which only talks about requests never imports torch.
+Names are loaded on first use, so that code that only handles requests never imports torch.
 """
 
 from importlib import import_module

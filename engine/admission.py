@@ -1,4 +1,4 @@
-"""Whether a request can be served at all: checked before anything is promised, without the model."""
+"""Whether a request can be served at all: checked before it is accepted, without the model."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,9 +8,9 @@ from engine.request import Request, resolve_max_tokens
 
 
 def admit(requests: Sequence[Request], vocab_size: int, max_model_len: int) -> list[Request]:
-    """The requests with their `max_tokens` settled. A prompt that several share is looked at once.
+    """The requests with their `max_tokens` settled. A prompt that several requests share is checked once.
 
-    Raises RequestError for token ids outside the vocabulary, ContextLengthError for what exceeds the context.
+    Raises RequestError for token ids outside the vocabulary, ContextLengthError if the context is exceeded.
     """
     for prompt in {id(request.prompt_token_ids): request.prompt_token_ids for request in requests}.values():
         check_token_ids("prompt", prompt, vocab_size)

@@ -1,4 +1,4 @@
-"""What the engine keeps of a request while it runs, beside its sequence, and what a token means to it."""
+"""The engine's state of one request, beside its sequence, and what each new token means for it."""
 
 from collections.abc import Iterable
 from time import monotonic
@@ -13,8 +13,8 @@ from engine.scheduler.sequence import Sequence
 
 
 class Answer:
-    """One request's. It waits until its first step is launched. Once it has `ended`, nothing more is told of it, also
-    if something is still on its way."""
+    """One request's answer. It waits until its first step is launched. Once it has `ended`, events still in flight are
+    dropped."""
 
     def __init__(self, sequence: Sequence, eos: Iterable[int], grammar: GrammarState | None) -> None:
         request = sequence.request
@@ -30,22 +30,22 @@ class Answer:
         self._scores: list[TokenLogprob | None] | None = None if sampling.prompt_logprobs is None else [None]
 
     def begin(self) -> None:
-        """Its first step is launched: its waiting is over."""
+        """Called when its first step is launched: the wait is over."""
         assert self.waits_since is not None
         self._waited = monotonic() - self.waits_since
         self.waits_since = None
 
     def score(self, logprobs: Iterable[TokenLogprob]) -> None:
-        """Takes in those of the prompt's next tokens."""
+        """Adds the log-probabilities of the prompt's next tokens."""
         assert self._scores is not None
         self._scores += logprobs
 
     def is_read(self, chunk: Chunk) -> bool:
-        """Whether a chunk ends a prompt that was to be read only."""
+        """Whether a chunk ends the prompt of a request that generates nothing."""
         return self.row.sampling.max_tokens == 0 and chunk.stop == self.sequence.prompt_length
 
     def take(self, sampled: Sampled) -> TokenEvent:
-        """Takes in what was sampled, if anything: the event, with the end if that was the last of it."""
+        """Records the sampled token, if there is one → the event, with a `finish_reason` if it is the last."""
         row, token = self.row, sampled.token_id
         finish, error, lost, stopped, written = None, None, False, False, 0
         if token is not None:
@@ -54,13 +54,13 @@ class Answer:
             if row.occurrences is not None:
                 row.occurrences.add(token)
             if row.grammar is not None:
-                lost = row.grammar.lost  # Since what may come was asked for: then only an end may.
+                lost = row.grammar.lost  # Its mask failed, and then allows only an end.
                 row.grammar.advance(token)
                 error = row.grammar.error
         if stopped and not lost:
             finish, error = FinishReason.STOP, None
         elif error is not None:
-            finish, error = FinishReason.ERROR, f"the grammar cannot go on: {error}"
+            finish, error = FinishReason.ERROR, f"the grammar cannot continue: {error}"
         elif row.grammar is not None and row.grammar.complete:
             finish = FinishReason.STOP
         elif written == row.sampling.max_tokens:

@@ -1,11 +1,11 @@
-"""The batch sizes that decoding is captured for: a graph is of one shape, and a smaller batch is padded to it."""
+"""The batch sizes that decoding is captured for: a graph has one shape, and smaller batches are padded to it."""
 
 MOST_RECORDED = 32
 
 
 def decode_buckets(most: int) -> tuple[int, ...]:
-    """Sizes up to `most` sequences: near each other, for a row of padding is computed like any other, if by no expert,
-    but few, for each takes time to capture and memory to keep.
+    """Sizes up to `most` sequences: close together, because a padding row costs like any other outside attention and
+    experts, but few, because each takes time to capture and memory to keep.
 
     >>> decode_buckets(5), decode_buckets(100)
     ((1, 2, 4, 5), (1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 96, 100))
@@ -15,8 +15,8 @@ def decode_buckets(most: int) -> tuple[int, ...]:
 
 
 def recorded_sizes(most: int) -> tuple[int, ...]:
-    """Every size up to `most` sequences or MOST_RECORDED, so that none is padded: the C++ ops would route a row of
-    padding like any other. Where there are more rows, what Python takes no longer shows.
+    """Every size up to `most` sequences or MOST_RECORDED, so that no batch is padded: the C++ ops would route a padding
+    row like any other. In larger batches Python's overhead no longer shows.
 
     >>> recorded_sizes(3), recorded_sizes(100)[-1]
     ((1, 2, 3), 32)
@@ -25,7 +25,7 @@ def recorded_sizes(most: int) -> tuple[int, ...]:
 
 
 def bucket_for(sequences: int, buckets: tuple[int, ...]) -> int:
-    """The smallest of ascending `buckets` that holds so many sequences.
+    """The smallest of ascending `buckets` that holds this many sequences.
 
     >>> bucket_for(3, (1, 2, 4, 8)), bucket_for(8, (1, 2, 4, 8))
     (4, 8)

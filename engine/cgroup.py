@@ -1,5 +1,5 @@
-"""What Linux lets this process have: the limits of its control groups, which a container is. `root` is where /proc and
-/sys lie; a limit that is not there, or cannot be read, is none.
+"""The limits that Linux sets this process: those of its control groups, a container's among them. `root` holds /proc
+and /sys; a limit that is missing or cannot be read does not count.
 
     v2    /sys/fs/cgroup/…           memory.max                memory.current              cpu.max
     v1    /sys/fs/cgroup/memory/…    memory.limit_in_bytes     memory.usage_in_bytes
@@ -12,12 +12,12 @@ from pathlib import Path
 
 ROOT = Path("/")
 CACHED = frozenset({"active_file", "inactive_file", "total_active_file", "total_inactive_file"})
-"""The lines of memory.stat that count files' pages, in v1 with those of the groups within: Linux gives them up when
-memory is wanted."""
+"""The lines of memory.stat that count file pages, which Linux reclaims when memory is needed. In v1, those that begin
+with total_ include the child groups."""
 
 
 def free_bytes(root: Path = ROOT) -> int | None:
-    """Memory that the process' groups may still take; None where nothing limits them."""
+    """Bytes that the process's groups may still allocate; None if nothing limits them."""
     free = []
     for folder in folders("memory", root):
         for most, current in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
@@ -28,7 +28,7 @@ def free_bytes(root: Path = ROOT) -> int | None:
 
 
 def cores(root: Path = ROOT) -> int | None:
-    """How many cores keep the process' groups as busy as their quota lets them be; None where they have none."""
+    """Cores that the CPU quota amounts to, rounded up; None without a quota."""
     shares = []
     for folder in folders("cpu", root):
         quota, _, period = read(folder / "cpu.max").partition(" ")
@@ -39,8 +39,9 @@ def cores(root: Path = ROOT) -> int | None:
 
 
 def folders(controller: str, root: Path) -> Iterator[Path]:
-    """The folders of the process' groups that limit `controller`, each one's and those that it lies in. In a container,
-    where paths may be the host's, what is not there limits nothing: its own group is then the outermost."""
+    """The folders of the process's groups that limit `controller`: each group's own, then those that contain it. In a
+    container, the paths may be the host's: folders that are missing limit nothing, and the container's own group is the
+    outermost one."""
     for line in read(root / "proc/self/cgroup").splitlines():
         _, _, group = line.partition(":")
         controllers, _, path = group.partition(":")

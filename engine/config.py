@@ -48,7 +48,7 @@ class RopeConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """Every number of a gpt-oss-style model. `layer_types` says which layer slides; `window` counts the token."""
+    """Every number of a gpt-oss-style model. `layer_types` says which slide; `window` counts the token itself."""
 
     vocab_size: int
     hidden_size: int
@@ -109,10 +109,10 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultPlan:
-    """Faults on purpose, for tests: no flag leads here. Each is a token id, and strikes the step that runs this token.
+    """Faults on purpose, for tests: no flag sets them. Each is a token id, and strikes the step that runs this token.
 
     `raises`: the forward raises. `exhausts`: an allocation in it fails. `hangs`: it never returns. `delays`: it takes
-    `delay_seconds` longer. `spoils`: what is computed of this token is NaN.
+    `delay_seconds` longer. `spoils`: what is computed for this token is NaN.
     """
 
     raises: int | None = None
@@ -125,18 +125,18 @@ class FaultPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """What the operator chose. None means: decided by the memory plan when the engine starts.
+    """What the operator chose. None leaves the choice to the memory plan when the engine starts.
 
     `model` is a local directory (a hub id is resolved before). `max_num_batched_tokens` bounds the tokens of one
-    step; `max_waiting` bounds the requests that wait for a slot; `page_size` is in tokens. `kv_cache_dtype` is what
-    keys and values are kept in: "auto" is `dtype`, "fp8" is float8_e4m3fn. `quantization` is what attention's matrices
-    and the unembedding are rounded to as they are loaded: "none" leaves them in `dtype`. `resident_experts` keeps a
-    bfloat16 copy of MXFP4 experts on the GPU, which steps of many tokens multiply faster. `enable_prefix_caching` keeps
-    what was computed of prompts for those that begin as they do. `deterministic` makes log-probabilities independent,
-    to the last bit, of batch, chunks and preemption. `enforce_eager` launches every kernel of a step on its own instead
-    of capturing CUDA graphs. `run_ahead` launches each step before the last one's tokens are read: None means on a GPU,
-    where it gains something. `poison_freed` fills freed cache slots with NaN, so that reading one shows at once, and
-    `faults` makes steps fail (tests).
+    step; `max_waiting` bounds the requests that wait for a slot; `page_size` is in tokens. `kv_cache_dtype` is the
+    caches' dtype: "auto" is `dtype`, "fp8" is float8_e4m3fn. `quantization` is the format that attention's matrices and
+    the unembedding are rounded to on loading: "none" leaves them in `dtype`. `resident_experts` keeps a bfloat16 copy
+    of MXFP4 experts on the GPU, which makes steps of many tokens faster. `enable_prefix_caching` reuses the computed
+    prefixes of earlier prompts. `deterministic` makes log-probabilities independent, to the last bit, of batch, chunks
+    and preemption. `enforce_eager` launches every kernel of a step on its own instead of capturing CUDA graphs.
+    `run_ahead` launches each step before the last one's tokens are read: None means only on a GPU, where it pays.
+    `poison_freed` fills freed cache slots with NaN, so that reading one shows at once, and `faults` makes steps fail
+    (both for tests).
     """
 
     model: Path

@@ -10,7 +10,7 @@ from engine.errors import ConfigError
 
 
 def pick_device(name: str) -> torch.device:
-    """ "auto" is the first GPU if there is one, else the CPU. Raises ConfigError for a device that is not there."""
+    """ "auto" is the first GPU if there is one, else the CPU. Raises ConfigError for a device that does not exist."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -25,8 +25,8 @@ def pick_device(name: str) -> torch.device:
 
 
 def make_current(device: torch.device) -> None:
-    """Has the calling thread work on this GPU, if it is one: Triton launches on the current one, whatever GPU its
-    tensors are on."""
+    """Makes this GPU, if it is one, current in the calling thread: Triton launches on the current GPU, whichever one
+    its tensors are on."""
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
 
@@ -37,26 +37,26 @@ def why_no_gpu() -> str:
     seen = torch.cuda.device_count()
     return (
         f"torch {torch.__version__} sees {seen} GPUs: check nvidia-smi and CUDA_VISIBLE_DEVICES, and in a container "
-        f"that it was given them (docker run --gpus all)"
+        f"that it was started with them (docker run --gpus all)"
     )
 
 
 def use_huge_pages() -> None:
-    """Has torch ask Linux for pages of 2 MiB under large tensors, unless the environment says otherwise: a CPU reads
-    weights some 10% faster from them. Torch looks at this when it first allocates one."""
+    """Makes torch ask Linux for pages of 2 MiB under large tensors, unless the environment says otherwise: a CPU reads
+    weights some 10% faster from them. Torch reads the variable when it first allocates a large tensor."""
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def keep_to_quota() -> None:
-    """Has torch start no more threads than a container's CPU quota keeps busy: others would wait, in every op, for
-    those whose turn has not come. What OMP_NUM_THREADS says stands."""
+    """Limits torch to the threads that a container's CPU quota keeps busy: with more, every op would wait for threads
+    that are throttled. OMP_NUM_THREADS takes precedence."""
     cores = cgroup.cores()
     if cores is not None and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(min(torch.get_num_threads(), cores))
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that can be taken on `device` now: of the CPU's, what the machine has and a container may have."""
+    """Bytes that can be allocated on `device` now; on a CPU, what the machine has free and a container may use."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free
@@ -65,7 +65,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def total_bytes(device: torch.device) -> int:
-    """The memory of `device`, whoever holds it."""
+    """Bytes of memory on `device`, free or not."""
     if device.type == "cuda":
         _, total = torch.cuda.mem_get_info(device)
         return total
@@ -73,8 +73,8 @@ def total_bytes(device: torch.device) -> int:
 
 
 def bytes_per_second(device: torch.device) -> float | None:
-    """What a GPU's memory gives at best, by its clock (in kHz, two transfers a cycle) and width (in bits); None for the
-    CPU's, which does not tell."""
+    """A GPU's peak memory bandwidth, from its clock (in kHz, two transfers a cycle) and width (in bits); None for a
+    CPU, which does not report it."""
     if device.type != "cuda":
         return None
     properties = torch.cuda.get_device_properties(device)

@@ -1,16 +1,16 @@
-"""The engine: add requests, abort them, step. A step is a sentence: plan, launch, settle.
+"""The engine: add requests, abort them, step. A step has three parts: plan, launch, settle.
 
 On a GPU the engine runs one step ahead: a step is planned and launched before the last one's tokens are read, so that
-the device never waits for the host. A token that the host does not know yet is planned as one to come, and the runner
-feeds it on the device.
+the device never waits for the host. A token that the host does not know yet is planned as `plan.COMING`, and the runner
+fills it in on the device.
 
     step      1           2             3             4
     launch    A, B        A, B          A, B          A
     settle    -           A, B of 1     A, B of 2     A of 3         B's token of 2 ended it
 
-What ends by its length is known ahead. What ends by a stop token is known one step late: the step on its way carries
-it once more, and what that brings is dropped. Its places are given back at once: whatever takes them is launched later,
-and the device keeps the order. The same holds for what is aborted, preempted or fails.
+An end by length is known in advance. An end by a stop token is known one step late: the step in flight still carries
+the request, and its result is dropped. The request's cache places are freed at once: whatever takes them is launched
+later, and the device keeps the order. The same holds for requests that are aborted, preempted or fail.
 
 A grammar needs the last token on the host: a step that samples for one is settled before the next is planned.
 """
@@ -42,7 +42,7 @@ logger = logging.getLogger("carousel.engine")
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A step on its way: its tasks, whose they are, what was launched, or why that failed, and the plan's number."""
+    """A step in flight: its tasks, their answers, what was launched or why the launch failed, and the plan's number."""
 
     tasks: Sequence[Task]
     answers: Sequence[Answer]
@@ -80,10 +80,10 @@ class Engine:
         self.runs_ahead = runs_ahead
         self.poison_freed = poison_freed
         self.step_tokens = 0
-        """Tokens that the last step launched, of prompts and answers."""
+        """Tokens in the last step, of prompts and answers."""
         self.on_run: Callable[[int], None] = lambda tokens: None
-        """Called with the `work` of a long step before it is launched, and of each run of a step that is made again:
-        that much the engine may be silent about."""
+        """Called with the `work` of a long step before it is launched, and before each retried run, so that the
+        watchdog allows for it."""
         self.grammars = grammars
         self._flight: Flight | None = None
         self._answers: dict[str, Answer] = {}
@@ -117,10 +117,11 @@ class Engine:
         return TokenEvent(request_id=request_id, finish_reason=FinishReason.ABORT)
 
     def step(self) -> list[TokenEvent]:
-        """Plans and launches a step of everything queued, and settles the one before it, or this one if it cannot stay
-        on its way. Empty if nothing has come of that.
+        """Plans and launches the next step, and settles the one before it, and the new one too if it cannot stay in
+        flight. Empty if that brings no events.
 
-        What fails ends the requests it concerns, with an event. Raises only if the device can compute nothing more.
+        A failure ends the requests that it concerns, each with an event. Raises only if the device can no longer
+        compute.
         """
         launched = self._launch()
         events = self._settle()
@@ -147,7 +148,7 @@ class Engine:
         return Flight(tasks, answers, launched, self.scheduler.plans)
 
     def _settle(self) -> list[TokenEvent]:
-        """Takes in what the step on its way has brought."""
+        """Waits for the step in flight → its events."""
         flight, self._flight = self._flight, None
         if flight is None:
             return []
@@ -158,7 +159,7 @@ class Engine:
         return events
 
     def _outcomes(self, flight: Flight) -> Sequence[Sampled | Exception]:
-        """What each task brought. If a launch failed, its tasks run one by one: who fails alone has failed."""
+        """Each task's result. If the launch failed, its tasks run one by one, and only those that fail alone fail."""
         count = len(flight.tasks)
         if isinstance(flight.launched, Launched):
             outcomes = self._try(flight.launched.read, count)
@@ -169,8 +170,8 @@ class Engine:
         return [flight.launched if answer.ended else self._run_alone(task, answer) for task, answer in alone]
 
     def _run_alone(self, task: Task, answer: Answer) -> Sampled | Exception:
-        """Runs a task of a step that failed half way; first, if its rings may have lost something, all before it, from
-        where it was restored on."""
+        """Runs one task of a step that failed half way. If its rings may have lost positions, everything before the
+        task runs again first, from the position at which the sequence was restored."""
         chunk, most = task.chunk, self.scheduler.max_batched_tokens
         begin = chunk.start if chunk.repeatable else answer.sequence.origin
         starts = [*range(begin, chunk.start, most), chunk.start]
@@ -191,17 +192,17 @@ class Engine:
         return outcome
 
     def _try(self, work: Callable[[], T], sequences: int) -> T | Exception:
-        """Raises what the device raises if it can compute nothing more."""
+        """The result of `work`, or the exception it raised. Raises only if the device can no longer compute."""
         try:
             return work()
         except Exception as error:
             logger.error("a step of %d sequences failed", sequences, exc_info=error)
-            failure = error.with_traceback(None)  # Whose frames hold the step's tensors.
+            failure = error.with_traceback(None)  # The traceback's frames hold the step's tensors.
         self.runner.check()
         return failure
 
     def _take(self, task: Task, answer: Answer, outcome: Sampled | Exception, plan: int) -> TokenEvent | None:
-        """Takes in what a chunk of a plan brought; an event if its request has something to say."""
+        """Records the result of a chunk of a plan → an event, if the request has one to send."""
         if isinstance(outcome, Exception):
             unknown = f"the engine failed to run this request ({type(outcome).__name__})"
             return self._fail(answer, str(outcome) if isinstance(outcome, CarouselError) else unknown)
@@ -217,7 +218,7 @@ class Engine:
         return event
 
     def _fail(self, answer: Answer, error: str) -> TokenEvent:
-        """Ends a request that went wrong. Its places are overwritten: what it left there may be no numbers."""
+        """Ends a failed request. Its cache places are overwritten, because they may hold NaN."""
         self._forget(answer, overwrite=True)
         return TokenEvent(request_id=answer.request_id, finish_reason=FinishReason.ERROR, error=error)
 
@@ -228,7 +229,7 @@ class Engine:
         self._clear(overwrite=overwrite)
 
     def _clear(self, *, overwrite: bool = False) -> None:
-        """Overwrites the places given back: with zeros, or in tests, always, with NaN."""
+        """Overwrites freed places, if asked to, with zeros; in tests always, with NaN."""
         released = self.scheduler.take_released()
         if self.poison_freed or overwrite:
             for places in released:
@@ -236,7 +237,7 @@ class Engine:
 
 
 def make_task(chunk: Chunk, answer: Answer) -> Task:
-    """What is wanted of a chunk."""
+    """The runner's task for a chunk."""
     sequence, row, written = answer.sequence, answer.row if chunk.samples else None, answer.sequence.generated
     sampling = answer.row.sampling
     if sampling.prompt_logprobs is None or written:

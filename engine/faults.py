@@ -20,7 +20,7 @@ MORE_THAN_THERE_IS = 2**60
 
 
 class FaultyModel(GptOss):
-    """The true model, but for steps that run a token of the plan."""
+    """The real model, except in steps that run a token of the plan."""
 
     def __init__(self, config: ModelConfig, weights: Weights, ops: Ops, plan: FaultPlan) -> None:
         super().__init__(config, weights, ops)
@@ -33,11 +33,11 @@ class FaultyModel(GptOss):
         if self.plan.hangs in step:
             hang()
         if self.plan.spoils is not None:
-            # Its rotation is not a number, so neither is its key in any cache, nor what attends to that.
+            # Its rotation is NaN, and so is its key in every cache, and whatever attends to that.
             cos = batch.cos.masked_fill((batch.token_ids == self.plan.spoils)[:, None], torch.nan)
             batch = replace(batch, cos=cos)
         hidden = super().forward(batch, rings, pages)
-        if self.plan.raises in step:  # The caches are turned already: the worst moment.
+        if self.plan.raises in step:  # The caches are already written: the worst moment.
             raise RuntimeError("a fault on purpose")
         if self.plan.exhausts in step:
             torch.empty(MORE_THAN_THERE_IS, dtype=torch.uint8, device=batch.token_ids.device)
@@ -45,6 +45,6 @@ class FaultyModel(GptOss):
 
 
 def hang() -> NoReturn:
-    """Until the process is killed."""
+    """Blocks until the process is killed."""
     Event().wait()
     raise AssertionError

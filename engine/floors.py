@@ -1,4 +1,4 @@
-"""How fast decode can be at best: each step reads weights, keys and values, and memory gives so many bytes a second."""
+"""How fast decode can be at best: each step reads weights, keys and values, and memory bandwidth limits how fast."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from engine.memory_sizes import kv_sizes, weight_sizes
 
 @dataclass(frozen=True, slots=True)
 class DecodeFloor:
-    """The bytes that decode must read, for a model as `engine` has it."""
+    """The bytes that decode must read, for a model as `engine` configures it."""
 
     model: ModelConfig
     engine: EngineConfig
     experts: ExpertFormat
 
     def step_bytes(self, batch: int, length: int) -> float:
-        """What a step must read that gives each of `batch` requests, `length` tokens long, its next token.
+        """Bytes that a step must read to give each of `batch` requests of `length` tokens its next token.
 
         Of E experts, k chosen by each token, a batch of B touches E·(1 − (1 − k/E)^B) if they are chosen evenly. For
         20b in bfloat16, one request of 1,024 tokens: 24 layers of 53.3 MB and 4 experts of 13.2 MB, 1,158 MB of
@@ -29,5 +29,5 @@ class DecodeFloor:
         return model.num_layers * (weights.layer + touched * weights.expert) + weights.unembedding + batch * request
 
     def tokens_per_second(self, batch: int, length: int, bandwidth: float) -> float:
-        """Of all requests together, where memory gives `bandwidth` bytes a second."""
+        """Of all requests together, if memory reads `bandwidth` bytes a second."""
         return batch * bandwidth / self.step_bytes(batch, length)

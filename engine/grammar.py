@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 REMEMBERED = 256
-"""Compiled grammars that are kept: an application sends the same few again and again."""
+"""Compiled grammars that are cached: an application sends the same few again and again."""
 
 REASONS = {"NoExtensionBias": "no text satisfies it"}
-"""What llguidance says, where that is no sentence."""
+"""Plain words for messages of llguidance that are no sentences."""
 
 
 PATIENCE_SECONDS = 2.0
 TOKEN_SECONDS = 0.01
-"""What a grammar may take of the engine's time, which all requests share: PATIENCE_SECONDS, and TOKEN_SECONDS more for
-each token. Of a JSON schema and a vocabulary of 1,856, masks take some 25 µs."""
+"""How much of the engine's time, which all requests share, a grammar may take: PATIENCE_SECONDS, plus TOKEN_SECONDS for
+each token. With a JSON schema and a vocabulary of 1,856 tokens, a mask takes some 25 µs."""
 
 
 class GrammarState:
@@ -39,38 +39,38 @@ class GrammarState:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing more may be written."""
+        """Whether the grammar allows no further token."""
         return self._matcher.is_stopped()
 
     @property
     def lost(self) -> bool:
-        """Whether it has grown too large to say what may come."""
+        """Whether it has grown too large to compute which tokens may come next."""
         return self._matcher.is_error()
 
     @property
     def error(self) -> str | None:
-        """Why the grammar cannot go on, if it cannot."""
+        """Why the grammar cannot continue, if it cannot."""
         if self._patience < 0:
             return "it takes too long"
         return self._matcher.get_error() if self._matcher.is_error() else None
 
     def advance(self, token_id: int) -> None:
-        """Takes in the token that was chosen."""
+        """Advances by the token that was chosen."""
         began = thread_time()
         self._matcher.consume_token(token_id)
         self._patience += TOKEN_SECONDS - (thread_time() - began)
 
     def fill(self, mask: "np.ndarray[tuple[int], np.dtype[np.int32]]") -> None:
-        """Writes one bit a token, low bits first: may it come next?"""
+        """Writes one bit per token, low bits first: 1 if it may come next."""
         began = thread_time()
         self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
         self._patience -= thread_time() - began
 
 
 class GrammarCompiler:
-    """Compiles grammars for one vocabulary, which is read at the first one unless `load` was called before.
+    """Compiles grammars for one vocabulary, which is read with the first one unless `load` was called before.
 
-    `eos_token_ids` are what ends an answer wherever its grammar is complete.
+    `eos_token_ids` end an answer wherever its grammar is complete.
     """
 
     def __init__(self, tokenizer: Path, vocab_size: int, eos_token_ids: Sequence[int]) -> None:
@@ -85,10 +85,10 @@ class GrammarCompiler:
             _ = self._vocabulary
 
     def compile(self, grammar: str) -> GrammarState:
-        """A Lark grammar in llguidance's dialect → its beginning. Takes milliseconds, for a monster some seconds.
+        """A Lark grammar in llguidance's dialect → its initial state. Takes milliseconds, for a huge one some seconds.
 
-        Raises RequestError(param="grammar") for one that is malformed or too large. Other threads run meanwhile. What
-        was compiled is remembered.
+        Raises RequestError(param="grammar") for one that is malformed or too large. Other threads run meanwhile.
+        Compiled grammars are cached.
         """
         return GrammarState(self._beginning(grammar).deep_copy())
 

@@ -18,8 +18,8 @@ MAX_JSON_BYTES = 100 * 2**20
 class JsonObject:
     """The keys of one JSON object. `where` names it in messages: a file, or a file and the key that holds it.
 
-    Every reader takes the names a key goes by, the first that is present (and not null) counts, and raises
-    ConfigError if it has the wrong type, or is missing and no default is given.
+    Every reader takes the key's possible names and reads the first that is present (and not null). It raises
+    ConfigError if the value has the wrong type, or is missing and no default is given.
     """
 
     where: str
@@ -101,7 +101,7 @@ class JsonObject:
 
 
 def shown(value: Any) -> str:
-    """A value of the file in a message: on one line, and not all of a long one."""
+    """A value for a message: one line, a long one cut off."""
     return json.dumps(value)[:80]
 
 

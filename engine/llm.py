@@ -33,7 +33,7 @@ class Generation:
 
 
 def several(prompts: Prompt | Sequence[Prompt]) -> Sequence[Prompt]:
-    """The prompts, also where it is a single one: a text, or token ids."""
+    """The prompts; a single one, text or token ids, becomes a list of one."""
     is_one = isinstance(prompts, str) or (len(prompts) > 0 and isinstance(prompts[0], int))
     return cast(Sequence[Prompt], [prompts] if is_one else prompts)
 
@@ -41,9 +41,9 @@ def several(prompts: Prompt | Sequence[Prompt]) -> Sequence[Prompt]:
 class LLM:
     """A model in this process.
 
-    `model` is a directory, a hub id, or "embedded"; `config` says the rest. `default_sampling` is how the checkpoint
-    wants to be sampled: what holds where no sampling is given, and of which some may be replaced. Raises
-    CheckpointError, ConfigError or MemoryPlanError if it cannot be served.
+    `model` is a directory, a hub id, or "embedded"; `config` sets the rest. `default_sampling` are the checkpoint's own
+    parameters: they apply where none are given, and `dataclasses.replace` changes some of them. Raises CheckpointError,
+    ConfigError or MemoryPlanError if the model cannot be served.
     """
 
     def __init__(self, model: str = "embedded", config: EngineConfig | None = None) -> None:
@@ -56,10 +56,10 @@ class LLM:
         self.chat = ChatRenderer.load(directory, self.tokenizer)
         self._ids = count()
         self._open: dict[str, Transcript] = {}
-        """Those that somebody waits for."""
+        """The answers that a caller is waiting for."""
 
     def generate(self, prompts: Prompt | Sequence[Prompt], sampling: SamplingParams | None = None) -> list[Generation]:
-        """Answers to all prompts, batched, in their order; or to a single one. A prompt is text or token ids. Raises
+        """Answers all prompts, or a single one, as a batch, in their order. A prompt is text or token ids. Raises
         RequestError if one of them cannot be answered as asked; then none is."""
         sampling = sampling or self.default_sampling
         request_ids: list[str] = []
@@ -75,8 +75,8 @@ class LLM:
                 self._close(request_id)
 
     def stream(self, prompt: Prompt, sampling: SamplingParams | None = None) -> Iterator[str]:
-        """The answer's text as it comes. Closing the iterator ends the request. Others may be read between its pieces,
-        and `generate` called. Raises RequestError, or GenerationError where the engine fails on the way."""
+        """The answer's text as it is generated. Closing the iterator ends the request. Between its pieces, other
+        streams may be read and `generate` called. Raises RequestError, or GenerationError if the engine fails."""
         request_id = self._add(prompt, sampling or self.default_sampling)
         answer = self._open[request_id]
         try:
@@ -97,10 +97,10 @@ class LLM:
         return request.id
 
     def _step(self) -> None:
-        """Each answer gets what is its own, whoever asked for the step."""
+        """Runs a step and hands each event to its own answer, whoever asked for the step."""
         for event in self.engine.step():
             answer = self._open[event.request_id]
-            if answer.ended:  # By its stop string; this one was already on its way.
+            if answer.ended:  # At a stop string, while this event was in flight.
                 continue
             answer.take(event)
             if answer.stopped:
@@ -112,7 +112,7 @@ class LLM:
 
 
 class Transcript:
-    """One answer from its events: its text is whole characters, up to its stop string."""
+    """One answer, put together from its events: its text is whole characters, up to its stop string."""
 
     def __init__(self, tokenizer: Tokenizer, stops: Sequence[str]) -> None:
         self._detokenizer = Detokenizer(tokenizer)
@@ -143,12 +143,12 @@ class Transcript:
         self.error = event.error
 
     def unread(self) -> Iterator[str]:
-        """The text that was not read so."""
+        """The pieces of text not read yet."""
         pieces, self._read = self._pieces[self._read :], len(self._pieces)
         yield from filter(None, pieces)
 
     def generation(self) -> Generation:
-        """All of it, once it has ended."""
+        """The whole answer, once it has ended."""
         assert self.finish_reason is not None
         return Generation(
             text="".join(self._pieces),

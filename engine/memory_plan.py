@@ -19,13 +19,13 @@ CPU_MAX_NUM_SEQS = 16
 CPU_SHARE = 4
 """A CPU's caches take at most 1 / CPU_SHARE of the memory that is left: other programs live there too."""
 FREE_SHARE = 0.9
-"""Of what is free on a GPU no more is taken, where --gpu-memory-utilization is not higher."""
+"""The share of a GPU's free memory that is used at most, unless --gpu-memory-utilization is higher."""
 KEPT_BYTES = 2 * 2**30
-"""So much of it is left in any case, or the tenth that is left otherwise, if that is less: the driver needs some, and
-torch, whose blocks of many sizes do not fill its memory."""
+"""Always left free on a GPU: 2 GiB, or a tenth of free memory if that is less, for the driver and torch's
+fragmentation."""
 RINGS_SHARE = 4
-"""Before the context is shortened, requests are cut down to CPU_MAX_NUM_SEQS, and until their rings take at
-most 1 / RINGS_SHARE of the caches."""
+"""Before the context is shortened, the number of requests is lowered to CPU_MAX_NUM_SEQS, and further until their rings
+take at most 1 / RINGS_SHARE of the caches."""
 FEW_BATCHED_TOKENS = 512
 FP8_SETTINGS = "quantization", "kv_cache_dtype"
 
@@ -47,7 +47,7 @@ class MemoryPlan:
 
     @property
     def kv_cache_bytes(self) -> int:
-        """What the rings and pages take of the budget."""
+        """Bytes of the budget that rings and pages use."""
         return self.max_num_seqs * self.kv.rings + self.num_pages * self.page_size * self.kv.token
 
     def pages_for(self, length: int) -> int:
@@ -59,7 +59,7 @@ class MemoryPlan:
         return self.kv.rings + self.pages_for(length) * self.page_size * self.kv.token
 
     def request_bytes_without_rings(self, length: int) -> int:
-        """What it would take if every layer kept everything."""
+        """The same if every layer kept every position."""
         return self.pages_for(length) * self.page_size * self.kv.whole_token
 
     def requests_at(self, length: int) -> int:
@@ -67,15 +67,15 @@ class MemoryPlan:
         return min(self.max_num_seqs, self.num_pages // self.pages_for(length))
 
     def requests_without_rings_at(self, length: int) -> int:
-        """How many would, in the same memory, if every layer kept everything."""
+        """How many would run, in the same memory, if every layer kept every position."""
         return min(self.max_num_seqs, self.kv_cache_bytes // self.request_bytes_without_rings(length))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Where the model is to run: the bytes that are free there before the weights are loaded, those that there are in
-    all, whether that is a GPU, whether its attention holds scores in memory, and whether its filters sort logits: the
-    references do, kernels do not."""
+    """The machine that the model runs on: bytes free before the weights are loaded, bytes in all, whether it is a GPU,
+    whether attention may hold scores in memory, and whether filters sort logits (the references do both, the Triton
+    kernels neither)."""
 
     device_bytes: int
     total_bytes: int
@@ -85,12 +85,12 @@ class Machine:
 
 
 def plan_memory(model: ModelConfig, engine: EngineConfig, machine: Machine, weights_bytes: int) -> MemoryPlan:
-    """Shares out what is free on the machine.
+    """Shares out the machine's free memory.
 
-    The caches get --kv-cache-memory-bytes if that is given; else, on a GPU, --gpu-memory-utilization of all its memory,
-    as far as that is free, less weights, workspace and CUDA graphs; on a CPU a quarter of what these leave; and never
-    more than all requests at full length need. Automatic numbers are lowered to what fits: max_num_seqs by halves, then
-    max_model_len.
+    The caches get --kv-cache-memory-bytes if that is given. Otherwise, on a GPU, they get --gpu-memory-utilization of
+    all its memory, as far as that is free, less weights, workspace and CUDA graphs; on a CPU, a quarter of what weights
+    and workspace leave. They never get more than all requests at full length need. Automatic numbers are lowered until
+    they fit: max_num_seqs by halves, then max_model_len.
 
     Raises MemoryPlanError if the weights, or one request of the length asked for, do not fit; ConfigError for
     a length beyond the model's positions.
@@ -125,7 +125,7 @@ def fits(plan: MemoryPlan, engine: EngineConfig) -> bool:
 
 
 def slot_choices(engine: EngineConfig, on_gpu: bool) -> Iterator[int]:
-    """The operator's number, or the automatic one, its half, its quarter, … 1: those that can decode in one step."""
+    """The operator's number, or the automatic one (at most what one step can decode), its half, its quarter, … 1."""
     if engine.max_num_seqs is not None:
         yield engine.max_num_seqs
         return
@@ -170,7 +170,7 @@ def share_out(
 
 
 def kv_budget(engine: EngineConfig, machine: Machine, fixed: int) -> int:
-    """Bytes for the caches beside `fixed` bytes of weights, workspace and graphs; 0 if there is no room for them."""
+    """Bytes for the caches besides `fixed` bytes of weights, workspace and graphs; 0 if there is no room for them."""
     wanted = engine.kv_cache_memory_bytes
     if wanted is not None:
         return wanted if fixed + wanted <= machine.device_bytes - kept(machine) else 0
@@ -181,13 +181,13 @@ def kv_budget(engine: EngineConfig, machine: Machine, fixed: int) -> int:
 
 
 def most_used(machine: Machine, share: float) -> int:
-    """Bytes of a GPU that are taken at this --gpu-memory-utilization."""
+    """Bytes of a GPU that may be used at this --gpu-memory-utilization."""
     free = machine.device_bytes
     return int(min(machine.total_bytes * share, free * max(share, FREE_SHARE), free - kept(machine)))
 
 
 def kept(machine: Machine) -> int:
-    """Bytes of a GPU that are left in any case."""
+    """Bytes of a GPU that are always left free."""
     return min(KEPT_BYTES, machine.device_bytes - int(machine.device_bytes * FREE_SHARE)) if machine.on_gpu else 0
 
 
@@ -204,7 +204,7 @@ def notes(plan: MemoryPlan, engine: EngineConfig, length: int, on_gpu: bool) -> 
 
 
 def what_would_fit(model: ModelConfig, engine: EngineConfig, machine: Machine, weights_bytes: int) -> str:
-    """The fewest settings with which there is a plan, as flags, of those that cost little; "" if there are none."""
+    """The fewest of the settings that cost little with which a plan fits, as flags; "" if none does."""
     settings: list[tuple[str, Any]] = [(name, "fp8") for name in FP8_SETTINGS if getattr(engine, name) != "fp8"]
     if engine.max_num_batched_tokens > FEW_BATCHED_TOKENS >= (engine.max_num_seqs or 1):
         settings.insert(0, ("max_num_batched_tokens", FEW_BATCHED_TOKENS))
@@ -218,7 +218,7 @@ def what_would_fit(model: ModelConfig, engine: EngineConfig, machine: Machine, w
 
 
 def shortage(plan: MemoryPlan, engine: EngineConfig, length: int, machine: Machine, flags: str) -> str:
-    """Why `plan` cannot be: one line with the numbers and the flags that would help."""
+    """Why `plan` does not fit: one line with the numbers and the flags that would help."""
     asked = engine.kv_cache_memory_bytes
     share = f" at --gpu-memory-utilization {engine.gpu_memory_utilization}" if machine.on_gpu and asked is None else ""
     left = f", of which {size(kept(machine))} are left to the driver and to torch" if machine.on_gpu else ""

@@ -11,15 +11,15 @@ SCORES_LIMIT = 2**26
 SCORED_LIMIT = 2**24
 """Logits of a scored prompt held at once (`runner.runner`)."""
 SCORE_BYTES = 16
-"""A score as computed, scaled, masked and as a weight, at most 4 bytes each; or a logit, its log-probability, and what
-these are ordered by."""
+"""A score as computed, scaled, masked and as a weight, at most 4 bytes each; or a logit, its log-probability, and its
+sort key."""
 GRAPH_BYTES = 8 * 2**20
 """What a captured graph may keep for its launches, beside the tensors of its step: an allowance, not a measurement."""
 SAMPLED_LOGIT_BYTES = 24
 """A logit through the sampler: float32 as computed, adjusted; and a grammar's mask, or its log-probability."""
 SORTED_LOGIT_BYTES = 48
-"""The same where filters sort: divided and filtered as well; in order, with its index; and top_p's cumulated
-probabilities in float64."""
+"""The same where filters sort: also divided and filtered; sorted, with its index; and top_p's cumulative probabilities
+in float64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ def kv_sizes(model: ModelConfig, element_bytes: int) -> KvSizes:
 @dataclass(frozen=True, slots=True)
 class WeightSizes:
     """Bytes of weights: `layer` is what every token needs of a layer, `expert` one of its experts, `unembedding` the
-    last product; `rest` are the last norm, and the embedding where it is not the unembedding as well (in fp8, the
-    unembedding has memory of its own, tied or not)."""
+    last product; `rest` is the last norm, and the embedding unless it is also the unembedding (in fp8, the unembedding
+    has its own memory, tied or not)."""
 
     layer: int
     expert: int
@@ -66,9 +66,9 @@ def weight_sizes(
     tiled: bool = False,
     resident: bool = False,
 ) -> WeightSizes:
-    """As `engine.model.weights.empty_weights` allocates, and a tied unembedding in fp8. `tiled`: and as packed experts
-    are once padded to tiles of 64 rows and 128 columns for the GPU (`engine.kernels.triton.repack`); `resident`: with
-    their bfloat16 copy."""
+    """Sizes as `engine.model.weights.empty_weights` allocates, plus a tied unembedding's fp8 copy. `tiled`: packed
+    experts are padded to tiles of 64 rows and 128 columns for the GPU (`engine.kernels.triton.repack`); `resident`:
+    and have a bfloat16 copy."""
     narrow, wide = DTYPE_BYTES[dtype], 4
     hidden, inner = model.hidden_size, model.intermediate_size
     q, qkv = model.q_size, model.q_size + 2 * model.kv_size
@@ -102,7 +102,7 @@ def weights_bytes(
     tiled: bool = False,
     resident: bool = False,
 ) -> int:
-    """All of the above. Raises ConfigError where the experts' bfloat16 copy would not be used."""
+    """Bytes of all weights. Raises ConfigError if the experts' bfloat16 copy would not be used."""
     if resident and not (tiled and experts == "mxfp4" and dtype == "bfloat16"):
         raise ConfigError(
             "--resident-experts is for MXFP4 experts on a GPU, with --dtype bfloat16 and without --deterministic"
@@ -112,18 +112,18 @@ def weights_bytes(
 
 
 def saved_by_fp8(model: ModelConfig, dtype: Dtype) -> int:
-    """What --quantization fp8 takes less for weights: of 20b 1.2 GB. Less than 0 where it parts a tied unembedding."""
+    """Weight bytes that --quantization fp8 saves: 1.2 GB of 20b. May be negative if a tied unembedding is copied."""
     return weights_bytes(model, dtype, "dense") - weights_bytes(model, dtype, "dense", "fp8")
 
 
 def workspace_bytes(
     model: ModelConfig, dtype: Dtype, batched_tokens: int, rows: int, *, holds_scores: bool, sorts_logits: bool
 ) -> int:
-    """An estimate, from above, of what one step needs beside weights and caches.
+    """An upper estimate of the bytes that one step needs besides weights and caches.
 
-    While the layers run, the hidden states of `batched_tokens` (in the experts, the larger of the reference's and of
+    While the layers run: the hidden states of `batched_tokens` (in the experts, the larger of the reference's and of
     the kernels', which have a row for each of a token's experts), and the larger of attention's scores, if it
-    `holds_scores`, and one unpacked expert; after them, the larger of the logits of `rows` sampled tokens and those of
+    `holds_scores`, and one unpacked expert. After them: the larger of the logits of `rows` sampled tokens and those of
     a scored prompt.
     """
     hidden, inner = model.hidden_size, model.intermediate_size
@@ -136,7 +136,7 @@ def workspace_bytes(
 
 
 def states_bytes(model: ModelConfig, dtype: Dtype, tokens: int) -> int:
-    """Hidden states of so many tokens, and what a layer makes of them."""
+    """Bytes of the hidden states of `tokens` tokens, and of what a layer computes from them."""
     hidden, inner = model.hidden_size, model.intermediate_size
     qkv = model.q_size + 2 * model.kv_size
     pairs = DTYPE_BYTES[dtype] * model.experts_per_token * (hidden + inner)
@@ -144,10 +144,10 @@ def states_bytes(model: ModelConfig, dtype: Dtype, tokens: int) -> int:
 
 
 def graphs_bytes(model: ModelConfig, dtype: Dtype, seqs: int, longest_pages: int) -> int:
-    """An estimate, from above, of the CUDA graphs of decoding up to `seqs` sequences of `longest_pages` pages.
+    """An upper estimate of the bytes of CUDA graphs that decode up to `seqs` sequences of `longest_pages` pages.
 
-    They share one pool, which holds the largest one's step: its states, attention's splits (at least four a sequence)
-    and logits; beside it stand the logits in float32 and the block tables that all of them read.
+    They share one pool, which holds the largest graph's step: its states, attention's splits (at least four a sequence)
+    and logits. All graphs also share the float32 logits and the block tables, which lie outside the pool.
     """
     splits = 4 * 4 * model.num_heads * (model.head_dim + 1)
     logits = (4 + DTYPE_BYTES[dtype]) * model.vocab_size

@@ -1,22 +1,22 @@
-"""What a step does, in integers: the scheduler's answer and the runner's order."""
+"""What a step does, in integers: the scheduler's output and the runner's input."""
 
 from collections.abc import Iterable
 
 from msgspec import Struct
 
 COMING = -1
-"""Stands for a token that the step before samples: the host has not read it yet, the runner has it on the device."""
+"""Placeholder for a token that the last step samples: the host has not read it yet, the runner has it on the device."""
 
 
 CONTEXT_OF_A_TOKEN = 32_768
-"""To attend to so many tokens takes a CPU about as long as all else that a gpt-oss model does for one."""
+"""Attending to this many tokens takes a CPU about as long as everything else that a gpt-oss model does for one."""
 LONG_RUN = 512
-"""Whoever watches the engine is told of a step before it begins if its `work` is more than that."""
+"""A step with more `work` than this is announced to the supervisor before it begins."""
 
 
 class Restore(Struct, frozen=True):
-    """From where a sequence goes on that begins as another one did: the pages in which the rings were put aside, and,
-    unless it is the beginning of a page, the page whose beginning goes into the one that `start` lies in."""
+    """Where a sequence resumes from a cached prefix: the pages that hold the saved rings, and, unless the chunk starts
+    at a page boundary, the page whose first positions are copied into the one that `start` lies in."""
 
     rings: tuple[int, ...]
     page: int | None
@@ -27,8 +27,8 @@ class Chunk(Struct, frozen=True):
 
     `slot` is the request's place in the rings; `pages` is its block table, long enough for `stop` positions, and the
     same object from step to step until it grows. `samples` says that the chunk ends with the sequence's last token, so
-    that its last row decides the next one. That last token may be `COMING`. Before it runs, the places are made what
-    `restore` says; after it has run, the rings are put aside in the pages `save`.
+    that its last row decides the next one. That last token may be `COMING`. Before the chunk runs, its places are
+    restored from `restore`; after it has run, its rings are saved to the pages `save`.
     """
 
     request_id: str
@@ -50,7 +50,7 @@ class Chunk(Struct, frozen=True):
 
     @property
     def coming(self) -> bool:
-        """Whether its last token is still to come."""
+        """Whether its last token is `COMING`."""
         return self.token_ids[-1] == COMING
 
     @property
@@ -58,8 +58,8 @@ class Chunk(Struct, frozen=True):
         """Whether it can be run again after a step that failed half way.
 
         In a ring of 4 the chunk 6, 7 takes the places of positions 2 and 3; position 6 still has to see 3, but the
-        layers that ran have lost it. A token alone only takes the place of what it no longer sees, and the beginning
-        of a sequence has nothing before it, or is restored once more.
+        layers that ran have lost it. A single token only replaces a position that it no longer sees. A chunk at the
+        beginning of a sequence has nothing before it, and a chunk that restores a prefix restores it again.
 
         >>> [Chunk("a", (1,) * n, start, 0, (), False).repeatable for start, n in ((6, 2), (6, 1), (0, 7))]
         [False, True, True]
@@ -68,7 +68,7 @@ class Chunk(Struct, frozen=True):
 
 
 def work(chunks: Iterable[Chunk]) -> int:
-    """What there is to compute, in tokens that have no context.
+    """The cost of computing chunks, in tokens without context.
 
     >>> [work([Chunk("a", (1,) * 2048, start, 0, (), False)]) for start in (0, 30720, 129024)]
     [2176, 4096, 10240]
@@ -77,7 +77,7 @@ def work(chunks: Iterable[Chunk]) -> int:
 
 
 class Released(Struct, frozen=True):
-    """Cache places that are free: a sequence's ring slot, and pages."""
+    """Cache places that were freed: a sequence's ring slot, and pages."""
 
     slot: int | None
     pages: tuple[int, ...]

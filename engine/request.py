@@ -97,7 +97,7 @@ def in_range(param: str, value: float | None, low: float, high: float, *, open_b
     if value is None:
         return
     high_enough = value > low if open_below else value >= low
-    if not (high_enough and value <= high):  # Which nothing is that is no number.
+    if not (high_enough and value <= high):  # NaN is never in range.
         bracket = "(" if open_below else "["
         raise RequestError(f"{param} must be in {bracket}{low}, {high}], got {value}", param=param)
 
@@ -112,9 +112,9 @@ def at_most(param: str, count: int, limit: int) -> None:
 class Request:
     """One sequence to generate. `id` is unique while it runs.
 
-    Clients take turns, whatever they ask for (`client` is a number of the server's choice); of one client's requests
-    those with a lower `priority` are served earlier. What was computed of a prompt serves those of the same client and
-    `cache_salt` that begin as it does; `instructions` is how many of its tokens others are likely to begin with.
+    Clients take turns, whatever they ask for (the server chooses the `client` number); within one client, requests with
+    a lower `priority` are served first. Prompts of the same client and `cache_salt` reuse each other's computed
+    prefixes; `instructions` is how many of the prompt's first tokens other prompts are likely to share.
     """
 
     id: str
@@ -147,13 +147,13 @@ class TokenLogprob(Struct, frozen=True):
 
 
 class TokenEvent(Struct, frozen=True, kw_only=True, eq=False, omit_defaults=True):
-    """What one step brought for one request.
+    """One step's result for one request.
 
     `token_ids` are new tokens in order, a stop token included. `logprobs` has one entry per new token if asked
     for. `prompt_logprobs` comes once, with the event that ends the prompt: one entry per prompt token, the first
     None. The last event of a request, and only it, has a `finish_reason`. `stop_token_id` is the token that
-    stopped it, if one did. The first one has `queue_seconds`: how long the request waited for its turn, and
-    `cached_tokens`: how many of its prompt had been computed before.
+    stopped it, if one did. The first event has `queue_seconds`: how long the request waited for its turn, and
+    `cached_tokens`: how many tokens of its prompt were already computed.
     """
 
     request_id: str
@@ -167,7 +167,7 @@ class TokenEvent(Struct, frozen=True, kw_only=True, eq=False, omit_defaults=True
     cached_tokens: int = 0
 
     def __eq__(self, other: object) -> bool:
-        """But for `queue_seconds` and `cached_tokens`, which are no part of the answer."""
+        """Ignores `queue_seconds` and `cached_tokens`, which are not part of the answer."""
         return isinstance(other, TokenEvent) and astuple(self)[:-2] == astuple(other)[:-2]
 
 
@@ -175,9 +175,9 @@ def resolve_max_tokens(prompt_tokens: int, max_tokens: int | None, max_model_len
     """How many tokens a request may write, given its prompt's length and the context's.
 
     Every token that is read needs a position; the last one written is never read, so a prompt exactly as long as
-    the context still gets one token. Left open, the answer ends with the context.
+    the context still gets one token. With `max_tokens=None`, the answer ends with the context.
 
-    Raises RequestError for an empty prompt, ContextLengthError (with the numbers) for what cannot fit.
+    Raises RequestError for an empty prompt, ContextLengthError (with the numbers) if they cannot fit.
 
     >>> resolve_max_tokens(100, None, 128), resolve_max_tokens(128, None, 128), resolve_max_tokens(128, 1, 128)
     (28, 1, 1)

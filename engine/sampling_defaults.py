@@ -1,4 +1,4 @@
-"""How a checkpoint wants to be sampled: generation_config.json, as transformers writes it."""
+"""A checkpoint's sampling defaults: generation_config.json, as transformers writes it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +13,9 @@ COUNT = "top_k"
 
 
 def read_sampling_defaults(directory: Path) -> Mapping[str, float | int]:
-    """The fields of SamplingParams that the file names: what holds where a request says nothing. Empty without a file.
+    """The fields of SamplingParams that the file sets: defaults for requests that omit them. Empty without a file.
 
-    Raises CheckpointError for a file that is no JSON, ConfigError for a value that no request could have.
+    Raises CheckpointError for a file that is not JSON, ConfigError for a value that no request may have.
     """
     path = directory / FILE
     if not path.exists():

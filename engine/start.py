@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A running engine, the memory plan it was made by, also in words, and what clients may know."""
+    """A running engine, its memory plan, the plan in words, and what clients may know."""
 
     engine: Engine
     plan: MemoryPlan
@@ -46,7 +46,7 @@ class Started:
 
 
 Progress = Callable[[str, int, int], None]
-"""Told what the engine is at, how much of it is done, and how much there is."""
+"""Called with what the engine is doing, how much of it is done, and how much there is."""
 
 
 def start_engine(
@@ -54,7 +54,7 @@ def start_engine(
     progress: Progress = lambda what, done, total: None,
     on_plan: Callable[[str], None] = lambda description: None,
 ) -> Started:
-    """Loads the checkpoint and builds the engine. `on_plan` is told the memory plan in words before that takes memory.
+    """Loads the checkpoint and builds the engine. `on_plan` gets the memory plan in words before memory is allocated.
 
     Raises CheckpointError, ConfigError or MemoryPlanError before any weight is read.
     """
@@ -141,7 +141,7 @@ def public_info(plan: MemoryPlan, config: EngineConfig, model: ModelConfig, devi
 
 
 def capture(runner: Runner, plan: MemoryPlan, progress: Progress) -> None:
-    """Makes decoding a matter of one call a step: CUDA graphs, or recordings of the C++ ops."""
+    """Captures decoding, so that each step is one call: as CUDA graphs, or as recordings of the C++ ops."""
     longest_pages, library = plan.pages_for(plan.max_model_len), runner.model.ops.library
     if library is None:
         capturing = partial(progress, "capturing CUDA graphs")
@@ -151,4 +151,4 @@ def capture(runner: Runner, plan: MemoryPlan, progress: Progress) -> None:
     try:
         runner.capture(Recorder(library), recorded_sizes(plan.max_num_seqs), longest_pages, recording)
     except CannotRecordError as reason:
-        logger.warning("each op of a step is called from Python, which takes a millisecond: %s", reason)
+        logger.warning("each op of a step is called from Python, which adds a millisecond: %s", reason)

@@ -15,7 +15,7 @@ from engine.errors import CarouselError, GenerationError, SlowReaderError
 from engine.request import FinishReason, Request, TokenEvent
 
 MAX_UNREAD = 1024
-"""Events that may wait to be read, for each request of a stream."""
+"""Unread events allowed per request of a stream."""
 
 Phase = Literal["loading", "ready", "stopping", "dead"]
 
@@ -50,10 +50,10 @@ class EngineInfo:
 
 
 class EngineStats(Struct, frozen=True, kw_only=True):
-    """How the engine stands after a step, and what the step was.
+    """The engine's state after a step, and the step's own numbers.
 
-    Pages and slots are the caches' places, held by requests and in all; `pages_kept` are kept for prompts to come.
-    `preemptions`, `step_seconds` and `step_tokens` are the step's own; where nothing was run, they are 0.
+    Pages and slots are the caches' places: those held by requests, and all; `pages_kept` hold prefixes for later
+    prompts. `preemptions`, `step_seconds` and `step_tokens` belong to the step, and are 0 if nothing ran.
     """
 
     running: int = 0
@@ -72,11 +72,11 @@ class EventStream:
     """The events of one or several requests, as an async iterator that ends when every one has finished.
 
     Use it as an async context manager: leaving the block aborts whatever is still running. `abort` ends one
-    request early (a stop string was found): no further event of it is seen. `listener`, if set, is called with
+    request early (a stop string was found), and drops its further events. `listener`, if set, is called with
     each event when it arrives from the engine.
 
-    Iterating raises GenerationError if the engine fails one of the requests (the others are then aborted), and what
-    `fail` was given, SlowReaderError if too many events were left unread.
+    Iterating raises GenerationError if the engine fails one of the requests (the others are then aborted),
+    SlowReaderError if too many events were left unread, and any error passed to `fail`.
     """
 
     def __init__(self, request_ids: Sequence[str], on_abort: Callable[[str], None]) -> None:
@@ -101,7 +101,7 @@ class EventStream:
         return len(self._open)
 
     def fail(self, error: CarouselError) -> None:
-        """Aborts what is running, if anything is; reading then raises `error`, whatever had come before."""
+        """Aborts the requests still running; if there are any, reading raises `error`, even before unread events."""
         if self._open:
             self._failure = error
             self.close()
@@ -153,24 +153,24 @@ class EngineClient(Protocol):
 
     @property
     def stats(self) -> EngineStats:
-        """The last ones known; zeros while no engine runs."""
+        """The latest statistics; zeros while no engine runs."""
         ...
 
     @property
     def retry_seconds(self) -> int:
-        """In how many seconds a request that finds no room may come again: an estimate from the queue."""
+        """Seconds after which a request refused for lack of room may be retried: an estimate from the queue."""
         ...
 
     def on_step(self, listener: Callable[[EngineStats], None]) -> None:
-        """Calls `listener` with new statistics, in the event loop's thread: after each step, and when one is idle."""
+        """Calls `listener` with new statistics, in the event loop's thread: after each step, even an empty one."""
         ...
 
     def on_restart(self, listener: Callable[[], None]) -> None:
-        """Calls `listener`, in the event loop's thread, whenever the engine ended and another one is to start."""
+        """Calls `listener`, in the event loop's thread, whenever the engine has ended and is about to be restarted."""
         ...
 
     def submit(self, requests: Sequence[Request]) -> EventStream:
-        """Takes all of them or none; returns at once.
+        """Accepts all requests or none; returns at once.
 
         Raises EngineNotReadyError, QueueFullError, or RequestError (token ids outside the vocabulary, prompt or
         answer beyond the context).
@@ -178,7 +178,7 @@ class EngineClient(Protocol):
         ...
 
     async def start(self) -> None:
-        """Starts loading in the background and returns; `status` tells how far it is."""
+        """Starts loading in the background and returns; `status` reports the progress."""
         ...
 
     async def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Between host and device, without either waiting for the other."""
+"""Copies between host and device, without either waiting for the other."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ from torch import Tensor
 
 
 def to_device(host: Tensor, device: torch.device) -> Tensor:
-    """A copy on the device, in the order of its stream; the host goes on at once. A GPU copies from pinned memory,
-    which torch keeps until it was read. On the CPU it is the tensor itself."""
+    """A copy on the device, in stream order; the host continues at once. A GPU copies from pinned memory, which torch
+    keeps until it has been read. On the CPU it is the tensor itself."""
     if device.type == "cuda":
         host = host.pin_memory()
     return host.to(device, non_blocking=True)
 
 
 class Arriving:
-    """Copies of tensors on their way to the host. A GPU's go to pinned memory, in the order of its stream, and an event
-    tells when they are there; what is launched later is not waited for. The CPU's are the tensors themselves."""
+    """Copies of tensors in flight to the host. A GPU copies to pinned memory, in stream order, and an event marks the
+    copies' end, so that later launches are not waited for. On the CPU they are the tensors themselves."""
 
     def __init__(self, *tensors: Tensor) -> None:
         self._event: torch.cuda.Event | None = None
@@ -31,7 +31,7 @@ class Arriving:
             self._event.record(torch.cuda.current_stream(tensors[0].device))
 
     def read(self) -> list[list[Any]]:
-        """The tensors as nested lists. Waits until they are there."""
+        """The tensors as nested lists. Waits until they have arrived."""
         if self._event is not None:
             self._event.synchronize()
         return [tensor.tolist() for tensor in self._host]
@@ -44,5 +44,5 @@ def copy_into(place: Tensor, numbers: NDArray[Any]) -> None:
 
 
 def numbers_to_device(numbers: ArrayLike, dtype: DTypeLike, device: torch.device) -> Tensor:
-    """The same of plain numbers. (`torch.tensor` with a device waits until all that was launched there is done.)"""
+    """Plain numbers on a device, likewise. (`torch.tensor` with a device waits for everything launched there.)"""
     return to_device(torch.from_numpy(np.array(numbers, dtype)), device)

@@ -36,7 +36,7 @@ class PagedCache(LayerCache):
         self.count = pages
 
     def copy(self, source: int, target: int, count: int) -> None:
-        """The first `count` positions of a page into another one."""
+        """Copies the first `count` positions of a page into another one."""
         read, written = (slice(page * self.page_size, page * self.page_size + count) for page in (source, target))
         self.keys[:, written] = self.keys[:, read]
         self.values[:, written] = self.values[:, read]

@@ -1,8 +1,7 @@
-"""Rings put aside in pages: a request's rings as they are at a moment, to go on from there later.
+"""Rings saved in pages: a snapshot of a request's rings, to resume from later.
 
-A page holds `page_size` positions for every full layer. The ring of a sliding layer is put where a full layer would
-have its positions, one full layer for each. Where there are more sliding layers than full ones, the rest takes as many
-pages again:
+A page holds `page_size` positions for every full layer. Each sliding layer's ring is stored where one of the full
+layers would have its positions. If there are more sliding layers than full ones, the rest takes as many pages again:
 
     12 sliding and 12 full layers, a window of 128, pages of 16      8 pages
     13 sliding and 12 full layers, the same                         16 pages
@@ -21,30 +20,30 @@ from engine.transfer import numbers_to_device
 
 
 class RingPages:
-    """Moves rings to pages and back. What is moved are bytes, whatever numbers they are."""
+    """Copies rings to pages and back, as bytes, whatever their dtype."""
 
     def __init__(self, rings: RollingCache, pages: PagedCache) -> None:
         self._window = rings.window
         self._page_size = pages.page_size
         self._each = pages_for(rings.window, pages.page_size)
-        """How many pages take the rings of as many layers as have pages."""
+        """How many pages hold the rings of as many sliding layers as there are full ones."""
         self.count = -(-len(rings.keys) // len(pages.keys)) * self._each if len(pages.keys) else None
-        """How many pages all rings of a request take; None where no layer has pages."""
+        """How many pages hold all rings of a request; None if no layer has pages."""
         self._pairs = [(rings.keys, pages.keys), (rings.values, pages.values)]
 
     def save(self, slot: int, pages: Sequence[int]) -> None:
-        """Puts the rings of a request's slot into pages."""
+        """Copies the rings of a request's slot into pages."""
         for ring, paged, places in self._moved(slot, pages):
             paged.index_copy_(1, places, ring)
 
     def restore(self, slot: int, pages: Sequence[int]) -> None:
-        """The other way."""
+        """Copies them back from pages into a request's slot."""
         for ring, paged, places in self._moved(slot, pages):
             ring.copy_(paged.index_select(1, places))
 
     def _moved(self, slot: int, pages: Sequence[int]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Rings [layers, window, …] of as many layers as go into the same pages, those pages [layers, slots, …], and
-        into which slots they go."""
+        """Rings [layers, window, …] of the layers that share the same pages, those pages [layers, slots, …], and the
+        slots that the rings take there."""
         positions = range(self._window)
         for group, first in enumerate(range(0, len(pages), self._each)):
             size, own = self._page_size, pages[first : first + self._each]

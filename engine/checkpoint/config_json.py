@@ -8,7 +8,7 @@
                        or rope_parameters                          rope_ntk_alpha (slow), rope_ntk_beta (fast)
     layer_types        layer_types                                 always sliding, full, sliding, …
 
-The model's sizes must be there. What is left out otherwise takes the default of transformers' `GptOssConfig`.
+The model's sizes are required. Any other missing value takes the default of transformers' `GptOssConfig`.
 """
 
 import math
@@ -40,7 +40,7 @@ GPT_OSS_YARN = {
 def read_model_config(directory: Path) -> ModelConfig:
     """The model's numbers, and the stop ids of generation_config.json (else of config.json).
 
-    Raises CheckpointError for a file that is missing or no JSON, and ConfigError, naming file and key, for a
+    Raises CheckpointError for a file that is missing or not JSON, and ConfigError, naming file and key, for a
     value that cannot be served.
     """
     root = weights_directory(directory)
@@ -50,7 +50,7 @@ def read_model_config(directory: Path) -> ModelConfig:
 
 
 def read_expert_format(directory: Path) -> ExpertFormat:
-    """How config.json says the experts are stored, for who has no weights to look at."""
+    """How config.json says the experts are stored, for use without the weights."""
     values = read_json_object(weights_directory(directory) / "config.json")
     return "mxfp4" if is_openai(values) or "quantization_config" in values else "dense"
 
@@ -78,7 +78,7 @@ def openai_config(values: JsonObject, eos_token_ids: tuple[int, ...]) -> ModelCo
     original = values.size("initial_context_length")
     factor = values.number("rope_scaling_factor")
     if not original * factor <= MAX_INT64:
-        raise ConfigError(f"{values.where}: a context of {original * factor:g} tokens cannot be")
+        raise ConfigError(f"{values.where}: a context of {original * factor:g} tokens is not possible")
     return ModelConfig(
         vocab_size=values.size("vocab_size"),
         hidden_size=values.size("hidden_size"),
@@ -140,7 +140,8 @@ def require(values: JsonObject, name: str, value: str, wanted: str) -> None:
 
 
 def read_layers(values: JsonObject) -> int:
-    """Their number, which everything else is made for: too many would take the memory before they are looked for."""
+    """The number of layers. It is limited, because tables are built for each: too many would exhaust the memory before
+    the weights are checked."""
     layers = values.integer("num_hidden_layers")
     if layers > MOST_LAYERS:
         raise ConfigError(f"{values.where}: num_hidden_layers must be at most {MOST_LAYERS}, got {layers}")
@@ -201,7 +202,7 @@ def read_rope(values: JsonObject, max_position: int) -> RopeConfig:
 
 
 def read_attention_factor(rope: JsonObject, factor: float) -> float | None:
-    """What cos and sin are multiplied by, if the config says so: directly or as a ratio of concentrations."""
+    """The factor that scales cos and sin, if the config gives one: directly or as a ratio of concentrations."""
     if "attention_factor" in rope:
         return rope.number("attention_factor")
     scale, scale_all = rope.number("mscale", default=0.0), rope.number("mscale_all_dim", default=0.0)

@@ -1,7 +1,7 @@
-"""A hub model's files, brought into Hugging Face's cache.
+"""Downloads a hub model's files into Hugging Face's cache.
 
-Each file is written beside its place, `.incomplete` behind its name, so that a download that was broken off goes on
-where it stopped, in this process or a later one. It takes its place once its hash is the one the hub lists.
+Each file is written beside its place, with `.incomplete` after its name, so that an interrupted download resumes where
+it stopped, in this process or a later one. It is moved to its place once its hash is the one that the hub lists.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ from shutil import disk_usage
 from engine.errors import CheckpointError
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes that are there and the bytes there will be."""
+"""Called with the bytes downloaded so far and the bytes in all."""
 
 FILES_AT_ONCE = 4
 POLL_SECONDS = 0.2
 HASH = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 OPTIONAL = ("*.jinja", "generation_config.json")
-"""What a model that can be served may lack."""
+"""Files that a model may lack and still be served."""
 NEW_TOKEN = "`hf auth login`, or set HF_TOKEN"
 
 
@@ -51,7 +51,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """What a download needs to know of a hub model at one commit."""
+    """What a download needs to know about a hub model at one commit."""
 
     model: str
     commit: str
@@ -66,12 +66,12 @@ class Repository:
         return self.folder / "blobs" / f"{file.blob}.incomplete"
 
     def is_there(self, file: RemoteFile) -> bool:
-        """Whole, as far as its size tells."""
+        """Whether `file` is complete, judging by its size."""
         place = self.place(file)
         return place.exists() and place.stat().st_size == file.size
 
     def bytes_of(self, file: RemoteFile) -> int:
-        """How much of `file` is there. The part is looked for first: it may take its place between the two looks."""
+        """Downloaded bytes of `file`. The partial file is checked first: it may be moved between the two checks."""
         for path in (self.partial(file), self.place(file)):
             with suppress(FileNotFoundError):
                 return path.stat().st_size
@@ -94,7 +94,7 @@ def hub_allows(model: str) -> bool:
 
 
 def cached(model: str, revision: str | None, patterns: Sequence[str]) -> Path | None:
-    """The snapshot of a download known to be complete, if there is one; the network is not asked."""
+    """The snapshot of a download known to be complete, if there is one; the network is not used."""
     from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError, LocalEntryNotFoundError
 
@@ -121,16 +121,16 @@ def snapshot(model: str, revision: str | None, patterns: Sequence[str], *, local
 
 
 def download(model: str, revision: str | None, patterns: Sequence[str], progress: Progress, *, or_cached: bool) -> Path:
-    """Fetches what is missing of the top level's files that match `patterns`; returns the snapshot's directory.
+    """Fetches the missing top-level files that match `patterns`; returns the snapshot's directory.
 
-    `or_cached`: where the hub cannot be reached, or is out of order, what another program has fetched will do.
-    Raises CheckpointError: it says what to do.
+    `or_cached`: if the hub cannot be reached, or is out of order, a snapshot that another program fetched is enough.
+    Raises CheckpointError, which says what to do.
     """
     import httpx2
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    logging.getLogger("huggingface_hub").handlers.clear()  # It would tell all a second time, in a form of its own.
+    logging.getLogger("huggingface_hub").handlers.clear()  # It would report everything again, in its own format.
     try:
         repository = look_up(model, revision, patterns)
         fetch(repository, progress)
@@ -142,17 +142,17 @@ def download(model: str, revision: str | None, patterns: Sequence[str], progress
         if isinstance(error, httpx2.TransportError | OfflineModeIsEnabled):
             raise CheckpointError(f"{model}: {unreachable(error, cache_folder(model))}") from error
         raise CheckpointError(f"{model}: {refusal(error, revision)}") from error
-    except ImportError as error:  # The client's, for a SOCKS proxy.
+    except ImportError as error:  # From the client, for a SOCKS proxy.
         raise CheckpointError(f"{model}: {error}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise CheckpointError(
-            f"{model}: download failed: {reason} (files go to {constants.HF_HUB_CACHE}; HF_HOME names another place)"
+            f"{model}: download failed: {reason} (files go to {constants.HF_HUB_CACHE}; set HF_HOME to change that)"
         ) from error
 
 
 def is_outage(error: Exception) -> bool:
-    """Whether the hub, or what stands before it, gives no answer of its own for now."""
+    """Whether the hub, or a server in front of it, is out of order for now."""
     from huggingface_hub.errors import HfHubHTTPError
 
     if not isinstance(error, HfHubHTTPError):
@@ -187,7 +187,7 @@ def look_up(model: str, revision: str | None, patterns: Sequence[str]) -> Reposi
 
 
 def fetch(repository: Repository, progress: Progress) -> None:
-    """Brings every file to its place, several at once, and reports the progress of all of them together."""
+    """Fetches every missing file, several at once, and reports the progress of all files together."""
     total = sum(file.size for file in repository.files)
     missing = [file for file in repository.files if not repository.is_there(file)]
     (repository.folder / "blobs").mkdir(parents=True, exist_ok=True)
@@ -196,9 +196,9 @@ def fetch(repository: Repository, progress: Progress) -> None:
     if needed > free:
         raise CheckpointError(
             f"{repository.model}: {needed / 1e9:.1f} GB are still to be downloaded, but {repository.folder.parent} has "
-            f"{free / 1e9:.1f} GB left: free some, or name another disk with HF_HOME"
+            f"{free / 1e9:.1f} GB left: free some, or set HF_HOME to a folder on another disk"
         )
-    # Its threads are daemons: Ctrl-C ends the program at once, and what was written is gone on with next time.
+    # Its threads are daemons: Ctrl-C ends the program at once, and the next run resumes from what was written.
     with ThreadPool(FILES_AT_ONCE) as pool:
         fetched = pool.imap_unordered(lambda file: fetch_file(repository, file), missing)
         left = len(missing)
@@ -245,27 +245,27 @@ def fetch_file(repository: Repository, file: RemoteFile) -> None:
 
 
 def unreachable(error: Exception, folder: Path) -> str:
-    """Why a model cannot be had without the network, and what to do."""
+    """Why a model cannot be downloaded, and what to do."""
     from huggingface_hub import constants
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     part = any(folder.glob("blobs/*"))
     here = "only a part is downloaded" if part else "no such directory; as a hub model not downloaded yet"
     if isinstance(error, OfflineModeIsEnabled):
-        return f"{here}, and HF_HUB_OFFLINE forbids to fetch it: unset that, or give a directory that has the model"
+        return f"{here}, and HF_HUB_OFFLINE forbids fetching it: unset that, or give a directory that has the model"
     if distrusted := distrust(error):
         return (
-            f"{here}, and {constants.ENDPOINT} cannot be trusted: {distrusted.verify_message}: if a proxy looks into "
-            f"TLS here, name a file with its certificate by SSL_CERT_FILE, then run this again"
+            f"{here}, and {constants.ENDPOINT} cannot be trusted: {distrusted.verify_message}: if a proxy intercepts "
+            f"TLS, set SSL_CERT_FILE to its CA certificate, then run this again"
         )
     return (
         f"{here}, and {constants.ENDPOINT} cannot be reached ({type(error).__name__}): check the network or the proxy, "
-        f"or name a mirror with HF_ENDPOINT, then run this again: it goes on where it stopped"
+        f"or set HF_ENDPOINT to a mirror, then run this again: it resumes where it stopped"
     )
 
 
 def distrust(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
-    """What TLS says of the certificate, if that is the reason that there is no connection."""
+    """The certificate's verification error, if that is why there is no connection."""
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     return error
@@ -286,7 +286,7 @@ def refusal(error: Exception, revision: str | None) -> str:
             return f"the hub does not accept the token: {NEW_TOKEN}"
         case HfHubHTTPError():
             status = error.response.status_code
-            return f"the hub answered {status}: try again later; the download goes on where it stopped"
+            return f"the hub answered {status}: try again later; the download resumes where it stopped"
         case JSONDecodeError():
-            return "what answers in the hub's place is not the hub: check the network, the proxy or HF_ENDPOINT"
+            return "the server that answered is not the hub: check the network, the proxy or HF_ENDPOINT"
     return str(error)

@@ -14,15 +14,15 @@ FP4_SPREAD = 2.93
 """Standard deviation of a random nibble's value: sqrt((0 + 0.25 + 1 + 2.25 + 4 + 9 + 16 + 36) / 8)."""
 
 FP8_SPREAD = 80.0
-"""Of the numbers of an fp8 matrix: hardly any is drawn beyond e4m3's 448, and such are held there."""
+"""Standard deviation of an fp8 matrix's numbers: hardly any exceeds e4m3's 448, and those are clamped to it."""
 
 
 def fill_random(weights: Weights, seed: int) -> None:
     """Fills `weights` in place, on their device; one seed gives the same numbers every time on one kind of
     device.
 
-    Norms are 1, embeddings and sinks have spread 1, biases 0.02, and a product's columns keep the spread of
-    what goes through it: 1 / sqrt(columns), packed, in fp8 or dense.
+    Norms are 1, embeddings and sinks have spread 1, biases 0.02, and a product's matrix 1 / sqrt(columns), whether
+    packed, in fp8 or dense, so that it keeps the spread of its input.
     """
     for index, name in enumerate(sorted(weights)):
         tensor = weights[name]
@@ -53,7 +53,7 @@ def fill_random(weights: Weights, seed: int) -> None:
 
 
 def fill_repeating(tensor: Tensor, pattern: Tensor) -> None:
-    """Writes `pattern` over and over, doubling what is written.
+    """Writes `pattern` repeatedly, doubling the written part each time.
 
     >>> counted = torch.empty(7)
     >>> fill_repeating(counted, torch.tensor([1.0, 2.0, 3.0]))

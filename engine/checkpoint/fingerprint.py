@@ -11,7 +11,7 @@ SAMPLE_BYTES = 4096
 
 
 def fingerprint(directory: Path) -> str:
-    """Eight hexadecimal digits over config.json and, of each safetensors file, its size and samples of its bytes.
+    """Eight hexadecimal digits over config.json and each safetensors file's name, size and samples of its bytes.
 
     The first sample is the header's beginning, the last one ends the file. Retrained weights differ everywhere, so
     samples tell them apart; a change of single values between them goes unseen. Raises CheckpointError for a file
@@ -28,7 +28,7 @@ def fingerprint(directory: Path) -> str:
 
 
 def samples(path: Path) -> bytes:
-    """A file's name and size, and what lies at its `sample_offsets`."""
+    """A file's name and size, and the bytes at its `sample_offsets`."""
     size = path.stat().st_size
     read = [f"{path.name} {size}".encode()]
     with path.open("rb") as file:

@@ -57,8 +57,8 @@ def weights_directory(directory: Path) -> Path:
 def read_checkpoint_headers(directory: Path) -> dict[str, TensorHeader]:
     """Every tensor of the checkpoint in `directory`, from the headers of the files that make it up.
 
-    Those are the ones model.safetensors.index.json names, else model.safetensors, else every *.safetensors. An index
-    that does not name a model.safetensors beside it is of an earlier save, which left it behind.
+    Those are the files that model.safetensors.index.json names, else model.safetensors, else every *.safetensors. An
+    index that does not name a model.safetensors beside it is left over from an earlier save, and is ignored.
 
     Raises CheckpointError for a file that is missing or malformed, a tensor in two files, an index that
     disagrees with the files.
@@ -116,7 +116,7 @@ def read_headers(file: Path) -> list[TensorHeader]:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             if size < 8:
-                raise CheckpointError(f"{file}: truncated: {size} bytes are no safetensors file")
+                raise CheckpointError(f"{file}: truncated: {size} bytes are not a safetensors file")
             if length > MAX_HEADER_BYTES:
                 raise CheckpointError(f"{file}: header of {length} bytes, over the limit of {MAX_HEADER_BYTES}")
             if 8 + length > size:
@@ -156,8 +156,8 @@ def parse_header(file: Path, text: bytes) -> dict[str, Any]:
 
 
 def check_name(file: Path, tensor: str) -> None:
-    """Whatever is said of a tensor names it, on a terminal or in a log. Raises CheckpointError for a name that is more
-    than text there."""
+    """Messages show tensor names on a terminal or in a log. Raises CheckpointError for a name with control characters
+    or others that are not printable."""
     if not tensor.isprintable():
         raise CheckpointError(f"{file}: {tensor!r:.80}: not the name of a tensor")
 
@@ -185,8 +185,8 @@ def tensor_header(file: Path, name: str, entry: Any, data_start: int) -> TensorH
 
 
 def data_problems(file: Path, tensors: list[TensorHeader], end: int, size: int) -> list[str]:
-    """What is wrong with the tensors' places in a file of `size` bytes whose header ends at `end`: tensors
-    beyond the file's end, over each other, or with bytes between them that belong to none."""
+    """What is wrong with the tensors' places in a file of `size` bytes whose header ends at `end`: tensors that
+    end beyond the file or overlap, or bytes between them that belong to none."""
     problems = []
     before = "the header"
     for tensor in tensors:

@@ -1,12 +1,12 @@
-"""From the files straight to where the weights live, a piece at a time.
+"""Reads the files straight into the weights, a piece at a time.
 
-The files are read and not mapped: touching a mapped page costs a fault for every few of them, which makes loading
-from warm memory half as long again as reading, and each touched page counts as the process' own memory. What has
-another dtype, orientation or device in memory than on disk goes through one small buffer; so does what becomes fp8,
-whose rows have scales of their own, and no bfloat16 matrix ever stands whole beside it.
+The files are read, not mapped: touching mapped pages costs a fault for every few of them, which makes loading from warm
+memory take half as long again as reading, and each touched page counts as the process's own memory. A tensor whose
+dtype, orientation or device in memory differs from the disk's goes through one small buffer. So does one that becomes
+fp8, with a scale for each row: its bfloat16 matrix never exists as a whole.
 
 For a GPU there are two such buffers, pinned: one is copied to the device while the next piece is read into the other.
-So the host never holds more of a checkpoint than these, and what is converted or turned is so on the device.
+So the host never holds more of a checkpoint than these, and pieces are converted and transposed on the device.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ def load_weights(manifest: Manifest, weights: Weights, progress: Callable[[int, 
     """Fills every tensor of `weights`; `progress(done, total)`, in bytes, is called after each piece.
 
     Numbers are converted to the destination's dtype; packed experts stay packed. Raises CheckpointError, before
-    reading, if the manifest does not fill every tensor just once, and for a file that can no longer be read.
+    reading, if the manifest does not fill every tensor exactly once, and for a file that can no longer be read.
     """
     check_coverage(manifest, weights)
     device = next(iter(weights.values())).device
@@ -43,7 +43,7 @@ def load_weights(manifest: Manifest, weights: Weights, progress: Callable[[int, 
 
 
 def check_coverage(manifest: Manifest, weights: Weights) -> None:
-    """Holds that the manifest's tensors fill every tensor of `weights` once, with the right shape."""
+    """Checks that the manifest's tensors fill every tensor of `weights` once, with the right shape."""
     names = [name.removesuffix(".values") for name in weights if not name.endswith(".row_scales")]
     filled: dict[str, list[tuple[int, int]]] = {name: [] for name in names}
     for entry in manifest.entries:
@@ -76,22 +76,22 @@ def destination(entry: ManifestEntry, weights: Weights) -> Matrix:
 
 
 class Buffers:
-    """Memory for one piece, uint8. A CPU's is copied from at once, and there is one."""
+    """Memory for pieces, uint8. A CPU copies from it at once, so one buffer is enough."""
 
     def __init__(self, nbytes: int) -> None:
         self._memory = torch.empty(nbytes, dtype=torch.uint8)
 
     def take(self) -> Tensor:
-        """One that may be filled now."""
+        """A buffer that may be filled now."""
         return self._memory
 
     def copy(self, piece: Tensor, target: Matrix, *, transpose: bool) -> None:
-        """Copies what was read into the buffer taken last, its last two dimensions swapped if `transpose`."""
+        """Copies `piece`, in the buffer taken last, to `target`, its last two dimensions swapped if `transpose`."""
         target.copy_(piece.transpose(-1, -2) if transpose else piece)
 
 
 class PinnedBuffers(Buffers):
-    """Two, taken in turn: a GPU copies from one while the other is filled. One is waited for when its turn comes."""
+    """Two buffers, taken in turn: a GPU copies from one while the other is filled. `take` waits until one is free."""
 
     def __init__(self, nbytes: int, device: torch.device) -> None:
         self._device = device

@@ -1,7 +1,7 @@
 """The names of a checkpoint's tensors, as data: one table per layout.
 
-A row says how a tensor is called on disk, its shape in the model's terms, and where in `engine.model.weights`
-it goes. Dimensions: q = heads·head_dim, kv = kv_heads·head_dim, qkv = q + 2·kv, inner = intermediate size,
+A row gives a tensor's name on disk, its shape in the model's terms, and where in `engine.model.weights` it
+goes. Dimensions: q = heads·head_dim, kv = kv_heads·head_dim, qkv = q + 2·kv, inner = intermediate size,
 x/32 = the 32-wide MXFP4 blocks of a row of x, each 16 bytes.
 """
 
@@ -132,7 +132,7 @@ class Source:
 
 
 def expected_tensors(config: ModelConfig, layout: LayoutName, experts: ExpertFormat) -> dict[str, Source]:
-    """Every tensor a checkpoint of this model has, by its name on disk."""
+    """Every tensor that a checkpoint of this model has, by its name on disk."""
     q, kv = config.q_size, config.kv_size
     hidden, inner = config.hidden_size, config.intermediate_size
     sizes = {
@@ -167,7 +167,7 @@ def expected_tensors(config: ModelConfig, layout: LayoutName, experts: ExpertFor
 
 
 def recognise(names: set[str]) -> tuple[LayoutName, ExpertFormat]:
-    """The layout and expert format a checkpoint's tensor names speak of."""
+    """The layout and expert format that a checkpoint's tensor names indicate."""
     layout: LayoutName = "openai" if any(name.startswith("block.") for name in names) else "huggingface"
     if layout == "openai" or any(name.endswith(("_proj_blocks", "_proj_scales")) for name in names):
         return layout, "mxfp4"

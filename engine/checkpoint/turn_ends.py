@@ -17,19 +17,19 @@ class AddedToken(msgspec.Struct):
 
 
 class Vocabulary(msgspec.Struct):
-    """What counts here of a tokenizer.json."""
+    """The part of a tokenizer.json that is needed here."""
 
     added_tokens: list[AddedToken] = []
 
 
 def with_turn_ends(config: ModelConfig, directory: Path) -> ModelConfig:
-    """They stop an answer, too. Raises CheckpointError."""
+    """The config with these tokens among its `eos_token_ids`. Raises CheckpointError."""
     ends = (token for token in read_turn_ends(directory) if 0 <= token < config.vocab_size)
     return replace(config, eos_token_ids=tuple(dict.fromkeys((*config.eos_token_ids, *ends))))
 
 
 def read_turn_ends(directory: Path) -> tuple[int, ...]:
-    """Their ids by `directory`/tokenizer.json, as far as it has them; none without the file. Raises CheckpointError."""
+    """Their ids in `directory`/tokenizer.json, as far as it lists them; none without it. Raises CheckpointError."""
     path = directory / "tokenizer.json"
     if not path.exists():
         return ()

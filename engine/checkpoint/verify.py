@@ -1,4 +1,4 @@
-"""A checkpoint held against its config, from the files' headers alone: every tensor is accounted for.
+"""Checks a checkpoint against its config, from the files' headers alone: every tensor is accounted for.
 
 Nothing is allocated and no weight is read, so a broken checkpoint is refused within milliseconds.
 """
@@ -33,10 +33,10 @@ class Manifest:
 
 
 def verify_checkpoint(directory: Path, config: ModelConfig) -> Manifest:
-    """Holds the checkpoint in `directory` against `config`.
+    """Checks the checkpoint in `directory` against `config`.
 
     Raises CheckpointError with one line naming file and tensor: missing, extra, wrong shape, wrong dtype,
-    truncated or otherwise malformed; of several, the first and the number of the others.
+    truncated or otherwise malformed. Of several problems, it gives the first and the number of the others.
     """
     tensors = read_checkpoint_headers(directory)
     layout, experts = recognise(set(tensors))

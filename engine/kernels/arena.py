@@ -9,13 +9,13 @@ BLOCK_BYTES = 1 << 20
 
 
 def whole_lines(tensor: Tensor) -> int:
-    """The bytes of the cache lines that it takes."""
+    """The bytes of the cache lines that a tensor takes."""
     return -(-tensor.nbytes // LINE) * LINE
 
 
 class Arena:
-    """Memory for tensors on the CPU, in blocks of `block_bytes` or, for a larger tensor, its own size. After `reset` it
-    begins at its start again.
+    """Memory for tensors on the CPU, in blocks of `block_bytes` or, for a larger tensor, its own size. After `reset`,
+    tensors are placed from the start again.
 
     >>> arena = Arena()
     >>> first, second = arena.like(torch.empty(3)), arena.like(torch.empty(2, 4, device="meta"))
@@ -36,7 +36,7 @@ class Arena:
         self._block = self._used = 0
 
     def like(self, tensor: Tensor) -> Tensor:
-        """A tensor of its shape and type, contiguous, beginning at a cache line; the content is undefined."""
+        """A tensor of the same shape and dtype, contiguous, beginning at a cache line; the content is undefined."""
         size = whole_lines(tensor)
         while self._block < len(self._blocks) and self._used + size > self._blocks[self._block].nbytes:
             self._block, self._used = self._block + 1, 0

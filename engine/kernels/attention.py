@@ -1,4 +1,4 @@
-"""Causal attention with sinks for one sequence: the core that the ring's and the pages' attention share.
+"""Causal attention with sinks for one sequence: the core that ring and paged attention share.
 
     weights = softmax([q·k / sqrt(head_dim) …, sink])  over the visible keys and the head's sink, which has no value
     out     = weights (without the sink's) · v
@@ -12,19 +12,19 @@ import torch
 from torch import Tensor
 
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor, int | None, int], Tensor]
-"""The signature of `attend`, for those who put another in its place."""
+"""The signature of `attend` and of its replacements."""
 
 SCORES_LIMIT = 2**26
 """Scores held at once: 256 MiB in float32. Longer chunks are attended a block of queries at a time."""
 MAX_BLOCK = 256
-"""Queries a block at most: a sliding layer's block scores MAX_BLOCK + window keys, so few that are masked."""
+"""Most queries in a block: a sliding layer's block scores MAX_BLOCK + window keys, so that few are masked."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None, start: int) -> Tensor:
     """q [queries, heads, head_dim]; k, v [keys, kv_heads, head_dim]; sinks [heads] → [queries, heads, head_dim].
 
-    The queries are the last ones of the keys: query i stands at key keys − queries + i, sees itself and what is
-    before it, and with a window only the last `window` of those. With 3 queries, 5 keys, window 2:
+    The queries belong to the last keys: query i is at key keys − queries + i, and sees that key and those before
+    it, with a window only the last `window` of them. With 3 queries, 5 keys, window 2:
 
         key      0 1 2 3 4
         query 0  . x x . .

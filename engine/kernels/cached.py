@@ -1,8 +1,8 @@
 """Keys and values as the caches keep them: as computed, or in float8_e4m3fn (OCP OFP8), half of bfloat16's bytes.
 
-A fresh key is rounded before it is attended to, not only when it is written: a query sees the same numbers in whatever
-chunk a key arrived, so chunked = whole holds for every cache. No scale goes with them; what is beyond e4m3's range is
-held at its end.
+A fresh key is rounded before it is attended to, not only when it is written: a query sees the same numbers whichever
+chunk a key arrived in, so chunked = whole holds for every cache. There are no scales; numbers beyond e4m3's range are
+clamped to it.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""One token a row of logits: the best one, or one that a number in [0, 1) chooses among those that filters leave."""
+"""One token per row of logits: the best one, or one that a number in [0, 1) draws from those that filters keep."""
 
 import math
 
@@ -13,14 +13,14 @@ NEUTRAL = (0.0, 0.0, math.inf, math.inf, 1.0)
 def choose(logits: Tensor, draws: Tensor, out: Tensor | None = None) -> Tensor:
     """Float32 [rows, vocab], float64 [5, rows] → int64 [rows], in `out` if that is given.
 
-    `draws` are each row's temperature; its number in [0, 1); and its filters, which leave a token in the race if its
-    logit is at most so much under the largest; if less than so many stand above it; and if those above it, of what the
-    first two leave, have less than such a share of the probability (min_p, top_k, top_p). Without the last three rows
+    `draws` are each row's temperature, its number in [0, 1), and three filters. They keep a token if its logit is at
+    most `reach` below the largest (from min_p), if fewer than `top_k` logits are above it, and if those above it, of
+    the tokens that the first two filters keep, have less than `top_p` of the probability. Without the last three rows
     there are no filters.
 
-    At temperature 0 it is the first of the largest logits, else the first token at which the cumulated softmax of
-    logits / temperature, in vocabulary order, exceeds the number. `NO_TOKEN` where the largest logit is infinite or not
-    a number, or becomes so by that division.
+    At temperature 0 it is the first of the largest logits, else the first token at which the cumulative softmax of
+    logits / temperature, in vocabulary order, exceeds the number. `NO_TOKEN` where the largest logit is infinite or
+    NaN, before or after that division.
     """
     temperatures, numbers, *filters = draws
     best = logits.max(dim=-1)
@@ -36,7 +36,7 @@ def choose(logits: Tensor, draws: Tensor, out: Tensor | None = None) -> Tensor:
 
 
 def least_kept(logits: Tensor, temperature: Tensor, reach: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
-    """The smallest logit that the filters leave: float32 [rows]. Those equal to it stay, too."""
+    """The smallest logit that the filters keep: float32 [rows]. Those equal to it are kept, too."""
     ordered = logits.sort(dim=-1, descending=True).values
     kept = ordered >= ordered[:, :1] - reach[:, None]
     kept &= ordered >= ordered.gather(1, top_k.clamp(1, logits.shape[1]).long()[:, None] - 1)

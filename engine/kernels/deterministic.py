@@ -1,9 +1,9 @@
-"""Ops whose rows do not know their neighbours: the same bits alone, in any batch, in chunks of any size.
+"""Ops whose rows do not depend on their neighbours: the same bits alone, in any batch, in chunks of any size.
 
-A matrix product chooses its kernel, and with it the order in which a row is summed, by how many rows it is given; a
-vectorised function rounds differently in the loop and in what is left over at its end. So every shape is fixed here:
-rows go through the reference ops in tiles of TILE, the last one filled up with zeros, and keys are attended in blocks
-that begin at fixed positions. What a row is worth then depends on its tile's shape, which is always the same.
+A matrix product chooses its kernel, and with it the order in which a row is summed, by its number of rows; a vectorised
+function rounds differently in its loop and in the remainder at its end. So every shape is fixed here: rows go through
+the reference ops in tiles of TILE, the last one filled up with zeros, and keys are attended in blocks that begin at
+fixed positions. Besides its own numbers, a row then depends only on its tile's shape, which is always the same.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,14 +19,14 @@ from engine.kernels.norm_linear import rms_norm
 Op = TypeVar("Op", bound=Callable[..., Any])
 
 TILE = 8
-"""Rows of a tile. More make prompts faster and, where few requests run, their answers slower. At 8, the widest
-vectors of a gpt-oss model's tile stay below what torch cuts up for several threads (32,768 numbers)."""
+"""Rows of a tile. More make prompts faster, but answers slower when few requests run. At 8, the widest vectors of a
+gpt-oss model's tile stay below the size that torch splits among threads (32,768 numbers)."""
 KEY_BLOCK = 64
 """Keys attended together."""
 
 
 def in_tiles(op: Op) -> Op:
-    """An op on rows (its first argument and its results), tile by tile.
+    """Runs an op on rows (its first argument and its results) tile by tile.
 
     >>> shapes = []
     >>> double = in_tiles(lambda x: shapes.append(len(x)) or 2 * x)
@@ -57,14 +57,14 @@ def norm_linear_in_tiles(
 
 
 def linear_add_in_tiles(x: Tensor, weight: Tensor | Fp8Matrix, bias: Tensor, residual: Tensor) -> Tensor:
-    """`linear_add`: the sum needs no tiles, a sum of two numbers has no order."""
+    """`linear_add`: the addition needs no tiles, because a sum of two numbers has no order."""
     return residual + linear(x, weight, bias, in_tiles(functional.linear))
 
 
 def attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, window: int | None, start: int) -> Tensor:
-    """`engine.kernels.attention.attend`, its softmax gathered block by block of keys, in float32.
+    """`engine.kernels.attention.attend`, its softmax accumulated block by block of keys, in float32.
 
-    Blocks begin at multiples of KEY_BLOCK, wherever a chunk or a ring begins. A block of which a query sees nothing
+    Blocks begin at multiples of KEY_BLOCK, wherever a chunk or a ring begins. A block in which a query sees no key
     leaves its sums as they are, bit for bit (they are multiplied by exp(0) and gain zeros), so it does not matter
     which blocks its neighbours need.
     """
@@ -92,10 +92,10 @@ def attend_tile(
     sinks: Tensor,
     window: int | None,
 ) -> Tensor:
-    """q float32 [kv_heads, rows, head_dim], scaled, a row being a query's head; its positions [rows, 1] → the same.
+    """q float32 [kv_heads, rows, head_dim], scaled, each row one head of a query; `positions` [rows, 1] → like q.
 
     A block is its first position, keys [kv_heads, head_dim, KEY_BLOCK] and values [kv_heads, KEY_BLOCK, head_dim].
-    The running maximum begins at the sink, which counts in the sum and brings no value.
+    The running maximum begins at the sink, which counts in the sum and has no value.
     """
     kv_heads, rows, _ = q.shape
     top = sinks.float().view(kv_heads, 1, -1).expand(-1, TILE, -1).reshape(kv_heads, rows, 1)

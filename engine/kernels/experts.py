@@ -29,7 +29,7 @@ class ExpertProduct:
 
 
 def keep_experts(product: ExpertProduct) -> ExpertProduct:
-    """A product as `mix_experts` wants it: as it was loaded."""
+    """A product as `mix_experts` takes it: as it was loaded."""
     return product
 
 
@@ -65,7 +65,7 @@ def mix_experts(
     """x [tokens, hidden], experts and weights [tokens, k] → residual + the weighted sum, [tokens, hidden].
 
     A token's experts are added in the order of their ids, whatever its batch, so the sum rounds the same way. A token
-    whose ids are negative has none.
+    with negative ids has no experts.
     """
     mixed = torch.zeros_like(x, dtype=torch.float32)
     for expert in experts[experts >= 0].unique().tolist():

@@ -3,7 +3,7 @@
 row r = values[r] · scales[r],  scales[r] = max |row r| / 448,  values[r] = row r / scales[r], rounded
 
 A product multiplies the values, which bfloat16 holds exactly, and its sums by the scales: no weight is rounded twice.
-A row that has a number which is not finite becomes NaN whole. Activations stay as they are.
+A row with a number that is not finite becomes all NaN. Activations stay as they are.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,11 @@ from torch.nn import functional
 from engine.kernels.cached import E4M3_LIMIT
 
 BLOCK_NUMBERS = 2**20
-"""Numbers of a matrix that are converted together: what becomes of them stays in a CPU's cache until it is used."""
+"""Numbers of a matrix that are converted together: the results stay in a CPU's cache until they are used."""
 GPU_BLOCK_NUMBERS = 2**24
-"""The same for a GPU, where fewer would leave it without work: 32 MiB of bfloat16."""
+"""The same for a GPU, which fewer would leave idle: 32 MiB of bfloat16."""
 KEPT_BITS = 0x87F0 - 2**16
-"""Of a bfloat16: the sign and the seven bits that an e4m3's own seven, moved up by four, come to stand in; as int16."""
+"""Mask of a bfloat16, as int16: the sign, and the seven bits that hold an e4m3's seven after a shift by four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class Fp8Matrix:
         return Fp8Matrix(self.values[rows], self.scales[rows])
 
     def copy_(self, matrix: Tensor) -> None:
-        """Takes the rows of a matrix of the same shape, from any device.
+        """Quantizes a matrix of the same shape, from any device, into this one.
 
-        Both buffers are written over and over: fresh memory would cost more than all the arithmetic.
+        Both buffers are reused: fresh memory would cost more than all the arithmetic.
         """
         rows, device = block_rows(self), self.values.device
         buffers = torch.empty(2, min(rows, len(self)), self.shape[1], dtype=torch.float32, device=device)
@@ -58,7 +58,7 @@ class Fp8Matrix:
             self.values[first : first + rows] = wide.div_(scales[:, None])
 
     def dense(self, dtype: torch.dtype) -> Tensor:
-        """The matrix it stands for, [rows, columns], rounded to `dtype`."""
+        """The matrix that it represents, [rows, columns], rounded to `dtype`."""
         return (widen(self.values).float() * self.scales[:, None]).to(dtype)
 
 
@@ -82,7 +82,7 @@ def linear(
     bias: Tensor | None,
     product: Callable[..., Tensor] = functional.linear,
 ) -> Tensor:
-    """[tokens, columns] → [tokens, rows] in x's dtype, `product` being that of a dense matrix."""
+    """[tokens, columns] → [tokens, rows] in x's dtype. `product` multiplies by a dense matrix."""
     if isinstance(weight, Tensor):
         return product(x, weight, bias)
     parts = [product(x, widen(values).to(x.dtype), None) for values in weight.values.split(block_rows(weight))]

@@ -1,8 +1,8 @@
 """The batch of one step: flat tokens of many sequences, without padding.
 
-Sequence s brings the rows `starts[s] … starts[s + 1] − 1` of every `[tokens, …]` tensor; `contexts[s]` tokens of it
-are in the caches already. A decoding sequence brings one row, a prompt's chunk any number. With window 4, pages of 4,
-and tiles of 16 tokens:
+Sequence s has the rows `starts[s] … starts[s + 1] − 1` of every `[tokens, …]` tensor; `contexts[s]` of its tokens are
+in the caches already. A decoding sequence has one row, a prompt's chunk any number. With window 4, pages of 4, and
+tiles of 16 tokens:
 
     sequences        A decodes at position 5        B reads positions 2 … 7
                      ring 1, pages 4 and 6          ring 0, pages 3 and 1
@@ -32,21 +32,21 @@ ALIGNMENT = 4
 
 @dataclass(frozen=True, slots=True)
 class RaggedBatch:
-    """Where each token of a step stands, and where its keys and values go.
+    """The position of each token of a step, and where its keys and values go.
 
     `cos` and `sin` are float32 [tokens, head_dim / 2]. A cache slot is an index into a layer's cache flattened to
     `[slots, kv_heads, head_dim]`. `ring_reads(s)` and `page_reads(s)` are the slots of sequence s's past, oldest
-    first: the last `window − 1` positions, and all of them; they are worked out when first asked for, since kernels
-    find them by themselves. `ring_write_rows` are the rows that enter a ring (the last `window` of each chunk),
-    `ring_write_slots` where; `page_write_slots` has one slot for every row.
+    first: the last `window − 1` positions, and all of them; they are computed on first use, because kernels find them
+    by themselves. `ring_write_rows` are the rows that enter a ring (the last `window` of each chunk),
+    `ring_write_slots` the slots that they enter; `page_write_slots` has one slot for every row.
 
     For kernels, on the device as int32: `start_rows` and `context_lengths` are `starts` and `contexts`;
     `ring_slots[s]` is a sequence's ring, whose first cache slot is ring · window; `block_tables` [sequences, most
-    pages] holds each sequence's pages, zeros after them. `decode_sequences` are the sequences of one row (a negative
-    one, that of a captured graph's unused place, is passed over: its rows stay as they are, and of what
-    stands on the host a graph's batch has nothing); every other sequence is cut into `prefill_tiles` [tiles, 2], pairs
-    of a sequence and the tile's first row in its chunk. `row_sequences` [tokens] are there if rows may be padding: of
-    these they are negative, and no expert is chosen.
+    pages] holds each sequence's pages, zeros after them. `decode_sequences` are the sequences of one row; every other
+    sequence is cut into `prefill_tiles` [tiles, 2], pairs of a sequence and the tile's first row in its chunk. A
+    negative decode sequence is an unused place in a captured graph: it is skipped, and its rows stay as they are. (Such
+    a batch lacks everything that is on the host.) `row_sequences` [tokens] are given if rows may be padding: a padding
+    row's is negative, and no expert is chosen for it.
     """
 
     token_ids: Tensor

@@ -1,7 +1,7 @@
-"""Attention of a sliding layer: queries against the ring as it was and the chunk's fresh keys; then the ring turns.
+"""Attention of a sliding layer: queries against the old ring and the chunk's fresh keys; then the ring is updated.
 
 The ring is read before it is written, so a chunk of any length never overwrites what its own queries still need:
-its first query wants the `window − 1` positions before the chunk, and those stand in the ring until the end.
+its first query needs the `window − 1` positions before the chunk, and those stay in the ring until the end.
 """
 
 import torch

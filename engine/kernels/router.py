@@ -15,8 +15,8 @@ NO_EXPERT = -1
 def route(
     x: Tensor, norm: Tensor, eps: float, weight: Tensor, bias: Tensor, k: int, row_sequences: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """[tokens, hidden] → the normed tokens, expert ids int64 [tokens, k], weights [tokens, k] in x's dtype. A row of a
-    negative one of `row_sequences`, int32 [tokens], gets `NO_EXPERT`."""
+    """[tokens, hidden] → the normed tokens, expert ids int64 [tokens, k], weights [tokens, k] in x's dtype. Rows whose
+    `row_sequences`, int32 [tokens], is negative get `NO_EXPERT`."""
     normed = rms_norm(x, norm, eps)
     top, experts = torch.topk(functional.linear(normed, weight, bias), k, dim=-1)
     if row_sequences is not None:

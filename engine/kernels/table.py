@@ -1,7 +1,7 @@
-"""The op table: what the model calls, and which implementation answers.
+"""The op table: what the model calls, and which implementation runs.
 
-Every op that has, or will have, a kernel of its own stands in a file of this folder with its plain torch reference;
-the model knows only this table. A faster implementation is another row of `select_ops`.
+Every op that has, or will have, a kernel of its own is in a file of this folder with its plain torch reference; the
+model knows only this table. A faster implementation is another row of `select_ops`.
 """
 
 import logging
@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ops:
-    """One implementation of every op; the signatures are those of the references, but that `row_sequences` are for
-    `capturable` ops alone, where batches are padded."""
+    """One implementation of every op. The signatures are those of the references, except that only `capturable` ops,
+    whose batches may be padded, take `row_sequences`."""
 
     embed: Callable[[Tensor, Tensor], Tensor]
     cos_sin: Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
@@ -46,7 +46,7 @@ class Ops:
     widen: Callable[[Tensor, Tensor | None], Tensor]
     choose: Callable[..., Tensor]
     library: Library | None = None
-    """What the C++ ops are in."""
+    """The library that holds the C++ ops; None if there are none."""
 
     @property
     def tiles_experts(self) -> bool:
@@ -55,8 +55,8 @@ class Ops:
 
     @property
     def capturable(self) -> bool:
-        """Whether a step of decoding goes from launch to launch without the host, so that a CUDA graph, or a recording
-        of C++ ops, can hold it."""
+        """Whether the launches of a decoding step need nothing from the host in between, so that a CUDA graph, or a
+        recording of C++ ops, can hold it."""
         return (self.tiles_experts or self.library is not None) and not any(
             self.ring_attention is plain.ring_attention or self.paged_attention is plain.paged_attention
             for plain in (REFERENCE, DETERMINISTIC)
@@ -64,8 +64,8 @@ class Ops:
 
     @property
     def holds_scores(self) -> bool:
-        """Whether attention may be plain torch, which holds its scores in memory: all but Triton's goes back to that,
-        some for heads of some sizes only."""
+        """Whether attention may be plain torch, which holds its scores in memory: every implementation but Triton's
+        falls back to that, some only for certain head sizes."""
         return any(getattr(self, name).__module__ != TRITON[name] for name in ("ring_attention", "paged_attention"))
 
     @property
@@ -74,7 +74,7 @@ class Ops:
         return self.choose is REFERENCE.choose
 
     def with_resident_experts(self) -> "Ops":
-        """The same ops where prepared MXFP4 matrices have a bfloat16 copy beside them for steps of many tokens."""
+        """The same ops, except that prepared MXFP4 matrices keep a bfloat16 copy for steps of many tokens."""
         from engine.kernels.triton.experts import prepare_resident_experts
 
         assert self.tiles_experts
@@ -104,7 +104,7 @@ DETERMINISTIC = replace(
     mix_experts=partial(mix_experts, through=in_tiles(through_expert)),
     cos_sin=in_tiles(cos_sin),
 )
-"""Every op so that a row of its result depends on that row's own input alone, to the last bit; as in the C++ ops."""
+"""Ops whose result rows each depend only on their own input, to the last bit, as those of the C++ ops do."""
 
 
 TRITON = {
@@ -125,9 +125,9 @@ FP8_CAPABILITY = (8, 9)
 
 
 def select_ops(device: torch.device, dtype: torch.dtype, kv_dtype: torch.dtype, *, deterministic: bool = False) -> Ops:
-    """The ops to run on `device`: Triton's on a CUDA GPU, where they can run and need not be deterministic; those in
-    C++ on a CPU; else plain torch's. Triton's experts multiply bfloat16, its attention reads float8 where the GPU can;
-    the C++ ops are for bfloat16 alone. Triton is imported in here and nowhere earlier."""
+    """The ops to run on `device`: Triton's on a CUDA GPU, if they can run and need not be deterministic; the C++ ones
+    on a CPU; else plain torch's. Triton's experts multiply bfloat16, its attention reads float8 if the GPU can; the C++
+    ops support bfloat16 only. Triton is imported here, and not earlier."""
     plain = DETERMINISTIC if deterministic else REFERENCE
     if device.type != "cuda" and dtype == torch.bfloat16:
         return cpu_ops(plain)
@@ -167,8 +167,8 @@ def triton_ops(capability: tuple[int, int]) -> Ops:
 
 
 def cpu_ops(plain: Ops) -> Ops:
-    """The C++ ops, compiled on first use, and those of `plain` for shapes that they do not know. Where they cannot be
-    compiled all are those of `plain`, and the log says so."""
+    """The C++ ops, compiled on first use, with those of `plain` for shapes that they do not support. If they cannot be
+    compiled, all ops are those of `plain`, and the log says so."""
     from engine.kernels.cpu import attention, experts, norm_linear, router, vocabulary
     from engine.kernels.cpu import choose as choice
     from engine.kernels.cpu.build import CannotBuildError, cache_directory

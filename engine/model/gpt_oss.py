@@ -41,8 +41,8 @@ class LayerWeights:
 class GptOss:
     """A gpt-oss-style mixture-of-experts transformer.
 
-    The matrices of the experts are taken out of `weights`, so that each is freed once it stands as the ops want it, or
-    brought into their order where it lies: no other model can be made of the same tensors.
+    The experts' matrices are removed from `weights`, so that each is freed once the ops have converted it, or is
+    reordered in place: no other model can be built from the same tensors.
     """
 
     def __init__(self, config: ModelConfig, weights: Weights, ops: Ops) -> None:
@@ -60,7 +60,7 @@ class GptOss:
             self.unembedding = self.embedding
 
     def forward(self, batch: RaggedBatch, rings: RollingCache, pages: PagedCache) -> Tensor:
-        """One step: reads and turns the caches, returns the last hidden states [tokens, hidden]."""
+        """One step: reads and updates the caches, returns the last hidden states [tokens, hidden]."""
         x = self.ops.embed(batch.token_ids, self.embedding)
         for number, layer in enumerate(self.layers):
             x = self.attention(x, number, layer, batch, rings, pages)
@@ -108,8 +108,9 @@ class GptOss:
 
 
 def layer_weights(weights: Weights, layer: int, ops: Ops) -> LayerWeights:
-    """Gathers one layer's tensors from the flat dictionary; the experts' matrices leave it. What is freed with each is
-    given back before the next: torch would split it for one that is smaller, and could give back no part of it."""
+    """Gathers one layer's tensors from the flat dictionary, and removes the experts' matrices from it. The memory freed
+    with each is returned before the next: torch would split it for a smaller tensor, and could then return none of it.
+    """
     prefix = f"layers.{layer}."
 
     def taken(name: str) -> ExpertProduct:

@@ -30,7 +30,7 @@ class RotaryTable:
 
 
 def concentration(rope: RopeConfig) -> float:
-    """What cos and sin are multiplied by: 0.1·ln(factor) + 1, unless the config gives it."""
+    """The factor that scales cos and sin: 0.1·ln(factor) + 1, unless the config gives it."""
     if rope.attention_factor is not None:
         return rope.attention_factor
     return 0.1 * math.log(rope.factor) + 1.0 if rope.factor > 1 else 1.0

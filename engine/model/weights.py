@@ -47,8 +47,8 @@ def empty_weights(
 ) -> Weights:
     """Uninitialised tensors for every weight of the model, on `device`; on a CPU `side_by_side`.
 
-    Elsewhere the small ones come first: none of them is then put into what the rounding of a large one leaves, whose
-    memory could not be given back when that one is freed.
+    Elsewhere the small ones are allocated first: torch would otherwise put some into the space left over by rounding up
+    a large one, and could then not return that one's memory when it is freed.
     """
     device, shapes = torch.device(device), without_memory(config, experts, dtype, quantization)
     if device.type == "cpu":
@@ -58,14 +58,14 @@ def empty_weights(
 
 
 def side_by_side(shapes: Weights) -> Weights:
-    """In one piece of memory. Linux puts pages of 2 MiB only under what holds whole ones: a matrix of 3 MiB by itself
-    hardly does."""
+    """Allocates tensors in one piece of memory: Linux uses pages of 2 MiB only where whole ones fit, and a matrix of
+    3 MiB by itself rarely holds one."""
     arena = Arena(sum(whole_lines(tensor) for tensor in shapes.values()))
     return {name: arena.like(tensor) for name, tensor in shapes.items()}
 
 
 def without_memory(config: ModelConfig, experts: ExpertFormat, dtype: Dtype, quantization: Quantization) -> Weights:
-    """What `empty_weights` gives, on no device."""
+    """The tensors of `empty_weights`, on the meta device."""
     wide = torch.float32
     narrow = TORCH_DTYPES[dtype]
     hidden, heads, experts_count = config.hidden_size, config.num_heads, config.num_experts
@@ -112,7 +112,7 @@ def without_memory(config: ModelConfig, experts: ExpertFormat, dtype: Dtype, qua
 
 
 def free_unused(device: torch.device) -> None:
-    """Gives back what torch keeps of freed tensors: what comes next has other sizes."""
+    """Returns the memory that torch keeps of freed tensors: the next ones have other sizes."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
 

@@ -18,17 +18,17 @@ from engine.process.wire import LENGTH, FromEngine, Start, ToEngine, decode_from
 
 MAX_LINE_BYTES = 2**20
 KILLED_SECONDS = 60.0
-"""For a process that was killed: a driver may have much to take back."""
+"""How long a killed process may take to end: a driver may have much to reclaim."""
 LOGGED_SECONDS = 1.0
-"""For the last lines of one that has ended: a process that it started may hold its stderr."""
+"""How long to wait for an ended process's last lines: a process that it started may still hold its stderr."""
 PACKAGES = Path(__file__).parents[2]
-"""Where this very `engine` lies."""
+"""The folder that holds this `engine` package."""
 
 logger = logging.getLogger("carousel.engine")
 
 
 class Child:
-    """`launch` makes one. What it writes to its stderr is logged, line by line."""
+    """Made by `launch`. What the process writes to stderr is logged, line by line."""
 
     def __init__(self, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._process = process
@@ -67,7 +67,7 @@ class Child:
             self._writer.write(frame(message))
 
     async def receive(self) -> FromEngine | None:
-        """The next message; None if there will be none: the process is ending or has ended, or talks nonsense."""
+        """The next message; None if no more will come: the process is ending or has ended, or sent an invalid one."""
         try:
             (length,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
             return decode_from_engine(await self._reader.readexactly(length))
@@ -88,8 +88,8 @@ class Child:
         return self._process.returncode is not None
 
     async def end(self, seconds: float) -> str:
-        """Hangs up, waits, and kills it if it is still there then. Returns how it ended, in words, or that it cannot be
-        killed."""
+        """Closes the pipe, waits, and kills the process if it still runs then. Returns how it ended, in words, or that
+        it cannot be killed."""
         self._writer.close()
         await self._wait(seconds)
         if not self.ended:
@@ -113,8 +113,8 @@ class Child:
 
 
 def environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """Where the process imports from: the packages of this one. `-P` keeps it from the current directory, which may be
-    a checkpoint's, with Python files in it that nobody asked to run.
+    """The process's environment: it imports this one's packages. `-P` keeps it from importing from the current
+    directory, which may be a checkpoint's, with Python files in it that nobody asked to run.
 
     >>> environment({"PYTHONPATH": "/mine"})["PYTHONPATH"].endswith(":/mine")
     True

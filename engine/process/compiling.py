@@ -1,4 +1,4 @@
-"""Grammars compiled beside the engine's steps: a large one delays the request that brought it, and nobody else."""
+"""Grammars compiled beside the engine's steps: a large one delays only the request that it belongs to."""
 
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
@@ -8,13 +8,13 @@ from engine.grammar import GrammarCompiler, GrammarState
 from engine.request import Request
 
 WAIT_SECONDS = 0.01
-"""For a grammar, where there is nothing else to do; then messages are heard again."""
+"""How long an idle engine waits for a grammar before it reads messages again."""
 
 
 class Compiling:
-    """Requests whose grammars are compiled, one after another in a thread of their own; the compiler remembers them.
+    """Requests whose grammars are being compiled, one after another in a separate thread; the compiler caches them.
 
-    Leaving the block, as a context manager, drops those whose turn has not come.
+    Leaving the block, as a context manager, drops those that have not begun.
     """
 
     def __init__(self, grammars: GrammarCompiler) -> None:
@@ -35,7 +35,7 @@ class Compiling:
             del self._under_way[future]
 
     def finished(self, *, can_wait: bool) -> list[tuple[Request, Future[GrammarState]]]:
-        """Those that are compiled, or could not be; of none, with `can_wait`, those of the next moment."""
+        """Requests whose compilation succeeded or failed; with `can_wait`, waits up to WAIT_SECONDS for the first."""
         done, _ = wait(self._under_way, WAIT_SECONDS if can_wait else 0, return_when=FIRST_COMPLETED)
         return [(self._under_way.pop(future), future) for future in list(self._under_way) if future in done]
 

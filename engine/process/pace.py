@@ -1,4 +1,4 @@
-"""How long requests hold their slots, and so how long one that finds no room would have to wait."""
+"""How long requests hold their slots, and so how long a request refused for lack of room would have to wait."""
 
 from collections import deque
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from time import monotonic
 
 RECENT_REQUESTS = 64
 LEAST_SECONDS, MOST_SECONDS = 1, 60
-"""Clients wait whole seconds, and OpenAI's do not believe in more than 60."""
+"""Clients wait whole seconds, and OpenAI's ignore more than 60."""
 
 
 class Pace:
-    """Told of every request's way through an engine; `clock` is in seconds.
+    """Follows every request through an engine; `clock` is in seconds.
 
-    What counts is the time from a request's turn to its end, whatever that was, of the last RECENT_REQUESTS.
+    It counts the time from a request's turn to its end, however it ended, for the last RECENT_REQUESTS.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -26,7 +26,7 @@ class Pace:
         self._waiting[request_id] = self._clock()
 
     def begin(self, request_id: str, queue_seconds: float) -> None:
-        """It has begun, `queue_seconds` after it was submitted."""
+        """Called when a request has begun, `queue_seconds` after it was submitted."""
         if (submitted := self._waiting.pop(request_id, None)) is not None:
             self._running[request_id] = submitted + queue_seconds
 
@@ -36,8 +36,8 @@ class Pace:
             self._held.append(self._clock() - began)
 
     def retry_seconds(self, slots: int) -> int:
-        """In how many seconds a request at the end of the queue would have its turn: those before it and itself, times
-        the mean of the recent times, over `slots` that work at once. LEAST_SECONDS while nothing is known.
+        """Seconds until a request at the end of the queue would have its turn: the number of queued requests, itself
+        included, times the mean of the recent times, over `slots` that run at once. LEAST_SECONDS while none are known.
 
         With 8 slots, 16 requests in the queue and 12 s a request it is 17 · 12 / 8 s.
         """

@@ -1,4 +1,4 @@
-"""The engine's process ends with the server's, however that ends, and whatever it is at itself."""
+"""Ends the engine's process with the server's, however the server ends and whatever the engine is doing."""
 
 import ctypes
 import os
@@ -9,8 +9,8 @@ PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent() -> None:
-    """On Linux, has this process killed when the thread that started it ends: the one of the server's event loop. A
-    server that is gone already has closed the pipe. Elsewhere the pipe alone tells, to an engine that reads it.
+    """On Linux, has this process killed when the thread that started it ends: that of the server's event loop. A server
+    that is already gone has closed the pipe. Elsewhere only the closed pipe ends the engine, once it reads from it.
     """
     if sys.platform == "linux":
         parent = os.getppid()

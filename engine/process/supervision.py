@@ -1,4 +1,4 @@
-"""When an engine is given up, and when the next one starts: numbers and arithmetic."""
+"""When an engine counts as hung, and when the next one starts: numbers and arithmetic."""
 
 import math
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from engine.plan import LONG_RUN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supervision:
-    """An engine that has work hangs if it finishes no step in `stall_seconds`: steps are bounded in tokens, so a long
-    prompt is many of them. A CPU is given more for a long step: `patience`. An engine that loads reports each percent,
-    and hangs if it is silent for `silence_seconds`.
+    """An engine with work counts as hung if it finishes no step in `stall_seconds`: steps are bounded in tokens, so a
+    long prompt takes many of them. A CPU gets more time for a long step: `patience`. A loading engine reports each
+    percent, and counts as hung if it is silent for `silence_seconds`.
 
     The first restart comes at once, each further one after a pause that doubles up to `longest_pause` seconds;
     after `max_restarts` the engine is given up. An engine that was ready for `stable_seconds` clears the count.
@@ -31,7 +31,7 @@ class Supervision:
             raise ConfigError(f"--max-engine-restarts must not be negative, got {self.max_restarts}")
 
     def patience(self, tokens: int) -> float:
-        """Seconds that a CPU has for a step of that much `engine.plan.work`.
+        """Seconds that a CPU gets for a step with this much `engine.plan.work`.
 
         >>> [Supervision().patience(tokens) for tokens in (0, 512, 2048)]
         [120.0, 120.0, 480.0]

@@ -19,19 +19,17 @@ logger = logging.getLogger("carousel.engine")
 
 STOP_SECONDS = 5.0
 MAX_UNSENT_BYTES = 64 * 2**20
-"""Of requests that the engine has not taken, because a step is long; those that were given up meanwhile are among them.
-"""
+"""Of requests that the engine has not read yet, because a step is long; requests aborted meanwhile count as well."""
 GONE_SECONDS = 1.0
-"""For a process whose pipe is closed."""
+"""How long a process whose pipe is closed may take to end."""
 
 
 class EngineProcess:
     """An `EngineClient` whose engine runs in a process of its own. Use it from one event loop.
 
-    An engine that is killed, fails or hangs ends every stream with an error, and another one takes its place; what
-    `supervision` says of that is explained there. Only if the first one says why it cannot start, or one cannot be
-    killed, none follows.
-    `on_plan` is called with the memory plan in words, whenever an engine is about to load weights.
+    When an engine is killed, fails or hangs, every stream ends with an error, and another engine takes its place, as
+    `supervision` allows. None follows if an engine cannot be killed, or if one reports why it failed before any was
+    ready. `on_plan` is called with the memory plan in words whenever an engine is about to load weights.
     """
 
     def __init__(
@@ -124,7 +122,7 @@ class EngineProcess:
             await self._child.end(STOP_SECONDS)
 
     async def _run(self) -> None:
-        """Supervises engines. What goes wrong in that ends them: nobody would look after the next one."""
+        """Supervises engines. If supervision itself fails, the engine is killed and not restarted."""
         try:
             await self._supervise()
         except Exception as error:
@@ -159,7 +157,7 @@ class EngineProcess:
             await asyncio.sleep(pause)
 
     async def _live(self) -> tuple[str, bool]:
-        """One engine's life. Returns why it ended, and whether it is no use to start another one."""
+        """Runs one engine until it ends. Returns why it ended, and whether starting another one is useless."""
         self._ready_since, self._run_tokens = None, 0
         try:
             self._child = child = await Child.launch(self.config)
@@ -194,12 +192,12 @@ class EngineProcess:
         return self.supervision.patience(self._run_tokens if self.info.device == "cpu" else 0)
 
     def _expect_progress(self) -> None:
-        """An engine that has had nothing to do is given its time from now."""
+        """Starts the timeout of an engine that was idle."""
         if self._stall is not None and self._stall.when() is None:
             self._note_progress()
 
     def _note_progress(self) -> None:
-        """Whoever loads or has requests is given its time anew."""
+        """Restarts the timeout if the engine loads or has work; stops it if the engine is idle."""
         assert self._stall is not None
         busy = self._streams or self._stats.running or self._stats.waiting or self._run_tokens
         idle = self._status.phase == "ready" and not busy
@@ -228,7 +226,7 @@ class EngineProcess:
     def _deliver(self, event: TokenEvent) -> None:
         stream = self._streams.get(event.request_id)
         if stream is None:
-            return  # Aborted while the event was on its way.
+            return  # Aborted while the event was in flight.
         if event.queue_seconds is not None:
             self._pace.begin(event.request_id, event.queue_seconds)
         if event.finish_reason is not None:

@@ -27,8 +27,8 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
 
 
 class Submit(msgspec.Struct, frozen=True, tag="submit"):
-    """To the engine: requests, already checked, that have a prompt in common; `submits` makes them. The `bare` ones
-    travel without it."""
+    """To the engine: requests, already checked, that share a prompt; made by `submits`. The `bare` requests are sent
+    without it."""
 
     prompt_token_ids: tuple[int, ...]
     bare: list[Request]
@@ -39,13 +39,13 @@ class Submit(msgspec.Struct, frozen=True, tag="submit"):
 
 
 class Abort(msgspec.Struct, frozen=True, tag="abort"):
-    """To the engine: end a request. One that has ended already is no error."""
+    """To the engine: end a request. It is no error if it has ended already."""
 
     request_id: str
 
 
 class Loading(msgspec.Struct, frozen=True, tag="loading"):
-    """From the engine: what it is at, and how far."""
+    """From the engine: what it is doing, and how far it is."""
 
     what: str
     done: int
@@ -59,20 +59,20 @@ class Planned(msgspec.Struct, frozen=True, tag="planned"):
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """From the engine: it serves."""
+    """From the engine: it is ready to serve."""
 
     info: EngineInfo
 
 
 class Running(msgspec.Struct, frozen=True, tag="running"):
-    """From the engine: what it computes before it can say anything else, in tokens (`engine.plan.work`). Short steps
-    are not told of."""
+    """From the engine: how much it computes before its next message, in tokens (`engine.plan.work`). Not sent for short
+    steps."""
 
     tokens: int
 
 
 class Events(msgspec.Struct, frozen=True, tag="events"):
-    """From the engine: what a step brought, and how the engine stands now."""
+    """From the engine: a step's events, and the engine's state after it."""
 
     events: list[TokenEvent]
     stats: EngineStats
@@ -104,7 +104,7 @@ decode_from_engine: Callable[[bytes], FromEngine] = msgspec.msgpack.Decoder(From
 
 
 def submits(requests: Sequence[Request]) -> list[Submit]:
-    """One for each prompt, in the order of the requests: n choices of an answer bring it once."""
+    """One message per prompt, in the order of the requests: n choices of an answer send their prompt once."""
     groups = [list(group) for _, group in groupby(requests, key=lambda request: id(request.prompt_token_ids))]
     return [
         Submit(group[0].prompt_token_ids, [replace(request, prompt_token_ids=()) for request in group])
@@ -113,7 +113,7 @@ def submits(requests: Sequence[Request]) -> list[Submit]:
 
 
 def frame(message: ToEngine | FromEngine) -> bytes:
-    """A message as it goes over the pipe."""
+    """A message as it is sent over the pipe."""
     body = _encoder.encode(message)
     return LENGTH.pack(len(body)) + body
 
@@ -129,7 +129,7 @@ class EnginePipe:
         self._connection.sendall(frame(message))
 
     def receive(self, *, wait: bool) -> list[ToEngine]:
-        """Every message that has arrived; with `wait`, at least one. Raises EOFError when the other side is gone."""
+        """Every message that has arrived; with `wait`, at least one. Raises EOFError once the other side is gone."""
         messages = self._take()
         while True:
             blocking = wait and not messages

@@ -40,18 +40,18 @@ from engine.start import start_engine
 from engine.streams import EngineStats
 
 SMALL_MODEL_BYTES = 64 * 2**20
-"""Below this a second thread costs more in waiting than it brings: the embedded model's steps are ten times slower
-with two threads than with one as soon as another program wants a core."""
+"""Below this, a second thread costs more in waiting than it gains: as soon as another program wants a core, the
+embedded model's steps are ten times slower with two threads than with one."""
 
 YOUNG_OBJECTS = 20_000
-"""So many more are made than freed before the collector looks at them: cycles, which are rare here, are still freed."""
+"""The collector runs when this many more objects were made than freed: cycles, which are rare here, are still freed."""
 
 logger = logging.getLogger("carousel.engine")
 
 
 def main(descriptor: int) -> int:
-    """Serves until the pipe ends. Returns the exit status: 0 if the server hung up, 1 if the engine failed."""
-    for stop in (signal.SIGINT, signal.SIGTERM):  # They may reach every process of a group; the server decides.
+    """Serves until the pipe closes. Returns the exit status: 0 if the server closed it, 1 if the engine failed."""
+    for stop in (signal.SIGINT, signal.SIGTERM):  # They may reach the whole process group; the server decides.
         signal.signal(stop, signal.SIG_IGN)
     pipe = EnginePipe(socket.socket(fileno=descriptor))
     try:
@@ -93,15 +93,15 @@ def load(pipe: EnginePipe, start: ToEngine) -> Engine:
 
 
 def settle_memory() -> None:
-    """Keeps the garbage collector out of steps: it looks no more at what is there now and stays, nor at once at what
-    comes, for a step of 256 requests makes some two thousand objects that are gone with the next."""
+    """Keeps the garbage collector out of steps: freezes what start-up made and raises the young-object threshold. A
+    step of 256 requests makes about 2,000 short-lived objects."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
 
 
 def serve(engine: Engine, pipe: EnginePipe, early: Sequence[ToEngine] = ()) -> None:
-    """Steps while there is work, waits for messages while there is none; `early` are those that have come already.
+    """Steps while there is work, waits for messages while there is none; `early` are those that have arrived already.
 
     Raises EOFError when the server is gone.
     """
@@ -130,7 +130,7 @@ def step(engine: Engine, compiling: Compiling) -> Events:
 
 
 def standing(engine: Engine, compiling: int = 0) -> EngineStats:
-    """Who runs and waits, `compiling` requests among them, and how full the caches are."""
+    """How many requests run and wait, the `compiling` ones included, and how full the caches are."""
     scheduler = engine.scheduler
     return EngineStats(
         running=len(scheduler.running),
@@ -166,8 +166,8 @@ def add(
     request: Request,
     compiled: Future[GrammarState] | None = None,
 ) -> None:
-    """Queues a request; one that the engine refuses after all ends there, and nothing else does. So does one whose
-    grammar could not be `compiled`."""
+    """Queues a request. If the engine refuses it after all, or its grammar could not be `compiled`, that request ends
+    with an error, and no other does."""
     try:
         if compiled is not None:
             compiled.result()

@@ -25,7 +25,7 @@ class ChatRenderer:
     def load(cls, directory: Path, tokenizer: Tokenizer) -> "ChatRenderer":
         """Reads chat_template.jinja, or `chat_template` in tokenizer_config.json, if `directory` has one.
 
-        Raises CheckpointError for files that cannot be read or a template that is none.
+        Raises CheckpointError for files that cannot be read or a template that is invalid.
         """
         config_path = directory / "tokenizer_config.json"
         config = read_json_object(config_path).values if config_path.exists() else {}
@@ -42,7 +42,7 @@ class ChatRenderer:
     def render(self, conversation: Conversation) -> list[int]:
         """The prompt's token ids, in which no text of the conversation is a special token.
 
-        Raises RequestError for what cannot be rendered (param="messages" unless another field is at fault).
+        Raises RequestError if it cannot be rendered (param="messages" unless another field is at fault).
         """
         try:
             return self.format.render(conversation)
@@ -56,8 +56,8 @@ class ChatRenderer:
 
 
 def instructions_length(prompt: Sequence[int], tokenizer: Tokenizer) -> int:
-    """How many tokens the messages take with which a harmony prompt begins before anybody is heard: all of
-    `<|start|>system<|message|>Be brief.<|end|>` in front of `<|start|>user`. 0 for a prompt in another format.
+    """The length in tokens of a harmony prompt's leading system and developer messages: all of
+    `<|start|>system<|message|>Be brief.<|end|>` before `<|start|>user`. 0 for a prompt in another format.
     """
     start = tokenizer.special_ids.get("<|start|>")
     roles = [tokenizer.encode(role) for role in ("system", "developer")]
@@ -65,13 +65,13 @@ def instructions_length(prompt: Sequence[int], tokenizer: Tokenizer) -> int:
     try:
         while prompt[at] == start and any([*prompt[at + 1 : at + 1 + len(role)]] == role for role in roles):
             at = prompt.index(start, at + 1)
-    except (IndexError, ValueError):  # There is nothing else.
+    except (IndexError, ValueError):  # The prompt has no other message.
         return 0
     return at
 
 
 def _template(config: Mapping[str, Any]) -> str | None:
-    """The template in a tokenizer_config.json: a string, or the one called `default` of a list."""
+    """The template in a tokenizer_config.json: a string, or the one named `default` in a list."""
     template = config.get("chat_template")
     if isinstance(template, list):
         entries = (entry for entry in template if isinstance(entry, dict))

@@ -1,4 +1,4 @@
-"""A conversation as clients send it, and the same conversation as a model is shown it."""
+"""A conversation as clients send it, and the same conversation as the model sees it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Message = dict[str, Any]
 EFFORTS = {
     "none": "low", "minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high",
 }  # fmt: skip
-"""What a client may ask for, and what the model knows of it."""
+"""The efforts that a client may ask for, and the model's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class Conversation:
     add_generation_prompt: bool = True
 
     def effort(self) -> str:
-        """The reasoning effort in the model's terms. Raises RequestError for one nobody knows."""
+        """The reasoning effort in the model's terms. Raises RequestError for an unknown one."""
         if self.reasoning_effort not in EFFORTS:
             known = ", ".join(EFFORTS)
             raise RequestError(f"reasoning_effort must be one of {known}", param="reasoning_effort")
         return EFFORTS[self.reasoning_effort]
 
     def day(self) -> date:
-        """The date the model is told. Raises RequestError if it is none."""
+        """The date that the model is given. Raises RequestError if `current_date` is not a date."""
         if self.current_date is None:
             return date.today()
         try:
@@ -49,17 +49,17 @@ class Conversation:
     def turns(self) -> list[Message]:
         """The messages as they are rendered.
 
-        - Instructions (system and developer messages) with which the conversation begins are joined into one system
-          message. What is said later is a system message in its place, but between calls and their results, behind
-          which it comes: in front of everything each addition would make the whole prompt another one.
-        - An assistant's reasoning, under whichever name it came, is `thinking`, and stands only where the
-          model is to see it again: neither in an answer nor before one, for then the reasoning is over.
+        - Leading instructions (system and developer messages) are joined into one system message. Later ones are system
+          messages in their places (those between calls and their results come after the results): joined at the front,
+          each new one would change the whole prompt.
+        - An assistant's reasoning, whatever its name, is `thinking`, and is kept only where the model should see it
+          again: neither in an answer nor before one, because that reasoning is over.
         - A message calls at most one tool. Several calls become several messages, each followed by its
-          result, as the model would have made them.
+          result, as the model would have written them.
         - A tool's message has the called tool's `name`.
 
         Raises RequestError(param="messages") for an empty conversation, an unknown role, content that is not
-        text, a malformed call, a tool's message that answers none.
+        text, a malformed call, or a tool's message without a call.
         """
         if not self.messages:
             raise RequestError("messages must not be empty", param="messages")
@@ -73,9 +73,9 @@ class Conversation:
         return head + turns
 
     def functions(self) -> list[Message]:
-        """The tools as they are rendered: each with a description, if only an empty one, and a schema in few words.
+        """The tools as they are rendered: each with a description, perhaps empty, and a simplified schema.
 
-        Raises RequestError(param="tools") for a tool that is no function with a name.
+        Raises RequestError(param="tools") for a tool that is not a function with a name.
         """
         copies = Copies()
         return [_function_tool(tool, copies) for tool in self.tools]
@@ -132,7 +132,7 @@ def _call(call: Any) -> Message:
 
 
 def _behind_results(turns: list[Message]) -> Iterator[Message]:
-    """What the system says between calls and their results comes behind those, and what says nothing not at all."""
+    """Moves system messages between calls and their results behind the results, and drops empty ones."""
     waiting: list[Message] = []
     for turn in turns:
         if turn["role"] == "system":
@@ -166,8 +166,8 @@ def _one_call_each(turns: list[Message]) -> Iterator[Message]:
 
 
 def _results_of(calls: list[Message], results: list[Message]) -> tuple[list[list[Message]], list[Message]]:
-    """Each call's, and those of none. Of calls by the same name, which some servers give, each has the next one that
-    comes by that name, and the last one all that are left."""
+    """Each call's results, and those of no call. If calls share an id, as with some servers, each gets the next result
+    with that id, and the last call all that are left."""
     found: list[list[Message]] = [[] for _ in calls]
     others: list[Message] = []
     by_name: dict[Any, list[list[Message]]] = {}

@@ -1,4 +1,4 @@
-"""Token ids to text while they arrive, never splitting a character."""
+"""Token ids to text as they arrive, never splitting a character."""
 
 import codecs
 from collections.abc import Iterable
@@ -27,5 +27,5 @@ class Detokenizer:
         return self._decoder.decode(b"".join(map(tokenizer.token_bytes, kept)))
 
     def flush(self) -> str:
-        """What is left when no more will come: U+FFFD for an incomplete character, else nothing."""
+        """The remaining text, when no more ids will come: U+FFFD for an incomplete character, else nothing."""
         return self._decoder.decode(b"", final=True)

@@ -1,12 +1,12 @@
 """Grammars for answers, as Lark text in llguidance's dialect: `SamplingParams.grammar`.
 
 A *body* is the right side of a Lark rule: what a completion, a final message or a call's arguments must be. A grammar
-puts bodies into their places. In a chat that is a turn in the harmony format, from right after `<|start|>assistant`:
-the markup is spelled out, the reasoning is free, and no text in it can be markup, for a pattern never matches special
-tokens.
+puts bodies in their places. In a chat, the grammar is a turn in the harmony format, from right after
+`<|start|>assistant`: the markup is spelled out, the reasoning is free, and no text in it can be markup, because a
+pattern never matches special tokens.
 
 Text from outside goes in as JSON (strings, schemas), as a pattern whose slashes are escaped, or as a nested grammar
-whose names are its own. What is wrong in it shows when the grammar is compiled.
+with its own names. Errors in it show when the grammar is compiled.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 from engine.prompt.patterns import without_unknown_patterns
 
 WHITESPACE = r"[ \n]{1,16}"
-"""Wherever JSON may have blanks: enough for a line's indentation, and an end to it."""
+"""Allowed wherever JSON may have blanks: enough for a line's indentation, but bounded."""
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
 NO_ARGUMENTS: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
@@ -30,7 +30,7 @@ TEXT: /(?s:.*)/
 
 
 def json_body(schema: Mapping[str, Any], *, strict: bool = True) -> str:
-    """JSON that follows a schema. Unless `strict`, what llguidance does not know in a schema is overlooked.
+    """JSON that follows a schema. Unless `strict`, what llguidance does not know in a schema is ignored.
 
     That takes some milliseconds for each pattern.
     """
@@ -63,7 +63,7 @@ def choice_body(choices: Sequence[str]) -> str:
 
 
 def lark_body(grammar: str) -> str:
-    """What a Lark grammar of its own describes, from its `start`."""
+    """Text that follows a separate Lark grammar, from its `start`."""
     return f"%lark {{\n{grammar}\n}}"
 
 
@@ -83,11 +83,11 @@ def turn_grammar(
     """An assistant's turn: reasoning, then a final message or calls of functions.
 
     `answer` is the final message's body, None for any text. `functions` maps each function that may be called to its
-    arguments' body; their names consist of letters, digits, `_` and `-`. With `must_call` there is no final message,
-    without `parallel` there is at most one call, without `reasoning` nothing precedes them but preambles to calls, and
-    where the answer has a body not even these: clients take for it whatever is said.
+    arguments' body; their names consist of letters, digits, `_` and `-`. With `must_call` there is no final message.
+    Without `parallel` there is at most one call. Without `reasoning` nothing precedes them but preambles to calls; if
+    the answer has a body, not even preambles may, because clients would take them for the answer.
 
-    Where the model must answer, or must call, it thinks once at most: one that wants neither would think for ever.
+    A model that must answer, or must call, thinks at most once: one that wants neither would think for ever.
     """
     thought = "thought? " if reasoning else ""
     is_free = functions and not must_call and answer is None
@@ -103,7 +103,7 @@ def turn_grammar(
 
 
 def _call(number: int, name: str, body: str) -> str:
-    """The recipient stands in the role part or after the channel: models write both."""
+    """The recipient is in the role part or after the channel: models write both."""
     recipient = json.dumps(f" to=functions.{name}")
     return (
         f'call_{number}: ({recipient} <|channel|> "commentary" | <|channel|> "commentary" {recipient}) '

@@ -1,4 +1,4 @@
-"""Renders a conversation in the harmony format, for a checkpoint that brings no template of its own."""
+"""Renders a conversation in the harmony format, for a checkpoint without a template of its own."""
 
 from engine.errors import CheckpointError
 from engine.prompt.conversation import Conversation, Message
@@ -26,7 +26,7 @@ class HarmonyRenderer:
         self._identity = identity
 
     def render(self, conversation: Conversation) -> list[int]:
-        """The prompt's token ids. Raises RequestError for what cannot be rendered."""
+        """The prompt's token ids. Raises RequestError if the conversation cannot be rendered."""
         turns = conversation.turns()
         instructions = turns.pop(0)["content"] if turns[0]["role"] == "system" else ""
         sections = [_told(instructions)] if instructions else []

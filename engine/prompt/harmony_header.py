@@ -1,9 +1,9 @@
 """The header of a harmony message, read as far as it makes sense.
 
-Between `<|start|>` and `<|message|>` stand up to three sections, parted by special tokens:
-`ROLE[ to=RECIPIENT]`, `<|channel|>CHANNEL[ to=RECIPIENT][ TYPE]` and `<|constrain|>TYPE`. What a model writes
-there is not always that, so a section is read from its beginning, and what it does not explain is left
-over: junk if the header goes on, the beginning of the body if it does not.
+Between `<|start|>` and `<|message|>` are up to three sections, separated by special tokens:
+`ROLE[ to=RECIPIENT]`, `<|channel|>CHANNEL[ to=RECIPIENT][ TYPE]` and `<|constrain|>TYPE`. Models do not always
+keep to that, so a section is read from its beginning, and the text that does not belong there is left over: it
+is junk if the header continues, and the beginning of the body if it does not.
 """
 
 import re
@@ -23,7 +23,7 @@ CHANNEL = re.compile(rf"\s*({'|'.join(CHANNELS)})")
 RECIPIENT = re.compile(r"\s*to=((?:functions:)?[\w.-]{1,256})")
 CONTENT_TYPE = re.compile(r"\s*(?:json|code)(?!\w)")
 MISPLACED = re.compile(r"(?:^|\s)to=(functions[.:][\w.-]{1,256})")
-"""A recipient behind a content type or noise; in full, for noise may be prose."""
+"""A recipient after a content type or noise; only a full name counts, because noise may be prose."""
 
 HALF_WORDS = frozenset(
     word[:end] for word in (*CHANNELS, "assistant", "to=", "json", "code") for end in range(1, len(word))
@@ -32,7 +32,7 @@ HALF_WORDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section as far as it was understood: `rest` is the text after that, `oddities` its mistakes."""
+    """One section as far as it was understood: `rest` is the text after that, `oddities` counts its mistakes."""
 
     rest: str
     channel: Channel | None = None
@@ -68,7 +68,7 @@ def read_section(kind: SectionKind, text: str, role: re.Pattern[str] | None = No
 
 
 def is_builtin(recipient: str) -> bool:
-    """Whether a recipient is one of the tools that the published models know by training.
+    """Whether a recipient is one of the tools that the published models know from training.
 
     >>> [is_builtin(name) for name in ("python", "browser.search", "functions.python", "repo_browser.open_file")]
     [True, True, False, False]
@@ -88,7 +88,7 @@ class Header:
     `<|start|>` (ROLE), nothing if the role was given (None), at most the assistant if the `<|start|>` is
     missing (ASSISTANT).
 
-    `recoveries` counts what the format does not have.
+    `recoveries` counts deviations from the format.
     """
 
     def __init__(self, role: re.Pattern[str] | None) -> None:
@@ -107,27 +107,27 @@ class Header:
         self._text += text
 
     def unexplained(self) -> str:
-        """The text of the section being written that a header does not have."""
+        """The text of the section being written that does not belong in a header."""
         section = read_section(self._kind, self._text, self._role)
         told = self.recipient is not None or section.recipient is not None
         return section.rest if told else MISPLACED.sub("", section.rest, count=1)
 
     def begin(self, kind: SectionKind) -> None:
-        """The section being written is over, another one begins."""
+        """Ends the section being written and begins another one."""
         self.close()
         self.recoveries += kind == self._kind
         self._kind = kind
 
     def close(self) -> None:
-        """The section being written is over, and what it left unexplained is junk: of that a tool or a channel is
-        heeded where nothing else has told one."""
+        """Ends the section being written; its unexplained text is junk. A tool or a channel in the junk counts only if
+        none was given elsewhere."""
         junk = self.finish().strip()
         self.recoveries += bool(junk)
         self.heed(junk)
         self._channel = self._channel or CHANNELS.get(junk)
 
     def finish(self) -> str:
-        """The last section is over. Returns what it left unexplained."""
+        """Ends the section being written. Returns its unexplained text."""
         section = read_section(self._kind, self._text, self._role)
         self._text = ""
         self._channel = section.channel or self._channel
@@ -136,7 +136,7 @@ class Header:
         return section.rest
 
     def heed(self, rest: str) -> str:
-        """Takes a recipient from what a section left unexplained, if none was told. Returns what stands behind it."""
+        """Takes a recipient from a section's unexplained text, if none was given. Returns the text after it."""
         found = None if self.recipient is not None else MISPLACED.search(rest)
         if found is None:
             return rest
@@ -144,11 +144,11 @@ class Header:
         return rest[found.end() :]
 
     def may_go_on(self, rest: str) -> bool:
-        """Whether an unexplained rest may be a header's word cut off. Not so in a turn without markup."""
+        """Whether unexplained text may be a header word that was cut off. Never in a turn without markup."""
         return not (self._role is None and self._kind == "role") and rest.strip() in HALF_WORDS
 
     def resolve_channel(self) -> Channel:
-        """The channel; for a header without a known one, commentary for a tool's message, else final."""
+        """The channel; if the header has no known one, commentary for a tool's message, else final."""
         if self._channel is not None:
             return self._channel
         self.recoveries += 1

@@ -1,7 +1,7 @@
-"""What the model writes, split into messages and channels while it arrives.
+"""Splits the model's output into messages and channels as it arrives.
 
-A parser of the harmony format that takes any sequence of tokens: it recovers where the model left the format,
-counts that, and loses no body text. A header that runs on past what a header can be is taken for a body whose
+A parser of the harmony format that accepts any sequence of tokens: where the model leaves the format, it recovers,
+counts that, and loses no body text. A header that grows longer than a header can be is taken for a body whose
 `<|message|>` is missing, so that even an answer without any markup is an answer.
 """
 
@@ -12,12 +12,12 @@ from engine.prompt.harmony_header import ASSISTANT, ROLE, Channel, Header
 from engine.prompt.tokenizer import Tokenizer
 
 MAX_HEADER_JUNK = 64
-"""Characters beyond what a header is made of before they are a body: longer than the junk seen in the wild,
-and short enough that an answer without markup is hardly delayed."""
+"""Most characters of a header that do not belong in one; more are taken for a body. It is longer than the junk seen in
+the wild, and short enough that an answer without markup is hardly delayed."""
 
 ENDS = frozenset({"<|end|>", "<|return|>", "<|call|>", "<|endoftext|>"})
 CLOSING = ENDS | {"<|start|>", "<|channel|>"}
-"""What ends a body. Any other special token in one is left out."""
+"""Special tokens that end a body. Any other one in a body is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class HarmonyStream:
         return max(0, self._messages - 1)
 
     def feed(self, token_id: int) -> list[Delta]:
-        """The text that one more token makes certain, in whole characters."""
+        """The text that one more token completes, in whole characters."""
         mark = self._marks.get(token_id)
         if mark is None:
             return self._take(self._decoder.decode(self._tokenizer.token_bytes(token_id)))
@@ -80,7 +80,7 @@ class HarmonyStream:
         return self._take(self._decode_rest()) + self._obey(mark)
 
     def flush(self) -> list[Delta]:
-        """What is left when no more tokens come."""
+        """The remaining text, when no more tokens will come."""
         return self._take(self._decode_rest()) + self._end(cut_off=True)
 
     def _decode_rest(self) -> str:
@@ -128,7 +128,7 @@ class HarmonyStream:
         return [self._body] if text or self._body.recipient else []
 
     def _end(self, *, cut_off: bool = False, called: bool = False) -> list[Delta]:
-        """The message is over. If it still was a header, what that did not explain is the body."""
+        """Ends the message. If it was still a header, the header's unexplained text is its body."""
         deltas: list[Delta] = []
         if self._body is None:
             rest = self._header.finish()

@@ -1,4 +1,4 @@
-"""Text from outside, hidden from the eyes of whoever looks for special tokens."""
+"""Masks text from outside, so that no special token is found in it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -11,14 +11,14 @@ STAND_INS = range(0x100000, 0x10FFFE)
 
 
 class Mask:
-    """Swaps the characters special tokens are made of (`<`, `|`, `>`) for stand-ins that no text contains.
+    """Swaps the characters that special tokens are made of (`<`, `|`, `>`) for stand-ins that no text contains.
 
-    A template can then put masked text wherever it likes: no special token in its output has come from that
-    text, not even in part. One character stands for one, so lengths stay as they were, and `reveal` is exact.
+    A template can then put masked text wherever it likes: no special token in its output comes from that text,
+    not even in part. Each character has one stand-in, so lengths do not change, and `reveal` is exact.
     """
 
     def __init__(self, specials: Iterable[str], texts: Iterable[str]) -> None:
-        """`texts` are all that will be hidden. Raises RequestError if they leave no character to stand in."""
+        """`texts` are all that will be hidden. Raises RequestError if they leave too few stand-in characters."""
         hidden = sorted({char for special in specials for char in _marks(special)})
         used = set[str]().union(*texts)
         free = (char for char in map(chr, STAND_INS) if char not in used)

@@ -1,4 +1,4 @@
-"""Patterns in JSON schemas, of which grammars know most: none looks around or refers back."""
+"""Patterns in JSON schemas. Grammars support most, but no lookaround and no backreferences."""
 
 import json
 from collections.abc import Mapping
@@ -6,17 +6,17 @@ from functools import lru_cache
 from typing import Any
 
 MAX_LENGTH = 1000
-"""Characters of a pattern that is tried, which may take some milliseconds; a longer one is left as it is."""
+"""Longest pattern that is checked, in characters: a check may take some milliseconds. Longer ones stay as they are."""
 REMEMBERED = 4096
 
 VALUES = frozenset({"const", "default", "enum", "examples"})
-"""Keywords under which stands no schema."""
+"""Keywords whose values are not schemas."""
 NAMED_SCHEMAS = frozenset({"$defs", "definitions", "dependentSchemas", "properties"})
-"""Keywords under which stand schemas by names of the author's choice."""
+"""Keywords whose values map names of the author's choice to schemas."""
 
 
 def count_patterns(schema: Any) -> int:
-    """How many patterns a JSON schema has, wherever in it that word may stand."""
+    """How many patterns a JSON schema has, counting every `pattern` key in it."""
     if isinstance(schema, list):
         return sum(map(count_patterns, schema))
     if not isinstance(schema, Mapping):
@@ -29,7 +29,7 @@ def count_patterns(schema: Any) -> int:
 def without_unknown_patterns(schema: Any) -> Any:
     """A copy of a JSON schema without the patterns that llguidance refuses.
 
-    Where one of `patternProperties` goes, `additionalProperties` goes with it, which might forbid what that allows.
+    When one of `patternProperties` is removed, so is `additionalProperties`, which might forbid what that one allowed.
 
     >>> without_unknown_patterns({"properties": {"pattern": {"type": "string", "pattern": "^(?!a)"}}})
     {'properties': {'pattern': {'type': 'string'}}}
@@ -58,7 +58,7 @@ def without_unknown_patterns(schema: Any) -> Any:
 
 @lru_cache(REMEMBERED)
 def is_known(pattern: str) -> bool:
-    """Whether llguidance takes a pattern, or might: it is not asked about a long one."""
+    """Whether llguidance accepts a pattern, or may: long ones are not checked."""
     from llguidance import LLMatcher
 
     if len(pattern) > MAX_LENGTH:

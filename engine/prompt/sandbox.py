@@ -1,4 +1,4 @@
-"""Jinja's sandbox for templates from elsewhere, with an end to their loops and a bound on their values."""
+"""Jinja's sandbox for foreign templates, with a time limit on their loops and a bound on their values."""
 
 import json
 import re
@@ -18,20 +18,20 @@ from engine.prompt.mask import STAND_INS
 from engine.prompt.tokenizer import MAX_CHARACTERS
 
 NOT_ASCII = re.compile(f"[^\x00-\x7f{chr(STAND_INS.start)}-{chr(STAND_INS.stop)}]")
-"""What JSON may escape; never a character that may stand in for a hidden one."""
+"""Characters that JSON may escape; never one that may be a stand-in for a hidden one."""
 
 MAX_MADE = 1_000_000
-"""Length of a text or list that is repeated or padded: jinja bounds `range`, but not `"a" * 10000000000`."""
+"""Most characters or items of a repeated or padded value: jinja bounds `range`, but not `"a" * 10000000000`."""
 
 WIDTH = re.compile(r"\d{7}|\*")
-"""In a format: more than `MAX_MADE` characters, or as many as a value says."""
+"""A width in a format: one that may exceed `MAX_MADE`, or that a value sets."""
 
 DEADLINE = "the time it ends"
-"""Where a template's context has its deadline: a name that no template can spell."""
+"""The context variable that holds a template's deadline: a name that no template can spell."""
 
 
 class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, in which loops and recursions end in time, and texts do not grow by doubling or padding."""
+    """Jinja's sandbox, in which loops and recursions are limited in time, and doubling and padding in size."""
 
     intercepted_binops = frozenset({"*", "**", "+", "%"})
 
@@ -69,7 +69,7 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
             raise jinja2.exceptions.SecurityError("it takes too long")
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> jinja2.nodes.Template:
-        """Puts a look at the clock into every loop and macro, and `concatenate` into the place of every `~`."""
+        """Puts a time check into every loop and macro, and replaces every `~` by `concatenate`."""
         template = super()._parse(source, name, filename)
         loops, macros = template.find_all(jinja2.nodes.For), template.find_all(jinja2.nodes.Macro)
         for body in [node.body for node in loops] + [node.body for node in macros]:
@@ -99,7 +99,7 @@ def _too_large(what: str) -> jinja2.exceptions.SecurityError:
 
 
 class _Generation(jinja2.ext.Extension):
-    """`{% generation %} … {% endgeneration %}` marks text for training on it: here it is just text."""
+    """`{% generation %} … {% endgeneration %}` marks text to train on: here it is just text."""
 
     tags = {"generation"}  # noqa: RUF012 (the base class declares it an instance variable)
 
@@ -109,7 +109,7 @@ class _Generation(jinja2.ext.Extension):
 
 
 def sandbox() -> jinja2.Environment:
-    """With the settings that `transformers` gives templates."""
+    """The sandbox with the settings that `transformers` gives templates."""
     environment = Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols, _Generation])
     environment.filters["tojson"] = _to_json
     for name in ("center", "format", "indent"):
@@ -119,7 +119,7 @@ def sandbox() -> jinja2.Environment:
 
 
 def _narrow(pad: Callable[..., str]) -> Callable[..., str]:
-    """A filter that pads, with no more than `MAX_MADE` characters."""
+    """A padding filter that pads to at most `MAX_MADE` characters."""
 
     def narrow(text: Any, *args: Any, **kwargs: Any) -> str:
         numbers = [value for value in (*args, *kwargs.values()) if isinstance(value, int)]
@@ -141,6 +141,6 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """`json.dumps`, which must not escape what stands in for hidden characters."""
+    """`json.dumps`, which must not escape the stand-ins of hidden characters."""
     text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators, sort_keys=sort_keys)
     return NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], text) if ensure_ascii else text

@@ -20,9 +20,9 @@ class _Node:
 class StopStrings:
     """Cuts a text before the first stop string in it, and never shows the beginning of one too early.
 
-    The match is the one that ends first; of several ending at the same character, the longest. While there is
-    none, exactly the longest end of the text that may still become a stop string is held back. The cost of a
-    character depends neither on the number of stop strings nor on their lengths.
+    The match is the one that ends first; of several ending at the same character, the longest. Without a match,
+    exactly the longest end of the text that may still become a stop string is held back. The cost per character
+    depends neither on the number of stop strings nor on their lengths.
 
     >>> stops = StopStrings(["END", "\\n\\n"])
     >>> stops.feed("the E"), stops.feed("A EN"), stops.feed("D more"), stops.matched
@@ -30,14 +30,14 @@ class StopStrings:
     """
 
     def __init__(self, stops: Iterable[str], *, included: bool = False) -> None:
-        """`stops` are not empty strings. `included`: the match is shown, too."""
+        """`stops` are non-empty strings. `included`: the match is shown, too."""
         self._root = self._node = _automaton(stops)
         self._included = included
         self._held = ""
         self.matched: str | None = None
 
     def afresh(self) -> "StopStrings":
-        """The same stop strings for another text. What was made of them is made once."""
+        """The same stop strings for another text; their automaton is shared."""
         other = copy(self)
         other._node, other._held, other.matched = self._root, "", None
         return other

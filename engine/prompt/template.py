@@ -1,7 +1,7 @@
 """A checkpoint's own chat template, run in a sandbox.
 
-The settings are those the `transformers` library gives templates, for which they are written: trimmed blocks,
-`break` and `continue`, `tojson` without HTML escapes, `raise_exception`, `strftime_now`, `generation` blocks.
+The settings are those of the `transformers` library, for which templates are written: trimmed blocks, `break`
+and `continue`, `tojson` without HTML escapes, `raise_exception`, `strftime_now`, `generation` blocks.
 """
 
 import json
@@ -26,7 +26,7 @@ class ChatTemplate:
     """A compiled template. Immutable and safe to use from several threads.
 
     No text of a conversation becomes a special token, whatever the template does with it; only what the
-    template itself writes does. What the system says on the way is the user's, in `<system-reminder>`, if the template
+    template itself writes does. A later system message becomes a user message in `<system-reminder>` if the template
     does not show it.
     """
 
@@ -64,7 +64,7 @@ class ChatTemplate:
 
     @cached_property
     def _shows_later_instructions(self) -> bool:
-        """Whether it does, and in their place. The published one leaves them out."""
+        """Whether the template shows later system messages, in their places. The published one leaves them out."""
         conversation = Conversation(
             tuple({"role": role, "content": f"{role} {at}"} for at, role in enumerate(("user", "system", "user")))
         )
@@ -92,7 +92,7 @@ class ChatTemplate:
                     raise _refused("the chat template makes too much of the messages")
         except RequestError:
             raise
-        except Exception as error:  # a template may fail in any way Python code can
+        except Exception as error:  # a template may fail in any way that Python code can
             what, param = ("messages or tools", "tools") if variables["tools"] else ("messages", "messages")
             raise RequestError(f"the chat template refused the {what}: {error}", param=param) from error
         return "".join(chunks)
@@ -105,7 +105,7 @@ def _as_a_reminder(turn: Message) -> Message:
 
 
 def _for_template(turn: Message) -> Message:
-    """A message as the published template wants it: arguments as an object, and one text beside a call."""
+    """A message as the published template expects it: arguments as an object, and at most one text beside a call."""
     if "tool_calls" not in turn:
         return turn
     calls = [
@@ -119,7 +119,7 @@ def _for_template(turn: Message) -> Message:
 
 
 def _tool_for_template(tool: Message) -> Message:
-    """A tool as the published template wants it: it joins a default to texts where there is a choice of values."""
+    """A tool as the published template expects it: where there is a choice of values, a default must be a string."""
     function = tool["function"]
     if "parameters" not in function:
         return tool
@@ -133,7 +133,7 @@ def _schema_for_template(schema: Any) -> Any:
         return schema
     plain: dict[str, Any] = {}
     for name, value in schema.items():
-        if name == "properties" and isinstance(value, Mapping):  # Under which stand names of anybody's choice.
+        if name == "properties" and isinstance(value, Mapping):  # Its keys are names, not keywords.
             plain[name] = {parameter: _schema_for_template(each) for parameter, each in value.items()}
         else:
             plain[name] = _schema_for_template(value)
@@ -143,7 +143,7 @@ def _schema_for_template(schema: Any) -> Any:
 
 
 def _parsed(arguments: str) -> Any:
-    """A call's arguments as the object their JSON describes; what is no JSON object of Unicode stays a string."""
+    """A call's arguments as the object that their JSON describes; anything but a Unicode JSON object stays a string."""
     try:
         parsed = json.loads(arguments)
         "".join(strings(parsed)).encode()

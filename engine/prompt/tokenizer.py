@@ -1,8 +1,8 @@
 """Text to token ids and back, from a checkpoint's tokenizer.json.
 
 `encode` reads text as nothing but text: `<|start|>` typed by a user becomes the tokens of those nine
-characters. `encode_marked` reads the same characters as the one special token, and is for text this project
-or a chat template wrote itself.
+characters. `encode_marked` reads the same characters as one special token, and is only for text that this
+project or a chat template wrote.
 """
 
 import json
@@ -18,7 +18,7 @@ from engine.errors import CheckpointError, RequestError
 from engine.json_object import read_json_object
 
 MAX_CHARACTERS = 8_000_000
-"""Of a text, a conversation and a rendered prompt: far beyond what fits a context of 131,072 tokens."""
+"""Most characters of a text, a conversation or a rendered prompt: far more than a context of 131,072 tokens holds."""
 MARKUP = re.compile(r"<\|.*\|>", re.DOTALL)
 
 
@@ -69,8 +69,8 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """The ids of `text`, in which a special token's text is plain text. No token is added at either end.
 
-        Raises RequestError(param="prompt") for text that is not Unicode (a lone surrogate), or of more than
-        MAX_CHARACTERS: of ten million alike the vocabulary's pattern can make nothing, and the library ends in a panic.
+        Raises RequestError(param="prompt") for text that is not Unicode (a lone surrogate), or has more than
+        MAX_CHARACTERS: the vocabulary's pattern fails on ten million equal ones, and the library panics.
         """
         if len(text) > MAX_CHARACTERS:
             raise RequestError(f"the text is longer than {MAX_CHARACTERS} characters", param="prompt")
@@ -83,7 +83,7 @@ class Tokenizer:
         return ids
 
     def encode_marked(self, text: str, plain: Callable[[str], str] = str) -> list[int]:
-        """The ids of `text`, in which a special token's text is that token; what is between them goes through `plain`
+        """The ids of `text`, in which a special token's text is that token; the text between them goes through `plain`
         first. Never for text from outside."""
         ids: list[int] = []
         for piece in self._special_pattern.split(text):
@@ -100,16 +100,16 @@ class Tokenizer:
         return token_id in self._special
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The bytes of one token (of a special token: its text). b"" for an id the vocabulary has not."""
+        """The bytes of one token (of a special token: its text). b"" for an id that is not in the vocabulary."""
         return self._bytes[token_id] if 0 <= token_id < len(self._bytes) else b""
 
     def token_text(self, token_id: int) -> str:
-        """One token's text alone, with U+FFFD for the bytes of a character it only holds a part of."""
+        """One token's text alone, with U+FFFD for the bytes of an incomplete character."""
         return self.token_bytes(token_id).decode("utf-8", errors="replace")
 
 
 def advice(directory: Path) -> str:
-    """What to do about a tokenizer.json that `directory` lacks. OpenAI's own layout has it above its weights."""
+    """What to do if `directory` lacks a tokenizer.json. OpenAI's own layout keeps it one level above the weights."""
     above = directory.absolute().parent
     if directory.absolute().name == "original" and (above / "tokenizer.json").exists():
         return f"give {above} instead"
@@ -133,7 +133,7 @@ def _byte_table(vocabulary: Mapping[str, int], added: set[str]) -> list[bytes]:
 def byte_alphabet() -> dict[str, int]:
     """The printable character that stands for each byte in a byte-level vocabulary (GPT-2's), as char → byte.
 
-    Printable Latin-1 bytes stand for themselves; the other 68, in order, for the characters from U+0100 on.
+    Printable Latin-1 bytes map to themselves; the other 68, in order, to the characters from U+0100 on.
 
     >>> alphabet = byte_alphabet()
     >>> alphabet["A"], alphabet["Ā"], alphabet["Ġ"], len(alphabet)

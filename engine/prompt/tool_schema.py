@@ -1,7 +1,7 @@
-"""JSON schemas of functions in the few words that prompts have for them.
+"""JSON schemas of functions, simplified to the keywords that prompts can show.
 
 Neither the renderer nor the published template knows `$ref`, `anyOf` or `allOf`: a parameter of such a schema would be
-shown as `any`, and its fields not at all. What programs make of classes is full of them.
+shown as `any`, and its fields not at all. Schemas that programs generate from classes are full of them.
 """
 
 import json
@@ -10,30 +10,31 @@ from typing import Any
 from urllib.parse import unquote
 
 MAX_COPIED = 200_000
-"""Characters that references of a prompt's schemas may copy: they can make much of little. Others are any type."""
+"""Most characters that the references in a prompt's schemas may copy: a few references can expand to very much. Beyond
+it, they mean any type."""
 MEANT = frozenset({"properties", "items", "enum", "const", "oneOf"})
-"""Keywords that say more of a value than its type. Variants of `anyOf` that have none of them only restrict it."""
+"""Keywords that say more about a value than its type. `anyOf` variants without any of them only restrict it."""
 APART = frozenset({"$ref", "$defs", "definitions", "allOf", "anyOf"})
-"""Keywords that prompts have no words for."""
+"""Keywords that prompts cannot show."""
 TYPES_OF = {str: "string", bool: "boolean", int: "number", float: "number"}
 
 Schema = Mapping[str, Any]
 
 
 class Copies:
-    """What the references of a prompt's schemas may still copy."""
+    """How much the references in a prompt's schemas may still copy."""
 
     def __init__(self, left: int = MAX_COPIED) -> None:
         self._left = left
 
     def take(self, schema: Schema) -> bool:
-        """Whether this one may be copied once more."""
+        """Whether this schema may be copied once more; counts it."""
         self._left -= len(json.dumps(schema)) if self._left > 0 else 0
         return self._left > 0
 
 
 def simplified(schema: Schema, copies: Copies) -> dict[str, Any]:
-    """The same with what its references mean in their places, and with types where they are plain.
+    """The same schema with its references expanded, and with types where they can be inferred.
 
     >>> simplified({"properties": {"at": {"$ref": "#/$defs/P"}}, "$defs": {"P": {"type": "string"}}}, Copies())
     {'properties': {'at': {'type': 'string'}}, 'type': 'object'}
@@ -44,14 +45,15 @@ def simplified(schema: Schema, copies: Copies) -> dict[str, Any]:
 
 
 class Simplifier:
-    """Of one schema, the `root` of all references."""
+    """Simplifies one schema, the `root` of all its references."""
 
     def __init__(self, root: Schema, copies: Copies) -> None:
         self._root = root
         self._copies = copies
 
     def schema(self, schema: Any, within: tuple[str, ...]) -> dict[str, Any]:
-        """`within` are the references that led here: one that is among them has no end, and is any type."""
+        """A simplified part of the schema. `within` are the references that led here: one among them would recurse
+        without end, and means any type."""
         if not isinstance(schema, Mapping):
             return {}
         parts = [self.schema(part, within) for part in _schemas(schema.get("allOf"))]
@@ -75,7 +77,7 @@ class Simplifier:
         return plain
 
     def _own(self, schema: Schema, within: tuple[str, ...]) -> dict[str, Any]:
-        """What it says itself, with its parts simplified."""
+        """The schema's own keywords, with its parts simplified."""
         plain = {name: value for name, value in schema.items() if name not in APART}
         properties = plain.get("properties")
         if isinstance(properties, Mapping):
@@ -91,7 +93,7 @@ class Simplifier:
         return plain
 
     def _referred(self, reference: str) -> Schema:
-        """What a reference into the root means; any type, if there is no such place."""
+        """The schema that a reference into the root names; any type if there is none."""
         at: Any = self._root
         for step in unquote(reference).removeprefix("#").strip("/").split("/"):
             if isinstance(at, list):
@@ -102,7 +104,7 @@ class Simplifier:
 
 
 def _merged(parts: Sequence[Schema], without: Collection[str] = ()) -> dict[str, Any]:
-    """Simplified schemas as one, with the properties of all; what a later one says goes before what the others do."""
+    """Simplified schemas merged into one, with the properties of all; later ones take precedence."""
     whole: dict[str, Any] = {}
     properties: dict[str, Any] = {}
     required: dict[Any, None] = {}
@@ -120,7 +122,7 @@ def _merged(parts: Sequence[Schema], without: Collection[str] = ()) -> dict[str,
 
 
 def _type_of(schema: Mapping[str, Any]) -> str | None:
-    """The type that a schema does not name and has."""
+    """The type that a schema has without naming it; None if it cannot be inferred."""
     if "properties" in schema:
         return "object"
     values = schema.get("enum")

@@ -39,7 +39,7 @@ def render_functions(tools: Sequence[Schema]) -> str:
 
 
 def type_of(schema: Any, indent: str) -> str:
-    """The TypeScript type of a JSON schema; `any` for what has no type here."""
+    """The TypeScript type of a JSON schema; `any` if it has none here."""
     schema = _mapping(schema)
     if isinstance(variants := schema.get("oneOf"), list):
         return "".join(f"\n{_variant(_mapping(each), indent, quote_enum=True)}" for each in variants)
@@ -83,9 +83,7 @@ def _property(name: str, schema: Schema, indent: str) -> Iterator[str]:
 
 
 def _union(name: str, schema: Schema, variants: list[Any], indent: str) -> Iterator[str]:
-    """A property of several types. Its description stands above it, unless the first type brings the same
-    one.
-    """
+    """A property of several types. Its description is written above it, unless the first type has the same one."""
     description = schema.get("description")
     schemas = [_mapping(variant) for variant in variants]
     above = bool(schemas) and schemas[0].get("description") != description

@@ -78,7 +78,7 @@ def prefill_tiles(counts: Sequence[int]) -> NDArray[np.int64]:
 
 
 def copy_together(arrays: dict[str, NDArray[np.int64]], device: torch.device) -> dict[str, Tensor]:
-    """The arrays as int32 on the device, by one copy."""
+    """The arrays as int32 on the device, in one copy."""
     sizes = [size for array in arrays.values() for size in (array.size, -array.size % ALIGNMENT)]
     flat, start = np.zeros(sum(sizes), dtype=np.int32), 0
     for array in arrays.values():

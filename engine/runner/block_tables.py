@@ -1,7 +1,7 @@
-"""The block tables that graphs read: on the device a row for each sequence of a batch, as wide as the longest can be.
+"""The block tables that graphs read: on the device, a row per sequence of a batch, as wide as the longest can be.
 
-Little of them changes from step to step, and only that is sent. Where a sequence ends the ones after it move up a row:
-the device has their pages, and copies them. Of three, in rings 2, 0 and 7, the first ends, and the last grows:
+Little changes from step to step, and only the changes are sent. When a sequence ends, the ones after it move up a row:
+the device has their pages already, and copies them. Of three, in rings 2, 0 and 7, the first ends, and the last grows:
 
     row 0    ring 2    4 6          ring 0    5 1 9        copied from row 1
     row 1    ring 0    5 1 9        ring 7    3 8          3 copied from row 2, 8 sent
@@ -17,16 +17,16 @@ from engine.transfer import numbers_to_device
 
 
 class BlockTables:
-    """`rows` are int32 [most, longest], `longest` in pages. What stands beside and below the tables is not read."""
+    """`rows` are int32 [most, longest], `longest` in pages. Entries beside and below the tables are not read."""
 
     def __init__(self, most: int, longest: int, device: torch.device) -> None:
         self.rows = torch.zeros(most, longest, dtype=torch.int32, device=device)
         self._tables: list[tuple[int, ...]] = [()] * most
         self._rings = [-1] * most
-        """What stands in each row, and whose it is."""
+        """The table in each row, and the ring of its sequence."""
 
     def turn(self, rings: Sequence[int], tables: Sequence[tuple[int, ...]]) -> None:
-        """Makes the first rows the `tables` of the sequences in these rings; the host does not wait."""
+        """Sets the first rows to the `tables` of the sequences in these rings; the host does not wait."""
         changed = [row for row, table in enumerate(tables) if self._tables[row] is not table]
         if not changed:
             return
@@ -47,20 +47,20 @@ class BlockTables:
                 self._move(moved)
             if pages:
                 self._write(starts, counts, pages)
-        except Exception:  # What the device has of them is not known.
+        except Exception:  # Which of them reached the device is not known.
             self._tables, self._rings = [()] * len(self._tables), [-1] * len(self._rings)
             raise
         for row in changed:
             self._tables[row], self._rings[row] = tables[row], rings[row]
 
     def _move(self, moved: Sequence[tuple[int, int]]) -> None:
-        """Copies rows, given as from and to, all at once."""
+        """Copies rows, given as pairs (from, to), all at once."""
         width = max(len(self._tables[place]) for place, _ in moved)
         places, to = numbers_to_device(moved, np.int64, self.rows.device).unbind(1)
         self.rows[:, :width].index_copy_(0, to, self.rows[places, :width])
 
     def _write(self, starts: Sequence[int], counts: Sequence[int], pages: Sequence[int]) -> None:
-        """Writes runs of pages, so many of each, from these places on in the rows laid end to end."""
+        """Writes runs of `pages`, of these `counts`, at these `starts` in the flattened rows."""
         before = np.cumsum(counts) - counts
         at = np.repeat(starts - before, counts) + np.arange(len(pages))
         places, numbers = numbers_to_device(np.stack((at, pages)), np.int64, self.rows.device)
@@ -68,7 +68,7 @@ class BlockTables:
 
 
 def pages_kept(known: tuple[int, ...], table: tuple[int, ...]) -> int:
-    """How many pages stay where another block table is to stand: all those of a sequence that grew, else none.
+    """How many of a row's pages stay when another table replaces them: all of them if the sequence grew, else none.
 
     >>> pages_kept((4, 6), (4, 6, 9)), pages_kept((4, 6, 9), (4, 7))
     (2, 0)

@@ -1,16 +1,16 @@
-"""Decoding as CUDA graphs, one for each size of batch: the host launches a step of 160 kernels by one call. On a CPU
-the graphs are recordings of the C++ ops (`engine.kernels.cpu.recording`).
+"""Decoding as CUDA graphs, one for each batch size: the host launches a step of 160 kernels with one call. On a CPU the
+graphs are recordings of the C++ ops (`engine.kernels.cpu.recording`).
 
 A graph runs on the tensors that it was captured with. A step's numbers are copied into these, and a batch smaller than
-its graph is padded with sequences that the attention and the experts pass over: their rows hold anything (but some
-token's id), nothing of them enters a ring or a page, and no expert is read for them. Three sequences at positions 5, 9
-and 30 in a graph of four:
+its graph is padded with sequences that attention and experts skip: their rows hold anything (but a valid token id),
+they write to no ring or page, and no expert is read for them. Three sequences at positions 5, 9 and 30 in a graph of
+four:
 
     token_ids          71 12 40  0
-    positions           5  9 30  0        tokens in the caches, too: a decoding sequence brings one row
+    positions           5  9 30  0        also the tokens in the caches: a decoding sequence has one row
     ring_slots          2  0  7  0
     decode_sequences    0  1  2 -1
-    block_tables        3 rows, as wide as the longest; what stands beside and below is not read
+    block_tables        3 rows, as wide as the longest; the rest is not read
 """
 
 from collections.abc import Callable, Sequence
@@ -36,13 +36,13 @@ from engine.transfer import copy_into, to_device
 
 Step = Callable[[], None]
 Capture = Callable[[Step], Step]
-"""Records a step, warming it up first where that matters, and returns what runs it again on the same tensors. Raises
-what the step raises."""
+"""Records a step, after a warm-up where that matters, and returns a function that runs it again on the same tensors.
+Raises what the step raises."""
 
 
 class CudaCapture:
-    """CUDA graphs that share one pool of memory: they never run at the same time. They share the stream, too, on which
-    they are made warm and captured: cuBLAS keeps a workspace for every one."""
+    """CUDA graphs that share one memory pool: they never run at the same time. They also share the stream on which they
+    are warmed up and captured: cuBLAS keeps a workspace for every stream."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -65,7 +65,7 @@ class CudaCapture:
                     except Exception as error:
                         cause = error
                         raise
-            finally:  # Ending the capture of a step that failed may raise in its turn.
+            finally:  # Ending the capture of a failed step may raise as well.
                 if cause is not None:
                     raise cause
         replay: Step = graph.replay
@@ -73,10 +73,10 @@ class CudaCapture:
 
 
 class DecodeInputs:
-    """The tensors that every graph reads: those of a small bucket are the first rows of the large one's. On a CPU the
-    host writes into them.
+    """The tensors that every graph reads: a small bucket uses the first rows of the largest one's. On a CPU the host
+    writes into them.
 
-    int32 on the device; `longest` is the pages of the longest sequence.
+    int32 on the device; `longest` is the number of pages of the longest sequence.
     """
 
     def __init__(self, most: int, longest: int, page_size: int, device: torch.device) -> None:
@@ -95,11 +95,11 @@ class DecodeInputs:
         self, chunks: Sequence[Chunk], coming: Coming | None, sampling: Sequence[int], draws: NDArray[np.float64] | None
     ) -> None:
         """Copies what a step of decoding sequences needs; the host does not wait. `coming` are the tokens that only the
-        device knows, `draws` is for the rows that sample."""
+        device knows, `draws` are those of the rows `sampling`."""
         count = len(chunks)
         numbers = self._host
         if coming is None or len(coming.rows) < count:
-            # What stands for a token to come would stay here, and be no row of the embedding when it pads a later step.
+            # `COMING` would stay here when the row pads a later step, and it is no row of the embedding.
             numbers[0, :count] = np.maximum([chunk.token_ids[0] for chunk in chunks], 0)
         numbers[1, :count] = [chunk.start for chunk in chunks]
         numbers[2, :count] = [chunk.slot for chunk in chunks]
@@ -113,7 +113,7 @@ class DecodeInputs:
         self._let_draw(sampling, draws)
 
     def _let_draw(self, rows: Sequence[int], draws: NDArray[np.float64] | None) -> None:
-        """Copies temperatures and numbers, unless all is greedy as it was."""
+        """Copies temperatures and random numbers, unless every row is greedy and was in the last step."""
         if draws is not None or self._drawing:
             padded = self._neutral.copy()
             if draws is not None:
@@ -122,8 +122,8 @@ class DecodeInputs:
         self._drawing = draws is not None
 
     def batch(self, bucket: int, rotary: RotaryTable, *, padded: bool) -> RaggedBatch:
-        """The batch of `bucket` sequences, some of which may be `padded` ones, in views of these tensors. What only the
-        references ask for is not there."""
+        """The batch of `bucket` sequences, in views of these tensors; with `padded`, some may be padding. What only the
+        references read is missing."""
         token_ids, positions, ring_slots, sequences = self._numbers[:, :bucket]
         cos, sin = rotary(positions)
         return RaggedBatch(
@@ -150,8 +150,8 @@ class DecodeInputs:
 
 
 class DecodeGraphs:
-    """A graph for each of some batch sizes, on the caches as they are then: the model, its logits, and the tokens that
-    most steps take from them."""
+    """A graph for each bucket, on the caches it was captured with: the model, its logits, and the tokens that most
+    steps choose from them."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class DecodeGraphs:
         self._replays: dict[int, Step] = {}
 
     def capture(self, capture: Capture, progress: Callable[[int, int], None]) -> None:
-        """Captures every bucket, the largest first, so that the others find its memory; `progress` counts them."""
+        """Captures every bucket, the largest first, so that the others reuse its memory; `progress` counts them."""
         for done, bucket in enumerate(reversed(self._buckets)):
             progress(done, len(self._buckets))
             self._replays[bucket] = capture(partial(self._step, bucket))
@@ -184,7 +184,7 @@ class DecodeGraphs:
         self, chunks: Sequence[Chunk], coming: Coming | None, sampling: Sequence[int], draws: NDArray[np.float64] | None
     ) -> tuple[Tensor, Tensor]:
         """Runs a step of chunks of one token each → their logits, float32 [chunks, vocab], valid until the next step,
-        and their tokens, int64 [chunks]: as `draws` has it for those that are `sampling`, the best where it is None."""
+        and their tokens, int64 [chunks]: the rows `sampling` are drawn with `draws`, or greedy if it is None."""
         count = len(chunks)
         self._inputs.fill(chunks, coming, sampling, draws)
         self._replays[bucket_for(count, self._buckets)]()

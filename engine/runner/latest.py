@@ -1,4 +1,4 @@
-"""The tokens that the last launch samples: the device has them before the host does."""
+"""The tokens that the last launch samples: the device knows them before the host does."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from engine.transfer import numbers_to_device
 
 
 class Latest:
-    """Those of the requests that sampled then. Two of them, in another order, in a batch of four rows:
+    """The last launch's tokens, by request. Two of them, in another order, in a batch of four rows:
 
     >>> latest, token_ids = Latest(), torch.tensor([1, 2, 3, 4], dtype=torch.int32)
     >>> latest.note(["a", "b"], torch.tensor([-1, 9]))
@@ -27,11 +27,11 @@ class Latest:
         self._request_ids, self._tokens = request_ids, tokens
 
     def of(self, rows: list[int], request_ids: list[str]) -> Coming | None:
-        """Which tokens come in some rows, those of these requests; None if there are none."""
+        """The tokens of these requests, for these rows of a batch; None if there are none."""
         if not rows:
             return None
         assert self._tokens is not None
-        if request_ids == self._request_ids:  # As while all go on decoding.
+        if request_ids == self._request_ids:  # As long as all keep decoding.
             return Coming(rows, self._tokens)
         places = {request_id: place for place, request_id in enumerate(self._request_ids)}
         at = numbers_to_device([places[each] for each in request_ids], np.int64, self._tokens.device)
@@ -39,8 +39,8 @@ class Latest:
 
 
 def feed(token_ids: Tensor, coming: Coming) -> None:
-    """Puts tokens to come into their rows of int32 [tokens]. Where there is none, for its logits were not finite, it is
-    the first of the vocabulary: the request ends when the host reads that."""
+    """Writes tokens to come into their rows of int32 [tokens]. A row whose logits were not finite has no token, and
+    gets token 0: its request ends when the host reads the result."""
     tokens = coming.tokens.clamp(min=0)
     if len(coming.rows) == len(token_ids):
         token_ids.copy_(tokens)

@@ -30,12 +30,12 @@ from engine.transfer import numbers_to_device
 NOTHING = Sampled()
 
 SCORED_LIMIT = 2**24
-"""Logits held at once while a prompt is scored: with what is made of them 256 MiB."""
+"""Logits held at once while a prompt is scored: 256 MiB with what is computed from them."""
 
 
 class Task(Struct, frozen=True):
-    """One chunk and what is wanted of it: a sampled token if `row` is given, after the `written` ones of the answer;
-    and the log-probabilities of `targets`, the tokens that follow the chunk's rows from `target_offset` on, with `top`
+    """One chunk and what to compute for it: if `row` is given, the answer's token after its `written` ones; and the
+    log-probabilities of `targets`, the tokens that follow the chunk's rows from `target_offset` on, with `top`
     alternatives."""
 
     chunk: Chunk
@@ -48,17 +48,17 @@ class Task(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A step on its way. The host can launch the next one meanwhile: it is fed what this one samples on the device."""
+    """A step in flight. The host can launch the next one meanwhile: it gets this one's sampled tokens on the device."""
 
     tasks: int
     rows: Sequence[int]
     """The tasks that sample."""
     chosen: Chosen | None
     scored: Mapping[int, Sequence[Scored]]
-    """What of the prompts of some tasks was scored, in blocks."""
+    """The scored prompt tokens of some tasks, in blocks."""
 
     def read(self) -> Sequence[Sampled | Exception]:
-        """What each task brought, in their order, or `NOT_FINITE`. Waits until the step is done."""
+        """Each task's result, in order, or `NOT_FINITE`. Waits until the step is done."""
         sampled: Sequence[Sampled | Exception] = [] if self.chosen is None else self.chosen.read()
         if len(sampled) == self.tasks and not self.scored:
             return sampled
@@ -74,7 +74,7 @@ class Launched:
 
 
 class Runner:
-    """The model with its caches on one device. What it launches runs there in the order of the launches."""
+    """The model with its caches on one device. Launches run there in order."""
 
     def __init__(self, model: GptOss, rings: RollingCache, pages: PagedCache, device: torch.device) -> None:
         self.model = model
@@ -87,7 +87,7 @@ class Runner:
         self._latest = Latest()
         self._rows: list[SamplingRow] = []
         self._sampler: Sampler | None = None
-        """Of the last rows: mostly the next ones are the same."""
+        """The sampler of the last rows: usually the next ones are the same."""
 
     def capture(
         self,
@@ -96,15 +96,15 @@ class Runner:
         longest_pages: int,
         progress: Callable[[int, int], None],
     ) -> None:
-        """From now on decoding up to the largest of `buckets` sequences runs as graphs; `progress` counts them. Raises
-        what `capture` raises, and all stays as it was."""
+        """Captures graphs for `buckets`; from then on, decoding up to the largest of them runs as graphs. `progress`
+        counts them. Raises what `capture` raises, and then changes nothing."""
         graphs = DecodeGraphs(self.model, self.rings, self.pages, self.rotary, buckets, longest_pages)
         graphs.capture(capture, progress)
         self.graphs = graphs
 
     def launch(self, tasks: Sequence[Task]) -> Launched:
-        """Sets a step going. A chunk that ends with a token to come gets the one that the launch before samples."""
-        make_current(self.device)  # The thread may be another one than at the start.
+        """Launches a step. A chunk that ends with a token to come gets the one that the previous launch samples."""
+        make_current(self.device)  # The thread may differ from the one at start.
         chunks = [task.chunk for task in tasks]
         for chunk in chunks:
             if chunk.restore is not None:
@@ -148,7 +148,7 @@ class Runner:
         return self._sampler
 
     def check(self) -> None:
-        """Raises what the device raises if it can compute nothing more, as a GPU does after some errors."""
+        """Raises if the device can no longer compute, as happens to a GPU after some errors."""
         torch.zeros(1, device=self.device).sum().item()
 
     def fill(self, released: Released, value: float) -> None:

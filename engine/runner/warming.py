@@ -1,8 +1,8 @@
-"""Steps that nobody asked for, run before a GPU's engine is ready: a kernel is compiled for each width of its tiles
-when it is first launched with that, and the first requests would wait for it.
+"""Warm-up steps, run before a GPU's engine is ready: a kernel is compiled for each tile width when it is first launched
+with it, and the first requests would wait for that.
 
-The caches belong to nobody then, and a request writes its places before it reads them, so what these steps leave there
-does not matter.
+No request uses the caches yet, and each writes its places before it reads them, so what these steps leave there does
+not matter.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ ROWS = (
     SamplingRow(SamplingParams(temperature=0, seed=0)),
     SamplingRow(SamplingParams(temperature=1, top_p=0.5, seed=0)),
 )
-"""One that filters nothing, and one that does: they are chosen by kernels of their own."""
+"""One without filters, and one with: different kernels choose their tokens."""
 
 
 def warm_up(runner: Runner, sequences: int, longest_prompt: int, progress: Callable[[int, int], None]) -> None:
@@ -37,7 +37,7 @@ def warm_up(runner: Runner, sequences: int, longest_prompt: int, progress: Calla
 
 
 def step_sizes(sequences: int, longest_prompt: int) -> list[tuple[int, ...]]:
-    """The tokens of each chunk of each step. Tiles are powers of two: from a step to the next none skips a width.
+    """The tokens of each chunk of each step. Tile widths are powers of two, and successive steps skip none.
 
     >>> step_sizes(3, 20)
     [(1,), (1, 1), (1, 1, 1), (2,), (4,), (8,), (16,), (20,)]

@@ -1,6 +1,6 @@
-"""What changes the logits before a token is chosen: penalties, bias, banned tokens, grammars.
+"""Adjusts the logits before a token is chosen: penalties, bias, banned tokens, grammars.
 
-All but the grammars is sparse, so it is applied to (row, token) pairs of the whole batch at once.
+All but the grammars are sparse, so they are applied to (row, token) pairs of the whole batch at once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,11 +18,11 @@ BANNED = -1e30
 """The logit of a banned token: finite, so that a row whose grammar allows nothing else still has a choice."""
 
 MASK_BITS = 32
-"""Tokens a word of a grammar's mask."""
+"""Tokens per word of a grammar's mask."""
 
 
 class Adjustments:
-    """What some rows ask for. What of it stays the same from step to step is on the device from the beginning."""
+    """The adjustments that some rows ask for. What stays the same from step to step is put on the device once."""
 
     def __init__(self, rows: Sequence[SamplingRow], device: torch.device) -> None:
         self._penalties = Penalties(rows, device) if any(row.occurrences is not None for row in rows) else None
@@ -37,7 +37,7 @@ class Adjustments:
 
     def __call__(self, logits: Tensor, written: Sequence[int], coming: Coming | None = None) -> Tensor:
         """Float32 [rows, vocab] → the same, adjusted: the argument itself if no row adjusts anything, else a copy.
-        `written` is how many tokens each row's answer has; `coming` are those that `occurrences` do not count yet."""
+        `written` is how many tokens each row's answer has; `coming` are tokens that `occurrences` do not count yet."""
         held_back = {r: row.stop_ids for r, row in self._begun.items() if written[r] < row.sampling.min_tokens}
         if not (self._penalties or self._biased or held_back or self._governed):
             return logits

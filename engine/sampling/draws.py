@@ -1,4 +1,4 @@
-"""What a step's tokens are drawn with, as the op `choose` takes it (`engine.kernels.choose`)."""
+"""The parameters of a step's draws, as the op `choose` takes them (`engine.kernels.choose`)."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ GREEDY_BELOW = 1e-5
 
 
 class Draws:
-    """Temperatures, numbers and filters of the same rows at every step."""
+    """Temperatures, random numbers and filters of the same rows at every step."""
 
     def __init__(self, rows: Sequence[SamplingParams], vocab_size: int) -> None:
         columns = [column(row, vocab_size) for row in rows]
@@ -26,8 +26,8 @@ class Draws:
         self._seeds = seeds_of([row.seed or 0 for row in rows])
 
     def __call__(self, written: Sequence[int]) -> NDArray[np.float64] | None:
-        """Float64 [2, rows], with filters [5, rows]; None if all is greedy. `written` is how many tokens each row's
-        answer has: they and its seed make the row's number."""
+        """Float64 [2, rows], with filters [5, rows]; None if all rows are greedy. `written` is how many tokens each
+        row's answer has: that and its seed determine the row's random number."""
         if not self._drawing:
             return None
         draws = self._columns.copy()
@@ -36,8 +36,8 @@ class Draws:
 
 
 def column(row: SamplingParams, vocab_size: int) -> tuple[float, ...]:
-    """A row's, but for its number. min_p leaves the tokens at least that probable beside the best one: at temperature
-    0.5 and min_p 0.1 those whose logits are at most 0.5 · ln 10 under its."""
+    """One row's parameters, except its random number. min_p keeps tokens at least that probable relative to the best
+    one: at temperature 0.5 and min_p 0.1, those whose logits are at most 0.5 · ln 10 below the best."""
     if row.temperature < GREEDY_BELOW:
         return NEUTRAL
     reach = -row.temperature * math.log(row.min_p) if row.min_p > 0 else math.inf

@@ -1,4 +1,4 @@
-"""How often each token of a sequence has come: what penalties are reckoned from."""
+"""How often each token of a sequence has occurred: penalties are computed from this."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 
 class Occurrences:
-    """`tokens` (int64) are the different tokens of prompt and answer, `counts` (float32) how often each was generated:
-    those of the prompt alone count 0. Kept as the answer grows, so that a step costs no second look at what has come.
+    """`tokens` (int64) are the distinct tokens of prompt and answer, `counts` (float32) how often each was generated: 0
+    for those of the prompt alone. Updated as the answer grows, so that no step counts the sequence again.
 
     >>> seen = Occurrences([5, 6, 5], [6])
     >>> seen.add(6), seen.add(9)
@@ -37,7 +37,7 @@ class Occurrences:
         place = self._places.get(token)
         if place is None:
             place = self._places[token] = len(self._places)
-            if place == len(self._tokens):  # As much room again, so that growing costs little a token.
+            if place == len(self._tokens):  # Doubled, so that growing costs little per token.
                 self._tokens, self._counts = np.resize(self._tokens, 2 * place), np.resize(self._counts, 2 * place)
             self._tokens[place], self._counts[place] = token, 0
         self._counts[place] += 1

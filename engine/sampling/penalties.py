@@ -1,4 +1,4 @@
-"""Penalties for what was said already, over the pairs of a row and a token that has come there."""
+"""Penalties for tokens that have occurred, over (row, token) pairs."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from engine.transfer import numbers_to_device, to_device
 
 class Penalties:
     """repetition_penalty r (arXiv 1909.05858): a seen token's logit is divided by r if positive, else multiplied;
-    frequency_penalty f and presence_penalty p (OpenAI): minus f · count + p for a generated token.
+    frequency_penalty f and presence_penalty p (OpenAI): a generated token's logit is lowered by f · count + p.
 
     At least one row has `occurrences`.
     """
@@ -25,7 +25,7 @@ class Penalties:
         )
 
     def __call__(self, logits: Tensor, coming: Coming | None) -> None:
-        """Changes float32 [rows, vocab]."""
+        """Changes `logits`, float32 [rows, vocab], in place."""
         seen = list(self._seen.values())
         of = np.repeat(list(self._seen), [len(each.tokens) for each in seen])
         rows, tokens, count = (

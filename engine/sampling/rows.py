@@ -9,10 +9,10 @@ from engine.sampling.occurrences import Occurrences
 
 
 class SamplingRow(Struct, frozen=True, eq=False):
-    """A request's parameters and what of its answer they depend on: the same object at each of its steps.
+    """A request's parameters and the state of its answer that they depend on: the same object at each of its steps.
 
-    `sampling.seed` is set. `stop_ids` may not come before `min_tokens` are written. `occurrences`, those of the tokens
-    so far, are there if `sampling` has penalties. `grammar` stands where the tokens so far have led it.
+    `sampling.seed` is set. `stop_ids` are banned until `min_tokens` are written. `occurrences` count the tokens so far,
+    if `sampling` has penalties. `grammar` has advanced by the tokens so far.
     """
 
     sampling: SamplingParams
@@ -22,7 +22,7 @@ class SamplingRow(Struct, frozen=True, eq=False):
 
 
 class Coming(Struct, frozen=True):
-    """The last tokens of some rows, int64 [rows], where the device alone knows them."""
+    """The last tokens of some rows, int64 [rows], which only the device knows yet."""
 
     rows: list[int]
     tokens: Tensor

@@ -21,8 +21,8 @@ NOT_FINITE = GenerationError("the model's numbers are not finite")
 
 
 class Sampled(Struct, frozen=True):
-    """What a step brought for a row: the token chosen, if one was to be; its log-probability, if that was asked for;
-    and those of the prompt's tokens that were to be scored."""
+    """A step's result for one row: the chosen token, its log-probability, and those of the prompt's tokens that were
+    scored; each only if it was asked for."""
 
     token_id: int | None = None
     logprob: TokenLogprob | None = None
@@ -31,8 +31,8 @@ class Sampled(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """One token a row: int64 [rows] on the device, `NO_TOKEN` where the logits were not finite, and on its way to the
-    host. `scored_rows` are the rows that `scored` is about. `governed` says that a grammar has to know a token before
+    """One token per row: int64 [rows] on the device, `NO_TOKEN` where the logits were not finite, and in flight to the
+    host. `scored_rows` are the rows that `scored` describes. `governed` says that a grammar must read a token before
     the next one is chosen."""
 
     tokens: Tensor
@@ -42,7 +42,7 @@ class Chosen:
     governed: bool
 
     def read(self) -> list[Sampled | GenerationError]:
-        """`NOT_FINITE` where nothing can be said of the logits. Waits until all is there."""
+        """Each row's token, or `NOT_FINITE` if its logits were not finite. Waits until all have arrived."""
         (tokens,) = self.arriving.read()
         sampled = [NOT_FINITE if token == NO_TOKEN else Sampled(token) for token in tokens]
         if self.scored is not None:
@@ -53,9 +53,10 @@ class Chosen:
 
 
 class Sampler:
-    """Chooses tokens for the same rows at every step: what depends on nothing else is put on the device once.
+    """Chooses tokens for the same rows at every step: what depends on the rows alone is put on the device once.
 
-    `choose` is the op table's. `draws` is what it takes of a step; `penalised` are the rows that `coming` may be about.
+    `choose` is the op table's. `draws` makes its parameters for a step; `penalised` are the rows for which `coming`
+    tokens matter.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Sampler:
         chosen: Tensor | None = None,
     ) -> Chosen:
         """Float32 [rows, vocab] → one token a row. The host does not wait for the device. `written` and `coming` are as
-        for `Adjustments`; `chosen` are the tokens if nothing changes the logits, where they are known."""
+        for `Adjustments`; `chosen`, if given, are the tokens chosen already, in case nothing adjusts the logits."""
         adjusted = self._adjust(logits, written, coming)
         if chosen is None or adjusted is not logits:
             draws = self.draws(written)

@@ -6,8 +6,8 @@ from engine.errors import MemoryPlanError
 
 
 class PagePool:
-    """`total` pages, each free, or held by sequences, of whom several may share it, or kept for prefixes, or both. The
-    most recently freed page is handed out first."""
+    """`total` pages, each free, or held by sequences (several may share it), or kept for prefixes, or both held and
+    kept. The most recently freed page is handed out first."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -23,7 +23,7 @@ class PagePool:
 
     @property
     def kept(self) -> int:
-        """Pages that are only kept."""
+        """Pages that are kept for prefixes and held by no sequence."""
         return self.total - self.free - self.held
 
     def take(self, count: int) -> list[int]:
@@ -35,14 +35,14 @@ class PagePool:
         return pages
 
     def share(self, pages: Iterable[int]) -> None:
-        """One more sequence holds them."""
+        """Adds a holding sequence to each page."""
         for page in pages:
             self.held += not self._holders[page]
             self._holders[page] += 1
 
     def give_back(self, pages: Iterable[int]) -> list[int]:
-        """A sequence holds them no longer; returns those that are free now. Raises MemoryPlanError for a page that no
-        sequence holds."""
+        """Removes a holding sequence from each page; returns the pages that are free now. Raises MemoryPlanError for a
+        page that no sequence holds."""
         freed = []
         for page in pages:
             if not self._holders[page]:
@@ -53,16 +53,16 @@ class PagePool:
         return freed
 
     def only_kept(self, pages: Iterable[int]) -> int:
-        """How many of them no sequence holds."""
+        """How many of these pages no sequence holds."""
         return sum(not self._holders[page] for page in pages)
 
     def keep(self, pages: Iterable[int]) -> None:
-        """One more prefix keeps them."""
+        """Adds a keeping prefix to each page."""
         for page in pages:
             self._keepers[page] += 1
 
     def let_go(self, pages: Iterable[int]) -> list[int]:
-        """A prefix keeps them no longer; returns those that are free now."""
+        """Removes a keeping prefix from each page; returns the pages that are free now."""
         freed = []
         for page in pages:
             self._keepers[page] -= 1

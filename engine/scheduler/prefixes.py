@@ -1,17 +1,16 @@
-"""Prefixes that are kept: a prompt that begins as an earlier one did goes on from where they part.
+"""Cached prefixes: a prompt resumes from the longest saved prefix that it shares with an earlier prompt.
 
-A sliding layer's ring has forgotten what lies more than a window back, so a sequence can only go on from a position at
-which its rings were put aside: at the end of a prompt and at that of its instructions, every so often on the way
-through a long one, and where a prompt is seen to part from another, for the next one that parts there. They are put
-into pages of the pool, beside those with the keys and values of the full layers. With pages of 4, this is kept of a
-prompt of 10 tokens; a longer one that begins with these shares the first two pages, and gets a copy of two positions of
-the third:
+A sliding layer's ring has lost everything more than a window back, so a sequence can only resume from a position at
+which rings were saved: at the end of a prompt and of its instructions, at intervals within a long prompt, and where a
+prompt parts from a cached one, for the next prompt that parts there. Rings are saved in pages of the pool, beside the
+pages with the keys and values of the full layers. With pages of 4, this is kept of a prompt of 10 tokens; a longer
+prompt that begins with these tokens shares the first two pages, and gets a copy of two positions of the third:
 
     pages     0 1 2 3 | 4 5 6 7 | 8 9
     rings     as they were after position 9, in pages of their own
 
-Nothing is set aside for prefixes. They take what is free, and give it up when a sequence wants it: the one that was not
-used for longest first.
+No memory is reserved for prefixes. They use free pages, and are evicted when a sequence needs pages, the least recently
+used first.
 """
 
 from array import array
@@ -24,11 +23,11 @@ from engine.request import Request
 from engine.scheduler.pages import PagePool
 
 LEAST = 64
-"""A prefix that is so much longer than another one is worth putting its rings aside."""
+"""Rings are saved at a prompt's end or parting only at least this many tokens past the last saved position."""
 WORTH_WAITING = 256
-"""A prompt waits for another that is about to end, if it gains so many tokens by that."""
+"""A prompt waits for another that is about to end if it can reuse this many more tokens by waiting."""
 SPACING = 1024
-"""So many tokens after the last time, the rings are put aside on the way through a prompt."""
+"""Within a prompt, rings are saved at least this many tokens past the last saved position."""
 DIGEST_BYTES = 16
 
 Key = tuple[bytes, tuple[int, ...]]
@@ -36,9 +35,9 @@ Key = tuple[bytes, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prefix:
-    """Positions 0 … length − 1, computed: in `pages`, of which the last may be partly theirs, and the rings after them
-    in the pages `rings`. The key is the digest of the tokens of whole pages, and the tokens of the rest; `digests` are
-    those of the pages since the prompt's rings were put aside before."""
+    """Computed positions 0 … length − 1: their keys and values are in `pages`, the last of which they may fill partly,
+    and the rings after them in the pages `rings`. The key is the digest of the whole pages' tokens, and the remaining
+    tokens; `digests` are those of the pages since the prompt's rings were last saved."""
 
     key: Key
     length: int
@@ -48,9 +47,8 @@ class Prefix:
 
 
 def page_digests(request: Request, page_size: int) -> list[bytes]:
-    """Of the prompt's first 0, 1, 2, … whole pages, each made from the one before it. Equal digests mean equal tokens,
-    of the same client and with the same salt: one client cannot find out, by the time it takes, what another asked.
-    """
+    """Digests of the prompt's first 0, 1, 2, … whole pages, each made from the one before it. Equal digests mean equal
+    tokens, client and salt: one client cannot find out by timing what another asked."""
     salt = f"{request.client} {request.cache_salt}".encode(errors="surrogatepass")
     digests = [blake2b(salt, digest_size=DIGEST_BYTES, person=b"salt").digest()]
     tokens = array("q", request.prompt_token_ids).tobytes()
@@ -61,7 +59,7 @@ def page_digests(request: Request, page_size: int) -> list[bytes]:
 
 
 class Prefixes:
-    """Those that are kept, in `pool`; the one used last comes last. Rings take `ring_pages` pages."""
+    """The prefixes kept in `pool`, the most recently used last. Rings take `ring_pages` pages."""
 
     def __init__(
         self,
@@ -82,7 +80,7 @@ class Prefixes:
         self._kept: OrderedDict[Key, Prefix] = OrderedDict()
         self._rests: dict[bytes, list[tuple[int, ...]]] = {}
         self._pages: Counter[bytes] = Counter()
-        """How often the digests of whole pages are among those of what is kept."""
+        """How many kept prefixes have each whole page's digest among their `digests`."""
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -91,8 +89,8 @@ class Prefixes:
         return iter(self._kept.values())
 
     def find(self, digests: Sequence[bytes], prompt: Sequence[int], most: int) -> Prefix | None:
-        """The longest that the prompt begins with, if one may go on from at most `most` tokens. It may have one token
-        more: the rings have not lost what that one sees, and its own place in them is written again."""
+        """The longest kept prefix of the prompt, to resume from at most `most` tokens; None if there is none. It may
+        have one token more: the rings still hold what that token sees, and its own place in them is written again."""
         for whole in range(min(len(digests) - 1, (most + 1) // self.page_size), -1, -1):
             start = whole * self.page_size
             longest: tuple[int, ...] = ()
@@ -105,8 +103,8 @@ class Prefixes:
         return None
 
     def partings(self, request: Request, digests: Sequence[bytes], start: int) -> tuple[int, ...]:
-        """Where on its way from `start` a prompt's rings are worth putting aside: at the end of its instructions, and
-        at that of the whole pages that it has in common with others that are kept."""
+        """Positions after `start` at which a prompt's rings are worth saving: the end of its instructions, and the end
+        of the whole pages that it shares with kept prefixes."""
         whole = start // self.page_size
         while whole + 1 < len(digests) and self._pages[digests[whole + 1]]:
             whole += 1
@@ -114,7 +112,7 @@ class Prefixes:
         return tuple(end for end in ends if end - start >= self.least)
 
     def key(self, digests: Sequence[bytes], prompt: Sequence[int], length: int) -> Key:
-        """That of the prompt's first `length` tokens."""
+        """The key of the prompt's first `length` tokens."""
         whole = length // self.page_size
         return digests[whole], tuple(prompt[whole * self.page_size : length])
 
@@ -126,19 +124,19 @@ class Prefixes:
         others: Sequence[int],
         ends: Iterable[int],
     ) -> int:
-        """The last of some positions of the first prompt up to which the second is the same, by the digests and the
-        tokens of both; 0 if there is none."""
+        """The last of the positions `ends` up to which two prompts are equal, by the digests and tokens of both; 0 if
+        there is none."""
         within = (end for end in ends if end <= len(others))
         return max((end for end in within if self.key(one, ones, end) == self.key(other, others, end)), default=0)
 
     def use(self, key: Key) -> bool:
-        """Whether there is one by that key; if so, it goes last."""
+        """Whether a prefix with that key is kept; if so, it becomes the most recently used."""
         if key in self._kept:
             self._kept.move_to_end(key)
         return key in self._kept
 
     def add(self, prefix: Prefix) -> None:
-        """Keeps it, unless there is one by its key already."""
+        """Keeps a prefix, unless one with its key is kept already."""
         if not self.use(prefix.key):
             self.pool.keep(prefix.pages + prefix.rings)
             self._kept[prefix.key] = prefix
@@ -147,16 +145,16 @@ class Prefixes:
             self._pages.update(prefix.digests)
 
     def oldest(self, spared: Prefix | None = None) -> Prefix | None:
-        """The one that was not used for longest, but for one that is spared."""
+        """The least recently used prefix, except the one that is `spared`."""
         return next((prefix for prefix in self if prefix is not spared), None)
 
     def using(self, pages: Iterable[int]) -> list[Prefix]:
-        """Those that keep any of these pages."""
+        """The prefixes that keep any of these pages."""
         wanted = frozenset(pages)
         return [prefix for prefix in self if not wanted.isdisjoint(prefix.pages)]
 
     def drop(self, prefix: Prefix) -> list[int]:
-        """Gives it up; returns the pages that are free for it."""
+        """Evicts a prefix; returns the pages that are free now."""
         del self._kept[prefix.key]
         digest, rest = prefix.key
         self._rests[digest].remove(rest)

@@ -1,9 +1,9 @@
 """The scheduler: integers in, a plan out, no tensors.
 
 Continuous batching under a token budget. A step carries, in this order, the next token of every decoding sequence,
-chunks of prompts under way, and chunks of waiting prompts that find a slot and pages. When pages run out, prefixes that
-are kept are given up, and then the sequence that comes last (`in_turn`) is preempted: it gives everything back and is
-recomputed later, its generated tokens kept.
+chunks of prompts under way, and chunks of waiting prompts that find a slot and pages. When pages run out, kept prefixes
+are evicted, and then the sequence that comes last (`in_turn`) is preempted: it frees all its places and is recomputed
+later, its generated tokens kept.
 """
 
 from bisect import insort
@@ -23,7 +23,7 @@ class Scheduler:
     """Owns every sequence, ring slot and page.
 
     `pages` must hold one request of the longest length allowed: then the sequence that comes first can always run.
-    `ring_pages` is how many of them a request's rings take when they are put aside; None keeps no prefixes.
+    `ring_pages` is how many pages a request's rings take when they are saved; None keeps no prefixes.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class Scheduler:
         self.running: list[Sequence] = []
         """In the order of their admission."""
         self._order: list[Sequence] | None = None
-        """The same `in_turn`, if it has not changed since."""
+        """The running sequences `in_turn`; None if they have changed since."""
         self.preemptions = 0
         self._sequences: dict[str, Sequence] = {}
         self._released: list[Released] = []
         self.plans = 0
-        """How many were made."""
+        """How many plans were made."""
         self._arrivals = 0
         self._turns: dict[int, int] = {}
         self._admissions = 0
@@ -60,15 +60,15 @@ class Scheduler:
         return not self._sequences
 
     def add(self, request: Request) -> None:
-        """Queues a request, behind those of its priority."""
+        """Queues a request, behind the others of its priority."""
         sequence = Sequence(request, arrival=self._arrivals)
         self._arrivals += 1
         self._sequences[request.id] = sequence
         insort(self.waiting, sequence, key=attrgetter("rank"))
 
     def remove(self, request_id: str, *, distrusted: bool = False) -> None:
-        """Forgets a request, finished or aborted, wherever it stands; what it held is free again. If it is distrusted,
-        nothing is kept that it has computed."""
+        """Forgets a request, finished or aborted, running or waiting, and frees what it held. If it is distrusted,
+        nothing that it computed is kept."""
         sequence = self._sequences.pop(request_id)
         if distrusted and self.prefixes is not None:
             for prefix in self.prefixes.using(sequence.pages[sequence.origin // self.page_size :]):
@@ -79,16 +79,16 @@ class Scheduler:
             self._leave(sequence)
 
     def take_released(self) -> list[Released]:
-        """The cache places given back since the last call (tests poison them)."""
+        """The cache places freed since the last call (tests poison them)."""
         released, self._released = self._released, []
         return released
 
     def plan(self) -> list[Chunk]:
-        """Decides the next step; empty if nothing is queued, or only what ends with a token to come, or waits for one.
-        Each sequence is told by `launch` before the next plan.
+        """Decides the next step; empty if no sequence can run: none is queued, or each ends with or waits for a token
+        to come. `Sequence.launch` must be called for each chunk before the next plan.
 
         Every decoding sequence has its token reserved; prompts share the rest of the budget. Places are handed out
-        `in_turn`, so whoever is preempted has not been planned yet.
+        `in_turn`, so a preempted sequence has not been planned yet.
         """
         self.plans += 1
         if self._order is None:
@@ -117,8 +117,8 @@ class Scheduler:
         return [chunk if len(chunk.token_ids) == 1 else self._putting_aside(chunk, prefixes) for chunk in chunks]
 
     def begun(self, request_id: str, plan: int) -> None:
-        """A token of the answer is there, by the plan of that number: what was put aside of the prompt is sound, and is
-        kept; what was borrowed is not needed any more."""
+        """A token of the answer has been read, sampled by the plan of that number: the prefixes saved on the way are
+        sound and are kept; borrowed pages are no longer needed."""
         sequence = self._sequences[request_id]
         if plan >= sequence.admitted:
             for prefix in sequence.saved:
@@ -127,14 +127,14 @@ class Scheduler:
             self._settle(sequence)
 
     def _prompt_share(self, sequence: Sequence, most: int) -> int:
-        """How many of at most `most` tokens of a prompt run next: not beyond where it parts from others."""
+        """How many tokens of a prompt run next: at most `most`, and none beyond the next parting."""
         ahead = (parting - sequence.computed for parting in sequence.partings)
         return min([sequence.remaining, most, *(before for before in ahead if before > 0)])
 
     def _next(self) -> Sequence:
-        """The waiting sequence that is admitted next: clients take turns, each with its first one.
+        """The waiting sequence that is admitted next: clients take turns, each with its first waiting sequence.
 
-        A client's n-th waiting request is overtaken by no more than n of each other client.
+        A client's n-th waiting request is overtaken by no more than n requests of each other client.
         """
         firsts: dict[int, Sequence] = {}
         for sequence in self.waiting:
@@ -142,8 +142,8 @@ class Scheduler:
         return min(firsts.values(), key=lambda first: (self._turns.get(first.request.client, 0), first.arrival))
 
     def _admit(self) -> Sequence | None:
-        """The next waiting sequence, if it finds a slot, and pages for all it knows while every running one can still
-        take another: admitting more would only preempt it again. It goes on from the longest prefix that is kept."""
+        """Admits the next waiting sequence, if it finds a slot, and pages for all its tokens that leave one for every
+        running sequence: otherwise it would only be preempted again. It resumes from the longest kept prefix."""
         if not self.waiting or not self.free_slots:
             return None
         sequence = self._next()
@@ -170,16 +170,16 @@ class Scheduler:
         return sequence
 
     def _prefix_of(self, sequence: Sequence) -> Prefix | None:
-        """The longest that is kept of its prompt; none for a request that scores all of it."""
+        """The longest kept prefix of its prompt. A request that scores its whole prompt reuses none."""
         if self.prefixes is None or sequence.request.sampling.prompt_logprobs is not None:
             return None
         prompt, most = sequence.request.prompt_token_ids, self._most_cached(sequence)
         return self.prefixes.find(self._digests(sequence), prompt, most)
 
     def _is_computed_now(self, sequence: Sequence, start: int) -> bool:
-        """Whether a running prompt that is about to end begins as this one does, so far beyond `start` that it is worth
-        waiting until that is kept: with the first token of its answer, as long as its rings were or will be put aside
-        there."""
+        """Whether a running prompt that is about to end shares so many tokens beyond `start` that it is worth waiting
+        until they are kept. They are kept with the first token of its answer, up to a position at which its rings were
+        or will be saved."""
         prefixes, most = self.prefixes, self._most_cached(sequence)
         if prefixes is None or sequence.request.sampling.prompt_logprobs is not None:
             return False
@@ -196,13 +196,13 @@ class Scheduler:
         return False
 
     def _digests(self, sequence: Sequence) -> list[bytes]:
-        """Those of its prompt's pages, made once."""
+        """The digests of its prompt's pages, made once."""
         if not sequence.digests:
             sequence.digests = page_digests(sequence.request, self.page_size)
         return sequence.digests
 
     def _most_cached(self, sequence: Sequence) -> int:
-        """At least its last token has to run, of those that ever do: the one to come may be the answer's last."""
+        """The most tokens that a prefix may provide: at least one must run, and the answer's last token never does."""
         return min(sequence.prompt_length, sequence.longest - 1, len(sequence.tokens) - 1)
 
     def _go_on_from(self, prefix: Prefix, start: int, sequence: Sequence) -> None:
@@ -217,7 +217,7 @@ class Scheduler:
         self.pool.share(sequence.pages + sequence.borrowed)
 
     def _putting_aside(self, chunk: Chunk, prefixes: Prefixes) -> Chunk:
-        """The chunk, told to put the rings aside if its end is worth it, no such prefix is kept, and there is room that
+        """The chunk, which saves the rings if its end is worth it, no such prefix is kept yet, and there are pages that
         running sequences do not need for their next tokens."""
         sequence, stop = self._sequences[chunk.request_id], chunk.stop
         prompt, before = sequence.request.prompt_token_ids, sequence.put_aside
@@ -238,8 +238,8 @@ class Scheduler:
         return replace(chunk, save=rings)
 
     def _find_pages(self, count: int, spared: Prefix | None = None) -> bool:
-        """Whether `count` pages are free. Kept prefixes are given up for them, if that is enough, but not the one that
-        is spared."""
+        """Whether `count` pages are free, if need be after evicting kept prefixes, but never the `spared` one. Nothing
+        is evicted if that would not be enough."""
         if count <= self.pool.free or self.prefixes is None:
             return count <= self.pool.free
         spare = 0 if spared is None else self.pool.only_kept(spared.pages + spared.rings)
@@ -270,19 +270,19 @@ class Scheduler:
         self.preemptions += 1
 
     def _forget_saved(self, sequence: Sequence) -> None:
-        """What it has put aside is its own no longer."""
+        """Releases its hold on the prefixes that it has saved."""
         for prefix in sequence.saved:
             self._note_freed(self.pool.give_back(prefix.rings))
         sequence.saved = []
 
     def _settle(self, sequence: Sequence) -> None:
-        """It holds nothing any more but its own places."""
+        """Releases everything but its own places: saved prefixes and borrowed pages."""
         self._forget_saved(sequence)
         self._note_freed(self.pool.give_back(sequence.borrowed))
         sequence.borrowed = ()
 
     def _leave(self, sequence: Sequence) -> None:
-        """It runs no longer, and gives back what it holds."""
+        """Takes it out of the running sequences, and frees what it holds."""
         assert sequence.slot is not None
         self.running.remove(sequence)
         self._order = None

@@ -11,18 +11,18 @@ from engine.scheduler.prefixes import Prefix
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """`tokens` are the prompt and what was generated; the first `computed` of them are in the caches once all that was
-    launched has run. The last `coming` tokens are sampled by steps whose results were not read yet: `plan.COMING`.
+    """`tokens` are the prompt and the generated tokens; the first `computed` of them are in the caches once everything
+    launched has run. The last `coming` tokens are sampled by steps whose results have not been read yet: `plan.COMING`.
 
     `request` is admitted: its `max_tokens` is settled. `arrival` orders sequences of equal priority. `slot` is None
     while it waits; `room` is how many positions its pages hold. `scored` counts the prompt's positions whose
-    log-probabilities were asked for.
+    log-probabilities have been requested from the runner.
 
-    `admitted` is the number of the plan that admitted it. What is before `origin` comes from `restore`, whose pages are
-    `borrowed` until the answer begins. `digests` are those of the prompt's pages, once they were asked for; `partings`
-    are where the prompt parts from others, kept or under way. `put_aside` is the last position at which its rings were
-    put aside; `saved` are the prefixes that can be kept once its answer has begun. `cached` is how much of the prompt
-    had been computed already when the request first ran.
+    `admitted` is the number of the plan that admitted it. Positions before `origin` come from `restore`, whose pages
+    are `borrowed` until the answer begins. `digests` are those of the prompt's pages, once computed; `partings` are
+    positions at which rings are worth saving (`Prefixes.partings`). `put_aside` is the last position for which rings
+    are saved; `saved` are the prefixes that can be kept once its answer has begun. `cached` is how many tokens of the
+    prompt were already computed when the request first ran.
     """
 
     request: Request
@@ -64,22 +64,22 @@ class Sequence:
         return Chunk(self.request.id, token_ids, start, self.slot, self.pages, samples, restore)
 
     def launch(self, chunk: Chunk) -> None:
-        """A chunk is on its way: its tokens are in the caches for whatever runs after it, and the token that it samples
-        is the next one to run, known or not."""
+        """Called when a chunk is launched: its tokens are in the caches for whatever runs after it, and the token that
+        it samples is the next to run, known or not."""
         self.computed += len(chunk.token_ids)
         if chunk.samples:
             self.tokens.append(COMING)
             self.coming += 1
 
     def arrive(self, token_id: int) -> int:
-        """The earliest of the tokens to come is known. Returns how many tokens of the answer are, with it."""
+        """Fills in the earliest of the tokens to come. Returns how many tokens of the answer are now known."""
         self.tokens[-self.coming] = token_id
         self.coming -= 1
         return self.written
 
     @property
     def generated(self) -> int:
-        """Tokens of the answer, those to come among them."""
+        """Tokens of the answer, including those to come."""
         return len(self.tokens) - self.prompt_length
 
     @property
@@ -95,15 +95,15 @@ class Sequence:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """Who comes first: the lower priority number, then the earlier arrival."""
+        """Sorts by priority number, then by arrival: the lowest comes first."""
         return self.request.priority, self.arrival
 
 
 def in_turn(admitted: Iterable[Sequence]) -> list[Sequence]:
-    """Sequences in the order of their admission, in which each client's stand in its own places by their ranks: no
-    priority goes before what another client has running.
+    """Sequences in the order of their admission, but each client's are sorted by rank among that client's own places: a
+    priority never overtakes another client's running sequences.
 
-    Of a client's x, admitted first and ranked last, another's y, and the first one's z, the order is z, y, x.
+    Of client A's x, admitted first and ranked last, client B's y, and A's z, the order is z, y, x.
     """
     places = [*admitted]
     own: dict[int, deque[Sequence]] = {}

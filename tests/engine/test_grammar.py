@@ -140,7 +140,7 @@ def test_a_grammar_that_grows_too_large_on_the_way_fails(engine: Engine) -> None
     neighbour = request("b", None)
     events = run(engine, [request("a", grammar, max_tokens=400, temperature=1.0), neighbour])
     assert events["a"][-1].finish_reason == FinishReason.ERROR
-    assert "the grammar cannot go on" in (events["a"][-1].error or "")
+    assert "the grammar cannot continue" in (events["a"][-1].error or "")
     assert tokens(events["b"]) == tokens(run(engine, [neighbour])["b"])
     assert_nothing_held(engine)
 
@@ -150,7 +150,7 @@ def test_a_grammar_that_takes_too_long_fails(engine: Engine, monkeypatch: pytest
     monkeypatch.setattr("engine.grammar.PATIENCE_SECONDS", 0.2)
     slow = 'start: s\ns: "a" | "b" | ' + " | ".join("s " * count for count in range(2, 9))
     events = run(engine, [request("a", slow, max_tokens=300, temperature=1.0, ignore_eos=True), request("b", OBJECT)])
-    assert events["a"][-1].error == "the grammar cannot go on: it takes too long"
+    assert events["a"][-1].error == "the grammar cannot continue: it takes too long"
     assert events["b"][-1].finish_reason == FinishReason.STOP
     assert_nothing_held(engine)
 

@@ -268,7 +268,7 @@ def test_a_hub_that_is_not_itself(hub: Hub, status: int) -> None:
 def test_forbidden_network(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     message = refusal("models/mistyped")
-    assert "no such directory; as a hub model not downloaded yet, and HF_HUB_OFFLINE forbids to fetch it" in message
+    assert "no such directory; as a hub model not downloaded yet, and HF_HUB_OFFLINE forbids fetching it" in message
 
 
 @pytest.fixture
@@ -313,7 +313,7 @@ def test_a_proxy_that_the_client_lacks_a_package_for(hub: Hub, monkeypatch: pyte
 def test_a_full_disk(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 95, 5))
     message = refusal()
-    assert "0.0 GB left: free some, or name another disk with HF_HOME" in message
+    assert "0.0 GB left: free some, or set HF_HOME to a folder on another disk" in message
     assert not hub.sent.keys() & set(SHARDS)
 
 
@@ -321,7 +321,7 @@ def test_a_cache_that_cannot_be_written(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where a directory should be")
     message = refusal()
     assert "download failed" in message
-    assert "HF_HOME names another place" in message
+    assert "set HF_HOME to change that" in message
 
 
 @pytest.mark.parametrize("looks", range(3))
