@@ -13,9 +13,11 @@ import os
 import platform
 import secrets
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -104,12 +106,29 @@ def usable_levels() -> tuple[Level, ...]:
 
 
 def cache_directory() -> Path:
-    """Where compiled libraries are kept. Raises CannotBuildError where that is nowhere."""
+    """Where compiled libraries are kept, which is made if need be, for this user alone. Raises CannotBuildError where
+    that is nowhere."""
     named = os.environ.get("CAROUSEL_KERNEL_CACHE")
     try:
-        return Path(named).absolute() if named else Path.home() / ".cache" / "carousel" / "kernels"
+        directory = Path(named).absolute() if named else Path.home() / ".cache" / "carousel" / "kernels"
     except RuntimeError:
         return private_directory("there is no home directory")
+    with suppress(OSError):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reason = distrusted(directory)
+    return directory if reason is None else private_directory(reason)
+
+
+def distrusted(directory: Path) -> str | None:
+    """Why a library in it may be another user's code; None if it is for this user or root alone to write, or not
+    there."""
+    try:
+        found = directory.stat()
+    except OSError:
+        return None
+    if found.st_uid not in (0, os.geteuid()):
+        return f"{directory} belongs to another user"
+    return f"{directory} can be written by every user" if found.st_mode & stat.S_IWOTH else None
 
 
 @cache

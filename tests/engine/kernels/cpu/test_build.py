@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -274,6 +275,55 @@ def test_a_cache_that_may_not_be_looked_into_is_none(
     monkeypatch.setenv("CAROUSEL_KERNEL_CACHE", str(closed))
     build.private_directory.cache_clear()
     assert select_ops(CPU, torch.bfloat16, torch.bfloat16).library is not None
+
+
+def test_a_cache_is_for_this_user_alone(compiler: Compiler) -> None:
+    assert build.cache_directory() == compiler.cache
+    assert stat.S_IMODE(compiler.cache.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_library_that_may_be_anothers_is_not_loaded(
+    foreign: bool,
+    compiled: Path,
+    compiler: Compiler,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    compiler.is_given(compiled)
+    monkeypatch.setattr(build, "levels", lambda: (build.PLAIN,))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    build.private_directory.cache_clear()
+    compiler.cache.mkdir()
+    planted = compiler.cache / build.PLAIN.file_name
+    shutil.copy(compiled / planted.name, planted)
+    if foreign:
+        owner = os.geteuid() + 1
+        real = Path.stat
+        monkeypatch.setattr(Path, "stat", lambda path, **options: owned(real(path, **options), owner))
+    else:
+        compiler.cache.chmod(0o777)
+    with caplog.at_level(logging.WARNING):
+        assert select_ops(CPU, torch.bfloat16, torch.bfloat16).library is not None
+        assert select_ops(CPU, torch.bfloat16, torch.bfloat16).library is not None
+    assert compiler.compiled == ["plain"], "into a directory of the process's own"
+    assert len(caplog.records) == 1
+    assert f"{compiler.cache} {'belongs to another' if foreign else 'can be written by every'} user" in caplog.text
+
+
+def owned(found: os.stat_result, owner: int) -> os.stat_result:
+    """What `stat` tells, of another owner."""
+    return os.stat_result((*found[: stat.ST_UID], owner, *found[stat.ST_UID + 1 :]))
+
+
+def test_roots_cache_is_every_users(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of an image, whose server is not root."""
+    build.cache_directory()
+    real = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda path, **options: owned(real(path, **options), 0))
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert build.distrusted(compiler.cache) is None
 
 
 def test_a_directory_of_a_process_ends_with_it(tmp_path: Path) -> None:
