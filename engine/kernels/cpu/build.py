@@ -1,8 +1,9 @@
 """Compiles the C++ ops: once, on first use, or ahead for a machine that has no compiler.
 
 A library is compiled for one level of processor and kept under a name made of its sources and flags, so that it is
-found again as long as these are the same. `python -m engine.kernels.cpu.build DIRECTORY` compiles every level there is
-for this kind of machine and that the compiler knows; CAROUSEL_KERNEL_CACHE names the directory to a server.
+found again as long as these are the same, also where there is another compiler, or none. `python -m
+engine.kernels.cpu.build DIRECTORY` compiles every level there is for this kind of machine and that the compiler knows;
+CAROUSEL_KERNEL_CACHE names the directory to a server.
 """
 
 import atexit

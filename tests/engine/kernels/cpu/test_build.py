@@ -111,6 +111,20 @@ def test_a_library_is_compiled_once(compiled: Path, compiler: Compiler) -> None:
     assert [path.name for path in compiler.cache.iterdir()] == [build.PLAIN.file_name]
 
 
+@pytest.mark.parametrize("command", ["", "/nowhere/c++"])
+def test_nor_is_it_where_there_is_another_compiler_or_none(
+    command: str, compiled: Path, compiler: Compiler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As on the machine that libraries are compiled ahead for."""
+    compiler.is_given(compiled)
+    build.compile_library(build.PLAIN, compiler.cache)
+    monkeypatch.setenv("CXX", command)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    load.cache_clear()
+    load(build.PLAIN, compiler.cache)
+    assert compiler.compiled == ["plain"]
+
+
 def test_a_library_is_not_another_kind_of_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     names = set()
     for machine in ("x86_64", "aarch64"):
