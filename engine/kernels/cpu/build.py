@@ -149,6 +149,15 @@ def find_compiler() -> str | None:
     return os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
 
 
+def must_compile() -> bool:
+    """Whether there is a compiler, and nothing yet that it made for this kind of machine."""
+    try:
+        directory = cache_directory()
+    except CannotBuildError:
+        return False
+    return find_compiler() is not None and not any(os.path.exists(directory / level.file_name) for level in levels())
+
+
 def build_library(level: Level, directory: Path) -> Path:
     """Compiles as `compile_library` does, for this process alone where `directory` cannot be written."""
     try:

@@ -16,7 +16,7 @@ import torch
 
 from engine.kernels.cpu import build
 from engine.kernels.cpu.library import Library, load, load_best, openmp_runtimes
-from engine.kernels.table import REFERENCE, select_ops
+from engine.kernels.table import REFERENCE, compiles_first, select_ops
 
 CPU = torch.device("cpu")
 
@@ -109,6 +109,20 @@ def test_a_library_is_compiled_once(compiled: Path, compiler: Compiler) -> None:
         load(build.PLAIN, compiler.cache)
     assert compiler.compiled == ["plain"]
     assert [path.name for path in compiler.cache.iterdir()] == [build.PLAIN.file_name]
+
+
+def test_whether_it_will_be_compiled_is_known(
+    compiled: Path, compiler: Compiler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    compiler.is_given(compiled)
+    assert compiles_first(CPU, torch.bfloat16)
+    assert not compiles_first(CPU, torch.float32)
+    build.compile_library(build.PLAIN, compiler.cache)
+    assert not compiles_first(CPU, torch.bfloat16)
+    monkeypatch.setenv("CAROUSEL_KERNEL_CACHE", str(tmp_path / "another"))
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not compiles_first(CPU, torch.bfloat16), "there is no compiler"
 
 
 @pytest.mark.parametrize("command", ["", "/nowhere/c++"])
