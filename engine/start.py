@@ -21,7 +21,7 @@ from engine.engine import Engine
 from engine.faults import FaultyModel
 from engine.grammar import GrammarCompiler
 from engine.kernels.cpu.recording import CannotRecordError, Recorder
-from engine.kernels.table import select_ops
+from engine.kernels.table import compiles_first, select_ops
 from engine.memory_plan import Machine, MemoryPlan, describe, plan_memory
 from engine.memory_sizes import weights_bytes
 from engine.model.gpt_oss import GptOss
@@ -30,7 +30,7 @@ from engine.runner.graphs import CudaCapture
 from engine.runner.runner import Runner
 from engine.runner.warming import warm_up
 from engine.scheduler.scheduler import Scheduler
-from engine.streams import EngineInfo
+from engine.streams import COMPILING, EngineInfo
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def start_engine(
     manifest = None if config.load_format == "dummy" else verify_checkpoint(config.model, model_config)
     experts = read_expert_format(config.model) if manifest is None else manifest.experts
     kv_dtype = torch.float8_e4m3fn if config.kv_cache_dtype == "fp8" else dtype
-    progress("preparing the kernels", 0, 1)
+    progress(COMPILING if compiles_first(device, dtype) else "preparing the kernels", 0, 1)
     ops = select_ops(device, dtype, kv_dtype, deterministic=config.deterministic)
     if not ops.capturable or config.faults is not None:
         config = replace(config, enforce_eager=True)

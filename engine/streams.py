@@ -17,6 +17,9 @@ from engine.request import FinishReason, Request, TokenEvent
 MAX_UNREAD = 1024
 """Unread events allowed per request of a stream."""
 
+COMPILING = "compiling the C++ ops, once"
+"""The message of a status that stands for half a minute without progress."""
+
 Phase = Literal["loading", "ready", "stopping", "dead"]
 
 

@@ -128,16 +128,19 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a model over HTTP."""
-    from engine.process.supervision import Supervision
-    from server.auth import Keys, check_variable, read_keys
-    from server.commands.serve import bind, open_checkpoint, run
-    from server.config import ServerConfig
-    from server.hosts import is_loopback
-    from server.origins import own_names
-    from server.tracing import Tracing
+    from server.tracing import Tracing, check_propagators
 
     heed_sigterm()
     with logging_as(log_format, sys.stderr), clear_exit(log_format):
+        check_propagators()
+
+        from engine.process.supervision import Supervision
+        from server.auth import Keys, check_variable, read_keys
+        from server.commands.serve import bind, open_checkpoint, run
+        from server.config import ServerConfig
+        from server.hosts import is_loopback
+        from server.origins import own_names
+
         check_variable(os.environ.get("CAROUSEL_API_KEY"))
         tracing = None if otlp_traces_endpoint is None else Tracing.to(otlp_traces_endpoint)
         settings = ServerConfig(

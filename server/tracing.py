@@ -6,6 +6,7 @@ that a request goes through: `queued`, `prefill`, `decode`. It never carries a p
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
@@ -34,6 +35,16 @@ class RequestTrace:
     headers: Mapping[str, str]
 
 
+def check_propagators() -> None:
+    """Before FastAPI is imported, which imports what OTEL_PROPAGATORS names, traces or not. Raises ConfigError."""
+    try:
+        import_module("opentelemetry.propagate")
+    except ImportError:
+        return
+    except ValueError as error:
+        raise ConfigError(f"OTEL_PROPAGATORS: {error}") from error
+
+
 class Tracing:
     """Where the spans go."""
 
@@ -45,7 +56,8 @@ class Tracing:
     def to(cls, endpoint: str) -> Self:
         """Sends spans in batches to a collector's endpoint, like http://127.0.0.1:4318/v1/traces (OTLP over HTTP).
 
-        Raises ConfigError if OpenTelemetry is not installed, or for what is not a URL.
+        Raises ConfigError if OpenTelemetry is not installed, for what is not a URL, and for variables of
+        OpenTelemetry's that it cannot follow.
         """
         if not endpoint.startswith(("http://", "https://")):
             raise ConfigError(f"--otlp-traces-endpoint must be like http://127.0.0.1:4318/v1/traces, got {endpoint!r}")
@@ -54,11 +66,14 @@ class Tracing:
             from opentelemetry.sdk.resources import Resource
             from opentelemetry.sdk.trace import TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+            resource = Resource.create({"service.name": "carousel"})
+            provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+            provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
         except ImportError as error:
             raise ConfigError("--otlp-traces-endpoint needs OpenTelemetry: pip install 'carousel-llm[otel]'") from error
-        resource = Resource.create({"service.name": "carousel"})
-        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+        except ValueError as error:
+            raise ConfigError(f"OpenTelemetry cannot be set up by its variables (OTEL_…): {error}") from error
         return cls(provider)
 
     def record(self, trace: RequestTrace) -> None:

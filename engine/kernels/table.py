@@ -124,6 +124,13 @@ FP8_CAPABILITY = (8, 9)
 """The first that converts float8_e4m3fn."""
 
 
+def compiles_first(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether `select_ops` will compile the C++ ops, which takes half a minute."""
+    from engine.kernels.cpu.build import must_compile
+
+    return device.type != "cuda" and dtype == torch.bfloat16 and must_compile()
+
+
 def select_ops(device: torch.device, dtype: torch.dtype, kv_dtype: torch.dtype, *, deterministic: bool = False) -> Ops:
     """The ops to run on `device`: Triton's on a CUDA GPU, if they can run and need not be deterministic; the C++ ones
     on a CPU; else plain torch's. Triton's experts multiply bfloat16, its attention reads float8 if the GPU can; the C++

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from engine.streams import EngineStatus
+from engine.streams import COMPILING, EngineStatus
 from server.commands.loading import LoadingBar
 from server.logs import logging_as
 
@@ -13,6 +13,8 @@ def test_off_a_terminal_every_tenth_is_a_line(capsys: pytest.CaptureFixture[str]
     loading = LoadingBar()
     with logging_as("text", sys.stderr), loading.bar:
         loading(EngineStatus("loading", 0.0, "starting"))
+        for _ in range(2):
+            loading(EngineStatus("loading", 0.0, COMPILING))
         loading.show_plan("all of it")
         for percent in range(101):
             loading(EngineStatus("loading", percent / 100, "loading weights"))
@@ -20,7 +22,7 @@ def test_off_a_terminal_every_tenth_is_a_line(capsys: pytest.CaptureFixture[str]
         loading(EngineStatus("loading", 1.0, "recording steps"))
     lines = [line.partition(" info    ")[2] or line for line in capsys.readouterr().err.splitlines()]
     tenths = [f"loading weights: {percent}%" for percent in range(10, 101, 10)]
-    assert lines == ["what fits:", "all of it", *tenths, "recording steps: 100%"]
+    assert lines == [COMPILING, "what fits:", "all of it", *tenths, "recording steps: 100%"]
 
 
 def test_on_a_terminal_the_plan_stands_above_the_bar(

@@ -1,5 +1,7 @@
 """A span for each request: its names, its moments, and that it goes where it is sent."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -152,4 +154,20 @@ def test_what_cannot_be_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "must be like http://127.0.0.1:4318/v1/traces" in result.stderr
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(ConfigError, match=r"pip install 'carousel-llm\[otel\]'"):
+        Tracing.to("http://127.0.0.1:4318/v1/traces")
+
+
+@pytest.mark.parametrize("traces", [[], ["--otlp-traces-endpoint", "http://127.0.0.1:4318/v1/traces"]])
+def test_propagators_that_there_are_not(traces: list[str]) -> None:
+    command = [sys.executable, "-c", "from server.cli import main; main()", "serve", "--port", "-1", *traces]
+    environment = {**os.environ, "OTEL_PROPAGATORS": "nosuch"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("carousel: OTEL_PROPAGATORS: Propagator nosuch not found")
+    assert done.stderr.count("\n") == 1
+
+
+def test_variables_that_opentelemetry_cannot_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "0")
+    with pytest.raises(ConfigError, match=r"its variables \(OTEL_…\): max_queue_size must be"):
         Tracing.to("http://127.0.0.1:4318/v1/traces")

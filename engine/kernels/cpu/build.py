@@ -1,8 +1,9 @@
 """Compiles the C++ ops: once, on first use, or ahead for a machine that has no compiler.
 
 A library is compiled for one level of processor and kept under a name made of its sources and flags, so that it is
-found again as long as these are the same. `python -m engine.kernels.cpu.build DIRECTORY` compiles every level there is
-for this kind of machine and that the compiler knows; CAROUSEL_KERNEL_CACHE names the directory to a server.
+found again as long as these are the same, also where there is another compiler, or none. `python -m
+engine.kernels.cpu.build DIRECTORY` compiles every level there is for this kind of machine and that the compiler knows;
+CAROUSEL_KERNEL_CACHE names the directory to a server.
 """
 
 import atexit
@@ -13,9 +14,11 @@ import os
 import platform
 import secrets
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -104,12 +107,29 @@ def usable_levels() -> tuple[Level, ...]:
 
 
 def cache_directory() -> Path:
-    """Where compiled libraries are kept. Raises CannotBuildError where that is nowhere."""
+    """Where compiled libraries are kept, which is made if need be, for this user alone. Raises CannotBuildError where
+    that is nowhere."""
     named = os.environ.get("CAROUSEL_KERNEL_CACHE")
     try:
-        return Path(named).absolute() if named else Path.home() / ".cache" / "carousel" / "kernels"
+        directory = Path(named).absolute() if named else Path.home() / ".cache" / "carousel" / "kernels"
     except RuntimeError:
         return private_directory("there is no home directory")
+    with suppress(OSError):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reason = distrusted(directory)
+    return directory if reason is None else private_directory(reason)
+
+
+def distrusted(directory: Path) -> str | None:
+    """Why a library in it may be another user's code; None if it is for this user or root alone to write, or not
+    there."""
+    try:
+        found = directory.stat()
+    except OSError:
+        return None
+    if found.st_uid not in (0, os.geteuid()):
+        return f"{directory} belongs to another user"
+    return f"{directory} can be written by every user" if found.st_mode & stat.S_IWOTH else None
 
 
 @cache
@@ -127,6 +147,15 @@ def private_directory(reason: str) -> Path:
 def find_compiler() -> str | None:
     """The C++ compiler's command: CXX, or the first that is there."""
     return os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
+
+
+def must_compile() -> bool:
+    """Whether there is a compiler, and nothing yet that it made for this kind of machine."""
+    try:
+        directory = cache_directory()
+    except CannotBuildError:
+        return False
+    return find_compiler() is not None and not any(os.path.exists(directory / level.file_name) for level in levels())
 
 
 def build_library(level: Level, directory: Path) -> Path:

@@ -61,7 +61,7 @@ class Written(threading.local):
 
 class Library:
     """The functions of one compiled library; each takes tensors, None and numbers, and runs on torch's threads, unless
-    it is `written`."""
+    it is `written`. Raises MemoryError where there is none for what its threads share on the way."""
 
     def __init__(self, path: Path) -> None:
         functions = ctypes.CDLL(str(path))
@@ -79,25 +79,26 @@ class Library:
         self.choose = self._bind(functions, "choose")
         self.order_mxfp4 = self._bind(functions, "order_mxfp4")
         self._replay = functions.carousel_replay
-        self._replay.restype = None
+        self._replay.restype = ctypes.c_bool
         self._replay.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_long]
 
     def _bind(self, functions: ctypes.CDLL, name: str) -> Callable[..., None]:
         function = getattr(functions, f"carousel_{name}")
-        function.restype = None
+        function.restype = ctypes.c_bool
         function.argtypes = [ctypes.c_int] + [TYPES[letter] for letter in letters(name)]
 
         def call(*arguments: Any) -> None:
-            if (calls := self.written.calls) is None:
-                function(torch.get_num_threads(), *addressed(arguments))
-            else:
+            if (calls := self.written.calls) is not None:
                 calls.append((name, arguments))
+            elif not function(torch.get_num_threads(), *addressed(arguments)):
+                raise MemoryError(f"there is no memory for what {name} makes on the way")
 
         return call
 
     def replay(self, calls: ctypes.Array[Any]) -> None:
-        """Makes calls that were written down as `engine.kernels.cpu.recording` does."""
-        self._replay(torch.get_num_threads(), ctypes.addressof(calls), len(calls))
+        """Makes calls that were written down as `engine.kernels.cpu.recording` does. Raises MemoryError as they do."""
+        if not self._replay(torch.get_num_threads(), ctypes.addressof(calls), len(calls)):
+            raise MemoryError("there is no memory for what a step makes on the way")
 
 
 def letters(name: str) -> str:

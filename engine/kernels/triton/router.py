@@ -42,9 +42,10 @@ def choose(
     CHOICES: tl.constexpr, CHOICE_WIDTH: tl.constexpr, NO_EXPERT: tl.constexpr,
 ):  # fmt: skip
     """Writes one token's choice: the experts of the largest logits [experts], the lowest of equal ones, and their
-    softmax. An expert's rank is how many stand before it; a logit that is not a number counts as the least, so that ids
-    stay those of experts whatever the numbers are. A token of no sequence gets NO_EXPERT."""
-    logit = tl.where(logit == logit, logit, float("-inf"))
+    softmax. An expert's rank is how many stand before it; a logit that is not a number counts as infinite: ids stay
+    those of experts whatever the numbers are, and the weights are not numbers. A token of no sequence gets
+    NO_EXPERT."""
+    logit = tl.where(logit == logit, logit, float("inf"))
     before = (logit[None, :] > logit[:, None]) | (
         (logit[None, :] == logit[:, None]) & (expert[None, :] < expert[:, None])
     )

@@ -28,6 +28,7 @@ from engine.request import Request, SamplingParams
 from engine.runner.batch import build_batch
 from engine.runner.graphs import CudaCapture, DecodeInputs
 from engine.sampling.rows import Coming
+from engine.streams import COMPILING
 from tests.checkpoints import write_checkpoint
 from tests.engine.test_equality import CONFIG, assert_same, checkpoint, requests, undisturbed
 from tests.engines import assert_nothing_held, build_engine, run, shrink, tokens
@@ -218,7 +219,10 @@ def test_what_is_captured_is_told_as_it_goes_and_can_be_left_out(
     engine, recorder = capturing(max_num_seqs=9)
     assert [told[0][0], told[1][0]] == ["preparing the kernels", "loading weights"]
     assert told[-6:] == [("capturing CUDA graphs", done, 5) for done in range(6)]
+    told.clear()
+    monkeypatch.setattr(start, "compiles_first", lambda device, dtype: True)
     engine, recorder = capturing(max_num_seqs=9, enforce_eager=True)
+    assert told[0][0] == COMPILING
     assert engine.runner.graphs is None
     assert recorder.captured == 0
 

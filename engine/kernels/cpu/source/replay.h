@@ -23,17 +23,17 @@ struct Call {
     Argument arguments[MOST_ARGUMENTS];
 };
 
-typedef void (*Replayed)(int threads, const Argument *arguments);
+typedef bool (*Replayed)(int threads, const Argument *arguments);
 
 template <class... T, size_t... I>
-void spread(void (*function)(int, T...), int threads, const Argument *arguments, std::index_sequence<I...>) {
+bool spread(bool (*function)(int, T...), int threads, const Argument *arguments, std::index_sequence<I...>) {
     static_assert(sizeof...(T) <= MOST_ARGUMENTS, "a call has too few places");
-    function(threads, arguments[I].template as<T>()...);
+    return function(threads, arguments[I].template as<T>()...);
 }
 
-template <class... T> constexpr auto places_of(void (*)(int, T...)) { return std::index_sequence_for<T...>(); }
+template <class... T> constexpr auto places_of(bool (*)(int, T...)) { return std::index_sequence_for<T...>(); }
 
 // A function as one that takes its arguments from an array.
-template <auto FUNCTION> void replayed(int threads, const Argument *arguments) {
-    spread(FUNCTION, threads, arguments, places_of(FUNCTION));
+template <auto FUNCTION> bool replayed(int threads, const Argument *arguments) {
+    return spread(FUNCTION, threads, arguments, places_of(FUNCTION));
 }

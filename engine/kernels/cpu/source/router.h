@@ -17,7 +17,7 @@ struct Router {
     long tokens, columns, experts, k;
 };
 
-// The k largest of the logits, the first of equal ones first, and their softmax.
+// The k largest of the logits, the first of equal ones first, and their softmax. An infinite one leaves no weight a number.
 INLINE void choose(float *logits, long experts, long k, int64_t *chosen, bf16 *weights) {
     float best[256], total = 0;
     for (long i = 0; i < k; i++) {
@@ -47,7 +47,10 @@ inline void route(const Router &op, int threads) {
             multiply(
                 matrix, 0, op.experts, {packed.all(), 1}, scratch,
                 [&](long row, long count, long, const float *values) {
-                    for (long i = 0; i < count; i++) logits[row + i] = values[i] + to_float(op.bias[row + i]);
+                    for (long i = 0; i < count; i++) {
+                        const float logit = values[i] + to_float(op.bias[row + i]);
+                        logits[row + i] = logit == logit ? logit : INFINITY; // What is no number is chosen, and so shows.
+                    }
                 });
             choose(logits.data(), op.experts, op.k, op.chosen + t * op.k, op.weights + t * op.k);
         }

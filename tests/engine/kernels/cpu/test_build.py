@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 
 from engine.kernels.cpu import build
 from engine.kernels.cpu.library import Library, load, load_best, openmp_runtimes
-from engine.kernels.table import REFERENCE, select_ops
+from engine.kernels.table import REFERENCE, compiles_first, select_ops
 
 CPU = torch.device("cpu")
 
@@ -108,6 +109,34 @@ def test_a_library_is_compiled_once(compiled: Path, compiler: Compiler) -> None:
         load(build.PLAIN, compiler.cache)
     assert compiler.compiled == ["plain"]
     assert [path.name for path in compiler.cache.iterdir()] == [build.PLAIN.file_name]
+
+
+def test_whether_it_will_be_compiled_is_known(
+    compiled: Path, compiler: Compiler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    compiler.is_given(compiled)
+    assert compiles_first(CPU, torch.bfloat16)
+    assert not compiles_first(CPU, torch.float32)
+    build.compile_library(build.PLAIN, compiler.cache)
+    assert not compiles_first(CPU, torch.bfloat16)
+    monkeypatch.setenv("CAROUSEL_KERNEL_CACHE", str(tmp_path / "another"))
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not compiles_first(CPU, torch.bfloat16), "there is no compiler"
+
+
+@pytest.mark.parametrize("command", ["", "/nowhere/c++"])
+def test_nor_is_it_where_there_is_another_compiler_or_none(
+    command: str, compiled: Path, compiler: Compiler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As on the machine that libraries are compiled ahead for."""
+    compiler.is_given(compiled)
+    build.compile_library(build.PLAIN, compiler.cache)
+    monkeypatch.setenv("CXX", command)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    load.cache_clear()
+    load(build.PLAIN, compiler.cache)
+    assert compiler.compiled == ["plain"]
 
 
 def test_a_library_is_not_another_kind_of_machines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,6 +303,55 @@ def test_a_cache_that_may_not_be_looked_into_is_none(
     monkeypatch.setenv("CAROUSEL_KERNEL_CACHE", str(closed))
     build.private_directory.cache_clear()
     assert select_ops(CPU, torch.bfloat16, torch.bfloat16).library is not None
+
+
+def test_a_cache_is_for_this_user_alone(compiler: Compiler) -> None:
+    assert build.cache_directory() == compiler.cache
+    assert stat.S_IMODE(compiler.cache.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_library_that_may_be_anothers_is_not_loaded(
+    foreign: bool,
+    compiled: Path,
+    compiler: Compiler,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    compiler.is_given(compiled)
+    monkeypatch.setattr(build, "levels", lambda: (build.PLAIN,))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    build.private_directory.cache_clear()
+    compiler.cache.mkdir()
+    planted = compiler.cache / build.PLAIN.file_name
+    shutil.copy(compiled / planted.name, planted)
+    if foreign:
+        owner = os.geteuid() + 1
+        real = Path.stat
+        monkeypatch.setattr(Path, "stat", lambda path, **options: owned(real(path, **options), owner))
+    else:
+        compiler.cache.chmod(0o777)
+    with caplog.at_level(logging.WARNING):
+        assert select_ops(CPU, torch.bfloat16, torch.bfloat16).library is not None
+        assert select_ops(CPU, torch.bfloat16, torch.bfloat16).library is not None
+    assert compiler.compiled == ["plain"], "into a directory of the process's own"
+    assert len(caplog.records) == 1
+    assert f"{compiler.cache} {'belongs to another' if foreign else 'can be written by every'} user" in caplog.text
+
+
+def owned(found: os.stat_result, owner: int) -> os.stat_result:
+    """What `stat` tells, of another owner."""
+    return os.stat_result((*found[: stat.ST_UID], owner, *found[stat.ST_UID + 1 :]))
+
+
+def test_roots_cache_is_every_users(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of an image, whose server is not root."""
+    build.cache_directory()
+    real = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda path, **options: owned(real(path, **options), 0))
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert build.distrusted(compiler.cache) is None
 
 
 def test_a_directory_of_a_process_ends_with_it(tmp_path: Path) -> None:

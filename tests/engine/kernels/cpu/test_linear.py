@@ -8,6 +8,7 @@ from engine.kernels.cpu import router
 from engine.kernels.cpu.library import Library
 from engine.kernels.fp8_matrix import Fp8Matrix, quantize
 from engine.kernels.norm_linear import linear_add, norm_linear, rms_norm
+from engine.kernels.router import route as reference
 from tests.engine.kernels.cpu.close import assert_rounded
 from tests.engine.kernels.cpu.threads import torch_threads
 
@@ -88,6 +89,16 @@ def test_route(library: Library, tokens: int, columns: int, experts: int, k: int
     top, best = (normed.float() @ weight.float().T + bias.float()).topk(k)
     assert chosen.tolist() == best.tolist()
     assert_rounded(weights, top.softmax(-1))
+
+
+@pytest.mark.parametrize("damaged", [0, 3, 7])
+def test_a_damaged_router_shows(library: Library, damaged: int) -> None:
+    bias = torch.zeros(8).bfloat16()
+    bias[damaged] = torch.nan
+    inputs = numbers(2, 64), torch.ones(64), 1e-5, numbers(8, 64), bias, 3
+    for _, chosen, weights in router.route(library, *inputs), reference(*inputs):
+        assert chosen[:, 0].tolist() == [damaged, damaged]
+        assert weights.isnan().all()
 
 
 def test_what_is_left_to_the_reference_is_its(library: Library) -> None:

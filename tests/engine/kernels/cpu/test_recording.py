@@ -104,6 +104,20 @@ def test_recorded_calls_keep_their_tensors(library: Library) -> None:
     assert all((other == 7).all() for other in others)
 
 
+def test_memory_that_there_is_not_for_what_an_op_makes_on_the_way(library: Library) -> None:
+    """At once or recorded: it is an error in Python, and the next call is computed."""
+    x, out = torch.ones(1, 64).bfloat16(), torch.empty(1, 1).bfloat16()
+
+    def step(tokens: int) -> None:
+        library.linear_bf16(x, None, 0.0, x, None, None, out, tokens, 1, 64)
+
+    for too_large in (partial(step, 2**45), Recorder(library)(partial(step, 2**45))):
+        with pytest.raises(MemoryError):
+            too_large()
+    step(1)
+    assert out.item() == 64
+
+
 def test_steps_share_what_they_make_on_the_way(library: Library) -> None:
     table = torch.arange(64.0 * 4096).bfloat16().view(64, 4096)
     outs = {rows: torch.zeros(rows, 4096) for rows in (64, 3, 1)}

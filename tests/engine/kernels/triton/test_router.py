@@ -64,6 +64,18 @@ def test_a_token_that_is_not_finite_goes_to_experts_that_there_are(
     assert weights[1].isfinite().all()
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("most_weights", [0, 2**17])
+def test_a_damaged_router_shows(monkeypatch: pytest.MonkeyPatch, most_weights: int) -> None:
+    monkeypatch.setattr(router, "ONE_PROGRAM_WEIGHTS", most_weights)
+    bias = torch.zeros(6)
+    bias[4] = torch.nan
+    inputs = torch.ones(2, 32), torch.ones(32), 1e-5, torch.randn(6, 32), bias, 3
+    for _, chosen, weights in route(*inputs), reference(*inputs):
+        assert chosen[:, 0].tolist() == [4, 4]
+        assert weights.isnan().all()
+
+
 @pytest.mark.parametrize("most_weights", [0, 2**17])
 @pytest.mark.parametrize("tokens", [4, router.FEW_TOKENS + 1])
 def test_a_row_of_padding_chooses_no_expert(monkeypatch: pytest.MonkeyPatch, tokens: int, most_weights: int) -> None:
