@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from sys import getsizeof
 
-from engine.errors import RequestError
+from engine.errors import QueueFullError, RequestError
 from server.errors import UnknownResponseError
 from server.schemas.input_items import (
     FunctionResult,
@@ -70,18 +70,26 @@ class ResponseStore:
     def size(self) -> int:
         return sum(shelf.size for shelf in self._shelves.values())
 
+    def begin(self, response: Response, items: Iterable[Item], *, key: int) -> None:
+        """Keeps an answer that is under way, so that it can be asked for. Raises RequestError if it is larger than all
+        that may be kept, QueueFullError if what is being made leaves no room for it."""
+        whole = tuple(items)
+        if self.keep(response, whole, key=key):
+            return
+        if made(response, whole).size > self._limit:
+            raise RequestError(f"background: more than the {self._limit} bytes that are kept", param="background")
+        raise QueueFullError("the answers that are being made in the background fill the memory for answers")
+
     def keep(self, response: Response, items: Iterable[Item], *, key: int) -> bool:
         """In the place of what was kept by that id, if there can be room for it. Whoever was told that his answer is
         being made finds at least that it could not be kept."""
-        whole = tuple(items)
-        body = response.model_dump_json(exclude_unset=True).encode()
-        size = len(body) + sum(map(weight, whole))
+        answer = made(response, tuple(items))
         shelf = self._shelves.setdefault(key, Shelf())
         before = shelf.drop(response.id)
-        if self._make_room(size):
-            shelf.put(Kept(response.id, response.status, response.background, body, whole, size))
+        if self._make_room(answer.size):
+            shelf.put(answer)
             return True
-        if before is None or not whole:
+        if before is None or not answer.items:
             return False
         failure = ResponseFailure(code="server_error", message="there is no room to keep the answer")
         lost = response.model_copy(update={"status": "failed", "output": [], "error": failure})
@@ -164,6 +172,13 @@ class ResponseStore:
             assert oldest is not None
             largest.drop(oldest.response_id)
         return True
+
+
+def made(response: Response, items: tuple[Item, ...]) -> Kept:
+    """An answer as it is kept."""
+    body = response.model_dump_json(exclude_unset=True).encode()
+    size = len(body) + sum(map(weight, items))
+    return Kept(response.id, response.status, response.background, body, items, size)
 
 
 def name_only(item: InputItem) -> str | None:

@@ -81,9 +81,11 @@ async def create_response(
             return await answer(request, state, wanted, stream=body.stream, seconds=body.timeout)
         admitted = admit(request, state, wanted, seconds=body.timeout)
     begun = wanted.response("in_progress")
-    if not keep(begun):
+    try:
+        state.responses.begin(begun, items, key=key)
+    except CarouselError:
         admitted.close()
-        raise RequestError("background: there is no room to keep the answer", param="background")
+        raise
     meter: RequestMeter = request.state.meter
     meter.goes_on = held.goes_on = True
     meter.status = 200

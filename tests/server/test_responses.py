@@ -370,6 +370,24 @@ async def test_no_room(engine: ScriptedEngine, text: Text) -> None:
         assert engine.aborted, "nobody could ask for it"
 
 
+async def test_no_room_for_another_in_the_background(engine: ScriptedEngine, say: Say, text: Text) -> None:
+    """What is being made is not given up for it; once that has ended, there is room."""
+    engine.play = lambda request: say(TURN, hangs=True)
+    app = create_app(engine, text, replace(SETTINGS, stored_responses_bytes=6_000))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        begun = await respond(http, background=True, input="x" * 2000)
+        refused = await http.post(PATH, json={"input": "x" * 2000, "background": True})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
+        assert refused.headers["retry-after"] == str(engine.retry_seconds)
+        assert engine.aborted == [engine.submitted[-1].id], "nobody could ask for it"
+        never = await http.post(PATH, json={"input": "x" * 2000, "metadata": {"a": "y" * 4000}, "background": True})
+        assert (never.status_code, never.json()["error"]["param"]) == (400, "background")
+        await http.post(f"{PATH}/{begun['id']}/cancel")
+        again = await respond(http, background=True, input="x" * 2000)
+        await http.post(f"{PATH}/{again['id']}/cancel")
+
+
 async def test_in_the_background(http: httpx.AsyncClient, app: FastAPI, engine: ScriptedEngine, say: Say) -> None:
     engine.play = lambda request: say(TURN)
     begun = await respond(http, background=True)
