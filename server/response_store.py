@@ -33,22 +33,52 @@ class Kept:
     items: tuple[Item, ...]
     size: int
 
+    @property
+    def names(self) -> set[str]:
+        """Those of the items that have one."""
+        return {item.id for item in self.items if item.id}
+
 
 @dataclass(slots=True)
 class Shelf:
-    """The answers of one key; the one that was asked for last comes last."""
+    """The answers of one key; the one that was asked for last comes last.
+
+    `holders` has the answers that hold an item, by its name, in the same order, each with its last item of that name.
+    """
 
     kept: OrderedDict[str, Kept] = field(default_factory=OrderedDict)
+    holders: dict[str, dict[str, Item]] = field(default_factory=dict)
     size: int = 0
 
     def put(self, answer: Kept) -> None:
+        """An answer that is not there; it counts as asked for."""
         self.kept[answer.response_id] = answer
         self.size += answer.size
+        for item in answer.items:
+            if item.id:
+                self.holders.setdefault(item.id, {})[answer.response_id] = item
 
     def drop(self, response_id: str) -> Kept | None:
         answer = self.kept.pop(response_id, None)
-        self.size -= 0 if answer is None else answer.size
+        if answer is not None:
+            self.size -= answer.size
+            for name in answer.names:
+                del self.holders[name][response_id]
+                if not self.holders[name]:
+                    del self.holders[name]
         return answer
+
+    def touch(self, response_id: str) -> Kept:
+        """An answer that is there, and is asked for."""
+        answer = self.kept[response_id]
+        self.kept.move_to_end(response_id)
+        for name in answer.names:
+            self.holders[name][response_id] = self.holders[name].pop(response_id)
+        return answer
+
+    def named(self, name: str) -> tuple[str, Item] | None:
+        """The item of that name in the answer that was asked for last, of those that hold one, and that answer."""
+        return next(reversed(self.holders.get(name, {}).items()), None)
 
     def oldest(self) -> Kept | None:
         """The one not asked for longest, of those that are not being made."""
@@ -97,11 +127,10 @@ class ResponseStore:
 
     def get(self, response_id: str, *, key: int) -> Kept:
         """Raises UnknownResponseError."""
-        kept = self._shelf(key).kept
-        if response_id not in kept:
+        shelf = self._shelf(key)
+        if response_id not in shelf.kept:
             raise UnknownResponseError(f"no response {response_id[:200]!r} is kept")
-        kept.move_to_end(response_id)
-        return kept[response_id]
+        return shelf.touch(response_id)
 
     def delete(self, response_id: str, *, key: int) -> None:
         """Raises UnknownResponseError."""
@@ -119,14 +148,15 @@ class ResponseStore:
         """
         items = list(self._before(previous, key))
         size, there = sum(map(weight, items)), {item.id: said(item) for item in items if item.id}
-        found = self._by_id(key) if any(map(name_only, given)) else {}
+        shelf, asked = self._shelf(key), list[str]()
+        found = {name: place for item in given if (name := name_only(item)) and (place := shelf.named(name))}
         for at, item in enumerate(given):
             name = name_only(item)
             if item.id in there and (name is not None or said(item) == there[item.id]):
                 continue
             if name in found:
                 response_id, item = found[name]
-                self._shelf(key).kept.move_to_end(response_id)
+                asked.append(response_id)
                 size += weight(item)
             elif isinstance(item, ItemReference):
                 raise RequestError(f"input[{at}]: no item {item.id[:200]!r} is kept", param=f"input[{at}].id")
@@ -135,6 +165,8 @@ class ResponseStore:
                 there[item.id] = said(item)
             if size > most:
                 raise RequestError(f"input: the conversation is larger than {most} bytes", param="input")
+        for response_id in reversed(dict.fromkeys(reversed(asked))):
+            shelf.touch(response_id)
         if not items:
             raise RequestError("input is required", param="input", code="missing_required_parameter")
         return items, size
@@ -153,14 +185,6 @@ class ResponseStore:
         if kept.status not in ("completed", "incomplete"):
             raise RequestError(f"{name}: that response is {kept.status}", param=name)
         return kept.items
-
-    def _by_id(self, key: int) -> dict[str, tuple[str, Item]]:
-        return {
-            item.id: (response_id, item)
-            for response_id, kept in self._shelf(key).kept.items()
-            for item in kept.items
-            if item.id is not None
-        }
 
     def _make_room(self, size: int) -> bool:
         while self.size + size > self._limit:
