@@ -1,7 +1,7 @@
 """Answers of `/v1/responses` that are kept, to be asked for again and to be gone on from."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from sys import getsizeof
 
@@ -24,13 +24,15 @@ ITEM_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An answer as JSON, and the `items` that go before the next turn: the conversation up to it and its own."""
+    """An answer as JSON, and the `items` that go before the next turn: the conversation up to it, of so many as were
+    `given`, and its own."""
 
     response_id: str
     status: str
     background: bool
     body: bytes
     items: tuple[Item, ...]
+    given: int
     size: int
 
     @property
@@ -100,20 +102,19 @@ class ResponseStore:
     def size(self) -> int:
         return sum(shelf.size for shelf in self._shelves.values())
 
-    def begin(self, response: Response, items: Iterable[Item], *, key: int) -> None:
+    def begin(self, response: Response, given: Sequence[Item], *, key: int) -> None:
         """Keeps an answer that is under way, so that it can be asked for. Raises RequestError if it is larger than all
         that may be kept, QueueFullError if what is being made leaves no room for it."""
-        whole = tuple(items)
-        if self.keep(response, whole, key=key):
+        if self.keep(response, given, key=key):
             return
-        if made(response, whole).size > self._limit:
+        if made(response, given).size > self._limit:
             raise RequestError(f"background: more than the {self._limit} bytes that are kept", param="background")
         raise QueueFullError("the answers that are being made in the background fill the memory for answers")
 
-    def keep(self, response: Response, items: Iterable[Item], *, key: int) -> bool:
-        """In the place of what was kept by that id, if there can be room for it. Whoever was told that his answer is
-        being made finds at least that it could not be kept."""
-        answer = made(response, tuple(items))
+    def keep(self, response: Response, given: Sequence[Item], own: Sequence[Item] = (), *, key: int) -> bool:
+        """In the place of what was kept by that id, if there can be room for it: the answer, the items it was given and
+        its own. Whoever was told that his answer is being made finds at least that it could not be kept."""
+        answer = made(response, given, own)
         shelf = self._shelves.setdefault(key, Shelf())
         before = shelf.drop(response.id)
         if self._make_room(answer.size):
@@ -198,11 +199,11 @@ class ResponseStore:
         return True
 
 
-def made(response: Response, items: tuple[Item, ...]) -> Kept:
+def made(response: Response, given: Sequence[Item], own: Sequence[Item] = ()) -> Kept:
     """An answer as it is kept."""
-    body = response.model_dump_json(exclude_unset=True).encode()
+    body, items = response.model_dump_json(exclude_unset=True).encode(), (*given, *own)
     size = len(body) + sum(map(weight, items))
-    return Kept(response.id, response.status, response.background, body, items, size)
+    return Kept(response.id, response.status, response.background, body, items, len(given), size)
 
 
 def name_only(item: InputItem) -> str | None:
