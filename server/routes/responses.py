@@ -22,6 +22,7 @@ from server.routes.answering import (
     identity,
     json_response,
     key_of,
+    truncated_prompt,
 )
 from server.schemas import response as schema
 from server.schemas.listed_items import InputItemList, ItemsQuery
@@ -78,7 +79,7 @@ async def create_response(
 
     with in_own_terms(OWN_NAMES):
         asked = chat_request(body, items)
-        prompt = await chat_prompt(asked, state)
+        prompt = await (truncated_prompt if body.truncation == "auto" else chat_prompt)(asked, state)
         chat = await chat_answer(as_much_as_fits(asked, prompt, state), prompt, named, state)
         wanted = ResponseAnswer(named, body, chat, keep)
         if not body.background:

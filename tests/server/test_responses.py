@@ -530,7 +530,7 @@ REFUSED = [
     ({"text": {"format": {"type": "json_object", "schema": {}}}}, "text.format"),
     ({"text": {"verbosity": "low"}}, "text.verbosity"),
     ({"reasoning": {"effort": "utmost"}}, "reasoning.effort"),
-    ({"truncation": "auto"}, "truncation"),
+    ({"truncation": "middle"}, "truncation"),
     ({"conversation": "conv_1"}, "conversation"),
     ({"background": True, "stream": True}, "background"),
     ({"background": True, "store": False}, "background"),
