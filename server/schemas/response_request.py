@@ -9,10 +9,10 @@ from engine.request import MAX_TOP_LOGPROBS
 from server.schemas.chat import CurrentDate, ReasoningEffort
 from server.schemas.input_items import Input
 from server.schemas.request import Forgotten, Many, RequestModel, only
-from server.schemas.response_tools import ResponseTool, ResponseToolChoice
+from server.schemas.response_tools import ResponseToolChoice, ResponseTools
 from server.schemas.sampling import MAX_COUNT, SamplingFields
 from server.schemas.structured import JsonSchema, ResponseFormat
-from server.schemas.tools import MAX_TOOLS, Name
+from server.schemas.tools import Name
 
 MAX_METADATA = 16
 """As OpenAI has it: the answer is kept with them."""
@@ -124,7 +124,7 @@ class ResponseRequest(SamplingFields):
     """How the model reasons before it answers."""
     text: TextConfig = Field(default=TextConfig(), examples=[{"format": {"type": "json_object"}}])
     """What the final message must be: any text, if nothing is said."""
-    tools: Many[ResponseTool] = Field(default_factory=list, max_length=MAX_TOOLS)
+    tools: ResponseTools = Field(default_factory=list)
     """The functions that the model may call."""
     tool_choice: ResponseToolChoice = Field(default="auto", examples=["auto"])
     """Whether it must: none shows it no function, required makes it call one, or name the one, or those allowed."""
