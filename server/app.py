@@ -15,6 +15,7 @@ from server.auth import KeyMiddleware
 from server.body_memory import BodyMemory
 from server.config import ServerConfig
 from server.errors import install_error_handlers
+from server.hosted_tools import HostedTools
 from server.metering import MeterMiddleware
 from server.metrics import Metrics
 from server.openapi import DocumentedAPI
@@ -73,8 +74,11 @@ def create_app(
     fingerprint = "-".join(filter(None, ("carousel", engine_package.__version__, weights)))
     admission = Admission(engine, request_seconds=settings.request_seconds, keys=len(settings.keys))
     bodies = BodyMemory(settings.max_bodies_bytes)
+    hosted_tools = HostedTools(ignored=settings.ignore_hosted_tools)
     responses = ResponseStore(settings.stored_responses_bytes)
-    app.state.server = ServerState(engine, text, settings, metrics, admission, bodies, responses, fingerprint)
+    app.state.server = ServerState(
+        engine, text, settings, metrics, admission, bodies, responses, hosted_tools, fingerprint
+    )
     app.add_middleware(HostMiddleware, names=settings.host_names)  # The innermost comes first.
     app.add_middleware(KeyMiddleware, keys=settings.keys)
     if settings.allowed_origins:

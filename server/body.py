@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails, from_json
 from engine.errors import RequestError
 from server.body_memory import HeldBody
 from server.errors import BodyTooLargeError, UnsupportedMediaTypeError
+from server.hosted_tools import HostedTools
 from server.schemas.request import TAGS
 from server.state import State
 
@@ -22,7 +23,8 @@ def json_body(schema: type[Schema]) -> Callable[[Request, State], AsyncIterator[
     async def read(request: Request, state: State) -> AsyncIterator[Schema]:
         held = request.state.body = HeldBody(state.bodies)
         try:
-            yield parse(schema, await read_body(request, state.settings.max_body_bytes, held.take))
+            body = await read_body(request, state.settings.max_body_bytes, held.take)
+            yield parse(schema, body, state.hosted_tools)
         finally:
             if not held.goes_on:
                 held.give_back()
@@ -48,7 +50,7 @@ async def read_body(request: Request, limit: int, hold: Callable[[int], None]) -
     return bytes(body)
 
 
-def parse(schema: type[Schema], body: bytes) -> Schema:
+def parse(schema: type[Schema], body: bytes, hosted_tools: HostedTools) -> Schema:
     """Raises RequestError: not JSON, or not as the schema wants it (then `param` is the field's path)."""
     try:
         content = from_json(body, allow_inf_nan=False)
@@ -56,13 +58,13 @@ def parse(schema: type[Schema], body: bytes) -> Schema:
         raise RequestError(f"the body is not valid JSON: {error}", code="invalid_json") from error
     if not isinstance(content, dict):
         raise RequestError("the body must be a JSON object", code="invalid_json")
-    return validated(schema, content)
+    return validated(schema, content, hosted_tools)
 
 
-def validated(schema: type[Schema], content: Mapping[str, Any]) -> Schema:
+def validated(schema: type[Schema], content: Mapping[str, Any], context: HostedTools | None = None) -> Schema:
     """Raises RequestError for what is not as the schema wants it: `param` is the field's path."""
     try:
-        return schema.model_validate(content)
+        return schema.model_validate(content, context=context)
     except ValidationError as error:
         raise as_request_error(error.errors(include_url=False)[0]) from error
 

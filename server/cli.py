@@ -120,6 +120,13 @@ def serve(
         int,
         typer.Option(parser=parse_size, metavar="SIZE", help="Memory for kept answers of /v1/responses; 0 keeps none."),
     ] = 64 * 2**20,
+    ignore_hosted_tools: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-hosted-tools",
+            help="Requests with hosted tools, like web_search, go on without these; otherwise they are refused.",
+        ),
+    ] = False,
     current_date: Annotated[str | None, typer.Option(help="Pins the date models are told. YYYY-MM-DD")] = None,
     log_format: Annotated[LogFormat, typer.Option(help="text: for people, json: an object a line.")] = "text",
     otlp_traces_endpoint: Annotated[
@@ -153,6 +160,7 @@ def serve(
             request_seconds=request_timeout,
             drain_seconds=drain_timeout,
             stored_responses_bytes=response_memory_bytes,
+            ignore_hosted_tools=ignore_hosted_tools,
             current_date=current_date,
         )
         supervision = Supervision(stall_seconds=stall_timeout, max_restarts=max_engine_restarts)

@@ -20,7 +20,8 @@ class ServerConfig:
     `request_seconds` is what a request has from its arrival to the end of its answer, `drain_seconds` what running ones
     still have when the server is told to stop. `max_body_bytes` bounds a request's body, `max_bodies_bytes` those of
     all requests together, `stored_responses_bytes` the answers that are kept, `limits` a connection. `ping_seconds` is
-    how long a stream may be silent before a comment is sent. Raises ConfigError.
+    how long a stream may be silent before a comment is sent. `ignore_hosted_tools` leaves tools that the server would
+    have to run out of requests, instead of refusing these. Raises ConfigError.
     """
 
     served_model_names: tuple[str, ...]
@@ -36,6 +37,7 @@ class ServerConfig:
     max_bodies_bytes: int = 256 * 2**20
     max_body_bytes: int = 16 * 2**20
     stored_responses_bytes: int = 64 * 2**20
+    ignore_hosted_tools: bool = False
     ping_seconds: float = 15.0
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ from server.schemas.chat import ChatRequest
 from server.schemas.chat_answer import ChatChunk, ChatCompletion
 from server.schemas.completions import Completion, CompletionRequest
 from server.schemas.health import Health, Readiness, Version
+from server.schemas.listed_items import InputItemList
 from server.schemas.models import Model, ModelList
 from server.schemas.response import DeletedResponse, Response
 from server.schemas.response_events import EVENTS
@@ -30,8 +31,8 @@ Description = dict[str, Any]
 MODELS: tuple[type[BaseModel], ...] = (
     ChatRequest, ChatCompletion, ChatChunk, CompletionRequest, Completion, TokenizeRequest, Tokens,
     DetokenizeRequest, DetokenizedText, ModelList, Model, Health, Readiness, Version, ErrorBody,
-    ResponseRequest, Response, DeletedResponse, *EVENTS, AnthropicRequest, AnthropicMessage, *MESSAGE_EVENTS,
-    AnthropicPrompt, CountedTokens, AnthropicError,
+    ResponseRequest, Response, DeletedResponse, InputItemList, *EVENTS, AnthropicRequest, AnthropicMessage,
+    *MESSAGE_EVENTS, AnthropicPrompt, CountedTokens, AnthropicError,
 )  # fmt: skip
 """The bodies of all requests and answers."""
 
@@ -102,6 +103,16 @@ def content(model: type[BaseModel], **examples: Description) -> Description:
 def takes(model: type[BaseModel], **examples: Description) -> Description:
     """`openapi_extra` of a route whose body is a `model`."""
     return {"requestBody": {"required": True, "content": content(model, **examples)}}
+
+
+def asks(model: type[BaseModel]) -> Description:
+    """`openapi_extra` of a route that finds the fields of a `model`, all of which may be left out, in its query."""
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "required": False, "description": value.pop("description"), "schema": value}
+            for name, value in model.model_json_schema()["properties"].items()
+        ]
+    }
 
 
 def streams(

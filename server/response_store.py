@@ -1,11 +1,11 @@
 """Answers of `/v1/responses` that are kept, to be asked for again and to be gone on from."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from sys import getsizeof
 
-from engine.errors import RequestError
+from engine.errors import QueueFullError, RequestError
 from server.errors import UnknownResponseError
 from server.schemas.input_items import (
     FunctionResult,
@@ -24,31 +24,63 @@ ITEM_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An answer as JSON, and the `items` that go before the next turn: the conversation up to it and its own."""
+    """An answer as JSON, and the `items` that go before the next turn: the conversation up to it, of so many as were
+    `given`, and its own."""
 
     response_id: str
     status: str
     background: bool
     body: bytes
     items: tuple[Item, ...]
+    given: int
     size: int
+
+    @property
+    def names(self) -> set[str]:
+        """Those of the items that have one."""
+        return {item.id for item in self.items if item.id}
 
 
 @dataclass(slots=True)
 class Shelf:
-    """The answers of one key; the one that was asked for last comes last."""
+    """The answers of one key; the one that was asked for last comes last.
+
+    `holders` has the answers that hold an item, by its name, in the same order, each with its last item of that name.
+    """
 
     kept: OrderedDict[str, Kept] = field(default_factory=OrderedDict)
+    holders: dict[str, dict[str, Item]] = field(default_factory=dict)
     size: int = 0
 
     def put(self, answer: Kept) -> None:
+        """An answer that is not there; it counts as asked for."""
         self.kept[answer.response_id] = answer
         self.size += answer.size
+        for item in answer.items:
+            if item.id:
+                self.holders.setdefault(item.id, {})[answer.response_id] = item
 
     def drop(self, response_id: str) -> Kept | None:
         answer = self.kept.pop(response_id, None)
-        self.size -= 0 if answer is None else answer.size
+        if answer is not None:
+            self.size -= answer.size
+            for name in answer.names:
+                del self.holders[name][response_id]
+                if not self.holders[name]:
+                    del self.holders[name]
         return answer
+
+    def touch(self, response_id: str) -> Kept:
+        """An answer that is there, and is asked for."""
+        answer = self.kept[response_id]
+        self.kept.move_to_end(response_id)
+        for name in answer.names:
+            self.holders[name][response_id] = self.holders[name].pop(response_id)
+        return answer
+
+    def named(self, name: str) -> tuple[str, Item] | None:
+        """The item of that name in the answer that was asked for last, of those that hold one, and that answer."""
+        return next(reversed(self.holders.get(name, {}).items()), None)
 
     def oldest(self) -> Kept | None:
         """The one not asked for longest, of those that are not being made."""
@@ -70,18 +102,25 @@ class ResponseStore:
     def size(self) -> int:
         return sum(shelf.size for shelf in self._shelves.values())
 
-    def keep(self, response: Response, items: Iterable[Item], *, key: int) -> bool:
-        """In the place of what was kept by that id, if there can be room for it. Whoever was told that his answer is
-        being made finds at least that it could not be kept."""
-        whole = tuple(items)
-        body = response.model_dump_json(exclude_unset=True).encode()
-        size = len(body) + sum(map(weight, whole))
+    def begin(self, response: Response, given: Sequence[Item], *, key: int) -> None:
+        """Keeps an answer that is under way, so that it can be asked for. Raises RequestError if it is larger than all
+        that may be kept, QueueFullError if what is being made leaves no room for it."""
+        if self.keep(response, given, key=key):
+            return
+        if made(response, given).size > self._limit:
+            raise RequestError(f"background: more than the {self._limit} bytes that are kept", param="background")
+        raise QueueFullError("the answers that are being made in the background fill the memory for answers")
+
+    def keep(self, response: Response, given: Sequence[Item], own: Sequence[Item] = (), *, key: int) -> bool:
+        """In the place of what was kept by that id, if there can be room for it: the answer, the items it was given and
+        its own. Whoever was told that his answer is being made finds at least that it could not be kept."""
+        answer = made(response, given, own)
         shelf = self._shelves.setdefault(key, Shelf())
         before = shelf.drop(response.id)
-        if self._make_room(size):
-            shelf.put(Kept(response.id, response.status, response.background, body, whole, size))
+        if self._make_room(answer.size):
+            shelf.put(answer)
             return True
-        if before is None or not whole:
+        if before is None or not answer.items:
             return False
         failure = ResponseFailure(code="server_error", message="there is no room to keep the answer")
         lost = response.model_copy(update={"status": "failed", "output": [], "error": failure})
@@ -89,11 +128,10 @@ class ResponseStore:
 
     def get(self, response_id: str, *, key: int) -> Kept:
         """Raises UnknownResponseError."""
-        kept = self._shelf(key).kept
-        if response_id not in kept:
+        shelf = self._shelf(key)
+        if response_id not in shelf.kept:
             raise UnknownResponseError(f"no response {response_id[:200]!r} is kept")
-        kept.move_to_end(response_id)
-        return kept[response_id]
+        return shelf.touch(response_id)
 
     def delete(self, response_id: str, *, key: int) -> None:
         """Raises UnknownResponseError."""
@@ -111,14 +149,15 @@ class ResponseStore:
         """
         items = list(self._before(previous, key))
         size, there = sum(map(weight, items)), {item.id: said(item) for item in items if item.id}
-        found = self._by_id(key) if any(map(name_only, given)) else {}
+        shelf, asked = self._shelf(key), list[str]()
+        found = {name: place for item in given if (name := name_only(item)) and (place := shelf.named(name))}
         for at, item in enumerate(given):
             name = name_only(item)
             if item.id in there and (name is not None or said(item) == there[item.id]):
                 continue
             if name in found:
                 response_id, item = found[name]
-                self._shelf(key).kept.move_to_end(response_id)
+                asked.append(response_id)
                 size += weight(item)
             elif isinstance(item, ItemReference):
                 raise RequestError(f"input[{at}]: no item {item.id[:200]!r} is kept", param=f"input[{at}].id")
@@ -127,6 +166,8 @@ class ResponseStore:
                 there[item.id] = said(item)
             if size > most:
                 raise RequestError(f"input: the conversation is larger than {most} bytes", param="input")
+        for response_id in reversed(dict.fromkeys(reversed(asked))):
+            shelf.touch(response_id)
         if not items:
             raise RequestError("input is required", param="input", code="missing_required_parameter")
         return items, size
@@ -146,14 +187,6 @@ class ResponseStore:
             raise RequestError(f"{name}: that response is {kept.status}", param=name)
         return kept.items
 
-    def _by_id(self, key: int) -> dict[str, tuple[str, Item]]:
-        return {
-            item.id: (response_id, item)
-            for response_id, kept in self._shelf(key).kept.items()
-            for item in kept.items
-            if item.id is not None
-        }
-
     def _make_room(self, size: int) -> bool:
         while self.size + size > self._limit:
             droppable = [shelf for shelf in self._shelves.values() if shelf.oldest() is not None]
@@ -164,6 +197,13 @@ class ResponseStore:
             assert oldest is not None
             largest.drop(oldest.response_id)
         return True
+
+
+def made(response: Response, given: Sequence[Item], own: Sequence[Item] = ()) -> Kept:
+    """An answer as it is kept."""
+    body, items = response.model_dump_json(exclude_unset=True).encode(), (*given, *own)
+    size = len(body) + sum(map(weight, items))
+    return Kept(response.id, response.status, response.background, body, items, len(given), size)
 
 
 def name_only(item: InputItem) -> str | None:

@@ -13,6 +13,7 @@ from server.background import Background
 from server.body_memory import BodyMemory
 from server.config import ServerConfig
 from server.errors import UnknownModelError
+from server.hosted_tools import HostedTools
 from server.metrics import Metrics
 from server.response_store import ResponseStore
 from server.text import Text
@@ -21,7 +22,7 @@ from server.text import Text
 @dataclass(frozen=True, slots=True)
 class ServerState:
     """The engine and who may use it, the text side of its checkpoint, the configuration, the metrics, the answers that
-    are kept.
+    are kept, what is done about tools that the server does not run.
 
     `system_fingerprint` names the weights and the engine's version. `started` is in Unix seconds.
     """
@@ -33,6 +34,7 @@ class ServerState:
     admission: Admission
     bodies: BodyMemory
     responses: ResponseStore
+    hosted_tools: HostedTools
     system_fingerprint: str
     background: Background = field(default_factory=Background)
     started: int = field(default_factory=lambda: int(time()))

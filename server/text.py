@@ -14,6 +14,7 @@ from engine.prompt.chat import ChatRenderer, Conversation
 from engine.prompt.mask import strings
 from engine.prompt.tokenizer import Tokenizer
 from engine.sampling_defaults import read_sampling_defaults
+from server.translate.shortened import shortened
 
 LARGE_TEXT = 16_384
 """Characters: about 5 ms of tokenising; longer texts are handed to a thread."""
@@ -75,6 +76,11 @@ class Text:
         """The prompt of a chat. Raises RequestError."""
         size = inf if conversation.tools else sum(map(len, strings(conversation.messages)))
         return await _aside(size, self.renderer.render, conversation)
+
+    async def render_shortened(self, conversation: Conversation, room: int) -> list[int]:
+        """The prompt of a chat without so many of its oldest messages that it has at most `room` tokens, or if it is
+        longer whatever goes, without all that may (`shortened`). In a thread: it is much. Raises RequestError."""
+        return await asyncio.to_thread(shortened, conversation, self.renderer.render, room)
 
     async def check_grammar(self, grammar: str) -> None:
         """Raises RequestError(param="grammar") for one that is malformed, or too large (some seconds' work).

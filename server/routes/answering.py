@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel
 
 from engine import request as engine_request
+from engine.prompt.chat import Conversation
 from engine.streams import EventStream
 from server.admission import Admitted
 from server.disconnect import until_disconnect
@@ -21,6 +22,8 @@ from server.translate.chat import ChatAnswer, conversation
 from server.translate.constraints import chat_constraint
 from server.translate.requests import with_defaults
 
+ANSWER_SHARE = 4
+"""Of the context a part of so many is left to the answer where a conversation has to be cut."""
 WEATHER = {
     "name": "get_weather",
     "description": "The weather in a city, now.",
@@ -55,14 +58,27 @@ def identity(prefix: str, model: str, state: ServerState) -> Identity:
 
 async def chat_prompt(body: ChatRequest, state: ServerState) -> Sequence[int]:
     """The tokens that a chat's model is shown. Raises RequestError."""
-    return await state.text.render(
-        conversation(
-            body.messages,
-            functions=body.offered(),
-            response_format=body.response_format,
-            reasoning_effort=body.effort,
-            current_date=body.current_date or state.settings.current_date,
-        )
+    return await state.text.render(told(body, state))
+
+
+async def truncated_prompt(body: ChatRequest, state: ServerState) -> Sequence[int]:
+    """The same; if it is longer than the context, without the chat's oldest messages: they go until the answer has its
+    part of the context (ANSWER_SHARE), or the room that it asks for, if that is less."""
+    prompt, longest = await chat_prompt(body, state), state.engine.info.max_model_len
+    if len(prompt) <= longest:
+        return prompt
+    answer = min(body.max_completion_tokens or longest, longest // ANSWER_SHARE)
+    return await state.text.render_shortened(told(body, state), longest - answer)
+
+
+def told(body: ChatRequest, state: ServerState) -> Conversation:
+    """All that a chat's model is shown."""
+    return conversation(
+        body.messages,
+        functions=body.offered(),
+        response_format=body.response_format,
+        reasoning_effort=body.effort,
+        current_date=body.current_date or state.settings.current_date,
     )
 
 

@@ -1,4 +1,4 @@
-"""POST /v1/responses; GET, DELETE /v1/responses/{id}; POST /v1/responses/{id}/cancel"""
+"""POST /v1/responses; GET, DELETE /v1/responses/{id}; GET /v1/responses/{id}/input_items; POST …/{id}/cancel"""
 
 import asyncio
 from typing import Annotated, Any
@@ -7,11 +7,11 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from engine.errors import CarouselError, RequestError
 from server.admission import Admitted
-from server.body import json_body
+from server.body import json_body, validated
 from server.body_memory import HeldBody
 from server.logs import log_exception
 from server.metering import RequestMeter
-from server.openapi import GENERATION_ERRORS, content, errors, streams, takes
+from server.openapi import GENERATION_ERRORS, asks, content, errors, streams, takes
 from server.routes.answering import (
     WEATHER,
     admit,
@@ -22,11 +22,14 @@ from server.routes.answering import (
     identity,
     json_response,
     key_of,
+    truncated_prompt,
 )
 from server.schemas import response as schema
+from server.schemas.listed_items import InputItemList, ItemsQuery
 from server.schemas.response_events import EVENTS
 from server.schemas.response_request import ResponseRequest
 from server.state import ServerState, State
+from server.translate.listed_items import item_list, with_name
 from server.translate.own_terms import in_own_terms
 from server.translate.response_request import OWN_NAMES, chat_request
 from server.translate.responses import ResponseAnswer, past
@@ -68,22 +71,26 @@ async def create_response(
         body.previous_response_id, body.input, key=key, most=state.settings.max_body_bytes
     )
     held.take(size)
+    if body.store:
+        items = [*map(with_name, items)]
 
     def keep(response: schema.Response) -> bool:
-        return body.store and state.responses.keep(response, [*items, *map(past, response.output)], key=key)
+        return body.store and state.responses.keep(response, items, [*map(past, response.output)], key=key)
 
     with in_own_terms(OWN_NAMES):
         asked = chat_request(body, items)
-        prompt = await chat_prompt(asked, state)
+        prompt = await (truncated_prompt if body.truncation == "auto" else chat_prompt)(asked, state)
         chat = await chat_answer(as_much_as_fits(asked, prompt, state), prompt, named, state)
         wanted = ResponseAnswer(named, body, chat, keep)
         if not body.background:
             return await answer(request, state, wanted, stream=body.stream, seconds=body.timeout)
         admitted = admit(request, state, wanted, seconds=body.timeout)
     begun = wanted.response("in_progress")
-    if not keep(begun):
+    try:
+        state.responses.begin(begun, items, key=key)
+    except CarouselError:
         admitted.close()
-        raise RequestError("background: there is no room to keep the answer", param="background")
+        raise
     meter: RequestMeter = request.state.meter
     meter.goes_on = held.goes_on = True
     meter.status = 200
@@ -128,6 +135,22 @@ async def delete_response(request: Request, state: State, response_id: ResponseI
     await state.background.cancel(response_id)
     state.responses.delete(response_id, key=key_of(request))
     return schema.DeletedResponse(id=response_id, object="response", deleted=True)
+
+
+@router.get(
+    "/v1/responses/{response_id}/input_items",
+    tags=["Responses"],
+    summary="What an answer was given",
+    response_model=None,
+    openapi_extra=asks(ItemsQuery),
+    responses={200: {"description": "The items.", "content": content(InputItemList)}, **errors(400, 404)},
+)
+async def list_input_items(request: Request, state: State, response_id: ResponseId) -> Response:
+    query = request.query_params
+    include = [*query.getlist("include"), *query.getlist("include[]")]  # OpenAI's clients write the latter.
+    asked = validated(ItemsQuery, {**query, "include": include})
+    answered = state.responses.get(response_id, key=key_of(request))
+    return json_response(item_list(answered.items[: answered.given], asked))
 
 
 @router.post(

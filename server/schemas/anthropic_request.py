@@ -6,11 +6,10 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from server.schemas.anthropic_blocks import Texts, Turns
-from server.schemas.anthropic_tools import AnthropicTool, AnthropicToolChoice
+from server.schemas.anthropic_tools import AnthropicToolChoice, AnthropicTools
 from server.schemas.chat import CurrentDate
 from server.schemas.request import Forgotten, Many, RequestModel, only
 from server.schemas.sampling import MAX_COUNT, SamplingFields
-from server.schemas.tools import MAX_TOOLS
 
 
 class Thinking(RequestModel):
@@ -71,7 +70,7 @@ class AnthropicPrompt(RequestModel):
     beginning cannot be given."""
     system: Texts = Field(default_factory=list, examples=["Be brief."])
     """What the model is told before it: a text, or blocks of text."""
-    tools: Many[AnthropicTool] = Field(default_factory=list, max_length=MAX_TOOLS)
+    tools: AnthropicTools = Field(default_factory=list)
     """The functions that the model may call."""
     tool_choice: AnthropicToolChoice = Field(default=AnthropicToolChoice(type="auto"), examples=[{"type": "auto"}])
     """Whether it must."""

@@ -2,11 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from server.hosted_tools import hosted, without_left_out
 from server.schemas.request import Forgotten, Many, RequestModel, known_kinds, only
-from server.schemas.tools import ObjectSchema
+from server.schemas.tools import MAX_TOOLS, ObjectSchema
+
+HOSTED = ("web_search", "web_fetch", "code_execution", "tool_search_tool")
+"""What Anthropic's server runs."""
 
 
 class ClientTool(RequestModel):
@@ -36,8 +40,9 @@ class ClientTool(RequestModel):
     """Inputs that the model is shown behind the description."""
 
 
-AnthropicTool = Annotated[ClientTool, known_kinds("custom", default="custom")]
-"""Tools of other types are refused: this server runs none, and knows none by heart."""
+AnthropicTool = Annotated[ClientTool, known_kinds("custom", default="custom"), hosted(*HOSTED)]
+AnthropicTools = Annotated[Many[AnthropicTool], Field(max_length=MAX_TOOLS), AfterValidator(without_left_out)]
+"""Tools of other types are refused: no model here knows one by heart; hosted ones unless they are ignored."""
 
 
 class AnthropicToolChoice(RequestModel):

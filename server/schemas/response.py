@@ -6,7 +6,7 @@ from pydantic import Field
 
 from server.schemas.answer import AnswerModel
 from server.schemas.output_items import OutputItem
-from server.schemas.response_request import Summary
+from server.schemas.response_request import Summary, Truncation
 from server.schemas.usage import CompletionTokensDetails, PromptTokensDetails
 
 ResponseStatus = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]
@@ -117,8 +117,8 @@ class Response(AnswerModel):
     """As the request had it."""
     parallel_tool_calls: bool = Field(examples=[True])
     """As the request had it."""
-    truncation: Literal["disabled"] = Field(examples=["disabled"])
-    """Always disabled: a conversation that does not fit is refused."""
+    truncation: Truncation = Field(examples=["disabled"])
+    """As the request had it."""
     store: bool = Field(examples=[True])
     """As the request had it."""
     background: bool = Field(examples=[False])

@@ -9,10 +9,10 @@ from engine.request import MAX_TOP_LOGPROBS
 from server.schemas.chat import CurrentDate, ReasoningEffort
 from server.schemas.input_items import Input
 from server.schemas.request import Forgotten, Many, RequestModel, only
-from server.schemas.response_tools import ResponseTool, ResponseToolChoice
+from server.schemas.response_tools import ResponseToolChoice, ResponseTools
 from server.schemas.sampling import MAX_COUNT, SamplingFields
 from server.schemas.structured import JsonSchema, ResponseFormat
-from server.schemas.tools import MAX_TOOLS, Name
+from server.schemas.tools import Name
 
 MAX_METADATA = 16
 """As OpenAI has it: the answer is kept with them."""
@@ -31,6 +31,7 @@ Included = Literal[
 
 
 Summary = Literal["auto", "concise", "detailed"]
+Truncation = Literal["auto", "disabled"]
 
 
 class Reasoning(RequestModel):
@@ -123,7 +124,7 @@ class ResponseRequest(SamplingFields):
     """How the model reasons before it answers."""
     text: TextConfig = Field(default=TextConfig(), examples=[{"format": {"type": "json_object"}}])
     """What the final message must be: any text, if nothing is said."""
-    tools: Many[ResponseTool] = Field(default_factory=list, max_length=MAX_TOOLS)
+    tools: ResponseTools = Field(default_factory=list)
     """The functions that the model may call."""
     tool_choice: ResponseToolChoice = Field(default="auto", examples=["auto"])
     """Whether it must: none shows it no function, required makes it call one, or name the one, or those allowed."""
@@ -133,6 +134,9 @@ class ResponseRequest(SamplingFields):
     """What the answer is to have beside itself: log-probabilities, or the reasoning in a form to send back, too."""
     top_logprobs: int = Field(default=0, ge=0, le=MAX_TOP_LOGPROBS, examples=[0])
     """With log-probabilities included: of so many of the likeliest tokens in each place, too."""
+    truncation: Truncation = Field(default="disabled", examples=["auto"])
+    """auto: a conversation that is longer than the context loses its oldest messages, of those before the user's last
+    one; instructions stay. disabled: it is refused."""
     stream_options: ResponseStreamOptions | None = Field(default=None, examples=[None])
     """What the stream is like."""
     current_date: CurrentDate | None = Field(default=None, examples=["2025-06-30"])
@@ -146,8 +150,6 @@ class ResponseRequest(SamplingFields):
     """Changes nothing here: of tools that the server runs there are none."""
     client_metadata: Forgotten = Field(default=None, examples=[{"session": "1"}])
     """Changes nothing here."""
-    truncation: Annotated[Any, only("disabled")] = Field(default=None, examples=["disabled"])
-    """Not supported: refused unless disabled."""
     conversation: Annotated[Any, only()] = Field(default=None, examples=[None])
     """Not supported: `previous_response_id` has its place."""
     prompt: Annotated[Any, only()] = Field(default=None, examples=[None])

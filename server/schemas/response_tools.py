@@ -3,12 +3,18 @@
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
+from server.hosted_tools import hosted, without_left_out
 from server.schemas.request import Forgotten, Many, RequestModel, expects, known_kinds, only, tag
 from server.schemas.tools import MAX_TOOLS, FunctionDefinition, Name
 
 KINDS = ("function", "namespace")
+HOSTED = (
+    "web_search", "file_search", "code_interpreter", "image_generation", "mcp", "computer", "tool_search",
+    "programmatic_tool_calling",
+)  # fmt: skip
+"""What OpenAI's server runs; the computer's tool is the client's, but only its models know it."""
 
 
 class FunctionTool(FunctionDefinition):
@@ -81,8 +87,10 @@ ResponseTool = Annotated[
     Annotated[FunctionTool, Tag(tag("function"))] | Annotated[NamespaceTool, Tag(tag("namespace"))],
     Discriminator(kind_of, custom_error_type="tool_type", custom_error_message="must be a tool"),
     known_kinds(*KINDS, default="function"),
+    hosted(*HOSTED),
 ]
-"""Tools of other types are refused: this server runs none."""
+ResponseTools = Annotated[Many[ResponseTool], Field(max_length=MAX_TOOLS), AfterValidator(without_left_out)]
+"""Tools of other types are refused, hosted ones unless they are ignored."""
 
 
 def qualified(namespace: str | None, name: str) -> str:

@@ -98,7 +98,7 @@ def messages(instructions: str | None, items: Sequence[Item]) -> Iterator[dict[s
 
 def _assistant(turn: Sequence[Item]) -> Iterator[dict[str, Any]]:
     said = [item.content for item in turn if isinstance(item, PastMessage)]
-    thought = [_reasoning(item) for item in turn if isinstance(item, PastReasoning)]
+    thought = [reasoning(item) for item in turn if isinstance(item, PastReasoning)]
     calls = [item for item in turn if isinstance(item, PastFunctionCall)]
     if said or calls:
         yield assistant_message(
@@ -114,7 +114,8 @@ def _assistant(turn: Sequence[Item]) -> Iterator[dict[str, Any]]:
         )
 
 
-def _reasoning(item: PastReasoning) -> str:
+def reasoning(item: PastReasoning) -> str:
+    """Its text, in whichever form it came. Raises RequestError."""
     if item.content or item.encrypted_content is None:
         return item.content or ""
     return read_carried(item.encrypted_content, "the encrypted_content of a reasoning item", param="input")

@@ -123,7 +123,7 @@ class ResponseAnswer(MadeByChat):
             tools=[tool.model_dump(exclude_unset=True) for tool in body.tools],
             tool_choice=choice if isinstance(choice, str) else choice.model_dump(exclude_unset=True),
             parallel_tool_calls=body.parallel_tool_calls,
-            truncation="disabled",
+            truncation=body.truncation,
             store=body.store,
             background=body.background,
             metadata=body.metadata or {},

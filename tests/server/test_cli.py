@@ -6,6 +6,7 @@ import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -15,7 +16,10 @@ from engine.checkpoint.hub import EMBEDDED
 from engine.config import EngineConfig
 from engine.errors import ConfigError
 from server.cli import app
-from server.commands.serve import bind, open_checkpoint
+from server.commands import serve
+from server.commands.serve import Checkpoint, bind, open_checkpoint
+from server.config import ServerConfig
+from server.text import Text
 
 
 def carousel(*arguments: str) -> Result:
@@ -74,6 +78,20 @@ def test_what_cannot_be_served_is_an_object_in_a_log_of_objects() -> None:
     line = json.loads(result.stderr)
     assert (line["event"], line["level"]) == ("failed", "error")
     assert line["message"].startswith("/no/such/model: no such directory")
+
+
+@pytest.mark.parametrize("flags", [[], ["--ignore-hosted-tools"]])
+def test_hosted_tools_are_ignored_where_it_says_so(monkeypatch: pytest.MonkeyPatch, flags: list[str]) -> None:
+    served = []
+
+    def run(checkpoint: Checkpoint, settings: ServerConfig, *rest: Any) -> None:
+        served.append(settings.ignore_hosted_tools)
+        next(each for each in rest if isinstance(each, socket.socket)).close()
+
+    monkeypatch.setattr(serve, "open_checkpoint", lambda *_: Checkpoint(EMBEDDED, Text.load(EMBEDDED), ""))
+    monkeypatch.setattr(serve, "run", run)
+    assert carousel("serve", "--port", "0", *flags).exit_code == 0
+    assert served == [bool(flags)]
 
 
 def test_a_port_that_is_taken() -> None:

@@ -150,6 +150,48 @@ async def test_responses(openai: AsyncOpenAI, engine: ScriptedEngine, say: Say) 
     assert (await openai.responses.cancel(begun.id)).status in ("cancelled", "completed")
 
 
+async def test_input_items(openai: AsyncOpenAI, engine: ScriptedEngine, say: Say) -> None:
+    """Those of all turns, page by page, each once; they can be sent back as they are, and by their names."""
+    call = "<|channel|>analysis<|message|>Think.<|end|><|start|>assistant<|channel|>commentary to=functions.Point"
+    engine.play = lambda request: say(f'{call}<|message|>{{"x":1}}<|call|>')
+    asked = {"model": "tiny", "tools": [pydantic_function_tool(Point)["function"] | {"type": "function"}]}
+    first = await openai.responses.create(
+        input=[{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "hi", "id": "msg_mine"}],
+        **asked,
+    )
+    result = {"type": "function_call_output", "call_id": first.output[1].call_id, "output": "done"}
+    engine.play = lambda request: say(TURN)
+    second = await openai.responses.create(input=[result], previous_response_id=first.id, **asked)
+    third = await openai.responses.create(input="more", previous_response_id=second.id, **asked)
+    listed = await openai.responses.input_items.list(third.id, order="asc")
+    assert (listed.has_more, listed.first_id, listed.last_id) == (False, listed.data[0].id, listed.data[-1].id)
+    kinds = [item.type for item in listed.data]
+    assert kinds == ["message", "message", "reasoning", "function_call", "function_call_output", "reasoning",
+                     "message", "message"]  # fmt: skip
+    developer, user, *own, output, thought, answer, more = listed.data
+    assert (developer.role, developer.content[0].text, user.id) == ("developer", "Be brief.", "msg_mine")
+    assert [item.id for item in own] == [item.id for item in first.output]
+    assert own[0].content[0].text == "Think."
+    assert (own[1].name, own[1].arguments) == ("Point", '{"x":1}')
+    assert (output.call_id, output.output) == (own[1].call_id, "done")
+    assert [thought.id, answer.id] == [item.id for item in second.output]
+    assert (answer.role, answer.content[0].type, answer.content[0].text) == ("assistant", "output_text", "Hello 😀!")
+    assert (more.role, more.content[0].type, more.content[0].text) == ("user", "input_text", "more")
+    for limit in (1, 3, 8, 100):
+        paged = [item async for item in openai.responses.input_items.list(third.id, limit=limit)]
+        assert paged == listed.data[::-1], "the last one first"
+    page = await openai.responses.input_items.list(third.id, order="asc", limit=3, after=user.id)
+    assert (page.data, page.has_more) == ([*own, output], True)
+    of_first = await openai.responses.input_items.list(first.id, order="asc")
+    assert of_first.data == [developer, user], "its own answer is none of them"
+    carried = await openai.responses.input_items.list(third.id, include=["reasoning.encrypted_content"])
+    assert [item.encrypted_content is not None for item in carried.data if item.type == "reasoning"] == [True, True]
+    of_second = listed.data[:5]
+    for again in (of_second, [{"type": "item_reference", "id": item.id} for item in of_second]):
+        await openai.responses.create(input=again, **asked)
+        assert engine.submitted[-1].prompt_token_ids == engine.submitted[1].prompt_token_ids
+
+
 async def test_streamed_responses(openai: AsyncOpenAI, engine: ScriptedEngine, say: Say) -> None:
     """The client's helper puts them together as they are when not streamed."""
     call = '<|channel|>commentary to=functions.Point<|message|>{"x":1,"y":2}<|call|>'

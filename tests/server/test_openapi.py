@@ -82,6 +82,17 @@ def test_every_property_has_an_example_unless_its_model_has_them(document: Docum
     assert bare == []
 
 
+def test_every_parameter_is_described(document: Document) -> None:
+    for name, operation in operations(document):
+        for parameter in operation.get("parameters", ()):
+            assert parameter["description"], name
+            assert parameter["schema"].get("examples"), name
+    listed = document["paths"]["/v1/responses/{response_id}/input_items"]["get"]["parameters"]
+    assert [(each["name"], each["in"]) for each in listed] == [
+        ("response_id", "path"), ("limit", "query"), ("order", "query"), ("after", "query"), ("include", "query"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("model", list(models()), ids=lambda model: model.__name__)
 def test_examples_are_valid(model: type[BaseModel], document: Document) -> None:
     """By the model itself (fields that depend on others by their types alone), and by the document."""

@@ -3,13 +3,14 @@
 import json
 import tracemalloc
 from contextlib import suppress
+from random import Random
 
 import pytest
 from pydantic import TypeAdapter
 
 from engine.errors import RequestError
 from server.errors import UnknownResponseError
-from server.response_store import ResponseStore, weight
+from server.response_store import ResponseStore, Shelf, made, weight
 from server.schemas.input_items import (
     FunctionResult,
     InputItem,
@@ -79,9 +80,10 @@ def test_what_is_being_made_stays() -> None:
     assert (store.get("b", key=0).status, store.get("b", key=0).items) == ("failed", ())
 
 
-def test_no_more_memory_than_it_says() -> None:
+@pytest.mark.parametrize("shared", [0, 20])
+def test_no_more_memory_than_it_says(shared: int) -> None:
     """Of short items, which are mostly not their texts, of every kind and with what changes nothing; conversations
-    share them."""
+    share them, or not."""
     store = ResponseStore(LIMIT)
     useless = {"a": ["x" * 100] * 100}
     every = TypeAdapter(list[InputItem])
@@ -91,17 +93,23 @@ def test_no_more_memory_than_it_says() -> None:
     for turn in range(1000):
         new = [
             {"role": "user", "content": f"question {turn}", "id": f"msg_{turn}"},
-            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "x" * 10_000}], "content": f"{turn}"},
+            {
+                "type": "reasoning",
+                "id": f"rs_{turn}",
+                "summary": [{"type": "summary_text", "text": "x" * 10_000}],
+                "content": f"{turn}",
+            },
             {
                 "type": "function_call",
+                "id": f"fc_{turn}",
                 "name": "f",
                 "arguments": "{}",
                 "call_id": f"{turn}",
                 "parsed_arguments": useless,
             },
-            {"type": "function_call_output", "call_id": f"{turn}", "output": f"result {turn}"},
+            {"type": "function_call_output", "id": f"fco_{turn}", "call_id": f"{turn}", "output": f"result {turn}"},
         ]
-        items = [*items[-20:], *every.validate_json(json.dumps(new))]
+        items = [*items[len(items) - shared :], *every.validate_json(json.dumps(new))]
         store.keep(answer(f"resp_{turn}"), items, key=0)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -128,6 +136,42 @@ def test_going_on() -> None:
         store.conversation("failed", [more], key=1, most=LIMIT)
     with pytest.raises(UnknownResponseError):
         store.delete("one", key=2)
+
+
+def test_an_item_is_that_of_the_answer_asked_for_last() -> None:
+    """As if all were looked through, whatever has been put, asked for and dropped."""
+    random, shelf = Random(0), Shelf()
+    for turn in range(3000):
+        name = random.choice("abcdef")
+        if name not in shelf.kept:
+            items = tuple(said(f"{turn} {at}", random.choice([None, "", *"uvwxyz"])) for at in range(4))
+            shelf.put(made(answer(name), items))
+        elif random.random() < 0.5:
+            shelf.touch(name)
+        else:
+            shelf.drop(name)
+        looked_through = {
+            item.id: (holder, item) for holder, kept in shelf.kept.items() for item in kept.items if item.id
+        }
+        assert {name: found for name in "uvwxyz" if (found := shelf.named(name))} == looked_through
+    for name in [*shelf.kept]:
+        shelf.drop(name)
+    assert (shelf.size, shelf.holders) == (0, {})
+
+
+def test_a_reference_is_asking_for_its_answer() -> None:
+    store = ResponseStore(LIMIT)
+    for name in "abc":
+        store.keep(answer(name), [said(name * 300_000, f"msg_{name}"), said(name, "msg")], key=0)
+    both = [ItemReference(id="msg_a"), ItemReference(id="msg")]
+    assert store.conversation(None, both, key=0, most=LIMIT)[0][1] == said("c", "msg"), "as it was before this one"
+    assert store.conversation(None, both[1:], key=0, most=LIMIT)[0] == [said("c", "msg")]
+    store.keep(answer("d"), [said("d" * 300_000)], key=0)
+    assert kept(store, "abcd") == "acd"
+    with pytest.raises(RequestError, match="no item 'msg_b' is kept"):
+        store.conversation(None, [ItemReference(id="msg_b")], key=0, most=LIMIT)
+    store.delete("c", key=0)
+    assert store.conversation(None, both[1:], key=0, most=LIMIT)[0] == [said("a", "msg")]
 
 
 def test_a_small_request_makes_no_large_conversation() -> None:

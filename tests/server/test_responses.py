@@ -341,6 +341,32 @@ async def test_what_is_kept(http: httpx.AsyncClient) -> None:
     assert (await http.get(f"{PATH}/{unkept['id']}")).status_code == 404
 
 
+async def test_what_cannot_be_listed(http: httpx.AsyncClient) -> None:
+    answer = await respond(http, input=[{"role": "user", "content": text, "id": "same"} for text in "abc"])
+    at = f"{PATH}/{answer['id']}/input_items"
+    wrong = {"limit": ["0", "101", "many"], "order": ["up"], "after": ["msg_1"], "include": ["everything"]}
+    for param, value in ((param, value) for param, values in wrong.items() for value in values):
+        refused = await http.get(at, params={param: value})
+        assert (refused.status_code, refused.json()["error"]["param"].partition("[")[0]) == (400, param)
+    of_one_name = (await http.get(at, params={"after": "same"})).json()
+    assert (of_one_name["data"], of_one_name["first_id"], of_one_name["has_more"]) == ([], None, False)
+    unknown = await http.get(f"{PATH}/resp_1/input_items")
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "response_not_found")
+
+
+async def test_what_an_answer_in_the_background_was_given(
+    http: httpx.AsyncClient, engine: ScriptedEngine, say: Say
+) -> None:
+    """By the same names while it is made, and after."""
+    engine.play = lambda request: say(TURN, hangs=True)
+    begun = await respond(http, background=True)
+    at = f"{PATH}/{begun['id']}"
+    while_made = (await http.get(f"{at}/input_items")).json()
+    assert [item["content"][0]["text"] for item in while_made["data"]] == ["hi"]
+    assert (await http.post(f"{at}/cancel")).json()["status"] == "cancelled"
+    assert (await http.get(f"{at}/input_items")).json() == while_made
+
+
 async def test_a_key_sees_its_own(engine: ScriptedEngine, text: Text) -> None:
     from server.auth import Keys
 
@@ -352,6 +378,8 @@ async def test_a_key_sees_its_own(engine: ScriptedEngine, text: Text) -> None:
         at, item = f"{PATH}/{answer['id']}", answer["output"][0]["id"]
         assert (await http.get(at, headers=mine)).status_code == 200
         assert (await http.get(at, headers=other)).status_code == 404
+        assert (await http.get(f"{at}/input_items", headers=mine)).status_code == 200
+        assert (await http.get(f"{at}/input_items", headers=other)).status_code == 404
         assert (await http.delete(at, headers=other)).status_code == 404
         for body in ({"input": "hi", "previous_response_id": answer["id"]},
                      {"input": [{"type": "item_reference", "id": item}]}):  # fmt: skip
@@ -368,6 +396,24 @@ async def test_no_room(engine: ScriptedEngine, text: Text) -> None:
         refused = await http.post(PATH, json={"input": "hi", "background": True})
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, "background")
         assert engine.aborted, "nobody could ask for it"
+
+
+async def test_no_room_for_another_in_the_background(engine: ScriptedEngine, say: Say, text: Text) -> None:
+    """What is being made is not given up for it; once that has ended, there is room."""
+    engine.play = lambda request: say(TURN, hangs=True)
+    app = create_app(engine, text, replace(SETTINGS, stored_responses_bytes=6_000))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        begun = await respond(http, background=True, input="x" * 2000)
+        refused = await http.post(PATH, json={"input": "x" * 2000, "background": True})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
+        assert refused.headers["retry-after"] == str(engine.retry_seconds)
+        assert engine.aborted == [engine.submitted[-1].id], "nobody could ask for it"
+        never = await http.post(PATH, json={"input": "x" * 2000, "metadata": {"a": "y" * 4000}, "background": True})
+        assert (never.status_code, never.json()["error"]["param"]) == (400, "background")
+        await http.post(f"{PATH}/{begun['id']}/cancel")
+        again = await respond(http, background=True, input="x" * 2000)
+        await http.post(f"{PATH}/{again['id']}/cancel")
 
 
 async def test_in_the_background(http: httpx.AsyncClient, app: FastAPI, engine: ScriptedEngine, say: Say) -> None:
@@ -484,7 +530,7 @@ REFUSED = [
     ({"text": {"format": {"type": "json_object", "schema": {}}}}, "text.format"),
     ({"text": {"verbosity": "low"}}, "text.verbosity"),
     ({"reasoning": {"effort": "utmost"}}, "reasoning.effort"),
-    ({"truncation": "auto"}, "truncation"),
+    ({"truncation": "middle"}, "truncation"),
     ({"conversation": "conv_1"}, "conversation"),
     ({"background": True, "stream": True}, "background"),
     ({"background": True, "store": False}, "background"),

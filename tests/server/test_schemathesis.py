@@ -45,6 +45,7 @@ WITHOUT = [
     ("GET", "/v1/models/{model_id}"),
     ("GET", "/v1/responses/{response_id}"),
     ("DELETE", "/v1/responses/{response_id}"),
+    ("GET", "/v1/responses/{response_id}/input_items"),
     ("POST", "/v1/responses/{response_id}/cancel"),
     ("GET", "/health"),
     ("GET", "/ping"),
