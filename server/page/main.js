@@ -28,6 +28,12 @@ function focusQuestion() {
   if (atAKeyboard) question.focus();
 }
 
+/** What the style's `field-sizing` does, in browsers without it. */
+function fitQuestion() {
+  question.style.height = "auto";
+  question.style.height = `${question.scrollHeight + question.offsetHeight - question.clientHeight}px`;
+}
+
 function refresh() {
   const busy = asking !== null;
   document.body.classList.toggle("busy", busy);
@@ -35,6 +41,7 @@ function refresh() {
   stop.hidden = !busy;
   question.disabled = !ready;
   send.disabled = !ready || question.value.trim() === "";
+  if (!CSS.supports("field-sizing", "content")) fitQuestion();
   welcome.hidden = !ready || turns.length > 0;
   for (const again of turnsPlace.querySelectorAll(".again")) again.disabled = !ready;
 }
