@@ -3,6 +3,8 @@
 import { GrowingText } from "./markdown.js";
 import { keepingTheEnd } from "./scroll.js";
 
+const COPIED_MILLISECONDS = 2000;
+
 function made(template) {
   return document.getElementById(template).content.firstElementChild.cloneNode(true);
 }
@@ -25,7 +27,6 @@ export class AnswerView {
     this.element = made("assistant-turn");
     this.#answer = new GrowingText(this.#part(".answer"));
     this.#part(".reasoning p").append(this.#thoughts);
-    this.#part(".answer").ariaBusy = "true";
     this.#part("footer .again").onclick = again;
   }
 
@@ -41,13 +42,21 @@ export class AnswerView {
     if (this.#frame !== null) cancelAnimationFrame(this.#frame);
     this.#frame = null;
     this.#draw(turn, false);
-    this.#part(".answer").ariaBusy = "false";
     this.#note(turn);
     this.#part(".figures").textContent = turn.figures;
     const copy = this.#part(".copy");
     copy.hidden = !navigator.clipboard || !turn.content; // A browser gives it to pages of this machine and to TLS alone.
-    copy.onclick = () => navigator.clipboard.writeText(turn.content);
+    copy.onclick = async () => {
+      await navigator.clipboard.writeText(turn.content);
+      copy.textContent = "Copied";
+      setTimeout(() => (copy.textContent = "Copy"), COPIED_MILLISECONDS);
+    };
     this.#part("footer").hidden = false;
+  }
+
+  /** The answer as it reads without its marks. */
+  get text() {
+    return this.#part(".answer").textContent;
   }
 
   #part(selector) {
@@ -71,6 +80,5 @@ export class AnswerView {
     element.hidden = note === null;
     element.textContent = note ?? "";
     element.classList.toggle("error", failed);
-    element.role = failed ? "alert" : null;
   }
 }
