@@ -5,6 +5,7 @@ import { recallTurns, rememberTurns } from "./memory.js";
 import { keepingTheEnd, scrollToEnd } from "./scroll.js";
 import { ServerError, models, readiness, streamChat } from "./server.js";
 import { openSettings, request, settings, showSettings } from "./settings.js";
+import { say, showState } from "./speech.js";
 import { AnswerView, userView } from "./view.js";
 
 const POLL_MILLISECONDS = 1000;
@@ -12,7 +13,7 @@ const NEWS = [0, 401, 404, 503]; // An answer's status that says that the server
 const COMPOSING = 229; // What Safari says of the key that ends a composition.
 
 const part = (id) => document.getElementById(id);
-const [model, state, turnsPlace, welcome] = ["model", "state", "turns", "welcome"].map(part);
+const [model, turnsPlace, welcome] = ["model", "turns", "welcome"].map(part);
 const [composer, question, send, stop] = ["composer", "question", "send", "stop"].map(part);
 
 // With a finger there is a keyboard on the screen: it comes when it is asked for, and its Enter makes a line.
@@ -28,6 +29,12 @@ function focusQuestion() {
   if (atAKeyboard) question.focus();
 }
 
+/** What the style's `field-sizing` does, in browsers without it. */
+function fitQuestion() {
+  question.style.height = "auto";
+  question.style.height = `${question.scrollHeight + question.offsetHeight - question.clientHeight}px`;
+}
+
 function refresh() {
   const busy = asking !== null;
   document.body.classList.toggle("busy", busy);
@@ -35,6 +42,7 @@ function refresh() {
   stop.hidden = !busy;
   question.disabled = !ready;
   send.disabled = !ready || question.value.trim() === "";
+  if (!CSS.supports("field-sizing", "content")) fitQuestion();
   welcome.hidden = !ready || turns.length > 0;
   for (const again of turnsPlace.querySelectorAll(".again")) again.disabled = !ready;
 }
@@ -56,10 +64,11 @@ async function isOver() {
   try {
     const { status, progress, message } = await readiness();
     if (status === "ready") return (ready = showModels(await models(key)));
-    const loading = status === "loading" ? `Loading, ${Math.floor(progress * 100)}%` : status;
-    state.textContent = message ? `${loading}: ${message}` : loading;
+    const why = message ? `: ${message}` : "";
+    if (status === "loading") showState("Loading", `, ${Math.floor(progress * 100)}%${why}`);
+    else showState(status + why);
   } catch (error) {
-    state.textContent = error.status === 401 ? (key ? "This API key is refused" : "Needs an API key") : error.message;
+    showState(error.status === 401 ? (key ? "This API key is refused" : "Needs an API key") : error.message);
     if (error.status !== 401 || key !== settings().key) return false;
     showSettings(true, "key");
     return true;
@@ -75,7 +84,7 @@ function showModels(served) {
   model.replaceChildren(...served.map(({ id }) => new Option(id)));
   if (served.some(({ id }) => id === before)) model.value = before;
   model.hidden = false;
-  state.textContent = `${length.toLocaleString("en")} tokens of context`;
+  showState(`${length.toLocaleString("en")} tokens of context`);
   return true;
 }
 
@@ -125,6 +134,7 @@ function undoEdit() {
 /** What stood there stays remembered until there is something in its place. */
 function askAgain(index) {
   leave();
+  edited = null;
   turns = turns.slice(0, index);
   showTurns();
   answer();
@@ -142,6 +152,7 @@ async function answer() {
   const view = answerView(turns.length);
   turnsPlace.append(view.element);
   scrollToEnd();
+  say("Answering …");
   refresh();
   focusQuestion();
   let failure = null;
@@ -157,6 +168,7 @@ async function answer() {
   asking = null;
   const turn = written.turn(failure);
   keepingTheEnd(() => view.end(turn));
+  say(turn.note ?? view.text);
   turns = [...turns, turn];
   if (!written.empty) rememberTurns(turns);
   refresh();
@@ -172,16 +184,24 @@ function ask(text) {
   answer();
 }
 
+function isComposing(event) {
+  return event.isComposing || event.keyCode === COMPOSING;
+}
+
 composer.onsubmit = (event) => {
   event.preventDefault();
   ask(question.value);
 };
 question.oninput = refresh;
 question.onkeydown = (event) => {
-  if (event.key === "Escape") undoEdit();
-  if (event.key !== "Enter" || !atAKeyboard || event.shiftKey || event.isComposing || event.keyCode === COMPOSING) return;
+  if (event.key !== "Enter" || !atAKeyboard || event.shiftKey || isComposing(event)) return;
   event.preventDefault();
   ask(question.value);
+};
+document.onkeydown = (event) => {
+  if (event.key !== "Escape" || isComposing(event)) return;
+  if (asking !== null) stop.click();
+  else if (event.target === question) undoEdit();
 };
 stop.onclick = ({ detail: clicks }) => {
   if (clicks < 2) asking?.controller.abort(); // The second click of two on Send, in whose place this is, means nothing.

@@ -15,7 +15,11 @@ export function rememberSettings({ key, ...others }) {
 
 export function recallTurns() {
   const turns = recall(CONVERSATION);
-  return Array.isArray(turns) && turns.every((turn) => typeof turn?.content === "string") ? turns : [];
+  return Array.isArray(turns) && turns.every(isTurn) ? turns : [];
+}
+
+function isTurn(turn) {
+  return typeof turn?.content === "string" && (turn.role === "user" || typeof turn.reasoning === "string");
 }
 
 export function rememberTurns(turns) {

@@ -1,19 +1,9 @@
-/** Turns on the page. What the model writes is Markdown, without HTML and without pictures: nothing is fetched for it. */
+/** Turns on the page. */
 
+import { GrowingText } from "./markdown.js";
 import { keepingTheEnd } from "./scroll.js";
 
-const markdown = globalThis.markdownit({ html: false, linkify: true }).disable("image");
-markdown.renderer.rules.link_open = (tokens, at, options, env, renderer) => {
-  tokens[at].attrSet("target", "_blank");
-  tokens[at].attrSet("rel", "noopener noreferrer");
-  return renderer.renderToken(tokens, at, options);
-};
-markdown.core.ruler.push("alignment", ({ tokens }) => {
-  for (const token of tokens) {
-    const style = token.attrGet("style"); // Of a table's cells. The page's policy allows none within elements.
-    if (style !== null) token.attrs = [["class", style.replace("text-align:", "to-")]];
-  }
-});
+const COPIED_MILLISECONDS = 2000;
 
 function made(template) {
   return document.getElementById(template).content.firstElementChild.cloneNode(true);
@@ -28,14 +18,15 @@ export function userView(turn, { edit }) {
 
 /** An answer's place on the page: `show` it as often as it has grown, then `end` with the turn it has become. */
 export class AnswerView {
-  #shown = "";
-  #thought = "";
+  #answer;
+  #thoughts = new Text();
   #folded = null;
   #frame = null;
 
   constructor({ again }) {
     this.element = made("assistant-turn");
-    this.#part(".answer").ariaBusy = "true";
+    this.#answer = new GrowingText(this.#part(".answer"));
+    this.#part(".reasoning p").append(this.#thoughts);
     this.#part("footer .again").onclick = again;
   }
 
@@ -51,13 +42,21 @@ export class AnswerView {
     if (this.#frame !== null) cancelAnimationFrame(this.#frame);
     this.#frame = null;
     this.#draw(turn, false);
-    this.#part(".answer").ariaBusy = "false";
     this.#note(turn);
     this.#part(".figures").textContent = turn.figures;
     const copy = this.#part(".copy");
     copy.hidden = !navigator.clipboard || !turn.content; // A browser gives it to pages of this machine and to TLS alone.
-    copy.onclick = () => navigator.clipboard.writeText(turn.content);
+    copy.onclick = async () => {
+      await navigator.clipboard.writeText(turn.content);
+      copy.textContent = "Copied";
+      setTimeout(() => (copy.textContent = "Copy"), COPIED_MILLISECONDS);
+    };
     this.#part("footer").hidden = false;
+  }
+
+  /** The answer as it reads without its marks. */
+  get text() {
+    return this.#part(".answer").textContent;
   }
 
   #part(selector) {
@@ -67,16 +66,13 @@ export class AnswerView {
   #draw({ reasoning, thought, content }, thinking) {
     const details = this.#part(".reasoning");
     details.hidden = reasoning === "";
-    if (reasoning !== this.#thought) details.querySelector("p").textContent = reasoning; // Else what is selected stays so.
-    this.#thought = reasoning;
+    this.#thoughts.appendData(reasoning.slice(this.#thoughts.length)); // What is selected stays so.
     details.querySelector("summary").textContent =
       thought === null ? (thinking ? "Thinking …" : "Thought") : `Thought for ${(thought / 1000).toFixed(1)} s`;
     const folded = content !== "";
     if (folded !== this.#folded) details.open = !folded; // Once: after that it is whoever looks at it who decides.
     this.#folded = folded;
-    if (content === this.#shown) return;
-    this.#shown = content;
-    this.#part(".answer").innerHTML = markdown.render(content); // Safe: `html: false` escapes all that is not its own.
+    this.#answer.draw(content);
   }
 
   #note({ note, failed }) {
@@ -84,6 +80,5 @@ export class AnswerView {
     element.hidden = note === null;
     element.textContent = note ?? "";
     element.classList.toggle("error", failed);
-    element.role = failed ? "alert" : null;
   }
 }

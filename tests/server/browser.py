@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from playwright.async_api import ConsoleMessage, Page, async_playwright, expect
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -12,6 +13,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 SLOWEST = 30_000
 """Milliseconds that a busy machine may take for anything."""
 SWITCHES = ["--disable-quic", "--disable-sync"]
+
+in_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 
 
 @asynccontextmanager
@@ -39,3 +42,10 @@ async def opened(url: str) -> AsyncIterator[Page]:
 def is_wrong(said: ConsoleMessage) -> bool:
     """Not so what the browser itself says of an answer like 401, and of a server that is gone."""
     return said.type in {"error", "warning"} and not said.text.startswith("Failed to load resource:")
+
+
+async def ask(page: Page, text: str) -> None:
+    """Types a question and sends it, once the last answer is over."""
+    await expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+    await page.get_by_label("Message").fill(text)
+    await page.get_by_label("Message").press("Enter")

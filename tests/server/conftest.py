@@ -5,10 +5,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from openai import AsyncOpenAI
+from playwright.async_api import Page
 
 from server.app import create_app
 from server.config import ServerConfig
 from server.text import Text
+from tests.server.browser import opened
 from tests.server.byte_text import byte_text
 from tests.server.scripted_engine import Script, ScriptedEngine
 from tests.server.serving import serving
@@ -55,6 +57,12 @@ async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 async def url(app: FastAPI) -> AsyncIterator[str]:
     async with serving(app) as url:
         yield url
+
+
+@pytest.fixture
+async def page(url: str) -> AsyncIterator[Page]:
+    async with opened(url) as page:
+        yield page
 
 
 @pytest.fixture

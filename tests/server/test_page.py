@@ -1,7 +1,7 @@
 """The page for a browser: in Chromium, against a real server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 
 import httpx
@@ -14,7 +14,7 @@ from server.app import create_app
 from server.auth import Keys
 from server.page import FILES
 from server.text import Text
-from tests.server.browser import CHROMIUM, opened
+from tests.server.browser import ask, in_browser, opened
 from tests.server.conftest import SETTINGS
 from tests.server.scripted_engine import Script, ScriptedEngine
 from tests.server.serving import serving
@@ -22,20 +22,6 @@ from tests.server.serving import serving
 Say = Callable[..., Script]
 NEXT = "<|start|>assistant"
 THOUGHT = f"<|channel|>analysis<|message|>They greet.<|end|>{NEXT}<|channel|>final<|message|>"
-
-in_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-
-
-@pytest.fixture
-async def page(url: str) -> AsyncIterator[Page]:
-    async with opened(url) as page:
-        yield page
-
-
-async def ask(page: Page, text: str) -> None:
-    await expect(page.get_by_role("button", name="Stop")).to_be_hidden()
-    await page.get_by_label("Message").fill(text)
-    await page.get_by_label("Message").press("Enter")
 
 
 def prompt_of(engine: ScriptedEngine, text: Text) -> str:
@@ -306,7 +292,7 @@ async def test_a_question_without_an_answer_can_be_asked_again(
 
 
 @in_browser
-@pytest.mark.parametrize("stored", ["{", "null", '{"a": 1}', "[null]"])
+@pytest.mark.parametrize("stored", ["{", "null", '{"a": 1}', "[null]", '[{"content": ""}]'])
 async def test_what_is_stored_may_be_anything(page: Page, stored: str) -> None:
     await page.evaluate("text => localStorage.setItem('carousel.settings', text)", stored)
     await page.evaluate("text => sessionStorage.setItem('carousel.conversation', text)", stored)
