@@ -189,6 +189,14 @@ async def test_bad_chats(http: httpx.AsyncClient, fields: dict, param: str) -> N
     await refused(await http.post(CHAT, json=fields), 400, param)
 
 
+@pytest.mark.parametrize("longest", [-1, 0, 4096])
+async def test_a_message_calls_a_field_as_the_chat_does(http: httpx.AsyncClient, longest: int) -> None:
+    response = await http.post(CHAT, json={"messages": HI, "max_completion_tokens": longest})
+    message = await refused(response, 400, "max_completion_tokens")
+    assert "max_completion_tokens" in message
+    assert "max_tokens" not in message
+
+
 @pytest.mark.parametrize(
     "content",
     [
