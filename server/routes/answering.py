@@ -78,9 +78,7 @@ async def chat_answer(body: ChatRequest, prompt: Sequence[int], named: Identity,
     """The answer to a chat whose model is shown `prompt`, before anything is done for it. Raises RequestError."""
     body = with_defaults(body, state.text.sampling_defaults)
     constraint = await chat_constraint(body)
-    if constraint is not None:
-        await constraint.check(state.text)
-    grammar = None if constraint is None else constraint.grammar
+    grammar = None if constraint is None else await constraint.checked(state.text)
     return ChatAnswer(named, body, prompt, state.text.tokenizer, grammar)
 
 

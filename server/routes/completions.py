@@ -42,9 +42,7 @@ async def create_completion(
     body = with_defaults(body, state.text.sampling_defaults)
     prompts = last_tokens(await state.text.encode_all(body.prompts), body, state)
     constraint = completion_constraint(body.structured_outputs)
-    if constraint is not None:
-        await constraint.check(state.text)
-    grammar = None if constraint is None else constraint.grammar
+    grammar = None if constraint is None else await constraint.checked(state.text)
     completion = CompletionAnswer(identity("cmpl-", model, state), body, prompts, state.text.tokenizer, grammar)
     return await answer(request, state, completion, stream=body.stream, seconds=body.timeout)
 

@@ -37,14 +37,15 @@ class Constraint:
     grammar: str
     bodies: tuple[tuple[str, str], ...]
 
-    async def check(self, text: Text) -> None:
-        """Compiles it, its bodies first. Raises RequestError, naming the field at fault."""
+    async def checked(self, text: Text) -> str:
+        """The grammar, which was compiled, its bodies first. Raises RequestError, naming the field at fault."""
         if len(self.grammar) > MAX_GRAMMAR_LENGTH:
             field, _ = max(self.bodies, key=lambda body: len(body[1]))
             raise RequestError(f"{field}: makes a grammar of more than {MAX_GRAMMAR_LENGTH} characters", param=field)
         for field, body in self.bodies:
             await _check(text, completion_grammar(body), field)
         await _check(text, self.grammar, self.bodies[0][0] if self.bodies else "reasoning_effort")
+        return self.grammar
 
 
 async def _check(text: Text, grammar: str, field: str) -> None:
