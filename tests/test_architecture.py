@@ -40,7 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine.request", "engine.buckets", "engine.device", "engine.transfer",
     },
     "engine": {"engine"},
-    "server": {"server", "engine", "clients"},
+    "server": {"server", "engine"},
+    "server.cli": {"server", "engine", "clients"},
     "clients": {"clients"},
     "training": {"training"},
 }  # fmt: skip
