@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from server.schemas.messages import MAX_MESSAGES
-from server.schemas.request import Forgotten, Many, RequestModel, known_kinds, only, tag
+from server.schemas.request import Forgotten, Many, RequestModel, kind_of, known_kinds, only, tag
 
 KINDS = ("text", "thinking", "redacted_thinking", "tool_use", "tool_result")
 
@@ -104,18 +104,13 @@ class ToolResultBlock(RequestModel):
     """Changes nothing here."""
 
 
-def kind_of(block: Any) -> str | None:
-    kind = block.get("type") if isinstance(block, dict) else getattr(block, "type", None)
-    return tag(kind) if kind in KINDS else None
-
-
 Block = Annotated[
     Annotated[TextBlock, Tag(tag("text"))]
     | Annotated[ThinkingBlock, Tag(tag("thinking"))]
     | Annotated[RedactedThinkingBlock, Tag(tag("redacted_thinking"))]
     | Annotated[ToolUseBlock, Tag(tag("tool_use"))]
     | Annotated[ToolResultBlock, Tag(tag("tool_result"))],
-    Discriminator(kind_of, custom_error_type="block_type", custom_error_message="must be a block with a type"),
+    Discriminator(kind_of(*KINDS), custom_error_type="block_type", custom_error_message="must be a block with a type"),
     known_kinds(*KINDS),
 ]
 BLOCKS_OF = {

@@ -4,7 +4,7 @@
 `message_stop`; or `error`, wherever it comes.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -120,6 +120,4 @@ class MessageStopEvent(AnswerModel):
 
 BlockEvent = BlockStartEvent | BlockDeltaEvent | BlockStopEvent
 MessageEvent = MessageStartEvent | BlockEvent | MessageDeltaEvent | MessageStopEvent
-MESSAGE_EVENTS = (
-    MessageStartEvent, BlockStartEvent, BlockDeltaEvent, BlockStopEvent, MessageDeltaEvent, MessageStopEvent,
-)  # fmt: skip
+MESSAGE_EVENTS: tuple[type[AnswerModel], ...] = get_args(MessageEvent)

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from server.schemas.messages import MAX_MESSAGES, TextParts
-from server.schemas.request import Forgotten, Many, RequestModel, forget, known_kinds, tag
+from server.schemas.request import Forgotten, Many, RequestModel, forget, kind_of, known_kinds, tag
 
 Status = Literal["in_progress", "completed", "incomplete"]
 Phase = Literal["commentary", "final_answer"]
@@ -112,13 +112,9 @@ def as_items(given: Any) -> Any:
     return given
 
 
-def kind_of(item: Any) -> str | None:
-    """By its type; without one it is a message, or with nothing but an id a reference."""
-    if isinstance(item, dict):
-        kind = item.get("type") or ("item_reference" if item.keys() <= {"id", "type"} else "message")
-    else:
-        kind = getattr(item, "type", None)
-    return tag(kind) if kind in KINDS else None
+def untyped(item: dict[str, Any]) -> str:
+    """An item without a type is a message, or with nothing but an id a reference."""
+    return "item_reference" if item.keys() <= {"id", "type"} else "message"
 
 
 Item = PastMessage | PastReasoning | PastFunctionCall | FunctionResult
@@ -128,7 +124,9 @@ InputItem = Annotated[
     | Annotated[PastFunctionCall, Tag(tag("function_call"))]
     | Annotated[FunctionResult, Tag(tag("function_call_output"))]
     | Annotated[ItemReference, Tag(tag("item_reference"))],
-    Discriminator(kind_of, custom_error_type="item_type", custom_error_message="must be an item"),
+    Discriminator(
+        kind_of(*KINDS, untyped=untyped), custom_error_type="item_type", custom_error_message="must be an item"
+    ),
     known_kinds(*KINDS, default="message"),
 ]
 Text = Annotated[str, Field(min_length=1)]

@@ -4,6 +4,7 @@ Of what is wrong with a body the first is told, and hardly more is looked for, h
 and objects have at most MAX_FIELDS fields.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -46,6 +47,19 @@ def tag(kind: str) -> str:
     made = f"(of kind {kind})"
     TAGS.add(made)
     return made
+
+
+def kind_of(
+    *kinds: str, untyped: Callable[[dict[str, Any]], str | None] = lambda given: None
+) -> Callable[[Any], str | None]:
+    """For a discriminator: finds the tag of an object or a model by its type; `untyped` has the kind of an object that
+    has no type."""
+
+    def find(given: Any) -> str | None:
+        kind = given.get("type") or untyped(given) if isinstance(given, dict) else getattr(given, "type", None)
+        return tag(kind) if kind in kinds else None
+
+    return find
 
 
 class RequestModel(BaseModel):

@@ -4,7 +4,7 @@
 `response.incomplete` or `response.failed`, whatever happens on the way.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -171,10 +171,6 @@ class ArgumentsDoneEvent(WithinItemEvent):
     """All of them."""
 
 
-EVENTS = (
-    ResponseStateEvent, ItemEvent, PartEvent, TextDeltaEvent, TextDoneEvent, ReasoningDeltaEvent, ReasoningDoneEvent,
-    SummaryPartEvent, SummaryDeltaEvent, SummaryDoneEvent, ArgumentsDeltaEvent, ArgumentsDoneEvent,
-)  # fmt: skip
 AnyEvent = (
     ResponseStateEvent
     | ItemEvent
@@ -189,3 +185,4 @@ AnyEvent = (
     | ArgumentsDeltaEvent
     | ArgumentsDoneEvent
 )
+EVENTS: tuple[type[ResponseEvent], ...] = get_args(AnyEvent)
