@@ -38,26 +38,20 @@ class Keys:
     def __len__(self) -> int:
         return len(self._digests)
 
-    def number(self, headers: Headers) -> int | None:
-        """Which key, counted from 1, the headers show, as OpenAI's clients do or as Anthropic's; None if they show none
-        or a wrong one.
+    def number(self, headers: Headers) -> int:
+        """The number of the key that the headers show, as OpenAI's clients do or as Anthropic's, counted from 1; 0 if
+        the server has no keys. Takes the same time for every wrong key.
 
-        Takes the same time for every key that is wrong.
+        Raises KeyRefusedError for no key, or a wrong one.
         """
+        if not self:
+            return 0
         headers = list(headers)
         for digest in map(_digest, (shown_as_bearer(headers), shown_as_key(headers))):
             matches = [hmac.compare_digest(digest, known) for known in self._digests]
             if any(matches):
                 return matches.index(True) + 1
-        return None
-
-    def refusal(self, headers: Headers) -> KeyRefusedError | None:
-        """The error for a request with these headers; None if it may go on."""
-        if not self or self.number(headers) is not None:
-            return None
-        return KeyRefusedError(
-            "no API key, or a wrong one: send the header Authorization: Bearer KEY, or x-api-key: KEY"
-        )
+        raise KeyRefusedError("no API key, or a wrong one: send the header Authorization: Bearer KEY, or x-api-key: KEY")
 
 
 def shown_as_bearer(headers: Headers) -> bytes:
@@ -105,11 +99,13 @@ class KeyMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or not self._keys or scope["path"] in OPEN:
             await self._app(scope, receive, send)
-        elif (error := self._keys.refusal(scope["headers"])) is not None:
-            await refuse(error, scope, receive, send)
-        else:
+            return
+        try:
             scope["state"]["key"] = self._keys.number(scope["headers"])
-            await self._app(scope, receive, send)
+        except KeyRefusedError as error:
+            await refuse(error, scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 def _digest(key: bytes) -> bytes:

@@ -13,6 +13,7 @@ from engine.errors import CarouselError
 from server.auth import Keys
 from server.errors import (
     HeadersTooLargeError,
+    KeyRefusedError,
     MalformedRequestError,
     SlowRequestError,
     TooManyConnectionsError,
@@ -192,10 +193,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _headers_too_large(self) -> CarouselError:
-        """As ever, whoever shows no key is told of nothing else."""
-        return self._keys.refusal(self.headers) or HeadersTooLargeError(
-            f"the headers are larger than {self._limits.header_bytes} bytes"
-        )
+        """A client without a key is told of nothing else."""
+        try:
+            self._keys.number(self.headers)
+        except KeyRefusedError as error:
+            return error
+        return HeadersTooLargeError(f"the headers are larger than {self._limits.header_bytes} bytes")
 
     def _refuse(self, error: CarouselError) -> None:
         self._refused = True

@@ -9,14 +9,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.request import TokenEvent
 from engine.streams import EventStream
+from server.auth import PROBED
 from server.errors import error_kind, error_response
 from server.logs import log, log_exception
 from server.metrics import Metrics
 from server.schemas.usage import Usage
 from server.tracing import RequestTrace, Tracing
 
-PROBES = frozenset({"/health", "/ping", "/ready", "/metrics"})
-"""Asked every few seconds by machines: worth a log line for debugging only."""
+POLLED = PROBED | {"/metrics"}
+"""Machines request these every few seconds: logged for debugging only, and not traced."""
 OPERATIONS = {"/v1/completions": "text_completion"} | dict.fromkeys(
     ("/v1/chat/completions", "/v1/responses", "/v1/messages"), "chat"
 )
@@ -91,7 +92,7 @@ class RequestMeter:
         reasons = None if self._answer is None else self._count(self._answer)
         usage = None if self._answer is None else self._answer.usage
         log(
-            logging.DEBUG if endpoint in PROBES else logging.INFO,
+            logging.DEBUG if endpoint in POLLED else logging.INFO,
             "request",
             request_id=self._scope["state"]["request_id"],
             method=self._scope["method"],
@@ -107,7 +108,7 @@ class RequestMeter:
             key=self._scope["state"].get("key"),
             client=None if self._scope.get("client") is None else self._scope["client"][0],
         )
-        if self._tracing is not None and endpoint not in PROBES:
+        if self._tracing is not None and endpoint not in POLLED:
             self._tracing.record(self._trace(status, reasons, usage))
 
     def _trace(self, status: int, reasons: list[str] | None, usage: Usage | None) -> RequestTrace:
