@@ -14,7 +14,7 @@ from server.admission import Admission
 from server.auth import KeyMiddleware
 from server.body_memory import BodyMemory
 from server.config import ServerConfig
-from server.errors import install_error_handlers
+from server.error_answers import install_error_handlers
 from server.metering import MeterMiddleware
 from server.metrics import Metrics
 from server.openapi import DocumentedAPI

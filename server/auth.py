@@ -9,7 +9,8 @@ from pathlib import Path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.errors import ConfigError
-from server.errors import KeyRefusedError, refuse
+from server.error_answers import refuse
+from server.errors import KeyRefusedError
 from server.page import FILES
 
 PROBED = frozenset({"/health", "/ping", "/ready"})
@@ -51,7 +52,9 @@ class Keys:
             matches = [hmac.compare_digest(digest, known) for known in self._digests]
             if any(matches):
                 return matches.index(True) + 1
-        raise KeyRefusedError("no API key, or a wrong one: send the header Authorization: Bearer KEY, or x-api-key: KEY")
+        raise KeyRefusedError(
+            "no API key, or a wrong one: send the header Authorization: Bearer KEY, or x-api-key: KEY"
+        )
 
 
 def shown_as_bearer(headers: Headers) -> bytes:

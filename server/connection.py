@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from engine.errors import CarouselError
 from server.auth import Keys
+from server.error_answers import error_response
 from server.errors import (
     HeadersTooLargeError,
     KeyRefusedError,
@@ -18,7 +19,6 @@ from server.errors import (
     SlowRequestError,
     TooManyConnectionsError,
     error_kind,
-    error_response,
 )
 from server.logs import log
 from server.request_id import new_request_id

@@ -10,7 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from engine.request import TokenEvent
 from engine.streams import EventStream
 from server.auth import PROBED
-from server.errors import error_kind, error_response
+from server.error_answers import error_response
+from server.errors import error_kind
 from server.logs import log, log_exception
 from server.metrics import Metrics
 from server.schemas.usage import Usage

@@ -8,7 +8,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.auth import PROBED
-from server.errors import HostRefusedError, OriginRefusedError, refuse
+from server.error_answers import refuse
+from server.errors import HostRefusedError, OriginRefusedError
 from server.hosts import is_address, is_host
 
 

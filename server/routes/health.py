@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 import engine
-from server.errors import NOT_READY_RETRY_SECONDS
+from server.error_answers import NOT_READY_RETRY_SECONDS
 from server.openapi import RETRY_AFTER, content
 from server.schemas.health import Health, Readiness, Version
 from server.state import State
