@@ -14,11 +14,10 @@ from engine.prompt.chat import ChatRenderer, Conversation
 from engine.prompt.mask import strings
 from engine.prompt.tokenizer import Tokenizer
 from engine.sampling_defaults import read_sampling_defaults
+from server.schemas.tokenize import MAX_TOKEN_TEXTS
 
 LARGE_TEXT = 16_384
 """Characters: about 5 ms of tokenising; longer texts are handed to a thread."""
-MAX_TOKEN_TEXTS = 2**18
-"""Tokens that are made text at once: twice the longest context of the published models."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 

@@ -41,6 +41,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "engine": {"engine"},
     "server": {"server", "engine"},
+    "server.errors": {"engine.errors"},
+    "server.frames": {"server.errors"},
+    "server.schemas": {
+        "server.schemas", "engine.errors", "engine.request", "engine.streams", "engine.prompt.grammar",
+    },
     "server.cli": {"server", "engine", "clients"},
     "clients": {"clients"},
     "training": {"training"},

@@ -10,8 +10,9 @@ from server.schemas.chat import CurrentDate, ReasoningEffort
 from server.schemas.messages import Messages
 from server.schemas.request import Many, RequestModel, only
 from server.schemas.tools import MAX_TOOLS, Tool
-from server.text import MAX_TOKEN_TEXTS
 
+MAX_TOKEN_TEXTS = 2**18
+"""The most tokens that are turned into text at once: twice the longest context of the published models."""
 OF_MESSAGES = frozenset({"tools", "reasoning_effort", "current_date", "add_generation_prompt"})
 
 

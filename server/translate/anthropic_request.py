@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from engine.errors import RequestError
-from server.body import validated
 from server.schemas.anthropic_blocks import (
     AnthropicTurn,
     Block,
@@ -20,6 +19,7 @@ from server.schemas.chat import ChatRequest, ReasoningEffort
 from server.schemas.sampling import SamplingFields
 from server.schemas.structured import NAMELESS, JsonSchema, ResponseFormat
 from server.schemas.tools import FunctionDefinition, NamedFunction, NamedToolChoice, Tool, ToolChoice
+from server.schemas.validation import validated
 from server.translate.carried import MARK, read_carried
 from server.translate.chat import PARTING, assistant_message
 

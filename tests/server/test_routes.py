@@ -13,7 +13,8 @@ from engine.prompt.conversation import Conversation
 from engine.streams import EngineStatus
 from server.app import create_app
 from server.config import ServerConfig
-from server.text import LARGE_TEXT, MAX_TOKEN_TEXTS, Text
+from server.schemas.tokenize import MAX_TOKEN_TEXTS
+from server.text import LARGE_TEXT, Text
 from tests.server.scripted_engine import ScriptedEngine
 
 
