@@ -53,8 +53,8 @@ def identity(prefix: str, model: str, state: ServerState) -> Identity:
     )
 
 
-async def chat_prompt(body: ChatRequest, state: ServerState) -> Sequence[int]:
-    """The tokens that a chat's model is shown. Raises RequestError."""
+async def chat_prompt(body: ChatRequest, state: ServerState) -> list[int]:
+    """The prompt of a chat, in tokens. Raises RequestError."""
     return await state.text.render(
         conversation(
             body.messages,

@@ -17,7 +17,7 @@ OF_MESSAGES = frozenset({"tools", "reasoning_effort", "current_date", "add_gener
 
 
 class TokenizeRequest(RequestModel):
-    """A text, or a conversation as the chat endpoint would render it."""
+    """A text, or a conversation: it is rendered as a chat with these fields would be."""
 
     model: str | None = Field(default=None, examples=["embedded"])
     """A name of the model served."""

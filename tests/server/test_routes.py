@@ -69,6 +69,15 @@ async def test_the_texts_of_too_many_tokens(http: httpx.AsyncClient, monkeypatch
     assert response.json()["error"]["param"] == "return_token_strs"
 
 
+async def test_a_conversation_that_no_chat_could_have_is_not_tokenized(http: httpx.AsyncClient) -> None:
+    twice = {
+        "messages": [{"role": "user", "content": "hi"}],
+        "tools": [{"type": "function", "function": {"name": "f"}}] * 2,
+    }
+    response = await http.post("/tokenize", json=twice)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "tools")
+
+
 async def test_tokenize_wants_one_of_both(http: httpx.AsyncClient) -> None:
     hi = [{"role": "user", "content": "hi"}]
     for body in ({}, {"prompt": "a", "messages": hi}, {"messages": []}, {"prompt": "a", "reasoning_effort": "low"}):
