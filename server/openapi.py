@@ -1,39 +1,21 @@
-"""The OpenAPI document: what FastAPI cannot see for itself, since bodies are read by `server.body`.
+"""The OpenAPI document: what FastAPI cannot find out itself, since `server.body` reads the bodies.
 
-Routes describe themselves with `takes`, `errors` and `content`; the document is made from that.
+Routes declare their bodies with `takes`, `streams`, `errors` and `content`; the document is made from these.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.routing import BaseRoute
 
 from server.auth import OPEN
 from server.schemas.answer import ErrorBody
-from server.schemas.anthropic_answer import AnthropicError, AnthropicMessage, CountedTokens
-from server.schemas.anthropic_events import MESSAGE_EVENTS
-from server.schemas.anthropic_request import AnthropicPrompt, AnthropicRequest
-from server.schemas.chat import ChatRequest
-from server.schemas.chat_answer import ChatChunk, ChatCompletion
-from server.schemas.completions import Completion, CompletionRequest
-from server.schemas.health import Health, Readiness, Version
-from server.schemas.models import Model, ModelList
-from server.schemas.response import DeletedResponse, Response
-from server.schemas.response_events import EVENTS
-from server.schemas.response_request import ResponseRequest
-from server.schemas.tokenize import DetokenizedText, DetokenizeRequest, TokenizeRequest, Tokens
 
 Description = dict[str, Any]
-
-MODELS: tuple[type[BaseModel], ...] = (
-    ChatRequest, ChatCompletion, ChatChunk, CompletionRequest, Completion, TokenizeRequest, Tokens,
-    DetokenizeRequest, DetokenizedText, ModelList, Model, Health, Readiness, Version, ErrorBody,
-    ResponseRequest, Response, DeletedResponse, *EVENTS, AnthropicRequest, AnthropicMessage, *MESSAGE_EVENTS,
-    AnthropicPrompt, CountedTokens, AnthropicError,
-)  # fmt: skip
-"""The bodies of all requests and answers."""
 
 SCHEMAS = "#/components/schemas/"
 RETRY_AFTER = {
@@ -64,8 +46,34 @@ GENERATION_ERRORS = tuple(status for status in ERRORS if status not in GUARD_ERR
 BODY_ERRORS = (400, 404, 413, 415)
 
 
+class Reference(Description):
+    """A JSON schema that refers to that of a model."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        super().__init__({"$ref": SCHEMAS + model.__name__})
+        self.model = model
+
+
+def declared_models(routes: Sequence[BaseRoute]) -> Iterator[type[BaseModel]]:
+    """The models of all bodies that the routes declare; some come several times."""
+    for context in iter_route_contexts(routes):
+        route = context.original_route
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            if route.response_model is not None:
+                yield route.response_model
+            yield from _referenced([route.responses, route.openapi_extra])
+
+
+def _referenced(described: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(described, Reference):
+        yield described.model
+    elif isinstance(described, dict | list):
+        for value in described.values() if isinstance(described, dict) else described:
+            yield from _referenced(value)
+
+
 class DocumentedAPI(FastAPI):
-    """An application whose document has the schemas of `MODELS`; `secured` by keys or not."""
+    """An application whose document has the schemas of all bodies; `secured` by keys or not."""
 
     def __init__(self, *, secured: bool, **options: Any) -> None:
         super().__init__(**options)
@@ -75,7 +83,8 @@ class DocumentedAPI(FastAPI):
         if not self.openapi_schema:
             document = super().openapi()
             _, schemas = models_json_schema(
-                [(model, "validation") for model in MODELS], ref_template=SCHEMAS + "{model}"
+                [(model, "validation") for model in dict.fromkeys(declared_models(self.routes))],
+                ref_template=SCHEMAS + "{model}",
             )
             document["components"] = {"schemas": schemas["$defs"]}
             if self._secured:
@@ -94,9 +103,7 @@ class DocumentedAPI(FastAPI):
 def content(model: type[BaseModel], **examples: Description) -> Description:
     """A JSON body; `examples` by their names."""
     named = {name: {"value": value} for name, value in examples.items()}
-    return {
-        "application/json": {"schema": {"$ref": SCHEMAS + model.__name__}, **({"examples": named} if named else {})}
-    }
+    return {"application/json": {"schema": Reference(model), **({"examples": named} if named else {})}}
 
 
 def takes(model: type[BaseModel], **examples: Description) -> Description:
@@ -126,7 +133,7 @@ def streams(
                             {
                                 "type": "string",
                                 "contentMediaType": "application/json",
-                                "contentSchema": {"$ref": SCHEMAS + model.__name__},
+                                "contentSchema": Reference(model),
                             }
                             for model in models
                         ),
