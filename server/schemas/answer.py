@@ -13,6 +13,21 @@ class AnswerModel(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
+class IdentifiedAnswer(AnswerModel):
+    """What an answer's body, or each of its chunks, begins with."""
+
+    id: str = Field(examples=["chatcmpl-5e0b6a1c", "cmpl-5e0b6a1c"])
+    """The answer's name, the same in all its chunks."""
+    object: str
+    """The kind of this object."""
+    created: int = Field(examples=[1764000000])
+    """When the request came, in Unix seconds."""
+    model: str = Field(examples=["embedded"])
+    """The model's name in the request."""
+    system_fingerprint: str = Field(examples=["carousel-0.1.0-3f9a2c71"])
+    """Names the version of the engine and the weights."""
+
+
 class ErrorDetails(AnswerModel):
     """What went wrong."""
 

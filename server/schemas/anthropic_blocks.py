@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from server.schemas.messages import MAX_MESSAGES
-from server.schemas.request import Forgotten, Many, RequestModel, kind_of, known_kinds, only, tag
+from server.schemas.request import CacheControl, Forgotten, Many, RequestModel, kind_of, known_kinds, only, tag
 
 KINDS = ("text", "thinking", "redacted_thinking", "tool_use", "tool_result")
 
@@ -23,8 +23,7 @@ class TextBlock(RequestModel):
     """The kind of block."""
     text: str = Field(examples=["Who are you?"])
     """What it says."""
-    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
-    """Changes nothing here: what was computed of a prompt is kept by itself."""
+    cache_control: CacheControl = None
     citations: Annotated[Any, only([])] = Field(default=None, examples=[[]])
     """Not supported: refused unless empty."""
 
@@ -38,8 +37,7 @@ class ThinkingBlock(RequestModel):
     """The reasoning itself."""
     signature: str = Field(default="", examples=["carousel:"])
     """What the answer had here; read if `thinking` is empty."""
-    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
-    """Changes nothing here."""
+    cache_control: CacheControl = None
 
 
 class RedactedThinkingBlock(RequestModel):
@@ -62,8 +60,7 @@ class ToolUseBlock(RequestModel):
     """Which tool."""
     input: dict[str, Any] = Field(examples=[{"city": "Paris"}])
     """What it was called with."""
-    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
-    """Changes nothing here."""
+    cache_control: CacheControl = None
     caller: Forgotten = Field(default=None, examples=[{"type": "direct"}])
     """Changes nothing here: who called it."""
 
@@ -100,8 +97,7 @@ class ToolResultBlock(RequestModel):
     """The result: a text, or blocks of text. Of a picture or document in it the model is told that it cannot see it."""
     is_error: bool = Field(default=False, examples=[False])
     """Tells the model that it is what went wrong."""
-    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
-    """Changes nothing here."""
+    cache_control: CacheControl = None
 
 
 Block = Annotated[

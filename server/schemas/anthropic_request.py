@@ -7,8 +7,8 @@ from pydantic_core import PydanticCustomError
 
 from server.schemas.anthropic_blocks import Texts, Turns
 from server.schemas.anthropic_tools import AnthropicTool, AnthropicToolChoice
-from server.schemas.chat import CurrentDate
-from server.schemas.request import Forgotten, Many, RequestModel, only
+from server.schemas.chat import ToldDate
+from server.schemas.request import CacheControl, Forgotten, Many, RequestModel, only
 from server.schemas.sampling import MAX_COUNT, SamplingFields
 from server.schemas.tools import MAX_TOOLS
 
@@ -79,13 +79,11 @@ class AnthropicPrompt(RequestModel):
     """Whether it reasons. Without it, it does, and its reasoning is sent only where there are tools."""
     output_config: OutputConfig = Field(default=OutputConfig(), examples=[{"effort": "low"}])
     """How long it reasons, and what its answer must look like."""
-    current_date: CurrentDate | None = Field(default=None, examples=["2025-06-30"])
-    """The date that the model is told, YYYY-MM-DD; today, if neither the request nor the server pins it."""
+    current_date: ToldDate = None
 
     output_format: OutputFormat | None = None
     """`format` of `output_config` by its old name."""
-    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
-    """Changes nothing here: what was computed of a prompt is kept by itself."""
+    cache_control: CacheControl = None
     context_management: ContextManagement | None = Field(default=None, examples=[{"edits": []}])
     """What of the conversation is shown no longer: only edits of the reasoning are supported."""
     speed: Literal["standard", "fast"] | None = Field(default=None, examples=["standard"])

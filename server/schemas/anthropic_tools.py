@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from server.schemas.request import Forgotten, Many, RequestModel, known_kinds, only
+from server.schemas.request import CacheControl, Many, RequestModel, known_kinds, only
 from server.schemas.tools import ObjectSchema
 
 
@@ -24,8 +24,7 @@ class ClientTool(RequestModel):
     """The JSON schema of its input, an object."""
     strict: bool = Field(default=False, examples=[True])
     """Calls follow the schema, whatever the model would write."""
-    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
-    """Changes nothing here: what was computed of a prompt is kept by itself."""
+    cache_control: CacheControl = None
     eager_input_streaming: bool | None = Field(default=None, examples=[False])
     """Changes nothing here: an input is sent when it is whole, and empty pieces while it is written."""
     defer_loading: Annotated[Any, only(False)] = Field(default=None, examples=[False])

@@ -34,6 +34,13 @@ def _as_date(value: str) -> str:
 
 
 CurrentDate = Annotated[str, AfterValidator(_as_date), Field(json_schema_extra={"format": "date"})]
+ToldDate = Annotated[
+    CurrentDate | None,
+    Field(
+        examples=["2025-06-30"],
+        description="The date that the model is told, YYYY-MM-DD; by default the server's --current-date, or today.",
+    ),
+]
 
 
 class TemplateOptions(RequestModel):
@@ -89,8 +96,7 @@ class ChatRequest(ChoiceFields):
     """How long the model reasons before it answers."""
     include_reasoning: bool = Field(default=True, examples=[True])
     """Sends the reasoning, too."""
-    current_date: CurrentDate | None = Field(default=None, examples=["2025-06-30"])
-    """The date that the model is told, YYYY-MM-DD; today, if neither the request nor the server pins it."""
+    current_date: ToldDate = None
 
     tools: Many[Tool] = Field(default_factory=list, max_length=MAX_TOOLS)
     """The functions that the model may call."""

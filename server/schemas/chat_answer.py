@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from server.schemas.answer import AnswerModel, Finish
+from server.schemas.answer import AnswerModel, Finish, IdentifiedAnswer
 from server.schemas.usage import Usage
 
 
@@ -89,19 +89,11 @@ class ChatChoice(AnswerModel):
     """All tokens that were generated, if asked for."""
 
 
-class ChatCompletion(AnswerModel):
+class ChatCompletion(IdentifiedAnswer):
     """The whole answer to a request."""
 
-    id: str = Field(examples=["chatcmpl-5e0b6a1c"])
-    """Its name."""
     object: Literal["chat.completion"] = Field(examples=["chat.completion"])
     """The kind of this object."""
-    created: int = Field(examples=[1764000000])
-    """When the request came, in Unix seconds."""
-    model: str = Field(examples=["embedded"])
-    """The name it was asked under."""
-    system_fingerprint: str = Field(examples=["carousel-0.1.0-3f9a2c71"])
-    """Names the version of the engine and the weights."""
     choices: list[ChatChoice]
     """The answers."""
     usage: Usage
@@ -164,19 +156,11 @@ class ChatChunkChoice(AnswerModel):
     """The tokens that were generated since its last chunk, if asked for."""
 
 
-class ChatChunk(AnswerModel):
+class ChatChunk(IdentifiedAnswer):
     """One event of a streamed answer. Only the fields that were set are sent."""
 
-    id: str = Field(examples=["chatcmpl-5e0b6a1c"])
-    """The answer's name, the same in all its chunks."""
     object: Literal["chat.completion.chunk"] = Field(examples=["chat.completion.chunk"])
     """The kind of this object."""
-    created: int = Field(examples=[1764000000])
-    """When the request came, in Unix seconds."""
-    model: str = Field(examples=["embedded"])
-    """The name it was asked under."""
-    system_fingerprint: str = Field(examples=["carousel-0.1.0-3f9a2c71"])
-    """Names the version of the engine and the weights."""
     choices: list[ChatChunkChoice]
     """The pieces; none in a chunk that reports usage."""
     usage: Usage | None = None

@@ -6,7 +6,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from engine.request import MAX_TOP_LOGPROBS
-from server.schemas.answer import AnswerModel, Finish
+from server.schemas.answer import AnswerModel, Finish, IdentifiedAnswer
 from server.schemas.request import Many, expects, only
 from server.schemas.sampling import MAX_CHOICES, MAX_COUNT, ChoiceFields
 from server.schemas.usage import Usage
@@ -105,19 +105,11 @@ class CompletionChoice(AnswerModel):
     """All tokens that were generated, if asked for; in a stream since its last chunk."""
 
 
-class Completion(AnswerModel):
+class Completion(IdentifiedAnswer):
     """Only the fields that were set are sent."""
 
-    id: str = Field(examples=["cmpl-5e0b6a1c"])
-    """The answer's name, the same in all its chunks."""
     object: Literal["text_completion"] = Field(examples=["text_completion"])
     """The kind of this object."""
-    created: int = Field(examples=[1764000000])
-    """When the request came, in Unix seconds."""
-    model: str = Field(examples=["embedded"])
-    """The name it was asked under."""
-    system_fingerprint: str = Field(examples=["carousel-0.1.0-3f9a2c71"])
-    """Names the version of the engine and the weights."""
     choices: list[CompletionChoice]
     """The answers; none in a chunk that reports usage."""
     usage: Usage | None = None

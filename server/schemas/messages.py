@@ -7,7 +7,7 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_va
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from server.schemas.request import Forgotten, Many, RequestModel, only
+from server.schemas.request import CacheControl, Forgotten, Many, RequestModel, only
 
 MAX_MESSAGES = 16_384
 """In a context of 131,072 tokens each would have eight."""
@@ -107,8 +107,7 @@ class Message(RequestModel):
     """Where LiteLLM keeps what else an answer had; changes nothing here."""
     type: Literal["message"] | None = Field(default=None, examples=["message"])
     """Changes nothing here."""
-    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
-    """Changes nothing here: what was computed of a prompt is kept by itself."""
+    cache_control: CacheControl = None
     reasoning_details: Forgotten = Field(default=None, examples=[[]])
     """Changes nothing here: `reasoning` in the form of other servers."""
     thinking_blocks: Forgotten = Field(default=None, examples=[[]])

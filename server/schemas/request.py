@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     FailFast,
+    Field,
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     WithJsonSchema,
@@ -136,6 +137,13 @@ def forget(value: Any) -> None:
 
 
 Forgotten = Annotated[Any, AfterValidator(forget)]
+CacheControl = Annotated[
+    Forgotten,
+    Field(
+        examples=[{"type": "ephemeral"}],
+        description="Changes nothing here: prompts are cached without being marked.",
+    ),
+]
 
 
 def known_kinds(*kinds: str, default: str | None = None) -> WrapValidator:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from server.schemas.answer import AnswerModel
-from server.schemas.chat import CurrentDate, ReasoningEffort
+from server.schemas.chat import ReasoningEffort, ToldDate
 from server.schemas.messages import Messages
 from server.schemas.request import Many, RequestModel, only
 from server.schemas.tools import MAX_TOOLS, Tool
@@ -29,8 +29,7 @@ class TokenizeRequest(RequestModel):
     """The functions that it has."""
     reasoning_effort: ReasoningEffort = Field(default="medium", examples=["low"])
     """As in its request: the model is told."""
-    current_date: CurrentDate | None = Field(default=None, examples=["2025-06-30"])
-    """The date that the model is told, YYYY-MM-DD."""
+    current_date: ToldDate = None
     return_token_strs: bool = Field(default=False, examples=[False])
     """Gives each token's text, too."""
     add_generation_prompt: Annotated[Any, only(True)] = Field(default=None, examples=[True])

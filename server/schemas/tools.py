@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from server.schemas.request import Forgotten, Many, RequestModel, expects
+from server.schemas.request import CacheControl, Many, RequestModel, expects
 
 MAX_TOOLS = 1024
 """Agents with many servers of tools send hundreds."""
@@ -48,8 +48,7 @@ class Tool(RequestModel):
     """What it is."""
     function: FunctionDefinition
     """The function."""
-    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
-    """Changes nothing here: what was computed of a prompt is kept by itself."""
+    cache_control: CacheControl = None
 
 
 class NamedFunction(RequestModel):
