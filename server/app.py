@@ -1,4 +1,4 @@
-"""The server as an ASGI application around an engine that is given to it."""
+"""The server as an ASGI application around a given engine."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,8 +30,8 @@ from server.tracing import Tracing
 
 DESCRIPTION = """An inference server for gpt-oss-style models, with an endpoint like OpenAI's.
 
-A field that is null is as if it were absent; one that would change the answer and is not supported is refused. Every
-answer has an `x-request-id` header: the request's own, or one made for it.
+A null field counts as absent. Unsupported fields that would change the answer are refused. Every answer has an
+`x-request-id` header: the request's own, or a new one.
 """
 
 
@@ -45,7 +45,7 @@ def create_app(
 ) -> FastAPI:
     """The application. It starts `engine` when it starts, and answers while the engine is still loading.
 
-    `weights` is the fingerprint of the checkpoint served, if there is one. `tracing` is told of every request.
+    `weights` is the fingerprint of the served checkpoint, if there is one. `tracing` records every request.
     """
 
     @asynccontextmanager
@@ -75,14 +75,14 @@ def create_app(
     bodies = BodyMemory(settings.max_bodies_bytes)
     responses = ResponseStore(settings.stored_responses_bytes)
     app.state.server = ServerState(engine, text, settings, metrics, admission, bodies, responses, fingerprint)
-    app.add_middleware(HostMiddleware, names=settings.host_names)  # The innermost comes first.
+    app.add_middleware(HostMiddleware, names=settings.host_names)  # Added first: the innermost.
     app.add_middleware(KeyMiddleware, keys=settings.keys)
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["*"],  # Whichever a preflight asks for.
+            allow_headers=["*"],  # Whichever headers a preflight asks for.
             expose_headers=["request-id", "retry-after", "x-request-id", "x-should-retry"],
         )
     app.add_middleware(OriginMiddleware, allowed=settings.allowed_origins)

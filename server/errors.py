@@ -1,4 +1,4 @@
-"""The server's own errors, and how each class of errors is reported: its status, its body and its kind.
+"""The server's own errors, and the status, type and code of each class of errors.
 
 The body is always `{"error": {"message", "type", "param", "code"}}`; on Anthropic's paths with `type` beside it.
 """
@@ -29,7 +29,7 @@ class UnknownModelError(RequestError):
 
 
 class UnknownResponseError(RequestError):
-    """The request names an answer that is not kept here, or is another key's."""
+    """The request names an answer that is not kept here, or that belongs to another key."""
 
 
 class BodyTooLargeError(RequestError):
@@ -37,11 +37,11 @@ class BodyTooLargeError(RequestError):
 
 
 class UnsupportedMediaTypeError(RequestError):
-    """The request's body is not declared as JSON."""
+    """The content type of the request's body is not JSON."""
 
 
 class MalformedRequestError(RequestError):
-    """What came is not HTTP."""
+    """The data received is not HTTP."""
 
 
 class HeadersTooLargeError(RequestError):
@@ -53,7 +53,7 @@ class SlowRequestError(RequestError):
 
 
 class DeadlineError(CarouselError):
-    """The request's time is up, and its answer is not complete."""
+    """The request's time is up before its answer is complete."""
 
 
 class TooManyConnectionsError(CarouselError):
@@ -61,15 +61,15 @@ class TooManyConnectionsError(CarouselError):
 
 
 class KeyRefusedError(CarouselError):
-    """The request shows no key, or one that is not known here."""
+    """The request has no key, or an unknown one."""
 
 
 class HostRefusedError(CarouselError):
-    """The request's Host header names none of this server's names."""
+    """The request's Host header does not match this server."""
 
 
 class OriginRefusedError(CarouselError):
-    """The request was made by another site's page in a browser."""
+    """A page of another site sent the request."""
 
 
 @dataclass(frozen=True, slots=True)

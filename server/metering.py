@@ -1,4 +1,4 @@
-"""What each request cost: measured while it is answered, counted and logged once when it is over."""
+"""Measures each request while it is answered; counts and logs it once at its end."""
 
 import logging
 from collections.abc import Iterable
@@ -22,11 +22,11 @@ POLLED = PROBED | {"/metrics"}
 OPERATIONS = {"/v1/completions": "text_completion"} | dict.fromkeys(
     ("/v1/chat/completions", "/v1/responses", "/v1/messages"), "chat"
 )
-"""What OpenTelemetry calls the endpoints that answer."""
+"""OpenTelemetry's names of the operations of endpoints that generate."""
 
 
 class Choice(Protocol):
-    """One of the answers a request asked for. `finish_reason` is None while it is not over."""
+    """One of the answers to a request. `finish_reason` is None until it ends."""
 
     @property
     def finish_reason(self) -> str | None: ...
@@ -36,7 +36,7 @@ class Choice(Protocol):
 
 
 class Measured(Protocol):
-    """What can be told of an answer, while it is made and after."""
+    """An answer as far as it is measured, during generation and after."""
 
     @property
     def model(self) -> str: ...
@@ -49,10 +49,10 @@ class Measured(Protocol):
 
 
 class RequestMeter:
-    """Measures one HTTP request. Whoever answers it tells what it knows; `finish` counts and logs that.
+    """Measures one HTTP request. Code that answers it reports here; `finish` counts and logs the request.
 
-    `began` is when it came (perf_counter). `status` is the HTTP status, once there is one; `error` is the kind of error
-    that ended the request. `goes_on`: it is not over with its HTTP response, and whoever goes on will call `finish`.
+    `began` is its arrival (perf_counter). `status` is the HTTP status, once there is one; `error` is the kind of error
+    that ended the request. `goes_on`: the request continues after its HTTP response, and then calls `finish` itself.
     """
 
     def __init__(self, metrics: Metrics, tracing: Tracing | None, scope: Scope) -> None:
@@ -70,12 +70,12 @@ class RequestMeter:
 
     @property
     def endpoint(self) -> str:
-        """The route's path, not the request's: there are few of them, and no secret is in one."""
+        """The path of the route, not of the request: there are few, and none contains a secret."""
         route = self._scope.get("route")
         return "unknown" if route is None else route.path
 
     def follow(self, answer: Measured, events: EventStream) -> None:
-        """From now on measures the answer that is made of `events`."""
+        """Starts to measure the answer that is made from `events`."""
         self._answer = answer
         self._moments["queued"] = perf_counter()
         events.listener = self._note
@@ -113,7 +113,7 @@ class RequestMeter:
             self._tracing.record(self._trace(status, reasons, usage))
 
     def _trace(self, status: int, reasons: list[str] | None, usage: Usage | None) -> RequestTrace:
-        """The request as a span, by the names of OpenTelemetry's conventions."""
+        """The request as a span, with the names of OpenTelemetry's conventions."""
         method, endpoint = self._scope["method"], self.endpoint
         return RequestTrace(
             name=f"{method} {endpoint}",
@@ -138,11 +138,11 @@ class RequestMeter:
         )
 
     def _nanoseconds(self, at: float) -> int:
-        """A time of `perf_counter`, since the Unix epoch."""
+        """A time of `perf_counter` as nanoseconds since the Unix epoch."""
         return self._began_ns + round((at - self.began) * 1e9)
 
     def _count(self, answer: Measured) -> list[str]:
-        """Counts what the answer brought, and returns why each of its choices ended."""
+        """Counts the answer's tokens and choices, and returns why each choice ended."""
         metrics, endpoint, unfinished = self._metrics, self.endpoint, "abort" if self.error is None else "error"
         reasons = [choice.finish_reason or unfinished for choice in answer.choices]
         for reason in reasons:

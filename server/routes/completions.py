@@ -48,9 +48,9 @@ async def create_completion(
 
 
 def last_tokens(prompts: list[list[int]], body: CompletionRequest, state: ServerState) -> list[list[int]]:
-    """The prompts, or as many of their last tokens as are asked for."""
+    """The prompts, cut to their last tokens if the request asks for it."""
     kept = body.truncate_prompt_tokens
     if kept == -1:
-        answer_read = max(0, body.longest_answer - 1)  # Its last token never is.
+        answer_read = max(0, body.longest_answer - 1)  # Its last token is never read.
         kept = max(1, state.engine.info.max_model_len - answer_read)
     return prompts if kept is None else [prompt[-kept:] for prompt in prompts]

@@ -15,7 +15,7 @@ from server.state import State
 router = APIRouter(tags=["Tokens"])
 
 OF_CHATS = ("messages", "tools", "reasoning_effort", "current_date")
-"""The fields that make a chat's prompt."""
+"""The fields that a chat's prompt is made from."""
 
 
 @router.post(
