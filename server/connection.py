@@ -194,7 +194,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _headers_too_large(self) -> CarouselError:
-        """A client without a key is told of nothing else."""
+        """The refusal of too many headers. A client without a key learns nothing else."""
         try:
             self._keys.number(self.headers)
         except KeyRefusedError as error:

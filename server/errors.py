@@ -114,7 +114,7 @@ def kind_of(error: BaseException) -> Kind:
 
 
 def error_kind(error: BaseException) -> str:
-    """The error in one word, of which there are few: for counting."""
+    """The error as one of few words, for counting."""
     kind = kind_of(error)
     return kind.code or kind.type
 

@@ -62,7 +62,7 @@ class CompletionRequest(ChoiceFields):
 
     @property
     def prompts(self) -> list[str | list[int]]:
-        """The prompts as a list, even if there is one."""
+        """The prompts as a list, even a single one."""
         if isinstance(self.prompt, str) or not self.prompt or isinstance(self.prompt[0], int):
             return [cast(str | list[int], self.prompt)]
         return list(cast(list[str | list[int]], self.prompt))

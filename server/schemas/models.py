@@ -41,7 +41,7 @@ class Model(AnswerModel):
     created_at: str = Field(examples=["2025-11-24T16:00:00Z"])
     """When the server was started, for Anthropic's clients."""
     owned_by: str = Field(default="carousel", examples=["carousel"])
-    """Who serves it."""
+    """The owner of the model: always carousel."""
     root: str = Field(examples=["embedded"])
     """The checkpoint's first name."""
     max_model_len: int | None = Field(examples=[131072, None])

@@ -11,7 +11,7 @@ from server.schemas.request import Many, RequestModel
 from server.schemas.tools import Name
 
 NAMELESS = "answer"
-"""The name that the model is told for a schema without a name."""
+"""The name of a schema that has none; the model is told it."""
 OBJECT_OR_TEXT = {"anyOf": [{"type": "object"}, {"type": "string"}]}
 
 
