@@ -1,4 +1,4 @@
-"""Which requests the engine is given, from whose key, and for how long."""
+"""Decides which requests reach the engine: by their key, and with a time limit."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from server.errors import DeadlineError
 
 @dataclass(slots=True, eq=False)
 class Admitted:
-    """Requests that the engine has taken, until `close`: that ends what of them still runs."""
+    """Requests that the engine has accepted. `close` aborts those that still run."""
 
     events: EventStream
     key: int
@@ -35,15 +35,15 @@ class Admitted:
 
 
 class Admission:
-    """Hands requests to the engine, one HTTP request's at a time.
+    """Submits requests to the engine, all of an HTTP request together.
 
-    There is room for as many as run and wait in the engine. Where there are several keys, the requests of one may take
-    no more places than are free: one key alone gets half of them, two get a third each, and whoever comes last finds
-    some (Choudhury and Hahne, "Dynamic queue length thresholds", 1998).
+    There are as many places as requests can run and wait in the engine. With several keys, the requests of one key may
+    hold no more places than are free: a single key gets half of them, two get a third each, and a further one still
+    finds some (Choudhury and Hahne, "Dynamic queue length thresholds", 1998).
     """
 
     def __init__(self, engine: EngineClient, *, request_seconds: float, keys: int) -> None:
-        """`request_seconds` is what a request has from its arrival to the end of its answer, and may ask for less."""
+        """`request_seconds` is the limit from a request's arrival to its answer's end; requests may ask for less."""
         self._engine = engine
         self._request_seconds = request_seconds
         self._keys = keys
@@ -53,20 +53,20 @@ class Admission:
 
     @property
     def status(self) -> EngineStatus:
-        """The engine's, but for a server that takes nothing more."""
+        """The engine's status; stopping, if the server accepts no more requests."""
         return EngineStatus("stopping", message="shutting down") if self._draining else self._engine.status
 
     @property
     def running(self) -> int:
-        """HTTP requests whose answers are not over."""
+        """The number of HTTP requests whose answers have not ended."""
         return len(self._admitted)
 
     def submit(self, requests: Sequence[Request], *, key: int, timeout: float | None, elapsed: float) -> Admitted:
-        """Takes all of them or none. `timeout` is what the request asked for, `elapsed` how long ago it came (seconds).
+        """Accepts all of the requests or none. `timeout` is the request's own limit, `elapsed` its age (both seconds).
 
-        Raises what the engine does; QueueFullError for too many of one key, RequestError for a timeout beyond the
-        server's, or more requests than could ever be taken at once, DeadlineError if the time is up already. Once
-        it is up, or the server stops, reading the events raises that.
+        Raises what the engine raises; QueueFullError for too many requests of one key; RequestError for a timeout
+        above the server's, or for more requests than there are places; DeadlineError if the time is already up.
+        When the time is up later, or the server stops, reading the events raises the error.
         """
         if self._draining:
             raise EngineNotReadyError("the server is stopping")
@@ -86,13 +86,13 @@ class Admission:
         return admitted
 
     def forget(self, admitted: Admitted) -> None:
-        """Counts it no more."""
+        """Frees the places of these requests."""
         self._admitted.discard(admitted)
         if not self._admitted:
             self._none_left.set()
 
     async def drain(self, seconds: float) -> None:
-        """Takes no more requests, and returns once all have ended; those that have not after `seconds` get an error."""
+        """Refuses new requests, and returns once all have ended; those that have not after `seconds` get an error."""
         self._draining = True
         if self._admitted:
             self._none_left.clear()
@@ -105,8 +105,8 @@ class Admission:
         info = self._engine.info
         room = info.max_num_seqs + info.max_waiting
         if count > room:
-            raise RequestError(f"this asks for {count} answers at once, and at most {room} are taken", param="n")
+            raise RequestError(f"{count} answers requested at once; the limit is {room}", param="n")
         free = room - sum(admitted.events.open for admitted in self._admitted)
         own = sum(admitted.events.open for admitted in self._admitted if admitted.key == key)
         if self._keys > 1 and own + count > free:
-            raise QueueFullError(f"{own} requests of this key are running or waiting, {free} places are free")
+            raise QueueFullError(f"{own} requests of this key are running or waiting; {free} places are free")

@@ -1,4 +1,4 @@
-"""Errors as Anthropic's clients read them, and on which paths."""
+"""Errors in the form that Anthropic's clients read, and the paths that use it."""
 
 from typing import Any
 
@@ -8,21 +8,21 @@ TYPES = {
     "server_error": "api_error",
     "body_too_large": "request_too_large",
 }
-"""Anthropic's names of types, by our types or codes; all others have the same name."""
+"""Anthropic's types by the server's types or codes; all other types have the same name."""
 
 
 def is_anthropic(path: str) -> bool:
-    """Whether Anthropic's clients ask there."""
+    """Whether a path is one of Anthropic's API."""
     return path == PATH or path.startswith(f"{PATH}/")
 
 
 def in_form_of(path: str, content: dict[str, Any]) -> dict[str, Any]:
-    """An error's body as the clients of that path read it."""
+    """An error's body in the form that the clients of the path read."""
     return anthropic_body(content) if is_anthropic(path) else content
 
 
 def anthropic_body(content: dict[str, Any]) -> dict[str, Any]:
-    """An error's body as Anthropic's clients read it.
+    """An error's body in Anthropic's form.
 
     >>> anthropic_body({"error": {"type": "server_error", "code": None}})
     {'type': 'error', 'error': {'type': 'api_error', 'code': None}}

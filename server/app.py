@@ -1,4 +1,4 @@
-"""The server as an ASGI application around an engine that is given to it."""
+"""The server as an ASGI application around a given engine."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from server.admission import Admission
 from server.auth import KeyMiddleware
 from server.body_memory import BodyMemory
 from server.config import ServerConfig
-from server.errors import install_error_handlers
+from server.error_answers import install_error_handlers
 from server.hosted_tools import HostedTools
 from server.metering import MeterMiddleware
 from server.metrics import Metrics
@@ -31,8 +31,8 @@ from server.tracing import Tracing
 
 DESCRIPTION = """An inference server for gpt-oss-style models, with an endpoint like OpenAI's.
 
-A field that is null is as if it were absent; one that would change the answer and is not supported is refused. Every
-answer has an `x-request-id` header: the request's own, or one made for it.
+A null field counts as absent. Unsupported fields that would change the answer are refused. Every answer has an
+`x-request-id` header: the request's own, or a new one.
 """
 
 
@@ -46,7 +46,7 @@ def create_app(
 ) -> FastAPI:
     """The application. It starts `engine` when it starts, and answers while the engine is still loading.
 
-    `weights` is the fingerprint of the checkpoint served, if there is one. `tracing` is told of every request.
+    `weights` is the fingerprint of the served checkpoint, if there is one. `tracing` records every request.
     """
 
     @asynccontextmanager
@@ -79,14 +79,14 @@ def create_app(
     app.state.server = ServerState(
         engine, text, settings, metrics, admission, bodies, responses, hosted_tools, fingerprint
     )
-    app.add_middleware(HostMiddleware, names=settings.host_names)  # The innermost comes first.
+    app.add_middleware(HostMiddleware, names=settings.host_names)  # Added first: the innermost.
     app.add_middleware(KeyMiddleware, keys=settings.keys)
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["*"],  # Whichever a preflight asks for.
+            allow_headers=["*"],  # Whichever headers a preflight asks for.
             expose_headers=["request-id", "retry-after", "x-request-id", "x-should-retry"],
         )
     app.add_middleware(OriginMiddleware, allowed=settings.allowed_origins)

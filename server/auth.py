@@ -1,4 +1,4 @@
-"""API keys: every path but the probes' and the page's asks for one, if there are any."""
+"""API keys: if there are any, every path but those of probes and of the page requires one."""
 
 import hmac
 from collections.abc import Iterable
@@ -9,26 +9,27 @@ from pathlib import Path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.errors import ConfigError
-from server.errors import KeyRefusedError, refuse
+from server.error_answers import refuse
+from server.errors import KeyRefusedError
 from server.page import FILES
 
 PROBED = frozenset({"/health", "/ping", "/ready"})
-"""Asked by probes, which have no key, and no name for the server."""
+"""Paths for probes, which have no key and do not know the server's name."""
 OPEN = PROBED | FILES.keys()
-"""A browser that asks for the page has no key to show; the page has, once somebody has typed it."""
+"""Paths without a key: a browser that loads the page has none yet; the user types it there."""
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys that open the server, each of one client; with none it is open to everybody. Kept as digests."""
+    """The accepted keys, each of one client, stored as digests; without any the server is open to everybody."""
 
     _digests: tuple[bytes, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, keys: Iterable[str]) -> "Keys":
-        """Raises ConfigError for a key that no client could send."""
+        """The distinct keys. Raises ConfigError for a key that no client could send."""
         distinct = list(dict.fromkeys(keys))
         for number, key in enumerate(distinct, start=1):
             if not (key.isascii() and key.isprintable() and key.split() == [key]):
@@ -38,30 +39,26 @@ class Keys:
     def __len__(self) -> int:
         return len(self._digests)
 
-    def number(self, headers: Headers) -> int | None:
-        """Which key, counted from 1, the headers show, as OpenAI's clients do or as Anthropic's; None if they show none
-        or a wrong one.
+    def number(self, headers: Headers) -> int:
+        """The number, from 1, of the key in headers of OpenAI's or Anthropic's clients; 0 if the server has no keys.
+        Takes the same time for every wrong key.
 
-        Takes the same time for every key that is wrong.
+        Raises KeyRefusedError for no key, or a wrong one.
         """
+        if not self:
+            return 0
         headers = list(headers)
         for digest in map(_digest, (shown_as_bearer(headers), shown_as_key(headers))):
             matches = [hmac.compare_digest(digest, known) for known in self._digests]
             if any(matches):
                 return matches.index(True) + 1
-        return None
-
-    def refusal(self, headers: Headers) -> KeyRefusedError | None:
-        """The error for a request with these headers; None if it may go on."""
-        if not self or self.number(headers) is not None:
-            return None
-        return KeyRefusedError(
+        raise KeyRefusedError(
             "no API key, or a wrong one: send the header Authorization: Bearer KEY, or x-api-key: KEY"
         )
 
 
 def shown_as_bearer(headers: Headers) -> bytes:
-    """The key of the only `Authorization: Bearer KEY`; empty if it is none.
+    """The key of a single header `Authorization: Bearer KEY`; empty if there is none, or several.
 
     >>> shown_as_bearer([(b"authorization", b"Bearer a")]), shown_as_bearer([(b"authorization", b"Basic a")])
     (b'a', b'')
@@ -72,31 +69,31 @@ def shown_as_bearer(headers: Headers) -> bytes:
 
 
 def shown_as_key(headers: Headers) -> bytes:
-    """The key of the only `x-api-key: KEY`; empty if there is none."""
+    """The key of a single header `x-api-key: KEY`; empty if there is none, or several."""
     shown = [value for name, value in headers if name == b"x-api-key"]
     return shown[0].strip() if len(shown) == 1 else b""
 
 
 def check_variable(value: str | None) -> None:
-    """Of CAROUSEL_API_KEY. Raises ConfigError for blanks alone, which would open the server to everybody."""
+    """Checks CAROUSEL_API_KEY. Raises ConfigError if it is blank, which would open the server to everybody."""
     if value is not None and value.isspace():
-        raise ConfigError("CAROUSEL_API_KEY is blank: give a key, or unset it to ask for none")
+        raise ConfigError("CAROUSEL_API_KEY is blank: set a key, or unset it to require none")
 
 
 def read_keys(path: Path) -> list[str]:
-    """A file's keys, one a line; empty lines, and those that begin with #, are skipped. Raises ConfigError."""
+    """The keys in a file, one per line; skips empty lines and those that begin with #. Raises ConfigError."""
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the API keys in {path}: {error}") from error
     keys = [line for line in lines if line and not line.startswith("#")]
     if not keys:
-        raise ConfigError(f"{path} has no API key in it")
+        raise ConfigError(f"{path} contains no API key")
     return keys
 
 
 class KeyMiddleware:
-    """Plain ASGI: refuses everything but `OPEN` paths without a key; `state.key` is the number of the one shown."""
+    """Plain ASGI: requires a key for all paths but the `OPEN` ones; `state.key` is the number of the request's key."""
 
     def __init__(self, app: ASGIApp, keys: Keys) -> None:
         self._app = app
@@ -105,11 +102,13 @@ class KeyMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or not self._keys or scope["path"] in OPEN:
             await self._app(scope, receive, send)
-        elif (error := self._keys.refusal(scope["headers"])) is not None:
-            await refuse(error, scope, receive, send)
-        else:
+            return
+        try:
             scope["state"]["key"] = self._keys.number(scope["headers"])
-            await self._app(scope, receive, send)
+        except KeyRefusedError as error:
+            await refuse(error, scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 def _digest(key: bytes) -> bytes:

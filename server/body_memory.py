@@ -1,4 +1,4 @@
-"""How much of all requests' bodies is held at once."""
+"""A limit on the memory for the bodies of all requests."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ from engine.errors import QueueFullError
 
 @dataclass(slots=True)
 class BodyMemory:
-    """Bytes of bodies, counted from their arrival until their requests have been answered."""
+    """The bytes of all bodies, from their arrival until their requests are answered."""
 
     limit: int
     held: int = 0
 
     def take(self, size: int) -> None:
-        """Raises QueueFullError, and takes nothing, if that is too much."""
+        """Counts `size` more bytes. Raises QueueFullError, and counts nothing, if that exceeds the limit."""
         if self.held + size > self.limit:
-            raise QueueFullError(f"the bodies of the requests that are being answered fill {self.limit} bytes")
+            raise QueueFullError(f"the bodies of running requests fill the limit of {self.limit} bytes")
         self.held += size
 
     def give_back(self, size: int) -> None:
@@ -24,15 +24,15 @@ class BodyMemory:
 
 @dataclass(slots=True)
 class HeldBody:
-    """What is counted for one request. `goes_on`: not only until its HTTP response was sent; whoever goes on will give
-    it back."""
+    """The bytes that one request holds. `goes_on`: the request continues after its HTTP response, and then gives the
+    bytes back itself."""
 
     memory: BodyMemory
     size: int = 0
     goes_on: bool = False
 
     def take(self, size: int) -> None:
-        """Counts more. Raises QueueFullError."""
+        """Holds `size` more bytes. Raises QueueFullError."""
         self.memory.take(size)
         self.size += size
 

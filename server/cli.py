@@ -1,4 +1,4 @@
-"""The `carousel` command. Flags that vLLM has too go by vLLM's names."""
+"""The `carousel` command. Flags that vLLM also has are named as in vLLM."""
 
 import os
 import sys
@@ -63,9 +63,9 @@ def serve(
     model: Model = "embedded",
     config: ConfigFile = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on; 0: any free one.")] = 8000,
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes any free one.")] = 8000,
     served_model_name: Annotated[
-        list[str] | None, typer.Option(help="A name requests may use; may be given several times.")
+        list[str] | None, typer.Option(help="Name of the model in requests; may be given several times.")
     ] = None,
     revision: Revision = None,
     dtype: DtypeOption = "bfloat16",
@@ -77,44 +77,40 @@ def serve(
     max_model_len: MaxModelLen = None,
     max_num_seqs: MaxNumSeqs = None,
     max_num_batched_tokens: MaxNumBatchedTokens = 2048,
-    max_waiting: Annotated[int, typer.Option(help="Requests that may wait for their turn.")] = 256,
+    max_waiting: Annotated[int, typer.Option(help="Requests that may wait in the queue.")] = 256,
     gpu_memory_utilization: GpuMemoryUtilization = 0.9,
     kv_cache_memory_bytes: KvCacheMemoryBytes = None,
     kv_cache_dtype: KvCacheDtypeOption = "auto",
     quantization: QuantizationOption = "none",
     resident_experts: ResidentExperts = False,
     block_size: BlockSize = 16,
-    enable_prefix_caching: Annotated[
-        bool, typer.Option(help="Prompts go on from where an earlier one that begins as they do was computed.")
-    ] = True,
+    enable_prefix_caching: Annotated[bool, typer.Option(help="Reuse cached prefixes of earlier prompts.")] = True,
     deterministic: Deterministic = False,
     enforce_eager: EnforceEager = False,
-    seed: Annotated[int, typer.Option(help="Of requests that bring none, and of random weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Default seed for requests without one, and for random weights.")] = 0,
     api_key: Annotated[
         list[str] | None,
         typer.Option(
             hide_input=True,
-            help="A key that requests must show; may be given several times. Flags are seen by all users of a machine.",
+            help="An API key to accept; may be given several times. All users of the machine can see flags.",
         ),
     ] = None,
-    api_key_file: Annotated[str | None, typer.Option(help="A file of such keys, one a line.")] = None,
-    allowed_host: Annotated[
-        list[str] | None, typer.Option(help="A name the server goes by, beside addresses, the machine's and --host.")
-    ] = None,
+    api_key_file: Annotated[str | None, typer.Option(help="A file of API keys, one per line.")] = None,
+    allowed_host: Annotated[list[str] | None, typer.Option(help="Additional host name to accept.")] = None,
     allowed_origin: Annotated[
-        list[str] | None, typer.Option(help="A site whose pages may ask the server, like https://example.com.")
+        list[str] | None, typer.Option(help="A site whose pages may use the server, like https://example.com.")
     ] = None,
     request_timeout: Annotated[
-        float, typer.Option(help="Seconds a request has, waiting included; the most it may ask for.")
+        float, typer.Option(help="Time limit per request in seconds, queueing included; requests may ask for less.")
     ] = 3600.0,
     drain_timeout: Annotated[
-        float, typer.Option(help="Seconds that running requests still have when the server is told to stop.")
+        float, typer.Option(help="Seconds that running requests have to finish once the server is told to stop.")
     ] = 10.0,
     stall_timeout: Annotated[
-        float, typer.Option(help="Seconds a step of the engine may take before it counts as hung and is replaced.")
+        float, typer.Option(help="Seconds that a step may take before the engine counts as hung and is restarted.")
     ] = 120.0,
     max_engine_restarts: Annotated[
-        int, typer.Option(help="Restarts in a row after which the engine is given up, and the server ends.")
+        int, typer.Option(help="Restarts of the engine in a row after which the server gives up and exits.")
     ] = 20,
     response_memory_bytes: Annotated[
         int,
@@ -124,14 +120,16 @@ def serve(
         bool,
         typer.Option(
             "--ignore-hosted-tools",
-            help="Requests with hosted tools, like web_search, go on without these; otherwise they are refused.",
+            help="Leave hosted tools, like web_search, out of requests instead of refusing these.",
         ),
     ] = False,
-    current_date: Annotated[str | None, typer.Option(help="Pins the date models are told. YYYY-MM-DD")] = None,
-    log_format: Annotated[LogFormat, typer.Option(help="text: for people, json: an object a line.")] = "text",
+    current_date: Annotated[
+        str | None, typer.Option(help="Date to tell the model, YYYY-MM-DD; by default today.")
+    ] = None,
+    log_format: Annotated[LogFormat, typer.Option(help="text for people, or json: one object per line.")] = "text",
     otlp_traces_endpoint: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="An OpenTelemetry collector, for traces; needs carousel-llm[otel]."),
+        typer.Option(metavar="URL", help="OpenTelemetry collector to send traces to; needs carousel-llm[otel]."),
     ] = None,
 ) -> None:
     """Serve a model over HTTP."""
@@ -184,7 +182,7 @@ def serve(
             enforce_eager=enforce_eager,
             seed=seed,
         )
-        bind(host, port).close()  # Not only after a download of hours.
+        bind(host, port).close()  # Fail before a download of hours, not after it.
         checkpoint = open_checkpoint(model, revision, engine_config)
         engine_config = replace(engine_config, model=checkpoint.directory)
         run(checkpoint, settings, engine_config, supervision, bind(host, port), tracing)
@@ -197,13 +195,14 @@ def plan(
     revision: Revision = None,
     card: Annotated[
         str | None,
-        typer.Option(parser=parse_card, metavar="CARD", help="A GPU to plan for, like h200; else this machine."),
+        typer.Option(parser=parse_card, metavar="CARD", help="GPU to plan for, like h200; by default this machine."),
     ] = None,
     memory: Annotated[
-        int | None, typer.Option(parser=parse_size, metavar="SIZE", help="Its memory, like 80GiB.")
+        int | None, typer.Option(parser=parse_size, metavar="SIZE", help="The device's memory, like 80GiB.")
     ] = None,
     bandwidth: Annotated[
-        int | None, typer.Option(parser=parse_size, metavar="SIZE", help="Bytes a second of its memory, like 4.8TB.")
+        int | None,
+        typer.Option(parser=parse_size, metavar="SIZE", help="The memory's bandwidth in bytes per second, like 4.8TB."),
     ] = None,
     dtype: DtypeOption = "bfloat16",
     device: Device = "auto",
@@ -219,7 +218,7 @@ def plan(
     enforce_eager: EnforceEager = False,
     block_size: BlockSize = 16,
 ) -> None:
-    """Show what fits in memory and how fast it can be at best; no weights are needed."""
+    """Show what fits in memory and the best possible speed; no weights are needed."""
     from engine.checkpoint.hub import CONFIG_FILES, resolve_model
     from server.commands import plan as planning
 
@@ -246,7 +245,7 @@ def plan(
 
 @app.command("config", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def show_config(context: typer.Context) -> None:
-    """Show every setting of `carousel serve`, whose flags it takes, and where it is from; as a file for --config."""
+    """Show every setting of `carousel serve` and its source, as a file for --config. Takes the same flags."""
     serve = settings_commands(context)["serve"]
     with serve.make_context("serve", context.args, parent=context.parent) as given:
         for setting in settings_of(cast(typer.Context, given)):
@@ -255,7 +254,7 @@ def show_config(context: typer.Context) -> None:
 
 @app.command()
 def pull(model: Model, revision: Revision = None) -> None:
-    """Download a model from the hub, or what is new of it; a download that was broken off goes on."""
+    """Download a model from the hub, or only what has changed; resumes an interrupted download."""
     from server.commands.pull import pull
 
     heed_sigterm()

@@ -1,4 +1,4 @@
-"""What the operator chose for the HTTP side."""
+"""The operator's settings for the HTTP side."""
 
 import math
 from dataclasses import dataclass, field
@@ -12,16 +12,17 @@ from server.hosts import instead_of, is_host, is_loopback, is_origin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
-    """`served_model_names` are the names requests may use, the first one is the default.
+    """`served_model_names` are the model's names for requests; the first one is the default.
 
-    `keys` open the server, without any it is open; `allowed_hosts` are names it goes by beside `host`,
-    `allowed_origins` sites whose pages may ask it. `current_date` (YYYY-MM-DD) pins the date in the system message.
+    `keys` are the accepted API keys; without any the server is open. `allowed_hosts` are host names to accept besides
+    `host`, `allowed_origins` sites whose pages may use the server. `current_date` (YYYY-MM-DD) fixes the date in the
+    system message.
 
-    `request_seconds` is what a request has from its arrival to the end of its answer, `drain_seconds` what running ones
-    still have when the server is told to stop. `max_body_bytes` bounds a request's body, `max_bodies_bytes` those of
-    all requests together, `stored_responses_bytes` the answers that are kept, `limits` a connection. `ping_seconds` is
-    how long a stream may be silent before a comment is sent. `ignore_hosted_tools` leaves tools that the server would
-    have to run out of requests, instead of refusing these. Raises ConfigError.
+    `request_seconds` is the time limit from a request's arrival to the end of its answer, `drain_seconds` the time that
+    running ones have once the server is told to stop. `max_body_bytes` bounds a request's body, `max_bodies_bytes` all
+    bodies together, `stored_responses_bytes` the answers that are kept, `limits` a connection. `ping_seconds` is how
+    long a stream may be silent before a comment is sent. `ignore_hosted_tools` leaves hosted tools out of requests
+    instead of refusing these. Raises ConfigError.
     """
 
     served_model_names: tuple[str, ...]
@@ -63,10 +64,10 @@ class ServerConfig:
 
     @property
     def host_names(self) -> tuple[str, ...]:
-        """Names that a request's Host header may have."""
+        """Names that the Host header of a request may have."""
         return (self.host, *self.allowed_hosts)
 
     @property
     def open_to_others(self) -> bool:
-        """Whether other machines reach it, and need no key."""
+        """Whether other machines can use the server without a key."""
         return not self.keys and not is_loopback(self.host)

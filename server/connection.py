@@ -1,4 +1,4 @@
-"""One HTTP connection, bounded: uvicorn's protocol with the limits and the deadlines that it leaves to proxies."""
+"""A bounded HTTP connection: uvicorn's protocol with the limits and deadlines that it leaves to proxies."""
 
 import asyncio
 import logging
@@ -11,30 +11,31 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from engine.errors import CarouselError
 from server.auth import Keys
+from server.error_answers import error_response
 from server.errors import (
     HeadersTooLargeError,
+    KeyRefusedError,
     MalformedRequestError,
     SlowRequestError,
     TooManyConnectionsError,
     error_kind,
-    error_response,
 )
 from server.logs import log
 from server.request_id import new_request_id
 from server.upgrade import head_without_offer
 
 MAX_PIPELINED = 8
-"""Requests that may wait behind another one on their connection."""
+"""The most pipelined requests that may wait on a connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """What a client may make the server hold, and wait for.
+    """How much memory and time a client may take.
 
-    `header_bytes` bounds a request's line and headers. A request must have arrived `receive_seconds` after its first
-    byte; a client that takes nothing of an answer for `send_seconds`, with 64 KiB waiting for it beyond the kernel's
-    `send_buffer`, is cut off. After an answer the next request is waited for `idle_seconds`: longer than clients and
-    proxies keep a connection, which else may send one while it is being closed.
+    `header_bytes` bounds a request's line and headers. A request must arrive completely within `receive_seconds` of its
+    first byte. A client that reads nothing of an answer for `send_seconds`, while 64 KiB wait beyond the kernel's
+    `send_buffer`, is cut off. After an answer the connection waits `idle_seconds` for the next request: longer than
+    clients and proxies keep connections open, since otherwise they may send a request while the server closes.
     """
 
     header_bytes: int = 64_000
@@ -46,7 +47,7 @@ class ConnectionLimits:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses with the same JSON body as everything else, and then closes."""
+    """Refuses bad requests with the JSON body of all errors, and then closes the connection."""
 
     def __init__(self, *args: Any, limits: ConnectionLimits, keys: Keys, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -55,9 +56,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._in_headers = False
         self._in_body = False
-        """Or in what comes after a body in chunks: headers, which nobody needs."""
+        """Also set in the trailers of a chunked body, which nobody needs."""
         self._goes_on = False
-        """Whether what was received last had any of a body in it, or a request's beginning."""
+        """Whether the last data received had part of a body, or the beginning of a request."""
         self._heard = False
         self._refused = False
         self._running: RequestResponseCycle | None = None
@@ -79,7 +80,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.resume_writing()
         self.pipeline.clear()
         if self._running is not None and not self._running.response_complete:
-            self._running.disconnected = True  # Uvicorn tells only the last of pipelined requests.
+            self._running.disconnected = True  # Uvicorn notifies only the last pipelined request.
             self._running.message_event.set()
 
     def data_received(self, data: bytes) -> None:
@@ -109,9 +110,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def _parse(self, data: bytes) -> None:
-        """Raises HttpParserError, also for what a callback has raised.
+        """Parses received data. Raises HttpParserError, also for errors raised by callbacks.
 
-        The parser takes a request that offers an upgrade to be over with its headers: another one reads it anew.
+        The parser assumes that a request that offers an upgrade ends with its headers, so a new one parses it again
+        without the offer.
         """
         try:
             self.parser.feed_data(data)
@@ -128,19 +130,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self._start_receiving()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Those after a body could be any number: they are left out."""
+        """Ignores headers after a body, of which there could be any number."""
         if self._in_headers:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Raises, which the parser turns into its error, for headers beyond the limit and for a proxy's request."""
+        """Raises ValueError for too many headers and for proxy requests; the parser turns it into its own error."""
         self._in_headers = False
         self._header_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if self._header_bytes > self._limits.header_bytes or len(self.pipeline) >= MAX_PIPELINED:
-            raise ValueError("too much")
+            raise ValueError("too large")
         if self.parser.get_method() == b"CONNECT":
             raise ValueError("no proxy")
-        if not self.parser.should_upgrade():  # Else it is read anew.
+        if not self.parser.should_upgrade():  # Otherwise it is parsed again.
             self._in_body = True
             super().on_headers_complete()
 
@@ -184,7 +186,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._receiving = None
-        if self.pipeline:  # Not read on while another request of the connection is answered.
+        if self.pipeline:  # Reading pauses while an earlier request is answered.
             self._start_receiving()
         elif self._heard and not (self._running is not None and self._running.response_started):
             self._refuse(SlowRequestError(f"the request took longer than {self._limits.receive_seconds:g} seconds"))
@@ -192,10 +194,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _headers_too_large(self) -> CarouselError:
-        """As ever, whoever shows no key is told of nothing else."""
-        return self._keys.refusal(self.headers) or HeadersTooLargeError(
-            f"the headers are larger than {self._limits.header_bytes} bytes"
-        )
+        """The refusal of too many headers. A client without a key learns nothing else."""
+        try:
+            self._keys.number(self.headers)
+        except KeyRefusedError as error:
+            return error
+        return HeadersTooLargeError(f"the headers are larger than {self._limits.header_bytes} bytes")
 
     def _refuse(self, error: CarouselError) -> None:
         self._refused = True
@@ -209,7 +213,7 @@ class BoundedProtocol(HttpToolsProtocol):
         log(
             logging.INFO,
             "refused",
-            "refused before it was a request",
+            "refused before a request was read",
             request_id=request_id,
             status=response.status_code,
             error=error_kind(error),
@@ -217,5 +221,5 @@ class BoundedProtocol(HttpToolsProtocol):
         )
 
     def _cut_off_later(self) -> None:
-        """A connection that is closed still waits for its client to take what was sent."""
+        """Aborts the connection later: after it is closed, it still waits for the client to read what was sent."""
         self.loop.call_later(self._limits.send_seconds, self.transport.abort)

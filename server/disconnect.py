@@ -1,4 +1,4 @@
-"""Working only as long as the client listens."""
+"""Work that stops when the client disconnects."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns. Cancels it and raises ClientDisconnect as soon as the client is gone.
+    """The result of `work`. Cancels it and raises ClientDisconnect as soon as the client disconnects.
 
-    The request's body must have been read: `receive` then has nothing to tell but the disconnect.
+    The request's body must have been read, so that `receive` returns only the disconnect.
     """
     working = asyncio.create_task(work)
     leaving = asyncio.create_task(_disconnected(receive))

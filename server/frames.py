@@ -9,7 +9,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 def frame(payload: str, event: str | None = None) -> bytes:
-    """One event with a line of data, and its name, if it has one.
+    """One event with a line of data, and a name, if it has one.
 
     >>> frame("{}", event="a")
     b'event: a\\ndata: {}\\n\\n'
@@ -18,5 +18,5 @@ def frame(payload: str, event: str | None = None) -> bytes:
 
 
 def done_or_error(error: Exception | None) -> bytes:
-    """How a stream of chunks ends: `[DONE]`, or an event `{"error": {…}}` in its place."""
+    """The end of a stream of chunks: `[DONE]`, or an event `{"error": {…}}` instead."""
     return DONE if error is None else frame(json.dumps(error_body(error)))

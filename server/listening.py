@@ -1,4 +1,4 @@
-"""The server on a port: uvicorn, with bounded connections, and an end in two steps."""
+"""The server on a port: uvicorn, with bounded connections, and a shutdown in two steps."""
 
 import asyncio
 import logging
@@ -19,15 +19,14 @@ from server.state import ServerState
 
 MAX_DESCRIPTORS = 65_536
 RESERVED_DESCRIPTORS = 64
-"""Files and pipes of the server's own."""
+"""For the server's own files and pipes."""
 FLUSH_SECONDS = 5
-"""For clients to take the last bytes of their answers."""
+"""The time that clients have to read the last bytes of their answers."""
 
 
 class Server(uvicorn.Server):
-    """Told to stop, it goes on answering what it has begun, and takes nothing more; told again, it is gone at once.
-
-    `on_kill` is called before it goes.
+    """At the first signal to stop, the server refuses new requests and finishes running ones; at the second it exits at
+    once, after a call of `on_kill`.
     """
 
     def __init__(self, config: uvicorn.Config, state: ServerState, on_kill: Callable[[], None]) -> None:
@@ -43,12 +42,12 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """What uvicorn calls at SIGINT and SIGTERM."""
+        """Called by uvicorn at SIGINT and SIGTERM."""
         if self._told:
             self._on_kill()
             signal.signal(sig, signal.SIG_DFL)
             os.kill(os.getpid(), sig)
-            os._exit(128 + sig)  # Linux spares the first process of a container what it does not handle.
+            os._exit(128 + sig)  # In the first process of a container Linux ignores signals without a handler.
         self._told = True
         if self._loop is None:
             self.should_exit = True
@@ -63,15 +62,15 @@ class Server(uvicorn.Server):
         log(
             logging.INFO,
             "stopping",
-            f"told to stop: no more requests are taken, and those that run ({admission.running}) have {seconds:g} s; "
-            "told again, it ends at once",
+            f"stopping: new requests are refused, running ones ({admission.running}) have {seconds:g} s; "
+            "a second signal stops the server at once",
         )
         await admission.drain(seconds)
         self.should_exit = True
 
 
 def http_server(app: FastAPI, on_kill: Callable[[], None] = lambda: None, **options: Any) -> Server:
-    """An application of `create_app`, ready to be served; `options` are uvicorn's."""
+    """A server for an application made by `create_app`; `options` are uvicorn's."""
     state: ServerState = app.state.server
     protocol = partial(BoundedProtocol, limits=state.settings.limits, keys=state.settings.keys)
     config = uvicorn.Config(
@@ -88,10 +87,10 @@ def http_server(app: FastAPI, on_kill: Callable[[], None] = lambda: None, **opti
 
 
 def descriptors_for_connections() -> int:
-    """How many connections there may be, after the limit on open files is raised as far as it goes.
+    """The most connections there may be, after the limit on open files was raised as far as possible.
 
-    A system may refuse what its hard limit allows, as macOS does beyond kern.maxfilesperproc: then it is half of that,
-    or a quarter, … What is there is never lowered.
+    A system may refuse what its hard limit allows, as macOS does beyond kern.maxfilesperproc: then half of it is tried,
+    a quarter, and so on. The limit is never lowered.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     there = MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft

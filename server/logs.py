@@ -1,4 +1,4 @@
-"""Log lines: for people, or as JSON for machines. No line carries a prompt, an answer or a key."""
+"""Log lines: text for people, or JSON for machines. No line contains a prompt, an answer or a key."""
 
 import json
 import logging
@@ -14,19 +14,19 @@ logger = logging.getLogger("carousel")
 
 
 def log(level: int, event: str, message: str | None = None, **fields: Any) -> None:
-    """Writes a line. `event` is its kind in one word; fields that are None are left out."""
+    """Writes a line. `event` is its kind in one word; fields that are None are omitted."""
     known = {name: value for name, value in fields.items() if value is not None}
     logger.log(level, message or event, extra={"event": event, "fields": known})
 
 
 def log_exception(error: BaseException) -> None:
-    """An error nobody foresaw: what kind, and where, but not its message, which might quote a request."""
+    """Logs an unforeseen error: its type and place, but not its message, which might quote a request."""
     logger.error("an unforeseen error", exc_info=error, extra={"event": "exception"})
 
 
 @contextmanager
 def logging_as(log_format: LogFormat, stream: TextIO) -> Iterator[None]:
-    """Sends the log lines of this program and its libraries to `stream`, in one format, for the length of a block."""
+    """Within the block, writes the log lines of the program and its libraries to `stream`, in one format."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
     root = logging.getLogger()
@@ -41,7 +41,7 @@ def logging_as(log_format: LogFormat, stream: TextIO) -> Iterator[None]:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: `time` (ISO 8601, UTC), `level`, `event`, `message` and what the event is about."""
+    """One JSON object per line: `time` (ISO 8601, UTC), `level`, `event`, `message` and the event's fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         content = {
@@ -55,7 +55,7 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """The time, the level, the message, then `name=value` for each field, on one line unless the message has more."""
+    """Time, level and message, then `name=value` for each field, on one line unless the message has several."""
 
     def format(self, record: logging.LogRecord) -> str:
         pairs = [f"{name}={plain(value)}" for name, value in fields(record).items()]
@@ -67,13 +67,13 @@ def timestamp(record: logging.LogRecord) -> str:
 
 
 def message(record: logging.LogRecord) -> str:
-    """Of a record about an exception the first line: others may quote it."""
+    """The message; for an exception only its first line, since others may quote the request."""
     text = record.getMessage()
     return text.partition("\n")[0] if record.exc_info else text
 
 
 def fields(record: logging.LogRecord) -> dict[str, Any]:
-    """What the line is about: for an exception its type and the places it passed, the last call last."""
+    """The event's fields; for an exception its type and the frames of its traceback, the last call last."""
     known: dict[str, Any] = dict(getattr(record, "fields", {}))
     if record.exc_info and record.exc_info[1] is not None:
         error = record.exc_info[1]
@@ -83,7 +83,7 @@ def fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def plain(value: Any) -> str:
-    """A field's value without spaces, or in quotes.
+    """A field's value, in quotes if it has spaces.
 
     >>> plain("stop"), plain(["stop", "length"]), plain("a b"), plain(0.25)
     ('stop', '["stop", "length"]', '"a b"', '0.25')

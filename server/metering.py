@@ -1,4 +1,4 @@
-"""What each request cost: measured while it is answered, counted and logged once when it is over."""
+"""Measures each request while it is answered; counts and logs it once at its end."""
 
 import logging
 from collections.abc import Iterable
@@ -9,22 +9,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.request import TokenEvent
 from engine.streams import EventStream
-from server.errors import error_kind, error_response
+from server.auth import PROBED
+from server.error_answers import error_response
+from server.errors import error_kind
 from server.logs import log, log_exception
 from server.metrics import Metrics
 from server.schemas.usage import Usage
 from server.tracing import RequestTrace, Tracing
 
-PROBES = frozenset({"/health", "/ping", "/ready", "/metrics"})
-"""Asked every few seconds by machines: worth a log line for debugging only."""
+POLLED = PROBED | {"/metrics"}
+"""Machines request these every few seconds: logged for debugging only, and not traced."""
 OPERATIONS = {"/v1/completions": "text_completion"} | dict.fromkeys(
     ("/v1/chat/completions", "/v1/responses", "/v1/messages"), "chat"
 )
-"""What OpenTelemetry calls the endpoints that answer."""
+"""OpenTelemetry's names of the operations of endpoints that generate."""
 
 
 class Choice(Protocol):
-    """One of the answers a request asked for. `finish_reason` is None while it is not over."""
+    """One of the answers to a request. `finish_reason` is None until it ends."""
 
     @property
     def finish_reason(self) -> str | None: ...
@@ -34,7 +36,7 @@ class Choice(Protocol):
 
 
 class Measured(Protocol):
-    """What can be told of an answer, while it is made and after."""
+    """An answer as far as it is measured, during generation and after."""
 
     @property
     def model(self) -> str: ...
@@ -47,10 +49,10 @@ class Measured(Protocol):
 
 
 class RequestMeter:
-    """Measures one HTTP request. Whoever answers it tells what it knows; `finish` counts and logs that.
+    """Measures one HTTP request. Code that answers it reports here; `finish` counts and logs the request.
 
-    `began` is when it came (perf_counter). `status` is the HTTP status, once there is one; `error` is the kind of error
-    that ended the request. `goes_on`: it is not over with its HTTP response, and whoever goes on will call `finish`.
+    `began` is its arrival (perf_counter). `status` is the HTTP status, once there is one; `error` is the kind of error
+    that ended the request. `goes_on`: the request continues after its HTTP response, and then calls `finish` itself.
     """
 
     def __init__(self, metrics: Metrics, tracing: Tracing | None, scope: Scope) -> None:
@@ -68,12 +70,12 @@ class RequestMeter:
 
     @property
     def endpoint(self) -> str:
-        """The route's path, not the request's: there are few of them, and no secret is in one."""
+        """The path of the route, not of the request: there are few, and none contains a secret."""
         route = self._scope.get("route")
         return "unknown" if route is None else route.path
 
     def follow(self, answer: Measured, events: EventStream) -> None:
-        """From now on measures the answer that is made of `events`."""
+        """Starts to measure the answer that is made from `events`."""
         self._answer = answer
         self._moments["queued"] = perf_counter()
         events.listener = self._note
@@ -91,7 +93,7 @@ class RequestMeter:
         reasons = None if self._answer is None else self._count(self._answer)
         usage = None if self._answer is None else self._answer.usage
         log(
-            logging.DEBUG if endpoint in PROBES else logging.INFO,
+            logging.DEBUG if endpoint in POLLED else logging.INFO,
             "request",
             request_id=self._scope["state"]["request_id"],
             method=self._scope["method"],
@@ -107,11 +109,11 @@ class RequestMeter:
             key=self._scope["state"].get("key"),
             client=None if self._scope.get("client") is None else self._scope["client"][0],
         )
-        if self._tracing is not None and endpoint not in PROBES:
+        if self._tracing is not None and endpoint not in POLLED:
             self._tracing.record(self._trace(status, reasons, usage))
 
     def _trace(self, status: int, reasons: list[str] | None, usage: Usage | None) -> RequestTrace:
-        """The request as a span, by the names of OpenTelemetry's conventions."""
+        """The request as a span, with the names of OpenTelemetry's conventions."""
         method, endpoint = self._scope["method"], self.endpoint
         return RequestTrace(
             name=f"{method} {endpoint}",
@@ -136,11 +138,11 @@ class RequestMeter:
         )
 
     def _nanoseconds(self, at: float) -> int:
-        """A time of `perf_counter`, since the Unix epoch."""
+        """A time of `perf_counter` as nanoseconds since the Unix epoch."""
         return self._began_ns + round((at - self.began) * 1e9)
 
     def _count(self, answer: Measured) -> list[str]:
-        """Counts what the answer brought, and returns why each of its choices ended."""
+        """Counts the answer's tokens and choices, and returns why each choice ended."""
         metrics, endpoint, unfinished = self._metrics, self.endpoint, "abort" if self.error is None else "error"
         reasons = [choice.finish_reason or unfinished for choice in answer.choices]
         for reason in reasons:

@@ -1,4 +1,4 @@
-"""What Prometheus may ask: https://prometheus.io/docs/practices/naming/ says how its names are made."""
+"""Metrics for Prometheus, named after https://prometheus.io/docs/practices/naming/."""
 
 from collections.abc import Callable
 
@@ -14,33 +14,33 @@ STEP_TOKENS = tuple(float(2**power) for power in range(15))
 
 
 class Metrics:
-    """The instruments of one server, in a registry of their own; the engine's are read from `engine` itself."""
+    """The metrics of one server, in their own registry; those of the engine are read from `engine`."""
 
     def __init__(self, engine: EngineClient) -> None:
         self.registry = CollectorRegistry()
 
         self.requests = self._counter(
             "http_requests",
-            "HTTP requests answered. A client that left before the answer is a 499.",
+            "HTTP requests answered. A client that disconnects before the answer counts as a 499.",
             "endpoint",
             "status",
         )
         self.errors = self._counter("errors", "Requests that ended with an error, by the error's code.", "kind")
         self.choices = self._counter(
             "choices",
-            "Answers ended, each of a request's n: stop, length, tool_calls, abort (the client left) or error.",
+            "Answers ended, each of a request's n: by stop, length, tool_calls, abort (the client left) or error.",
             "endpoint",
             "finish_reason",
         )
         self.prompt_tokens = self._counter("prompt_tokens", "Tokens of prompts.", "endpoint")
         self.cached_prompt_tokens = self._counter(
-            "cached_prompt_tokens", "Of those, tokens that had been computed before.", "endpoint"
+            "cached_prompt_tokens", "Tokens of prompts that were read from the cache.", "endpoint"
         )
         self.completion_tokens = self._counter(
-            "completion_tokens", "Tokens of answers as they come, reasoning included.", "endpoint"
+            "completion_tokens", "Tokens of answers as they are generated, reasoning included.", "endpoint"
         )
         self.harmony_recoveries = self._counter(
-            "harmony_recoveries", "Places in answers where the model left the harmony format and was put right."
+            "harmony_recoveries", "Places in answers where the model left the harmony format and the reader recovered."
         )
         self.queue_seconds = self._histogram(
             "queue_seconds",
@@ -67,23 +67,25 @@ class Metrics:
             "endpoint",
         )
 
-        self._step_seconds = self._histogram("step_duration_seconds", "How long the engine's steps took.", STEP_SECONDS)
-        self._step_tokens = self._histogram("step_tokens", "Tokens a step ran, of prompts and answers.", STEP_TOKENS)
-        self._preemptions = self._counter("preemptions", "Requests that gave up their cache to be recomputed later.")
-        self._restarts = self._counter("engine_restarts", "Engines started in the place of one that ended.")
+        self._step_seconds = self._histogram("step_duration_seconds", "Duration of the engine's steps.", STEP_SECONDS)
+        self._step_tokens = self._histogram("step_tokens", "Tokens per step, of prompts and answers.", STEP_TOKENS)
+        self._preemptions = self._counter("preemptions", "Requests preempted, to be recomputed later.")
+        self._restarts = self._counter("engine_restarts", "Restarts of the engine after it ended.")
         engine.on_step(self._note_step)
         engine.on_restart(self._restarts.inc)
 
         self._gauge("requests_running", "Requests in the engine's batch.", lambda: engine.stats.running)
         self._gauge("requests_waiting", "Requests waiting for a place in the batch.", lambda: engine.stats.waiting)
         self._gauge("cache_pages_held", "Cache pages that hold tokens of requests.", lambda: engine.stats.pages_held)
-        self._gauge("cache_pages_kept", "Cache pages kept for prompts to come.", lambda: engine.stats.pages_kept)
-        self._gauge("cache_pages_limit", "Cache pages there are.", lambda: engine.stats.pages_total)
+        self._gauge("cache_pages_kept", "Cache pages kept for later prompts.", lambda: engine.stats.pages_kept)
+        self._gauge("cache_pages_limit", "All cache pages.", lambda: engine.stats.pages_total)
         self._gauge(
-            "ring_slots_held", "Places in the batch, each with its rings, held.", lambda: engine.stats.slots_held
+            "ring_slots_held",
+            "Places in the batch, each with its rings, in use.",
+            lambda: engine.stats.slots_held,
         )
-        self._gauge("ring_slots_limit", "Places in the batch there are.", lambda: engine.stats.slots_total)
-        self._gauge("engine_ready", "1 while the engine takes requests.", lambda: engine.status.phase == "ready")
+        self._gauge("ring_slots_limit", "All places in the batch.", lambda: engine.stats.slots_total)
+        self._gauge("engine_ready", "1 while the engine accepts requests.", lambda: engine.status.phase == "ready")
 
     def _note_step(self, stats: EngineStats) -> None:
         if stats.step_tokens:

@@ -1,72 +1,79 @@
-"""The OpenAPI document: what FastAPI cannot see for itself, since bodies are read by `server.body`.
+"""The OpenAPI document: what FastAPI cannot find out itself, since `server.body` reads the bodies.
 
-Routes describe themselves with `takes`, `errors` and `content`; the document is made from that.
+Routes declare their bodies with `takes`, `streams`, `errors` and `content`; the document is made from these.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.routing import BaseRoute
 
 from server.auth import OPEN
 from server.schemas.answer import ErrorBody
-from server.schemas.anthropic_answer import AnthropicError, AnthropicMessage, CountedTokens
-from server.schemas.anthropic_events import MESSAGE_EVENTS
-from server.schemas.anthropic_request import AnthropicPrompt, AnthropicRequest
-from server.schemas.chat import ChatRequest
-from server.schemas.chat_answer import ChatChunk, ChatCompletion
-from server.schemas.completions import Completion, CompletionRequest
-from server.schemas.health import Health, Readiness, Version
-from server.schemas.listed_items import InputItemList
-from server.schemas.models import Model, ModelList
-from server.schemas.response import DeletedResponse, Response
-from server.schemas.response_events import EVENTS
-from server.schemas.response_request import ResponseRequest
-from server.schemas.tokenize import DetokenizedText, DetokenizeRequest, TokenizeRequest, Tokens
 
 Description = dict[str, Any]
-
-MODELS: tuple[type[BaseModel], ...] = (
-    ChatRequest, ChatCompletion, ChatChunk, CompletionRequest, Completion, TokenizeRequest, Tokens,
-    DetokenizeRequest, DetokenizedText, ModelList, Model, Health, Readiness, Version, ErrorBody,
-    ResponseRequest, Response, DeletedResponse, InputItemList, *EVENTS, AnthropicRequest, AnthropicMessage,
-    *MESSAGE_EVENTS, AnthropicPrompt, CountedTokens, AnthropicError,
-)  # fmt: skip
-"""The bodies of all requests and answers."""
 
 SCHEMAS = "#/components/schemas/"
 RETRY_AFTER = {
     "retry-after": {
-        "description": "Seconds after which to ask again: of a 429 an estimate from the queue, 1 to 60.",
+        "description": "Seconds after which to retry; for a 429 an estimate from the queue, 1 to 60.",
         "schema": {"type": "string"},
     }
 }
 ERRORS = {
-    400: "A field's value, or all of it together, cannot be served: `param` says which field.",
-    401: "The server has API keys, and the request shows none of them.",
-    403: "The request came by a name that is not this server's, or from another site's page.",
-    404: "No such model, or no such answer.",
-    413: "The body is larger than the server takes.",
-    415: "The body is not declared as `application/json`.",
-    429: "No room to wait for a turn.",
-    500: "The engine failed while it was answering.",
+    400: "A field, or a combination of fields, cannot be served; `param` names the field.",
+    401: "The server requires an API key; the request has none, or a wrong one.",
+    403: "The Host header does not match this server, or a page of another site sent the request.",
+    404: "There is no such model, or no such answer.",
+    413: "The body is larger than the server accepts.",
+    415: "The content type is not `application/json`.",
+    429: "The queue is full.",
+    500: "The engine failed while answering.",
     503: "The engine is loading, stopping or dead.",
-    504: "The answer was not complete in the time that the request had.",
+    504: "The answer was not complete within the request's time limit.",
 }
 GUARD_ERRORS = (401, 403)
 SECURITY = {
     "key": {"type": "http", "scheme": "bearer"},
     "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
-"""How a key may be shown: as OpenAI's clients do, or as Anthropic's."""
+"""The headers that may have a key: those of OpenAI's and of Anthropic's clients."""
 GENERATION_ERRORS = tuple(status for status in ERRORS if status not in GUARD_ERRORS)
 BODY_ERRORS = (400, 404, 413, 415)
 
 
+class Reference(Description):
+    """A reference to the JSON schema of a model."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        super().__init__({"$ref": SCHEMAS + model.__name__})
+        self.model = model
+
+
+def declared_models(routes: Sequence[BaseRoute]) -> Iterator[type[BaseModel]]:
+    """The models of all bodies that the routes declare, some of them repeatedly."""
+    for context in iter_route_contexts(routes):
+        route = context.original_route
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            if route.response_model is not None:
+                yield route.response_model
+            yield from _referenced([route.responses, route.openapi_extra])
+
+
+def _referenced(described: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(described, Reference):
+        yield described.model
+    elif isinstance(described, dict | list):
+        for value in described.values() if isinstance(described, dict) else described:
+            yield from _referenced(value)
+
+
 class DocumentedAPI(FastAPI):
-    """An application whose document has the schemas of `MODELS`; `secured` by keys or not."""
+    """An application whose document has the schemas of all bodies; `secured` by keys or not."""
 
     def __init__(self, *, secured: bool, **options: Any) -> None:
         super().__init__(**options)
@@ -76,14 +83,15 @@ class DocumentedAPI(FastAPI):
         if not self.openapi_schema:
             document = super().openapi()
             _, schemas = models_json_schema(
-                [(model, "validation") for model in MODELS], ref_template=SCHEMAS + "{model}"
+                [(model, "validation") for model in dict.fromkeys(declared_models(self.routes))],
+                ref_template=SCHEMAS + "{model}",
             )
             document["components"] = {"schemas": schemas["$defs"]}
             if self._secured:
                 document["components"]["securitySchemes"] = SECURITY
             for path, operations in document["paths"].items():
                 for operation in operations.values():
-                    operation["responses"].pop("422", None)  # FastAPI's own; refused here with a 400.
+                    operation["responses"].pop("422", None)  # FastAPI's own; this server answers 400 instead.
                     if path not in OPEN:
                         guarded = {str(status): answer for status, answer in errors(*GUARD_ERRORS).items()}
                         operation["responses"] |= guarded
@@ -93,11 +101,9 @@ class DocumentedAPI(FastAPI):
 
 
 def content(model: type[BaseModel], **examples: Description) -> Description:
-    """A JSON body; `examples` by their names."""
+    """A JSON body, with `examples` by name."""
     named = {name: {"value": value} for name, value in examples.items()}
-    return {
-        "application/json": {"schema": {"$ref": SCHEMAS + model.__name__}, **({"examples": named} if named else {})}
-    }
+    return {"application/json": {"schema": Reference(model), **({"examples": named} if named else {})}}
 
 
 def takes(model: type[BaseModel], **examples: Description) -> Description:
@@ -118,26 +124,26 @@ def asks(model: type[BaseModel]) -> Description:
 def streams(
     answer: type[BaseModel], chunks: Sequence[type[BaseModel]], event: str, *, done: bool = True
 ) -> dict[int | str, Description]:
-    """`responses` of a route that answers at once, or with `"stream": true` in chunks; `event` is one of them.
+    """`responses` of a route that answers as a whole, or with `"stream": true` in chunks; `event` is one of these.
 
-    `done`: the stream ends with `[DONE]` or an error, which no chunk tells of.
+    `done`: the stream ends with `[DONE]`, or with an error, neither of which is a chunk.
     """
     models: Sequence[type[BaseModel]] = (*chunks, ErrorBody) if done else chunks
     end = [{"const": "[DONE]"}] if done else []
     stream = {
         "schema": {
-            "description": "One event. While nothing flows, a comment is sent every 15 seconds.",
+            "description": "One event. During pauses a comment is sent every 15 seconds.",
             "type": "object",
             "properties": {
                 "data": {
-                    "description": "More of the answer; at the end that it is over, or an error.",
+                    "description": "The next piece of the answer; at the end, the end marker or an error.",
                     "anyOf": [
                         *end,
                         *(
                             {
                                 "type": "string",
                                 "contentMediaType": "application/json",
-                                "contentSchema": {"$ref": SCHEMAS + model.__name__},
+                                "contentSchema": Reference(model),
                             }
                             for model in models
                         ),
@@ -150,14 +156,14 @@ def streams(
     }
     return {
         200: {
-            "description": "The answer, whole or as a stream of chunks.",
+            "description": "The answer, as a whole or as a stream of chunks.",
             "content": {**content(answer), "text/event-stream": stream},
         }
     }
 
 
 def errors(*statuses: int, body: type[BaseModel] = ErrorBody) -> dict[int | str, Description]:
-    """`responses` for the errors that a route may answer with."""
+    """`responses` for the errors of a route."""
     return {
         status: {
             "description": ERRORS[status],

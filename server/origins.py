@@ -1,4 +1,4 @@
-"""Names a request may call this server by, and sites whose pages may ask it: a browser must not be anybody's proxy."""
+"""The accepted host names, and the sites whose pages may use the server: no page may use a browser as a proxy."""
 
 import socket
 from collections.abc import Collection
@@ -8,15 +8,16 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.auth import PROBED
-from server.errors import HostRefusedError, OriginRefusedError, refuse
+from server.error_answers import refuse
+from server.errors import HostRefusedError, OriginRefusedError
 from server.hosts import is_address, is_host
 
 
 def is_named(host: str, names: Collection[str]) -> bool:
-    """Whether a Host header names this server: by an address, as localhost, by a name that no public site has (like
-    host.docker.internal), or by one of `names`.
+    """Whether a Host header matches this server: an address, localhost, a name that no public site can have (like
+    host.docker.internal), or one of `names`.
 
-    A page whose own name is made to point at this machine still sends that name, and is refused.
+    If a page's own name is made to resolve to this machine, the header still has that name, and is refused.
 
     >>> [is_named(host, {"box"}) for host in ("127.0.0.1:8000", "[::1]", "localhost", "Box:80", "box.evil.example")]
     [True, True, True, True, False]
@@ -35,16 +36,16 @@ def is_named(host: str, names: Collection[str]) -> bool:
 
 
 def own_names() -> tuple[str, ...]:
-    """What this machine is called, and on its network (RFC 6762), where that can be a name. DNS is not asked: it may
-    take its time, and whoever answers it would choose the name."""
+    """The machine's name, and its name on the local network (RFC 6762), if they are valid. DNS is not asked: it can be
+    slow, and its answer would decide which name is accepted."""
     name = socket.gethostname()
     return tuple(filter(is_host, (name, f"{name.partition('.')[0]}.local")))
 
 
 class OriginMiddleware:
-    """Plain ASGI: refuses requests that pages of other sites make, unless the site is in `allowed`.
+    """Plain ASGI: refuses requests from pages of other sites, unless the site is in `allowed`.
 
-    A page of this server's own is known by an Origin that is the request's Host.
+    For the server's own pages the Origin matches the request's Host.
     """
 
     def __init__(self, app: ASGIApp, allowed: Collection[str]) -> None:
@@ -53,7 +54,7 @@ class OriginMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan" and not self._may_ask(Headers(scope=scope)):
-            message = "pages of this origin may not ask this server: see --allowed-origin"
+            message = "requests from this origin are not allowed: see --allowed-origin"
             await refuse(OriginRefusedError(message), scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -65,7 +66,7 @@ class OriginMiddleware:
 
 
 class HostMiddleware:
-    """Plain ASGI: refuses requests whose Host header is none of this server's names. The probes' paths ask nobody."""
+    """Plain ASGI: refuses requests whose Host header does not match this server, except on the paths of probes."""
 
     def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
         self._app = app
@@ -77,7 +78,7 @@ class HostMiddleware:
             return
         hosts = Headers(scope=scope).getlist("host")
         if len(hosts) != 1 or not is_named(hosts[0], self._names):
-            message = "the Host header is none of this server's names: see --allowed-host"
+            message = "the Host header does not match this server: see --allowed-host"
             await refuse(HostRefusedError(message), scope, receive, send)
             return
         await self._app(scope, receive, send)

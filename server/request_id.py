@@ -1,4 +1,4 @@
-"""The `x-request-id` header: echoed if the client sent a sane one, made otherwise."""
+"""The `x-request-id` header: the client's own, if it is valid, otherwise a new one."""
 
 import re
 from uuid import uuid4
@@ -16,7 +16,7 @@ def new_request_id() -> str:
 
 
 class RequestIdMiddleware:
-    """Plain ASGI: a response must see its client disconnect. The id is also `request.state.request_id`."""
+    """Plain ASGI, so that a response can see its client disconnect. Also sets `request.state.request_id`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -34,7 +34,7 @@ class RequestIdMiddleware:
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
                 if is_anthropic(scope["path"]):
-                    headers["request-id"] = request_id  # By which Anthropic's clients know it.
+                    headers["request-id"] = request_id  # The header that Anthropic's clients read.
             await send(message)
 
         await self._app(scope, receive, send_with_id)

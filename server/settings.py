@@ -1,7 +1,8 @@
-"""Settings: each is a flag, an environment variable and a key of a YAML file; the first of them that is given counts.
+"""Settings: each can be a flag, an environment variable or a key of a YAML file, in this order of precedence.
 
-An option is declared once, as a parameter of a command (`server.cli`): `--max-model-len` there is, in the environment,
-CAROUSEL_MAX_MODEL_LEN, and `max-model-len:` in the file. One that is a secret has `hide_input=True` and is never shown.
+An option is declared once, as a parameter of a command (`server.cli`): the flag `--max-model-len` is
+CAROUSEL_MAX_MODEL_LEN in the environment and `max-model-len:` in the file. Secrets have `hide_input=True` and are never
+shown.
 """
 
 import logging
@@ -33,7 +34,7 @@ class SettingsCommand(TyperCommand):
             parameter.envvar = PREFIX + str(parameter.name).upper()
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Flags of other servers are not settings: they are left out, with a line each, or refused."""
+        """Parses the flags. Those of other servers are dropped, each with a log line, or refused."""
         with clear_exit():
             own, lines = without_foreign(args)
         rest = super().parse_args(ctx, own)
@@ -44,7 +45,7 @@ class SettingsCommand(TyperCommand):
 
 
 def settings_commands(context: typer.Context) -> dict[str, SettingsCommand]:
-    """The program's commands that take settings, by their names."""
+    """The commands that take settings, by name."""
     assert context.parent is not None
     assert isinstance(context.parent.command, TyperGroup)
     commands = context.parent.command.commands
@@ -52,14 +53,14 @@ def settings_commands(context: typer.Context) -> dict[str, SettingsCommand]:
 
 
 def key(parameter: Any) -> str:
-    """A parameter's name in the file."""
+    """The name of a parameter in the file."""
     return str(parameter.name).replace("_", "-")
 
 
 def read_file(context: typer.Context, path: Path | None) -> Path | None:
-    """Takes the settings of the file at `path` as what holds if nothing else is given.
+    """Makes the settings in the file at `path` the defaults of the command.
 
-    Raises BadParameter for a file that cannot be read, a key that no command has, a value its option does not take.
+    Raises BadParameter for an unreadable file, an unknown key, or a value that its option refuses.
     """
     if path is None:
         return None
@@ -84,8 +85,7 @@ def read_file(context: typer.Context, path: Path | None) -> Path | None:
 
 
 class Texts(yaml.SafeLoader):
-    """Leaves a value as it is written, and to its option what it means: 0123 may be a key, and on a model's name. Only
-    null is none."""
+    """Reads every value but null as text, for its option to parse: 0123 may be an API key, and on a model's name."""
 
 
 Texts.yaml_implicit_resolvers = {
@@ -109,7 +109,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def as_text(value: Any, *, several: bool) -> str | list[str]:
-    """A value as it would stand on the command line. Raises ValueError.
+    """A value as it would be on the command line. Raises ValueError.
 
     >>> as_text(8000, several=False), as_text(True, several=False), as_text("a", several=True)
     ('8000', 'True', ['a'])
@@ -118,7 +118,7 @@ def as_text(value: Any, *, several: bool) -> str | list[str]:
     if any(isinstance(item, dict | list) for item in values):
         raise ValueError(f"{value!r} is not a single value")
     if None in values:
-        raise ValueError("one of its values is empty")
+        raise ValueError("one of the values is empty")
     return [str(item) for item in values] if several else str(value)
 
 
@@ -128,13 +128,13 @@ def refusal(path: Path, problem: str) -> typer.BadParameter:
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", is_eager=True, callback=read_file, help="A YAML file of settings: `carousel config`."),
+    typer.Option("--config", is_eager=True, callback=read_file, help="A YAML file of settings: see `carousel config`."),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting as it stands. `source` is the flag, the variable or the file it is from, or "default"."""
+    """A setting with its value. `source` is the flag, variable or file that set it, or "default"."""
 
     name: str
     value: Any
@@ -144,13 +144,13 @@ class Setting:
     def __str__(self) -> str:
         if self.secret and self.value:
             return f"# {self.name}: not shown; from {self.source}"
-        given = "inf" if self.value == inf else self.value  # What the option takes, not YAML's word for it.
+        given = "inf" if self.value == inf else self.value  # As the option takes it, not as YAML writes it.
         value = yaml.safe_dump(given, default_flow_style=True, width=10_000).splitlines()[0]
         return f"{self.name + ': ' + value:<39} # {self.source}"
 
 
 def settings_of(context: typer.Context) -> Iterator[Setting]:
-    """Every setting of the command in `context`, whose parameters have been read."""
+    """Every setting of the command in `context`, after its parameters have been parsed."""
     for parameter in context.command.params:
         if key(parameter) == "config":
             continue

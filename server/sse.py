@@ -1,4 +1,4 @@
-"""Server-sent events: out as they come, with comments while nothing flows."""
+"""Server-sent events, sent as they come, with comments during pauses."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -14,10 +14,10 @@ from server.frames import PING
 
 
 class EventSourceResponse(Response):
-    """Sends `frames`, then what `ending` makes of the error that ended them, or of None.
+    """Sends `frames`, then the result of `ending`, which takes the error that ended them, or None.
 
-    When the client leaves, `frames` is closed at once. `on_error` is told of an error; `on_close` is called in any
-    case, even if nothing was sent.
+    When the client disconnects, `frames` is closed at once. `on_error` is called with an error; `on_close` is always
+    called, even if nothing was sent.
     """
 
     media_type = "text/event-stream"

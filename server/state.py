@@ -1,4 +1,4 @@
-"""What every route is given."""
+"""The state that every route receives."""
 
 from dataclasses import dataclass, field
 from time import time
@@ -41,14 +41,14 @@ class ServerState:
 
     @property
     def info(self) -> EngineInfo | None:
-        """What the engine's memory plan decided; None until it is ready."""
+        """The engine's limits, as its memory plan sets them; None until it is ready."""
         try:
             return self.engine.info
         except EngineNotReadyError:
             return None
 
     def model_name(self, asked: str | None) -> str:
-        """The name to answer under. Raises UnknownModelError."""
+        """The model's name for the answer: the requested one, or the default. Raises UnknownModelError."""
         names = self.settings.served_model_names
         if asked is None:
             return names[0]

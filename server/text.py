@@ -1,4 +1,4 @@
-"""Text to token ids and back for the routes, without holding up the event loop."""
+"""Text to token ids and back, without blocking the event loop."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -14,18 +14,17 @@ from engine.prompt.chat import ChatRenderer, Conversation
 from engine.prompt.mask import strings
 from engine.prompt.tokenizer import Tokenizer
 from engine.sampling_defaults import read_sampling_defaults
+from server.schemas.tokenize import MAX_TOKEN_TEXTS
 from server.translate.shortened import shortened
 
 LARGE_TEXT = 16_384
-"""Characters: about 5 ms of tokenising; longer texts are handed to a thread."""
-MAX_TOKEN_TEXTS = 2**18
-"""Tokens that are made text at once: twice the longest context of the published models."""
+"""Characters, about 5 ms of tokenising; longer texts go to a thread."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
 async def _aside(size: float, work: Callable[[Given], Made], given: Given) -> Made:
-    """Does it at once, or in a thread if it is much: more than LARGE_TEXT."""
+    """Does the work at once, or in a thread if `size` exceeds LARGE_TEXT."""
     return work(given) if size <= LARGE_TEXT else await asyncio.to_thread(work, given)
 
 
@@ -35,8 +34,8 @@ def _one_thread() -> ThreadPoolExecutor:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The tokenizer and the chat format of the checkpoint being served, the grammars of its vocabulary, and how it is
-    sampled where a request does not say.
+    """The tokenizer and the chat format of the served checkpoint, the grammars of its vocabulary, and its defaults for
+    sampling.
     """
 
     tokenizer: Tokenizer
@@ -47,7 +46,7 @@ class Text:
 
     @classmethod
     def load(cls, directory: Path) -> "Text":
-        """Raises CheckpointError or ConfigError."""
+        """Loads them from a checkpoint's directory. Raises CheckpointError or ConfigError."""
         tokenizer = Tokenizer.load(directory)
         grammars = GrammarCompiler(directory / "tokenizer.json", tokenizer.vocab_size, ())
         grammars.load()
@@ -59,17 +58,17 @@ class Text:
         return await _aside(len(text), self.tokenizer.encode, text)
 
     async def encode_all(self, prompts: Sequence[str | list[int]]) -> list[list[int]]:
-        """The ids of each; what is ids already stays so. Raises RequestError."""
+        """The ids of each prompt; prompts of ids stay as they are. Raises RequestError."""
         return await _aside(sum(map(len, prompts)), self._encode_all, prompts)
 
     async def decode(self, tokens: Sequence[int]) -> str:
-        """The text of token ids. Raises RequestError(param="tokens") for one that is not in the vocabulary."""
+        """The text of token ids. Raises RequestError(param="tokens") for an id that is not in the vocabulary."""
         return await _aside(len(tokens), self._decode, tokens)
 
     async def token_texts(self, tokens: Sequence[int]) -> list[str]:
-        """Each token's text alone. Raises RequestError(param="return_token_strs") for too many of them."""
+        """The text of each token. Raises RequestError(param="return_token_strs") for too many tokens."""
         if len(tokens) > MAX_TOKEN_TEXTS:
-            raise RequestError(f"the texts of at most {MAX_TOKEN_TEXTS:,} tokens are given", param="return_token_strs")
+            raise RequestError(f"texts are returned for at most {MAX_TOKEN_TEXTS:,} tokens", param="return_token_strs")
         return await _aside(len(tokens), self._token_texts, tokens)
 
     async def render(self, conversation: Conversation) -> list[int]:
@@ -83,9 +82,9 @@ class Text:
         return await asyncio.to_thread(shortened, conversation, self.renderer.render, room)
 
     async def check_grammar(self, grammar: str) -> None:
-        """Raises RequestError(param="grammar") for one that is malformed, or too large (some seconds' work).
+        """Raises RequestError(param="grammar") for a grammar that is malformed or too large (some seconds to compile).
 
-        Grammars are compiled one after another, in a thread of their own: large ones delay nothing but each other.
+        Grammars are compiled one after another, in their own thread: large ones delay only each other.
         """
         await asyncio.get_running_loop().run_in_executor(self._compiling, self.grammars.compile, grammar)
 

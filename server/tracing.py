@@ -1,7 +1,7 @@
-"""A span for each request, for OpenTelemetry, which is an extra: `pip install 'carousel-llm[otel]'`.
+"""A span for each request, for OpenTelemetry, an extra: `pip install 'carousel-llm[otel]'`.
 
-A span has the names of OpenTelemetry's conventions for HTTP and for generative AI, and an event for each of the moments
-that a request goes through: `queued`, `prefill`, `decode`. It never carries a prompt, an answer or a key.
+A span follows OpenTelemetry's conventions for HTTP and for generative AI, and has an event for each stage of a request:
+`queued`, `prefill`, `decode`. It never contains a prompt, an answer or a key.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,9 @@ CLOSE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class RequestTrace:
-    """What is told of a request that is over; times are in nanoseconds since the Unix epoch.
+    """A request that has ended; times are in nanoseconds since the Unix epoch.
 
-    `moments` are named by what began then. `headers` may name a client's or a proxy's span that this one is a part of.
+    `moments` are the starts of its stages. `headers` may name the span of a client or a proxy as the parent.
     """
 
     name: str
@@ -46,7 +46,7 @@ def check_propagators() -> None:
 
 
 class Tracing:
-    """Where the spans go."""
+    """Records spans."""
 
     def __init__(self, provider: "TracerProvider") -> None:
         self._provider = provider
@@ -56,7 +56,7 @@ class Tracing:
     def to(cls, endpoint: str) -> Self:
         """Sends spans in batches to a collector's endpoint, like http://127.0.0.1:4318/v1/traces (OTLP over HTTP).
 
-        Raises ConfigError if OpenTelemetry is not installed, for what is not a URL, and for variables of
+        Raises ConfigError if OpenTelemetry is not installed, if `endpoint` is not a URL, and for variables of
         OpenTelemetry's that it cannot follow.
         """
         if not endpoint.startswith(("http://", "https://")):
@@ -91,7 +91,7 @@ class Tracing:
         span.end(trace.ended)
 
     def close(self) -> None:
-        """Sends what is left, if a collector takes it in time."""
+        """Sends the remaining spans, if the collector accepts them within CLOSE_SECONDS."""
         sending = Thread(target=self._provider.shutdown, daemon=True)
         sending.start()
         sending.join(CLOSE_SECONDS)

@@ -1,13 +1,13 @@
-"""Requests that offer to go on in another protocol: here the offer is ignored, as RFC 9110 (7.8) allows."""
+"""Requests that offer an upgrade to another protocol. The offer is ignored, as RFC 9110 (7.8) allows."""
 
 from collections.abc import Iterable
 
 OFFERS = frozenset({b"upgrade", b"http2-settings"})
-"""Headers that belong to an offer, and what `Connection` calls them."""
+"""The headers of an offer, which `Connection` lists by the same names."""
 
 
 def head_without_offer(method: bytes, url: bytes, version: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    r"""A request's line and headers (names in lower case) as they go over the wire, but for what offers an upgrade.
+    r"""A request's line and headers (names in lower case) in wire format, without the offer of an upgrade.
 
     >>> head_without_offer(b"GET", b"/", "1.1", [(b"connection", b"close, Upgrade"), (b"upgrade", b"h2c")])
     b'GET / HTTP/1.1\r\nconnection: close\r\n\r\n'

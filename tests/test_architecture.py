@@ -40,7 +40,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine.request", "engine.buckets", "engine.device", "engine.transfer",
     },
     "engine": {"engine"},
-    "server": {"server", "engine", "clients"},
+    "server": {"server", "engine"},
+    "server.errors": {"engine.errors"},
+    "server.frames": {"server.errors"},
+    "server.schemas": {
+        "server.schemas", "server.hosted_tools", "engine.errors", "engine.request", "engine.streams",
+        "engine.prompt.grammar",
+    },
+    "server.cli": {"server", "engine", "clients"},
     "clients": {"clients"},
     "training": {"training"},
 }  # fmt: skip

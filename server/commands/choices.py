@@ -1,4 +1,4 @@
-"""Choices on the command line that go by several names."""
+"""Choices on the command line that have several names."""
 
 from collections.abc import Callable
 from typing import Any, get_args
@@ -7,7 +7,7 @@ import typer
 
 
 def choice(literal: Any, **same: str) -> Callable[[str], str]:
-    """Reads one of a Literal's values; `same` has other names for some of them, which no help shows.
+    """A parser for one of a Literal's values; `same` maps other names to values. Help texts do not show these.
 
     >>> from typing import Literal
     >>> choice(Literal["none", "fp8"], mxfp4="none")("mxfp4")

@@ -1,5 +1,5 @@
-"""How a command ends: an error that a user can do something about is one clear line and an exit status, no traceback;
-SIGTERM ends it wherever it is."""
+"""How a command ends: an error that the user can act on is one clear line and an exit status, without a traceback;
+SIGTERM ends the command at any point."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ from server.logs import LogFormat, log
 
 @contextmanager
 def clear_exit(log_format: LogFormat = "text") -> Iterator[None]:
-    """Ends the program with status 1 and the error's line on stderr; in a log of objects it is one."""
+    """On an error, exits with status 1 after a line on stderr, which is a JSON object if the log is JSON."""
     try:
         yield
     except CarouselError as error:
@@ -28,7 +28,7 @@ def clear_exit(log_format: LogFormat = "text") -> Iterator[None]:
 
 
 def heed_sigterm() -> None:
-    """Linux spares the first process of a container the signals that it has no handler for: without this one, a
-    download would go on until the container is killed."""
+    """Handles SIGTERM in the first process of a container. Linux ignores signals there that have no handler: a download
+    would go on until the container is killed."""
     if os.getpid() == 1:
         signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))

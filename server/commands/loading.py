@@ -1,4 +1,4 @@
-"""How `carousel serve` shows its engine loading."""
+"""The progress that `carousel serve` shows while its engine loads."""
 
 import logging
 
@@ -30,7 +30,7 @@ class LoadingBar:
             log(logging.INFO, "loading", f"{status.message}: {10 * now[1]}%" if now[1] else status.message)
 
     def show_plan(self, plan: str) -> None:
-        """Logs the memory plan, above the bar if that is shown."""
+        """Logs the memory plan, above the bar if one is shown."""
         shown = self.bar.live.is_started
         self.bar.stop()
         log(logging.INFO, "plan", f"what fits:\n{plan}")

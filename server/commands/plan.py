@@ -1,4 +1,4 @@
-"""`carousel plan`: what fits in which memory, and how fast it can be at best, from the model's two configs alone."""
+"""`carousel plan`: what fits in memory and the best possible speed, from the model's two configs alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +15,8 @@ from engine.memory_sizes import weights_bytes
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where the model is to run. `bandwidth` is in bytes a second, None where it is not known; `total_bytes` are
-    None where all the memory is free."""
+    """The device to plan for. `bandwidth` is in bytes per second, None if unknown; `total_bytes` is None if all of the
+    memory is free."""
 
     memory_bytes: int
     is_gpu: bool
@@ -41,19 +41,19 @@ CARDS = {
         ("rtx-pro-6000", 94, 1792),
     )
 }
-"""The memory that programs find there, in GiB, and its makers' bandwidth, in GB/s."""
+"""The memory available to programs, in GiB, and the makers' figures for its bandwidth, in GB/s."""
 
 
 def parse_card(name: str) -> str:
-    """One of CARDS. Raises BadParameter."""
+    """The name of one of CARDS. Raises BadParameter."""
     if name.lower() not in CARDS:
         raise typer.BadParameter(f"{name!r} is not among {', '.join(CARDS)}: give --memory and --bandwidth instead")
     return name.lower()
 
 
 def choose_device(card: str | None, memory: int | None, bandwidth: int | None, device: str) -> Device:
-    """The card, with the memory and bandwidth that are given in place of its own; without a card and a memory, this
-    machine. Raises ConfigError for a device that is not there."""
+    """The card, with the memory and bandwidth given instead of its own; this machine, if neither card nor memory is
+    given. Raises ConfigError for a device that does not exist."""
     if card is not None:
         chosen = replace(CARDS[card], memory_bytes=memory or CARDS[card].memory_bytes)
     elif memory is not None:
@@ -64,7 +64,7 @@ def choose_device(card: str | None, memory: int | None, bandwidth: int | None, d
 
 
 def this_machine(device: str) -> Device:
-    # Here, for it imports torch, which a plan for a card does not need.
+    # Imported here: it needs torch, which a plan for a card does not.
     from engine.device import bytes_per_second, free_bytes, pick_device, total_bytes
 
     found = pick_device(device)
@@ -75,14 +75,14 @@ def this_machine(device: str) -> Device:
 
 
 def plan_here(config: EngineConfig) -> MemoryPlan:
-    """For this machine. Raises CheckpointError, ConfigError or MemoryPlanError."""
+    """The plan for this machine. Raises CheckpointError, ConfigError or MemoryPlanError."""
     return plan_on(
         this_machine(config.device), config, read_model_config(config.model), read_expert_format(config.model)
     )
 
 
 def plan_on(device: Device, config: EngineConfig, model: ModelConfig, experts: ExpertFormat) -> MemoryPlan:
-    """As the engine plans where its kernels run. Raises ConfigError or MemoryPlanError."""
+    """The plan that the engine would make on that device. Raises ConfigError or MemoryPlanError."""
     bfloat16 = config.dtype == "bfloat16"
     captured = device.is_gpu and bfloat16 and not config.deterministic
     return plan_memory(
@@ -107,19 +107,19 @@ def plan_on(device: Device, config: EngineConfig, model: ModelConfig, experts: E
 
 
 def plan_text(config: EngineConfig, device: Device) -> str:
-    """The plan for a person. Raises CheckpointError, ConfigError or MemoryPlanError."""
+    """The plan as text for people. Raises CheckpointError, ConfigError or MemoryPlanError."""
     model, experts = read_model_config(config.model), read_expert_format(config.model)
     plan = plan_on(device, config, model, experts)
     lines = [describe(plan), "", context_table(plan, DecodeFloor(model, config, experts), device.bandwidth)]
     if device.bandwidth is not None:
         gigabytes = f"{device.bandwidth / 1e9:,.0f} GB/s"
-        lines.append(f"tok/s: the most that memory of {gigabytes} allows: for one request, for as many as fit")
+        lines.append(f"tok/s: the most that memory of {gigabytes} allows, for one request and for as many as fit")
     return "\n".join(lines)
 
 
 def context_table(plan: MemoryPlan, floor: DecodeFloor, bandwidth: float | None) -> str:
-    """By context length: a request's keys and values and how many requests fit, with rings and without, and the
-    floor's speeds if the bandwidth is known."""
+    """For each context length: the size of a request's KV cache and how many requests fit, with rings and without, and
+    the speeds that the floor allows, if the bandwidth is known."""
     rows: list[Sequence[str]] = [
         ("context", "KV a request", "without rings", "requests", "without rings", "tok/s of one", "tok/s of all")
     ]

@@ -1,4 +1,4 @@
-"""`carousel pull`: a hub model's files, fetched while their progress is shown."""
+"""`carousel pull`: downloads the files of a hub model and shows the progress."""
 
 import logging
 from collections.abc import Callable
@@ -44,8 +44,8 @@ def fetch(
     update: bool = False,
     check: Callable[[Path], None] = lambda directory: None,
 ) -> Path:
-    """The directory of `model`, after what is missing was downloaded: its config first, and the `weights` only if that
-    can be served. Before weights are fetched from the hub, `check` is given the directory with all but them.
+    """Downloads what is missing of `model` and returns its directory. The config comes first, and `weights` only if the
+    config can be served. `check` is called with the directory before weights are fetched from the hub.
 
     Raises CheckpointError, ConfigError or what `check` does.
     """
@@ -61,7 +61,7 @@ def fetch(
 
 
 def pull(model: str, revision: str | None) -> str:
-    """Fetches the newest files of `model`; says in a line what is there now. Raises CheckpointError or ConfigError."""
+    """Fetches the newest files of `model` and describes them in a line. Raises CheckpointError or ConfigError."""
     directory = fetch(model, revision, update=True)
     manifest = verify_checkpoint(directory, read_model_config(directory))
     return f"{model}: complete, {size(manifest.total_bytes)} of weights in {directory}"

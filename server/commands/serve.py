@@ -1,5 +1,4 @@
-"""`carousel serve`: what can be refused is refused before a hub model's weights are fetched, what only they can tell
-before the port opens."""
+"""`carousel serve`: refuses what it can before it fetches a hub model's weights, the rest before it opens the port."""
 
 import asyncio
 import logging
@@ -46,7 +45,7 @@ OPEN_TO_OTHERS = (
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model that can be served, as far as can be told without reading all of its weights."""
+    """A model that can be served, as far as its files tell without all weights being read."""
 
     directory: Path
     text: Text
@@ -54,8 +53,8 @@ class Checkpoint:
 
 
 def open_checkpoint(model: str, revision: str | None, config: EngineConfig) -> Checkpoint:
-    """Random weights need no files of weights. Raises CheckpointError or ConfigError, naming file and tensor, and
-    MemoryPlanError."""
+    """Fetches and verifies the model; random weights need no weight files. Raises CheckpointError or ConfigError, which
+    name file and tensor, and MemoryPlanError."""
     real = config.load_format != "dummy"
     directory = fetch(
         model, revision, weights=real, check=lambda directory: check_machine(replace(config, model=directory))
@@ -72,23 +71,23 @@ def open_checkpoint(model: str, revision: str | None, config: EngineConfig) -> C
 
 
 def check_machine(config: EngineConfig) -> None:
-    """Raises ConfigError or MemoryPlanError if this machine lacks the device or the memory. In a process of its own:
-    one that has looked at a GPU keeps some of its memory."""
+    """Raises ConfigError or MemoryPlanError if this machine lacks the device or the memory. It runs in its own process,
+    because a process that has used a GPU keeps some of its memory."""
     try:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             pool.submit(plan_here, config).result()
     except BrokenProcessPool as error:
-        raise ConfigError(f"--device {config.device}: looking at it ended the process that did") from error
+        raise ConfigError(f"--device {config.device}: the process probing the device crashed") from error
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """The listening socket; of `::` on IPv4 too, where the system can. Raises ConfigError if the address cannot be
-    had."""
+    """The listening socket; `::` also listens on IPv4, if the system can. Raises ConfigError if the address is not
+    available."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         both = address[0] == "::" and socket.has_dualstack_ipv6()
         return socket.create_server(address[:2], family=family, backlog=2048, dualstack_ipv6=both)
-    except (OSError, UnicodeError) as error:  # The latter of what cannot be a name.
+    except (OSError, UnicodeError) as error:  # UnicodeError: not a valid host name.
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot listen on {host}:{port}: {reason}") from error
 
@@ -101,7 +100,7 @@ def run(
     listener: socket.socket,
     tracing: Tracing | None,
 ) -> None:
-    """Serves until told to stop. Exits with status 1 if the engine cannot be started, or not any more."""
+    """Serves until told to stop. Exits with status 1 if the engine cannot be started or restarted."""
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     model = settings.served_model_names[0]
@@ -114,7 +113,7 @@ def run(
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         if not is_loopback(settings.host):
             names = ", ".join(name for name in settings.host_names if not is_address(name))
-            log(logging.INFO, "names", f"goes by its addresses, as localhost and {names}; others: --allowed-host")
+            log(logging.INFO, "names", f"accepted host names: addresses, localhost, {names}; --allowed-host adds more")
         if settings.open_to_others:
             log(logging.WARNING, "open", OPEN_TO_OTHERS)
         weights = f"{model} ({checkpoint.fingerprint})"
@@ -128,7 +127,7 @@ def run(
 
 
 def kill(client: EngineProcess) -> None:
-    """Ends the engine's process, whatever it is at."""
+    """Kills the engine's process."""
     if client.pid is not None:
         with suppress(ProcessLookupError):
             os.kill(client.pid, signal.SIGKILL)
@@ -137,7 +136,7 @@ def kill(client: EngineProcess) -> None:
 async def serve(
     server: uvicorn.Server, client: EngineClient, listener: socket.socket, loading: LoadingBar, what: str
 ) -> bool:
-    """Returns False if the server or its engine could not be started, or not any more."""
+    """Returns False if the server could not be started, or its engine not started or restarted."""
     watching = asyncio.create_task(watch(server, client, loading, what))
     await server.serve(sockets=[listener])
     watching.cancel()
@@ -146,16 +145,16 @@ async def serve(
 
 
 async def watch(server: uvicorn.Server, client: EngineClient, loading: LoadingBar, what: str) -> bool:
-    """Shows the engine loading, and says whenever it is ready.
+    """Shows the engine loading, and logs whenever it becomes ready.
 
-    Returns False, and stops the server, if there will be no engine: whoever started the server can start it again.
+    Returns False and stops the server if the engine is dead for good, so that a supervisor can restart the server.
     """
     with loading.bar:
         async for status in statuses(client):
             if status.phase != "loading":
                 break
             loading(status)
-    if status.phase == "stopping":  # Told to, before it was ready.
+    if status.phase == "stopping":  # The server was told to stop before the engine was ready.
         return True
     if status.phase == "dead":
         log(logging.ERROR, "failed", f"cannot start: {status.message}")
@@ -174,7 +173,7 @@ async def watch(server: uvicorn.Server, client: EngineClient, loading: LoadingBa
 
 
 async def statuses(client: EngineClient) -> AsyncIterator[EngineStatus]:
-    """The engine's status, again and again."""
+    """The engine's status, polled every POLL_SECONDS."""
     while True:
         yield client.status
         await asyncio.sleep(POLL_SECONDS)

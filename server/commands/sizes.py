@@ -26,7 +26,7 @@ def parse_size(text: str | int) -> int:
     exponent = "KMGT".index(prefix.upper()) + 1 if prefix else 0
     size = float(number) * base**exponent
     if size > MAX_INT64:
-        raise typer.BadParameter(f"{text[:40]!r} is more than there can be")
+        raise typer.BadParameter(f"{text[:40]!r} is too large")
     return int(size)
 
 
@@ -44,5 +44,5 @@ def parse_tokens(text: str | int) -> int:
 
 
 def parse_length(text: str | int) -> int | None:
-    """A context's length, in tokens; "auto", which is what fits, is None."""
+    """A context's length in tokens; None for "auto", which takes what fits."""
     return None if text == "auto" else parse_tokens(text)

@@ -1,4 +1,4 @@
-"""The page for a browser: a chat with the model, in files that are sent as they are."""
+"""The chat page for browsers, made of static files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,4 +9,4 @@ MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript
 FILES: Mapping[str, Path] = {"/": INDEX} | {
     f"/page/{file.relative_to(FOLDER).as_posix()}": file for file in FOLDER.rglob("*") if file.suffix in MEDIA_TYPES
 }
-"""By their paths on the server. There is nothing of the model or of its users in them."""
+"""The files by their paths on the server. They contain nothing about the model or its users."""

@@ -1,4 +1,4 @@
-"""How an endpoint that generates answers: submitted once, then streamed or collected."""
+"""The steps of endpoints that generate: submit the requests once, then stream or collect the answer."""
 
 from collections.abc import AsyncGenerator, Sequence
 from time import perf_counter, time
@@ -29,11 +29,11 @@ WEATHER = {
     "description": "The weather in a city, now.",
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
 }
-"""A function for the examples in the documentation."""
+"""A function for examples in the document."""
 
 
 class Answer(Measured, Protocol):
-    """What `server.translate` makes of a request's body."""
+    """An answer to a request's body, made by `server.translate`."""
 
     @property
     def requests(self) -> Sequence[engine_request.Request]: ...
@@ -41,7 +41,7 @@ class Answer(Measured, Protocol):
     def stream(self, events: EventStream) -> AsyncGenerator[bytes, None]: ...
 
     def ending(self, error: Exception | None) -> bytes:
-        """What ends a stream, if it ended by an error or (None) not."""
+        """The last bytes of a stream: for the error that ended it, or for None."""
         ...
 
     async def collect(self, events: EventStream) -> BaseModel: ...
@@ -56,23 +56,23 @@ def identity(prefix: str, model: str, state: ServerState) -> Identity:
     )
 
 
-async def chat_prompt(body: ChatRequest, state: ServerState) -> Sequence[int]:
-    """The tokens that a chat's model is shown. Raises RequestError."""
-    return await state.text.render(told(body, state))
+async def chat_prompt(body: ChatRequest, state: ServerState) -> list[int]:
+    """The prompt of a chat, in tokens. Raises RequestError."""
+    return await state.text.render(chat_conversation(body, state))
 
 
-async def truncated_prompt(body: ChatRequest, state: ServerState) -> Sequence[int]:
-    """The same; if it is longer than the context, without the chat's oldest messages: they go until the answer has its
-    part of the context (ANSWER_SHARE), or the room that it asks for, if that is less."""
+async def truncated_prompt(body: ChatRequest, state: ServerState) -> list[int]:
+    """The same; if it is longer than the context, without the chat's oldest messages: as many are dropped as leave the
+    answer its part of the context (ANSWER_SHARE), or the room that it asks for, if that is less."""
     prompt, longest = await chat_prompt(body, state), state.engine.info.max_model_len
     if len(prompt) <= longest:
         return prompt
     answer = min(body.max_completion_tokens or longest, longest // ANSWER_SHARE)
-    return await state.text.render_shortened(told(body, state), longest - answer)
+    return await state.text.render_shortened(chat_conversation(body, state), longest - answer)
 
 
-def told(body: ChatRequest, state: ServerState) -> Conversation:
-    """All that a chat's model is shown."""
+def chat_conversation(body: ChatRequest, state: ServerState) -> Conversation:
+    """Everything that a chat's prompt is rendered from."""
     return conversation(
         body.messages,
         functions=body.offered(),
@@ -83,31 +83,29 @@ def told(body: ChatRequest, state: ServerState) -> Conversation:
 
 
 def as_much_as_fits(asked: ChatRequest, prompt: Sequence[int], state: ServerState) -> ChatRequest:
-    """For endpoints whose clients ask for more than there can be, and mean as much as there is: the request; where the
-    context ends before `max_completion_tokens`, as one that may fill the context."""
+    """The request; if `max_completion_tokens` exceeds the rest of the context, one that may fill the context. For
+    endpoints whose clients give a large limit to mean as much as possible."""
     most = asked.max_completion_tokens
     fits = most is None or len(prompt) + most - 1 <= state.engine.info.max_model_len
     return asked if fits else asked.model_copy(update={"max_completion_tokens": None})
 
 
 async def chat_answer(body: ChatRequest, prompt: Sequence[int], named: Identity, state: ServerState) -> ChatAnswer:
-    """The answer to a chat whose model is shown `prompt`, before anything is done for it. Raises RequestError."""
+    """The answer to a chat with this `prompt`, not yet submitted. Raises RequestError."""
     body = with_defaults(body, state.text.sampling_defaults)
     constraint = await chat_constraint(body)
-    if constraint is not None:
-        await constraint.check(state.text)
-    grammar = None if constraint is None else constraint.grammar
+    grammar = None if constraint is None else await constraint.checked(state.text)
     return ChatAnswer(named, body, prompt, state.text.tokenizer, grammar)
 
 
 def key_of(request: Request) -> int:
-    """The number of the API key that the request showed; 0 where none is needed."""
+    """The number of the request's API key; 0 if none is required."""
     key: int = getattr(request.state, "key", 0)
     return key
 
 
 def admit(request: Request, state: ServerState, wanted: Answer, *, seconds: float | None) -> Admitted:
-    """Hands it to the engine, measured. Raises what `Admission.submit` does."""
+    """Submits the requests of an answer to the engine, and measures them. Raises what `Admission.submit` raises."""
     meter: RequestMeter = request.state.meter
     elapsed = perf_counter() - meter.began
     admitted = state.admission.submit(wanted.requests, key=key_of(request), timeout=seconds, elapsed=elapsed)
@@ -118,9 +116,8 @@ def admit(request: Request, state: ServerState, wanted: Answer, *, seconds: floa
 async def answer(
     request: Request, state: ServerState, wanted: Answer, *, stream: bool, seconds: float | None
 ) -> Response:
-    """Raises what is refused before anything is sent. A client that leaves ends its requests.
-
-    `seconds` is the time the request asked for.
+    """Submits the requests and answers with the stream or the whole. Raises errors that come before anything is sent. A
+    client that disconnects aborts its requests. `seconds` is the request's own time limit.
     """
     admitted = admit(request, state, wanted, seconds=seconds)
     if stream:
@@ -137,5 +134,5 @@ async def answer(
 
 
 def json_response(content: BaseModel) -> Response:
-    """Only the fields that were set are sent."""
+    """A JSON answer of the fields that were set."""
     return Response(content.model_dump_json(exclude_unset=True), media_type="application/json")

@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from engine.errors import RequestError
 from server.body import json_body
 from server.openapi import GENERATION_ERRORS, errors, streams, takes
 from server.routes.answering import WEATHER, answer, chat_answer, chat_prompt, identity
 from server.schemas.chat import ChatRequest
 from server.schemas.chat_answer import ChatChunk, ChatCompletion
 from server.state import State
+from server.translate.own_terms import in_own_terms
 
 router = APIRouter(tags=["Generation"])
 
@@ -47,19 +47,10 @@ async def create_chat_completion(
     request: Request, state: State, body: Annotated[ChatRequest, Depends(json_body(ChatRequest))]
 ) -> Response:
     model = state.model_name(body.model)
-    try:
+    names = {"prompt": "messages"}
+    if body.max_completion_tokens is not None:
+        names["max_tokens"] = "max_completion_tokens"
+    with in_own_terms(names):
         prompt = await chat_prompt(body, state)
         chat = await chat_answer(body, prompt, identity("chatcmpl-", model, state), state)
         return await answer(request, state, chat, stream=body.stream, seconds=body.timeout)
-    except RequestError as error:
-        error.param = field_name(error.param, body)
-        raise
-
-
-def field_name(param: str | None, body: ChatRequest) -> str | None:
-    """What a parameter of the engine is called in this request."""
-    if param == "prompt":
-        return "messages"
-    if param == "max_tokens" and body.max_completion_tokens is not None:
-        return "max_completion_tokens"
-    return param

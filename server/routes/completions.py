@@ -42,17 +42,15 @@ async def create_completion(
     body = with_defaults(body, state.text.sampling_defaults)
     prompts = last_tokens(await state.text.encode_all(body.prompts), body, state)
     constraint = completion_constraint(body.structured_outputs)
-    if constraint is not None:
-        await constraint.check(state.text)
-    grammar = None if constraint is None else constraint.grammar
+    grammar = None if constraint is None else await constraint.checked(state.text)
     completion = CompletionAnswer(identity("cmpl-", model, state), body, prompts, state.text.tokenizer, grammar)
     return await answer(request, state, completion, stream=body.stream, seconds=body.timeout)
 
 
 def last_tokens(prompts: list[list[int]], body: CompletionRequest, state: ServerState) -> list[list[int]]:
-    """The prompts, or as many of their last tokens as are asked for."""
+    """The prompts, cut to their last tokens if the request asks for it."""
     kept = body.truncate_prompt_tokens
     if kept == -1:
-        answer_read = max(0, body.longest_answer - 1)  # Its last token never is.
+        answer_read = max(0, body.longest_answer - 1)  # Its last token is never read.
         kept = max(1, state.engine.info.max_model_len - answer_read)
     return prompts if kept is None else [prompt[-kept:] for prompt in prompts]

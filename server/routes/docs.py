@@ -1,4 +1,4 @@
-"""GET /docs: the OpenAPI document as a page, from files that are here: nothing is fetched from elsewhere."""
+"""GET /docs: the OpenAPI document as a page. Its files are local; nothing is fetched from elsewhere."""
 
 from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -13,7 +13,7 @@ assets = Mount("/docs/assets", StaticFiles(packages=[("fastapi_swagger", "resour
 
 @router.get("/docs")
 async def docs() -> HTMLResponse:
-    """Paths are relative, so that the page works behind a prefix."""
+    """The page. Its paths are relative, so that it works behind a prefix."""
     return get_swagger_ui_html(
         openapi_url="openapi.json",
         title="Carousel",

@@ -1,9 +1,9 @@
-"""GET /health and /ping (the server lives), GET /ready (it can generate), GET /version"""
+"""GET /health and /ping (the server is alive), GET /ready (it can generate), GET /version"""
 
 from fastapi import APIRouter, Response
 
 import engine
-from server.errors import NOT_READY_RETRY_SECONDS
+from server.error_answers import NOT_READY_RETRY_SECONDS
 from server.openapi import RETRY_AFTER, content
 from server.schemas.health import Health, Readiness, Version
 from server.state import State
@@ -11,8 +11,8 @@ from server.state import State
 router = APIRouter(tags=["Operation"])
 
 
-@router.get("/health", summary="Whether the server lives")
-@router.get("/ping", summary="Whether the server lives, as SageMaker and some load balancers ask it")
+@router.get("/health", summary="Whether the server is alive")
+@router.get("/ping", summary="Whether the server is alive, for SageMaker and some load balancers")
 async def health() -> Health:
     return Health()
 
@@ -20,7 +20,7 @@ async def health() -> Health:
 @router.get(
     "/ready",
     summary="Whether the server can generate",
-    responses={503: {"description": "Not now.", "headers": RETRY_AFTER, "content": content(Readiness)}},
+    responses={503: {"description": "The engine is not ready.", "headers": RETRY_AFTER, "content": content(Readiness)}},
 )
 async def ready(state: State, response: Response) -> Readiness:
     status = state.admission.status
@@ -30,6 +30,6 @@ async def ready(state: State, response: Response) -> Readiness:
     return Readiness(status=status.phase, progress=status.progress, message=status.message)
 
 
-@router.get("/version", summary="Which Carousel this is")
+@router.get("/version", summary="The version of Carousel")
 async def version() -> Version:
     return Version(version=engine.__version__)

@@ -12,16 +12,16 @@ from server.state import ServerState, State
 
 router = APIRouter(tags=["Models"])
 
-ModelId = Annotated[str, Path(description="A name of the model served.", examples=["embedded"])]
+ModelId = Annotated[str, Path(description="A name of the served model.", examples=["embedded"])]
 
 
-@router.get("/v1/models", summary="The names requests may use")
+@router.get("/v1/models", summary="The model's names")
 async def list_models(state: State) -> ModelList:
     names = state.settings.served_model_names
     return ModelList(data=[model(state, name) for name in names], first_id=names[0], last_id=names[-1])
 
 
-@router.get("/v1/models/{model_id:path}", summary="One of them", responses=errors(404))
+@router.get("/v1/models/{model_id:path}", summary="The model under one of its names", responses=errors(404))
 async def retrieve_model(state: State, model_id: ModelId) -> Model:
     return model(state, state.model_name(model_id))
 

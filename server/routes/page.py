@@ -1,4 +1,4 @@
-"""GET /: the page, and the files that belong to it."""
+"""GET /: the page and its files."""
 
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import FileResponse
@@ -9,7 +9,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Whatever a model writes, the page runs, fetches and shows nothing but this server's own."""
+"""The page runs, fetches and shows only this server's content, whatever a model writes."""
 HEADERS = {
     "content-security-policy": POLICY,
     "referrer-policy": "no-referrer",

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from engine.errors import CarouselError, RequestError
 from server.admission import Admitted
-from server.body import json_body, validated
+from server.body import json_body
 from server.body_memory import HeldBody
 from server.logs import log_exception
 from server.metering import RequestMeter
@@ -28,6 +28,7 @@ from server.schemas import response as schema
 from server.schemas.listed_items import InputItemList, ItemsQuery
 from server.schemas.response_events import EVENTS
 from server.schemas.response_request import ResponseRequest
+from server.schemas.validation import validated
 from server.state import ServerState, State
 from server.translate.listed_items import item_list, with_name
 from server.translate.own_terms import in_own_terms

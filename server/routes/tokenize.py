@@ -6,11 +6,16 @@ from fastapi import APIRouter, Depends
 
 from server.body import json_body
 from server.openapi import BODY_ERRORS, errors, takes
+from server.routes.answering import chat_prompt
+from server.schemas.chat import ChatRequest
 from server.schemas.tokenize import DetokenizedText, DetokenizeRequest, TokenizeRequest, Tokens
+from server.schemas.validation import validated
 from server.state import State
-from server.translate.chat import conversation
 
 router = APIRouter(tags=["Tokens"])
+
+OF_CHATS = ("messages", "tools", "reasoning_effort", "current_date")
+"""The fields that a chat's prompt is made from."""
 
 
 @router.post(
@@ -28,14 +33,7 @@ async def tokenize(state: State, body: Annotated[TokenizeRequest, Depends(json_b
     if body.messages is None:
         tokens = await state.text.encode(body.prompt or "")
     else:
-        tokens = await state.text.render(
-            conversation(
-                body.messages,
-                functions=[tool.function for tool in body.tools],
-                reasoning_effort=body.reasoning_effort,
-                current_date=body.current_date or state.settings.current_date,
-            )
-        )
+        tokens = await chat_prompt(validated(ChatRequest, {name: getattr(body, name) for name in OF_CHATS}), state)
     longest = None if state.info is None else state.info.max_model_len
     texts = await state.text.token_texts(tokens) if body.return_token_strs else None
     return Tokens(tokens=tokens, count=len(tokens), max_model_len=longest, token_strs=texts)

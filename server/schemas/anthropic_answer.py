@@ -10,7 +10,7 @@ StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "mod
 
 
 class AnsweredText(AnswerModel):
-    """What the model says."""
+    """Text of the answer."""
 
     type: Literal["text"] = Field(examples=["text"])
     """The kind of block."""
@@ -19,14 +19,14 @@ class AnsweredText(AnswerModel):
 
 
 class AnsweredThinking(AnswerModel):
-    """What the model thought."""
+    """Reasoning."""
 
     type: Literal["thinking"] = Field(examples=["thinking"])
     """The kind of block."""
     thinking: str = Field(examples=["They ask who I am."])
-    """The reasoning; empty if it was to be omitted."""
+    """The reasoning; empty if the request omits it."""
     signature: str = Field(examples=["carousel:"])
-    """To be sent back as it is: it has the reasoning that was omitted."""
+    """Send it back unchanged: it carries reasoning that was omitted."""
 
 
 class AnsweredToolUse(AnswerModel):
@@ -35,68 +35,68 @@ class AnsweredToolUse(AnswerModel):
     type: Literal["tool_use"] = Field(examples=["tool_use"])
     """The kind of block."""
     id: str = Field(examples=["toolu_1"])
-    """The call's name, for the result to refer to."""
+    """The call's id, for the result to refer to."""
     name: str = Field(examples=["get_weather"])
-    """Which tool."""
+    """The tool's name."""
     input: dict[str, Any] = Field(examples=[{"city": "Paris"}])
-    """What it is called with. What the model wrote and is no JSON object is the text `arguments` of one."""
+    """The arguments. If the model did not write a JSON object, its text is the field `arguments` of one."""
 
 
 AnsweredBlock = AnsweredText | AnsweredThinking | AnsweredToolUse
 
 
 class ThinkingTokens(AnswerModel):
-    """What the answer's tokens were."""
+    """The answer's tokens by kind."""
 
     thinking_tokens: int = Field(examples=[12])
     """Tokens of the reasoning."""
 
 
 class AnthropicUsage(AnswerModel):
-    """Token counts, by the names of `/v1/messages`: the prompt has `input_tokens` and those read from the cache."""
+    """Token counts, named as in `/v1/messages`: the prompt has `input_tokens` plus those read from the cache."""
 
     input_tokens: int = Field(examples=[68])
-    """Tokens of the prompt that were computed."""
+    """Prompt tokens that were computed."""
     cache_creation_input_tokens: int = Field(examples=[0])
-    """Always 0: what is kept of a prompt is kept by itself."""
+    """Always 0: prompts are cached automatically."""
     cache_read_input_tokens: int = Field(examples=[0])
-    """Tokens of the prompt that had been computed before."""
+    """Prompt tokens that were read from the cache."""
     output_tokens: int = Field(examples=[25])
     """Tokens of the answer, reasoning and markup included."""
     output_tokens_details: ThinkingTokens
-    """More on them."""
+    """Details of the output tokens."""
 
 
 class AnthropicMessage(AnswerModel):
     """An answer."""
 
     id: str = Field(examples=["msg_1"])
-    """Its name."""
+    """The answer's id."""
     type: Literal["message"] = Field(examples=["message"])
     """The kind of this object."""
     role: Literal["assistant"] = Field(examples=["assistant"])
-    """Whose message it is."""
+    """The author of the message."""
     model: str = Field(examples=["embedded"])
-    """The name it was asked under."""
+    """The model's name in the request."""
     content: list[AnsweredBlock]
-    """The answer itself."""
+    """The blocks of the answer."""
     stop_reason: StopReason | None = Field(examples=["end_turn"])
-    """Why it ended; null where a stream begins."""
+    """Why the answer ended; null at the start of a stream."""
     stop_sequence: str | None = Field(examples=[None])
-    """The stop sequence that ended it, if one did."""
+    """The stop sequence that ended the answer, if one did."""
     usage: AnthropicUsage
     """Token counts."""
 
 
 class CountedTokens(AnswerModel):
-    """How long a prompt is."""
+    """The length of a prompt."""
 
     input_tokens: int = Field(examples=[68])
-    """Its tokens."""
+    """Tokens of the prompt."""
 
 
 class AnthropicError(AnswerModel):
-    """The body of every error of these paths, and the event that ends a stream early."""
+    """The body of every error on these paths, and the event that ends a stream early."""
 
     type: Literal["error"] = Field(examples=["error"])
     """The kind of this object."""

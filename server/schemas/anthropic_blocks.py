@@ -1,4 +1,4 @@
-"""A conversation as `/v1/messages` has it: messages of blocks, of which an answer's may be sent back as they came."""
+"""A conversation in the form of `/v1/messages`: messages of blocks. An answer's blocks can be sent back unchanged."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,13 +6,13 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from server.schemas.messages import MAX_MESSAGES
-from server.schemas.request import Forgotten, Many, RequestModel, known_kinds, only, tag
+from server.schemas.request import CacheControl, Forgotten, Many, RequestModel, kind_of, known_kinds, only, tag
 
 KINDS = ("text", "thinking", "redacted_thinking", "tool_use", "tool_result")
 
 
 def as_blocks(content: Any) -> Any:
-    """A text is one block of text."""
+    """Turns a string into one block of text."""
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
@@ -22,28 +22,26 @@ class TextBlock(RequestModel):
     type: Literal["text"] = Field(examples=["text"])
     """The kind of block."""
     text: str = Field(examples=["Who are you?"])
-    """What it says."""
-    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
-    """Changes nothing here: what was computed of a prompt is kept by itself."""
+    """The text."""
+    cache_control: CacheControl = None
     citations: Annotated[Any, only([])] = Field(default=None, examples=[[]])
     """Not supported: refused unless empty."""
 
 
 class ThinkingBlock(RequestModel):
-    """An earlier answer's reasoning. It is shown to the model while no final answer has followed it."""
+    """Reasoning of an earlier answer. The model sees it until a final answer follows."""
 
     type: Literal["thinking"] = Field(examples=["thinking"])
     """The kind of block."""
     thinking: str = Field(examples=["They ask who I am."])
-    """The reasoning itself."""
+    """The reasoning."""
     signature: str = Field(default="", examples=["carousel:"])
-    """What the answer had here; read if `thinking` is empty."""
-    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
-    """Changes nothing here."""
+    """The signature that the answer had; read if `thinking` is empty."""
+    cache_control: CacheControl = None
 
 
 class RedactedThinkingBlock(RequestModel):
-    """Reasoning that only another server could read: left out."""
+    """Reasoning that only another server can read: left out."""
 
     type: Literal["redacted_thinking"] = Field(examples=["redacted_thinking"])
     """The kind of block."""
@@ -57,15 +55,14 @@ class ToolUseBlock(RequestModel):
     type: Literal["tool_use"] = Field(examples=["tool_use"])
     """The kind of block."""
     id: str = Field(examples=["toolu_1"])
-    """The name that its result refers to."""
+    """The id that the result refers to."""
     name: str = Field(examples=["get_weather"])
-    """Which tool."""
+    """The tool's name."""
     input: dict[str, Any] = Field(examples=[{"city": "Paris"}])
-    """What it was called with."""
-    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
-    """Changes nothing here."""
+    """The arguments."""
+    cache_control: CacheControl = None
     caller: Forgotten = Field(default=None, examples=[{"type": "direct"}])
-    """Changes nothing here: who called it."""
+    """The caller; changes nothing here."""
 
 
 TextBlocks = Many[Annotated[TextBlock, known_kinds("text")]]
@@ -75,8 +72,8 @@ UNSEEN = {"image": "[an image, which cannot be seen here]", "document": "[a docu
 
 
 def without_pictures(content: Any) -> Any:
-    """A call's result as text: a program that looks at what it gets sends pictures unasked, and they stay in its
-    conversation."""
+    """The content of a call's result, with notes in place of images and documents: agents send these without being
+    asked, and they stay in the conversation."""
     if not isinstance(content, list):
         return as_blocks(content)
     kinds = [block.get("type") if isinstance(block, dict) else None for block in content]
@@ -90,23 +87,17 @@ ResultTexts = Annotated[TextBlocks, BeforeValidator(without_pictures, json_schem
 
 
 class ToolResultBlock(RequestModel):
-    """What a call gave."""
+    """The result of a call."""
 
     type: Literal["tool_result"] = Field(examples=["tool_result"])
     """The kind of block."""
     tool_use_id: str = Field(examples=["toolu_1"])
-    """The call that it is the result of."""
+    """The id of the call."""
     content: ResultTexts = Field(default_factory=list, examples=["18 degrees"])
-    """The result: a text, or blocks of text. Of a picture or document in it the model is told that it cannot see it."""
+    """The result: a text, or blocks of text. For an image or document the model is told that it cannot see it."""
     is_error: bool = Field(default=False, examples=[False])
-    """Tells the model that it is what went wrong."""
-    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
-    """Changes nothing here."""
-
-
-def kind_of(block: Any) -> str | None:
-    kind = block.get("type") if isinstance(block, dict) else getattr(block, "type", None)
-    return tag(kind) if kind in KINDS else None
+    """Tells the model that the call failed."""
+    cache_control: CacheControl = None
 
 
 Block = Annotated[
@@ -115,7 +106,7 @@ Block = Annotated[
     | Annotated[RedactedThinkingBlock, Tag(tag("redacted_thinking"))]
     | Annotated[ToolUseBlock, Tag(tag("tool_use"))]
     | Annotated[ToolResultBlock, Tag(tag("tool_result"))],
-    Discriminator(kind_of, custom_error_type="block_type", custom_error_message="must be a block with a type"),
+    Discriminator(kind_of(*KINDS), custom_error_type="block_type", custom_error_message="must be a block with a type"),
     known_kinds(*KINDS),
 ]
 BLOCKS_OF = {
@@ -123,25 +114,25 @@ BLOCKS_OF = {
     "system": (TextBlock,),
     "assistant": (TextBlock, ThinkingBlock, RedactedThinkingBlock, ToolUseBlock),
 }
-"""What the messages of each role consist of."""
+"""The blocks that messages of each role may have."""
 
 
 class AnthropicTurn(RequestModel):
     """A message of the conversation."""
 
     role: Literal["user", "assistant", "system"] = Field(examples=["user"])
-    """Who says it."""
+    """The author of the message."""
     content: Annotated[Many[Block], BeforeValidator(as_blocks, json_schema_input_type=str | Many[Block])] = Field(
         examples=["Who are you?", [{"type": "text", "text": "Who are you?"}]]
     )
-    """What is said: a text, or blocks."""
+    """The content: a text, or blocks."""
 
     @model_validator(mode="after")
     def _has_its_blocks(self) -> "AnthropicTurn":
         for block in self.content:
             if not isinstance(block, BLOCKS_OF[self.role]):
                 given = {"role": self.role, "kind": block.type}
-                raise PydanticCustomError("content", "{kind} blocks have no place in messages of role {role}", given)
+                raise PydanticCustomError("content", "{kind} blocks are not allowed in {role} messages", given)
         return self
 
 

@@ -1,10 +1,10 @@
 """The events of a streamed answer of `/v1/messages`.
 
 `message_start`, then each block from `content_block_start` to `content_block_stop`, then `message_delta` and
-`message_stop`; or `error`, wherever it comes.
+`message_stop`. An `error` can come at any point and ends the stream.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ class MessageStartEvent(AnswerModel):
     type: Literal["message_start"] = Field(examples=["message_start"])
     """The kind of event."""
     message: AnthropicMessage
-    """It, without content."""
+    """The message, still empty."""
 
 
 class BlockStartEvent(AnswerModel):
@@ -29,11 +29,11 @@ class BlockStartEvent(AnswerModel):
     index: int = Field(examples=[0])
     """The block's number in the answer."""
     content_block: AnsweredBlock
-    """It, empty."""
+    """The block, still empty."""
 
 
 class TextDelta(AnswerModel):
-    """More of a text."""
+    """The next piece of a text."""
 
     type: Literal["text_delta"] = Field(examples=["text_delta"])
     """The kind of piece."""
@@ -42,7 +42,7 @@ class TextDelta(AnswerModel):
 
 
 class ThinkingDelta(AnswerModel):
-    """More of a reasoning."""
+    """The next piece of reasoning."""
 
     type: Literal["thinking_delta"] = Field(examples=["thinking_delta"])
     """The kind of piece."""
@@ -51,35 +51,35 @@ class ThinkingDelta(AnswerModel):
 
 
 class SignatureDelta(AnswerModel):
-    """A reasoning's signature."""
+    """The signature of a thinking block."""
 
     type: Literal["signature_delta"] = Field(examples=["signature_delta"])
     """The kind of piece."""
     signature: str = Field(examples=["carousel:"])
-    """All of it."""
+    """The whole signature."""
 
 
 class InputDelta(AnswerModel):
-    """A call's input, sent when it is whole; before that, empty pieces."""
+    """The input of a call: empty pieces while the model writes it, then all of it."""
 
     type: Literal["input_json_delta"] = Field(examples=["input_json_delta"])
     """The kind of piece."""
     partial_json: str = Field(examples=['{"city": "Paris"}'])
-    """All of it, as JSON text; or nothing, while it is written."""
+    """The whole input as JSON text, or an empty string."""
 
 
 Delta = TextDelta | ThinkingDelta | SignatureDelta | InputDelta
 
 
 class BlockDeltaEvent(AnswerModel):
-    """More of a block."""
+    """The next piece of a block."""
 
     type: Literal["content_block_delta"] = Field(examples=["content_block_delta"])
     """The kind of event."""
     index: int = Field(examples=[0])
     """The block's number in the answer."""
     delta: Delta
-    """What is more."""
+    """The piece."""
 
 
 class BlockStopEvent(AnswerModel):
@@ -92,12 +92,12 @@ class BlockStopEvent(AnswerModel):
 
 
 class MessageEnd(AnswerModel):
-    """How an answer ended."""
+    """The end of an answer."""
 
     stop_reason: StopReason = Field(examples=["end_turn"])
-    """Why."""
+    """Why the answer ended."""
     stop_sequence: str | None = Field(examples=[None])
-    """The stop sequence that ended it, if one did."""
+    """The stop sequence that ended the answer, if one did."""
 
 
 class MessageDeltaEvent(AnswerModel):
@@ -106,9 +106,9 @@ class MessageDeltaEvent(AnswerModel):
     type: Literal["message_delta"] = Field(examples=["message_delta"])
     """The kind of event."""
     delta: MessageEnd
-    """How it ended."""
+    """How the answer ended."""
     usage: AnthropicUsage
-    """Token counts of all of it."""
+    """Token counts of the whole answer."""
 
 
 class MessageStopEvent(AnswerModel):
@@ -120,6 +120,4 @@ class MessageStopEvent(AnswerModel):
 
 BlockEvent = BlockStartEvent | BlockDeltaEvent | BlockStopEvent
 MessageEvent = MessageStartEvent | BlockEvent | MessageDeltaEvent | MessageStopEvent
-MESSAGE_EVENTS = (
-    MessageStartEvent, BlockStartEvent, BlockDeltaEvent, BlockStopEvent, MessageDeltaEvent, MessageStopEvent,
-)  # fmt: skip
+MESSAGE_EVENTS: tuple[type[AnswerModel], ...] = get_args(MessageEvent)

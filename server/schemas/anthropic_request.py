@@ -7,27 +7,27 @@ from pydantic_core import PydanticCustomError
 
 from server.schemas.anthropic_blocks import Texts, Turns
 from server.schemas.anthropic_tools import AnthropicToolChoice, AnthropicTools
-from server.schemas.chat import CurrentDate
-from server.schemas.request import Forgotten, Many, RequestModel, only
+from server.schemas.chat import ToldDate
+from server.schemas.request import CacheControl, Forgotten, Many, RequestModel, only
 from server.schemas.sampling import MAX_COUNT, SamplingFields
 
 
 class Thinking(RequestModel):
-    """Whether the model reasons, and whether its reasoning is sent."""
+    """Whether the model reasons, and whether the answer shows the reasoning."""
 
     type: Literal["enabled", "adaptive", "between_tools", "disabled"] = Field(examples=["adaptive"])
-    """disabled answers at once; all others are the same here."""
+    """disabled answers without reasoning; all others are the same here."""
     budget_tokens: int | None = Field(default=None, ge=1, le=MAX_COUNT, examples=[4096])
-    """How long it reasons, where `output_config` has no effort: below 4,096 low, below 16,384 medium, else high."""
+    """Sets the effort if `output_config` has none: below 4,096 low, below 16,384 medium, otherwise high."""
     display: Literal["summarized", "updates", "omitted"] = Field(default="summarized", examples=["summarized"])
-    """omitted sends the reasoning in the block's signature alone; the others send it as it is."""
+    """omitted sends the reasoning only in the block's signature; the others send it as it is."""
 
 
 class OutputFormat(RequestModel):
-    """What the answer must look like."""
+    """The format of the answer."""
 
     type: Literal["json_schema"] = Field(examples=["json_schema"])
-    """An object that follows a schema."""
+    """The answer is a JSON object that follows the schema."""
     body: dict[str, Any] = Field(
         alias="schema",
         examples=[{"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}],
@@ -36,57 +36,55 @@ class OutputFormat(RequestModel):
 
 
 class OutputConfig(RequestModel):
-    """What the answer must be like."""
+    """The model's effort and the answer's format."""
 
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = Field(default=None, examples=["low"])
-    """How long the model reasons before it answers; xhigh and max are high."""
+    """How much the model reasons before it answers; xhigh and max are the same as high."""
     format: OutputFormat | None = None
-    """What it must look like."""
+    """The format of the answer."""
 
 
 class ContextEdit(RequestModel):
-    """How an old part of a conversation is shown."""
+    """An edit of old parts of the conversation."""
 
     type: Literal["clear_thinking_20251015"] = Field(examples=["clear_thinking_20251015"])
-    """Of the reasoning. Changes nothing here: it is shown while no final answer has followed it."""
+    """Clears old reasoning. Changes nothing here: the model sees reasoning until a final answer follows."""
     keep: Forgotten = Field(default=None, examples=["all"])
     """Changes nothing here."""
 
 
 class ContextManagement(RequestModel):
-    """How old parts of a conversation are shown."""
+    """Edits of old parts of the conversation."""
 
     edits: Many[ContextEdit] = Field(default_factory=list, examples=[[]])
-    """What is done."""
+    """The edits."""
 
 
 class AnthropicPrompt(RequestModel):
-    """What the model is shown."""
+    """The prompt of an answer."""
 
     model: str | None = Field(default=None, examples=["embedded"])
-    """A name of the model served; the first one, if not given."""
+    """A name of the served model; by default the first."""
     messages: Turns
-    """The conversation so far. For an answer its last message, the system's aside, must be the user's: the answer's
-    beginning cannot be given."""
+    """The conversation so far. To be answered, its last message, apart from the system's, must be the user's: the
+    beginning of the answer cannot be given."""
     system: Texts = Field(default_factory=list, examples=["Be brief."])
-    """What the model is told before it: a text, or blocks of text."""
+    """Instructions before the conversation: a text, or blocks of text."""
     tools: AnthropicTools = Field(default_factory=list)
     """The functions that the model may call."""
     tool_choice: AnthropicToolChoice = Field(default=AnthropicToolChoice(type="auto"), examples=[{"type": "auto"}])
-    """Whether it must."""
+    """Whether the model must call a function."""
     thinking: Thinking | None = Field(default=None, examples=[{"type": "adaptive"}])
-    """Whether it reasons. Without it, it does, and its reasoning is sent only where there are tools."""
+    """Whether the model reasons. By default it does, and the answer shows the reasoning only if there are tools."""
     output_config: OutputConfig = Field(default=OutputConfig(), examples=[{"effort": "low"}])
-    """How long it reasons, and what its answer must look like."""
-    current_date: CurrentDate | None = Field(default=None, examples=["2025-06-30"])
-    """The date that the model is told, YYYY-MM-DD; today, if neither the request nor the server pins it."""
+    """The model's effort and the answer's format."""
+    current_date: ToldDate = None
 
     output_format: OutputFormat | None = None
-    """`format` of `output_config` by its old name."""
-    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
-    """Changes nothing here: what was computed of a prompt is kept by itself."""
+    """The old name of `output_config.format`."""
+    cache_control: CacheControl = None
     context_management: ContextManagement | None = Field(default=None, examples=[{"edits": []}])
-    """What of the conversation is shown no longer: only edits of the reasoning are supported."""
+    """Edits of old parts of the conversation: only edits of the reasoning are supported."""
     speed: Literal["standard", "fast"] | None = Field(default=None, examples=["standard"])
     """Changes nothing here."""
     mcp_servers: Annotated[Any, only([])] = Field(default=None, examples=[[]])
@@ -94,14 +92,14 @@ class AnthropicPrompt(RequestModel):
 
 
 class AnthropicRequest(AnthropicPrompt, SamplingFields):
-    """Anthropic's way to ask for an answer to a conversation."""
+    """A conversation to answer, in Anthropic's form."""
 
     max_tokens: int = Field(ge=1, le=MAX_COUNT, examples=[256])
-    """The longest answer in tokens, reasoning included. It is cut off earlier where the context ends."""
+    """The longest answer in tokens, reasoning included. The end of the context cuts it off earlier."""
     stop_sequences: Many[str] = Field(default_factory=list, examples=[["END"]])
-    """Ends the answer before any of these strings. The reasoning is not searched for them."""
+    """Strings that end the answer; the answer does not include them. Reasoning is not searched for them."""
     stop: Annotated[Any, only([])] = Field(default=None, examples=[[]])
-    """Not supported: `stop_sequences` has its place."""
+    """Not supported: use `stop_sequences`."""
     diagnostics: Forgotten = Field(default=None, examples=[{}])
     """Changes nothing here."""
     inference_geo: str | None = Field(default=None, examples=["eu"])
@@ -114,5 +112,5 @@ class AnthropicRequest(AnthropicPrompt, SamplingFields):
     def _ends_with_a_question(cls, value: Turns) -> Turns:
         said = [turn.role for turn in value if turn.role != "system"]
         if not said or said[-1] == "assistant":
-            raise PydanticCustomError("messages", "the last message must be the user's")
+            raise PydanticCustomError("messages", "the last message must be from the user")
         return value

@@ -1,4 +1,4 @@
-"""What a model may call, as `/v1/messages` offers it."""
+"""The functions that a model may call, in the form of `/v1/messages`."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,38 +6,37 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from server.hosted_tools import hosted, without_left_out
-from server.schemas.request import Forgotten, Many, RequestModel, known_kinds, only
+from server.schemas.request import CacheControl, Many, RequestModel, known_kinds, only
 from server.schemas.tools import MAX_TOOLS, ObjectSchema
 
 HOSTED = ("web_search", "web_fetch", "code_execution", "tool_search_tool")
-"""What Anthropic's server runs."""
+"""Tools that Anthropic's server runs."""
 
 
 class ClientTool(RequestModel):
-    """A function. With `strict` a call's input always follows the schema."""
+    """A function."""
 
     type: Literal["custom"] = Field(default="custom", examples=["custom"])
-    """What it is; this, if not given."""
+    """The kind of tool; this is the default."""
     name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$", examples=["get_weather"])
-    """What the model calls it."""
+    """The function's name."""
     description: str | None = Field(default=None, examples=["The weather in a city, now."])
-    """What it does, and when to call it."""
+    """What the function does, and when to call it."""
     input_schema: ObjectSchema = Field(
         examples=[{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}]
     )
-    """The JSON schema of its input, an object."""
+    """The JSON schema of the input, an object."""
     strict: bool = Field(default=False, examples=[True])
-    """Calls follow the schema, whatever the model would write."""
-    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
-    """Changes nothing here: what was computed of a prompt is kept by itself."""
+    """Constrains calls to the schema."""
+    cache_control: CacheControl = None
     eager_input_streaming: bool | None = Field(default=None, examples=[False])
-    """Changes nothing here: an input is sent when it is whole, and empty pieces while it is written."""
+    """Changes nothing here: an input is sent once it is complete, and empty pieces before that."""
     defer_loading: Annotated[Any, only(False)] = Field(default=None, examples=[False])
     """Not supported: refused unless false."""
     allowed_callers: Annotated[Any, only(["direct"])] = Field(default=None, examples=[["direct"]])
-    """Not supported: refused unless it is the model alone."""
+    """Not supported: refused unless only the model may call it."""
     input_examples: Many[dict[str, Any]] = Field(default_factory=list, examples=[[{"city": "Paris"}]])
-    """Inputs that the model is shown behind the description."""
+    """Examples of inputs, which the model sees after the description."""
 
 
 AnthropicTool = Annotated[ClientTool, known_kinds("custom", default="custom"), hosted(*HOSTED)]
@@ -49,14 +48,14 @@ class AnthropicToolChoice(RequestModel):
     """Whether the model must call a tool."""
 
     type: Literal["auto", "any", "tool", "none"] = Field(examples=["auto"])
-    """none shows it no tool, any makes it call one, tool makes it call the one that is named."""
+    """none hides the tools, any requires a call, tool requires a call of the named tool."""
     name: str | None = Field(default=None, examples=["get_weather"])
-    """Of type tool: which one."""
+    """The tool's name, for type tool."""
     disable_parallel_tool_use: bool = Field(default=False, examples=[False])
-    """Whether the answer ends with its first call."""
+    """Ends the answer after its first call."""
 
     @model_validator(mode="after")
     def _names_a_tool(self) -> "AnthropicToolChoice":
         if (self.name is not None) != (self.type == "tool"):
-            raise PydanticCustomError("tool_choice", "name goes with type tool")
+            raise PydanticCustomError("tool_choice", "name is for type tool, which needs it")
         return self

@@ -23,7 +23,7 @@ from server.schemas.tools import (
 )
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-"""xhigh and max are high: models know no more."""
+"""xhigh and max are the same as high: models know no higher effort."""
 
 
 def _as_date(value: str) -> str:
@@ -34,46 +34,53 @@ def _as_date(value: str) -> str:
 
 
 CurrentDate = Annotated[str, AfterValidator(_as_date), Field(json_schema_extra={"format": "date"})]
+ToldDate = Annotated[
+    CurrentDate | None,
+    Field(
+        examples=["2025-06-30"],
+        description="The date that the model is told, YYYY-MM-DD; by default the server's --current-date, or today.",
+    ),
+]
 
 
 class TemplateOptions(RequestModel):
-    """What a chat's format can be told."""
+    """Options of the chat template."""
 
     reasoning_effort: ReasoningEffort | None = Field(default=None, examples=["low"])
-    """`reasoning_effort`, where the request has none of its own."""
+    """The `reasoning_effort`, if the request itself has none."""
     enable_thinking: bool | None = Field(default=None, examples=[True])
-    """false is a `reasoning_effort` of none, where there is no other."""
+    """false sets the `reasoning_effort` none, if no other is given."""
     thinking: bool | None = Field(default=None, examples=[True])
-    """`enable_thinking` by another name."""
+    """Another name of `enable_thinking`."""
     add_generation_prompt: Annotated[Any, only(True)] = Field(default=None, examples=[True])
     """Not supported: refused unless true."""
 
     @property
     def effort(self) -> ReasoningEffort | None:
-        """What is told of it."""
+        """The effort that the options ask for, if any."""
         if self.reasoning_effort is None and False in (self.enable_thinking, self.thinking):
             return "none"
         return self.reasoning_effort
 
 
 class ReasoningOptions(RequestModel):
-    """How the model reasons, in OpenRouter's words."""
+    """How the model reasons, in OpenRouter's form."""
 
     effort: ReasoningEffort | None = Field(default=None, examples=["low"])
-    """`reasoning_effort`, where the request has none of its own."""
+    """The `reasoning_effort`, if the request itself has none."""
     enabled: bool | None = Field(default=None, examples=[True])
-    """false is an effort of none."""
+    """false sets the effort none."""
     exclude: bool | None = Field(default=None, examples=[False])
-    """true is `include_reasoning` of false."""
+    """true is the same as `include_reasoning: false`."""
 
     @property
     def told(self) -> ReasoningEffort | None:
-        """The effort, as far as it is told."""
+        """The effort that the options ask for, if any."""
         return "none" if self.enabled is False else self.effort
 
 
 class ChatRequest(ChoiceFields):
-    """`max_completion_tokens` goes before `max_tokens`; with neither, the answer may fill the context."""
+    """`max_completion_tokens` takes precedence over `max_tokens`; without either, the answer may fill the context."""
 
     messages: Messages
     """The conversation so far."""
@@ -84,29 +91,28 @@ class ChatRequest(ChoiceFields):
     logprobs: bool = Field(default=False, examples=[False])
     """Reports the log-probability of each token of the content."""
     top_logprobs: int = Field(default=0, ge=0, le=MAX_TOP_LOGPROBS, examples=[0])
-    """With `logprobs`: of so many of the likeliest tokens in its place, too."""
+    """With `logprobs`: also reports so many of the likeliest tokens at each position."""
     reasoning_effort: ReasoningEffort = Field(default="medium", examples=["low"])
-    """How long the model reasons before it answers."""
+    """How much the model reasons before it answers."""
     include_reasoning: bool = Field(default=True, examples=[True])
-    """Sends the reasoning, too."""
-    current_date: CurrentDate | None = Field(default=None, examples=["2025-06-30"])
-    """The date that the model is told, YYYY-MM-DD; today, if neither the request nor the server pins it."""
+    """Sends the reasoning along with the answer."""
+    current_date: ToldDate = None
 
     tools: Many[Tool] = Field(default_factory=list, max_length=MAX_TOOLS)
     """The functions that the model may call."""
     tool_choice: ToolChoice = Field(default="auto", examples=["auto"])
-    """Whether it must: none shows it no function, required makes it call one, or name the one, or those allowed."""
+    """none hides the functions, required requires a call; or names the function to call, or those allowed."""
     parallel_tool_calls: bool = Field(default=True, examples=[True])
-    """Whether one answer may make several calls."""
+    """Allows several calls in one answer."""
     response_format: ResponseFormat | None = Field(default=None, examples=[{"type": "json_object"}])
-    """What the final message must look like."""
+    """The format of the final message."""
 
     chat_template_kwargs: TemplateOptions | None = Field(default=None, examples=[{"reasoning_effort": "low"}])
-    """vLLM's and llama.cpp's place for what the format is told."""
+    """Options of the chat template, in the form of vLLM and llama.cpp."""
     reasoning: ReasoningOptions | None = Field(default=None, examples=[{"effort": "low"}])
-    """OpenRouter's place for `reasoning_effort` and `include_reasoning`."""
+    """`reasoning_effort` and `include_reasoning` in OpenRouter's form."""
     skip_special_tokens: Annotated[Any, only(True)] = Field(default=None, examples=[True])
-    """Not supported: refused unless true. `return_token_ids` has them, too."""
+    """Not supported: refused unless true. `return_token_ids` includes special tokens."""
     echo: Annotated[Any, only(False)] = Field(default=None, examples=[False])
     """Not supported: refused unless false."""
     add_generation_prompt: Annotated[Any, only(True)] = Field(default=None, examples=[True])
@@ -115,15 +121,15 @@ class ChatRequest(ChoiceFields):
     """Not supported: refused unless false."""
 
     prediction: Forgotten = Field(default=None, examples=[{"type": "content", "content": "I am"}])
-    """Changes nothing here: an answer is foretold to have it sooner."""
+    """Changes nothing here: it only makes answers faster elsewhere."""
     best_of: Annotated[Any, only(1)] = Field(default=None, examples=[1])
     """Not supported: refused unless 1."""
     functions: Annotated[Any, only([])] = Field(default=None, examples=[[]])
-    """Not supported: refused unless empty; `tools` has its place."""
+    """Not supported: refused unless empty; use `tools`."""
     function_call: Annotated[Any, only("none", "auto")] = Field(default=None, examples=["none"])
-    """Not supported: refused unless it asks for nothing; `tool_choice` has its place."""
+    """Not supported: refused unless none or auto; use `tool_choice`."""
     modalities: Annotated[Any, only(["text"])] = Field(default=None, examples=[["text"]])
-    """Not supported: refused unless it is text."""
+    """Not supported: refused unless text only."""
     verbosity: Annotated[Any, only("medium")] = Field(default=None, examples=["medium"])
     """Not supported: refused unless medium."""
 
@@ -139,7 +145,7 @@ class ChatRequest(ChoiceFields):
     def _differ_by_name(cls, value: list[Tool]) -> list[Tool]:
         for name, count in Counter(tool.function.name for tool in value).items():
             if count > 1:
-                raise PydanticCustomError("tools", "two functions are called {name}", {"name": name})
+                raise PydanticCustomError("tools", "there are two functions named {name}", {"name": name})
         return value
 
     @field_validator("tool_choice")
@@ -162,7 +168,7 @@ class ChatRequest(ChoiceFields):
 
     @property
     def effort(self) -> ReasoningEffort:
-        """`reasoning_effort`, from wherever the request tells it."""
+        """The reasoning effort, from whichever field sets it."""
         if "reasoning_effort" in self.model_fields_set:
             return self.reasoning_effort
         told = (
@@ -173,20 +179,20 @@ class ChatRequest(ChoiceFields):
 
     @property
     def shows_reasoning(self) -> bool:
-        """Whether the reasoning is sent, from wherever the request tells it."""
+        """Whether the answer shows the reasoning."""
         return self.include_reasoning and not (self.reasoning is not None and self.reasoning.exclude)
 
     def offered(self) -> list[FunctionDefinition]:
-        """The functions that the model is shown."""
+        """The functions that the model sees."""
         return [] if self.tool_choice == "none" else [tool.function for tool in self.tools]
 
     def allowed(self) -> list[FunctionDefinition]:
-        """Those of them that it may call."""
+        """The offered functions that the model may call."""
         names = [tool.function.name for tool in named_tools(self.tool_choice)]
         return [function for function in self.offered() if not names or function.name in names]
 
     def must_call(self) -> bool:
-        """Whether the answer is to be a call."""
+        """Whether the answer must be a call."""
         choice = self.tool_choice
         required = choice.allowed_tools.mode if isinstance(choice, AllowedToolsChoice) else choice
         return required == "required" or isinstance(choice, NamedToolChoice)

@@ -4,30 +4,30 @@ from typing import Literal
 
 from pydantic import Field
 
-from server.schemas.answer import AnswerModel, Finish
+from server.schemas.answer import AnswerModel, Finish, IdentifiedAnswer
 from server.schemas.usage import Usage
 
 
 class TopLogprob(AnswerModel):
-    """A token that might stand in a place."""
+    """A candidate token."""
 
     token: str = Field(examples=["Hi"])
-    """Its text, with replacement characters for what is no UTF-8, or `token_id:ID`, if asked for."""
+    """The token's text, with replacement characters for invalid UTF-8; or `token_id:ID`, if requested."""
     logprob: float = Field(examples=[-0.25])
-    """Its log-probability."""
+    """The token's log-probability."""
     bytes: list[int] = Field(examples=[[72, 105]])
-    """Its bytes."""
+    """The token's bytes."""
 
 
 class TokenLogprob(TopLogprob):
-    """The token that does."""
+    """The chosen token."""
 
     top_logprobs: list[TopLogprob]
-    """The likeliest tokens in its place."""
+    """The likeliest tokens at its position."""
 
 
 class ChatLogprobs(AnswerModel):
-    """One entry per token of the answer, none for its reasoning."""
+    """One entry per token of the content, none for the reasoning."""
 
     content: list[TokenLogprob]
     """The tokens of the content."""
@@ -36,21 +36,21 @@ class ChatLogprobs(AnswerModel):
 
 
 class CalledFunction(AnswerModel):
-    """A function and what to call it with."""
+    """A function and its arguments."""
 
     name: str = Field(examples=["get_weather"])
-    """Which function."""
+    """The function's name."""
     arguments: str = Field(examples=['{"city": "Paris"}'])
-    """What the model wrote, which need not be JSON unless a grammar made it so."""
+    """The arguments as the model wrote them: only a grammar ensures that they are JSON."""
 
 
 class ToolCall(AnswerModel):
     """A call for the client to make."""
 
     id: str = Field(examples=["call_1"])
-    """Its name, unique, for the result to refer to."""
+    """The call's unique id, for the result to refer to."""
     type: Literal["function"] = Field(examples=["function"])
-    """What is called."""
+    """The kind of call."""
     function: CalledFunction
     """The function and its arguments."""
 
@@ -59,64 +59,56 @@ class ChatMessage(AnswerModel):
     """The answer. Only the fields that were set are sent."""
 
     role: Literal["assistant"] = Field(examples=["assistant"])
-    """Whose message it is."""
+    """The author of the message."""
     content: str | None = Field(examples=["I am a small model."])
-    """What it says; null if it says nothing."""
+    """The content; null if there is none."""
     refusal: None = Field(examples=[None])
     """Always null."""
     reasoning: str | None = Field(default=None, examples=["They ask who I am."])
-    """The reasoning before it."""
+    """The reasoning before the content."""
     reasoning_content: str | None = Field(default=None, examples=["They ask who I am."])
-    """`reasoning` by its other name."""
+    """Another name of `reasoning`."""
     tool_calls: list[ToolCall] | None = None
-    """The calls it makes."""
+    """The calls that the answer makes."""
 
 
 class ChatChoice(AnswerModel):
     """One answer."""
 
     index: int = Field(examples=[0])
-    """Its number."""
+    """The answer's number."""
     message: ChatMessage
-    """The answer itself."""
+    """The answer's message."""
     logprobs: ChatLogprobs | None
-    """Log-probabilities, if asked for."""
+    """Log-probabilities, if requested."""
     finish_reason: Finish = Field(examples=["stop"])
-    """Why it ended: it was over or a stop was found, there was no more room, or it calls functions."""
+    """Why the answer ended: its own end or a stop (stop), no more room (length), or function calls (tool_calls)."""
     stop_reason: str | int | None = Field(examples=[None])
-    """The stop string or token id that ended it, if one did."""
+    """The stop string or token id that ended the answer, if one did."""
     token_ids: list[int] | None = Field(default=None, examples=[[200005, 17196, 200008, 12194]])
-    """All tokens that were generated, if asked for."""
+    """All generated tokens, if requested."""
 
 
-class ChatCompletion(AnswerModel):
+class ChatCompletion(IdentifiedAnswer):
     """The whole answer to a request."""
 
-    id: str = Field(examples=["chatcmpl-5e0b6a1c"])
-    """Its name."""
     object: Literal["chat.completion"] = Field(examples=["chat.completion"])
     """The kind of this object."""
-    created: int = Field(examples=[1764000000])
-    """When the request came, in Unix seconds."""
-    model: str = Field(examples=["embedded"])
-    """The name it was asked under."""
-    system_fingerprint: str = Field(examples=["carousel-0.1.0-3f9a2c71"])
-    """Names the version of the engine and the weights."""
     choices: list[ChatChoice]
     """The answers."""
     usage: Usage
     """Token counts."""
     prompt_token_ids: list[int] | None = Field(default=None, examples=[[200006, 17360, 200008]])
-    """The prompt's tokens, if asked for."""
+    """The prompt's tokens, if requested."""
 
 
 class CalledFunctionDelta(AnswerModel):
-    """The next piece of a function's call."""
+    """The next piece of a function call."""
 
     name: str | None = Field(default=None, examples=["get_weather"])
-    """Which function; in a call's first piece only."""
+    """The function's name; in a call's first piece only."""
     arguments: str = Field(examples=['{"city":'])
-    """More of the arguments."""
+    """The next piece of the arguments."""
 
 
 class ToolCallDelta(AnswerModel):
@@ -125,9 +117,9 @@ class ToolCallDelta(AnswerModel):
     index: int = Field(examples=[0])
     """The call's number in the answer."""
     id: str | None = Field(default=None, examples=["call_1"])
-    """The call's name, in its first piece only."""
+    """The call's id; in its first piece only."""
     type: Literal["function"] | None = Field(default=None, examples=["function"])
-    """What is called, in its first piece only."""
+    """The kind of call; in its first piece only."""
     function: CalledFunctionDelta
     """The piece."""
 
@@ -136,50 +128,42 @@ class ChatDelta(AnswerModel):
     """The next piece of an answer. Only the fields that were set are sent."""
 
     role: Literal["assistant"] | None = Field(default=None, examples=["assistant"])
-    """Whose message it is; in the first piece only."""
+    """The author of the message; in the first piece only."""
     content: str | None = Field(default=None, examples=["I am"])
-    """More of the content."""
+    """The next piece of the content."""
     reasoning: str | None = Field(default=None, examples=["They ask"])
-    """More of the reasoning."""
+    """The next piece of the reasoning."""
     reasoning_content: str | None = Field(default=None, examples=["They ask"])
-    """`reasoning` by its other name."""
+    """Another name of `reasoning`."""
     tool_calls: list[ToolCallDelta] | None = None
-    """More of its calls."""
+    """The next pieces of the calls."""
 
 
 class ChatChunkChoice(AnswerModel):
-    """One answer's next piece."""
+    """The next piece of one answer."""
 
     index: int = Field(examples=[0])
     """The answer's number."""
     delta: ChatDelta
-    """The piece itself."""
+    """The piece."""
     logprobs: ChatLogprobs | None
-    """Log-probabilities of the piece's tokens, if asked for."""
+    """Log-probabilities of the piece's tokens, if requested."""
     finish_reason: Finish | None = Field(examples=[None, "stop"])
-    """Why it ended; null before that."""
+    """Why the answer ended; null before its end."""
     stop_reason: str | int | None = Field(default=None, examples=[None])
-    """The stop string or token id that ended it, if one did."""
+    """The stop string or token id that ended the answer, if one did."""
     token_ids: list[int] | None = Field(default=None, examples=[[12194]])
-    """The tokens that were generated since its last chunk, if asked for."""
+    """The tokens generated since the answer's last chunk, if requested."""
 
 
-class ChatChunk(AnswerModel):
+class ChatChunk(IdentifiedAnswer):
     """One event of a streamed answer. Only the fields that were set are sent."""
 
-    id: str = Field(examples=["chatcmpl-5e0b6a1c"])
-    """The answer's name, the same in all its chunks."""
     object: Literal["chat.completion.chunk"] = Field(examples=["chat.completion.chunk"])
     """The kind of this object."""
-    created: int = Field(examples=[1764000000])
-    """When the request came, in Unix seconds."""
-    model: str = Field(examples=["embedded"])
-    """The name it was asked under."""
-    system_fingerprint: str = Field(examples=["carousel-0.1.0-3f9a2c71"])
-    """Names the version of the engine and the weights."""
     choices: list[ChatChunkChoice]
     """The pieces; none in a chunk that reports usage."""
     usage: Usage | None = None
-    """Token counts, if asked for."""
+    """Token counts, if requested."""
     prompt_token_ids: list[int] | None = Field(default=None, examples=[[200006, 17360, 200008]])
-    """The prompt's tokens, if asked for; in the first chunk only."""
+    """The prompt's tokens, if requested; in the first chunk only."""

@@ -9,25 +9,25 @@ from server.schemas.answer import AnswerModel
 
 
 class Health(AnswerModel):
-    """The server lives."""
+    """The server is alive."""
 
     status: Literal["ok"] = Field(default="ok", examples=["ok"])
-    """Always ok: a server that is not does not answer."""
+    """Always ok: a server that is not ok does not answer."""
 
 
 class Readiness(AnswerModel):
-    """Where the engine stands."""
+    """The state of the engine."""
 
     status: Phase = Field(examples=["ready"])
-    """It generates while this is ready."""
+    """The phase: the engine generates only while it is ready."""
     progress: float = Field(examples=[1.0])
-    """How much of the weights is in place, in [0, 1]."""
+    """The fraction of the weights that is loaded, in [0, 1]."""
     message: str = Field(examples=["ready"])
-    """What it is at, or why it does not generate, in one line."""
+    """What the engine is doing, or why it does not generate, in one line."""
 
 
 class Version(AnswerModel):
-    """Which Carousel this is."""
+    """The version of Carousel."""
 
     version: str = Field(examples=["0.1.0"])
     """The version of the server and its engine."""

@@ -1,4 +1,4 @@
-"""A conversation as `/v1/responses` has it: items, of which an answer's may be sent back as they came."""
+"""A conversation in the form of `/v1/responses`: items. An answer's items can be sent back unchanged."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from server.schemas.messages import MAX_MESSAGES, TextParts
-from server.schemas.request import Forgotten, Many, RequestModel, forget, known_kinds, tag
+from server.schemas.request import Forgotten, Many, RequestModel, forget, kind_of, known_kinds, tag
 
 Status = Literal["in_progress", "completed", "incomplete"]
 Phase = Literal["commentary", "final_answer"]
@@ -17,38 +17,38 @@ ReasoningText = Annotated[str, TextParts(("reasoning_text", "text"))]
 
 
 class PastItem(RequestModel):
-    """What every item may have."""
+    """The fields that every item may have."""
 
     id: str | None = Field(default=None, examples=["msg_1"])
-    """The item's name, if it has been in an answer."""
+    """The item's id, if it comes from an answer."""
     status: Status | None = Field(default=None, examples=["completed"])
-    """Changes nothing here: how far the item was when it came."""
+    """The item's state when it was received; changes nothing here."""
 
 
 class PastMessage(PastItem):
     """A message of any role."""
 
     type: Literal["message"] = Field(default="message", examples=["message"])
-    """The kind of item; this one, if not given."""
+    """The kind of item; this is the default."""
     role: Literal["system", "developer", "user", "assistant"] = Field(examples=["user"])
-    """Who says it."""
+    """The author of the message."""
     content: ItemText = Field(examples=["Who are you?", [{"type": "input_text", "text": "Who are you?"}]])
-    """What is said: a text, or parts of text."""
+    """The content: a text, or parts of text."""
     phase: Phase | None = Field(default=None, examples=["final_answer"])
-    """Changes nothing here: whether the assistant was on its way or at its end."""
+    """Whether the message is a preamble or the answer; changes nothing here."""
 
 
 class SummaryPart(RequestModel):
-    """A part of a summary."""
+    """A part of a summary of reasoning."""
 
     type: Literal["summary_text"] = Field(examples=["summary_text"])
     """The kind of part."""
     text: str = Field(examples=["They greet."])
-    """What it says."""
+    """The text."""
 
 
 class PastReasoning(PastItem):
-    """An earlier answer's reasoning. It is shown to the model while no final answer has followed it."""
+    """Reasoning of an earlier answer. The model sees it until a final answer follows."""
 
     type: Literal["reasoning"] = Field(examples=["reasoning"])
     """The kind of item."""
@@ -57,9 +57,9 @@ class PastReasoning(PastItem):
     content: ReasoningText | None = Field(
         default=None, examples=[[{"type": "reasoning_text", "text": "They ask who I am."}]]
     )
-    """The reasoning itself."""
+    """The reasoning."""
     encrypted_content: str | None = Field(default=None, examples=[None])
-    """The same, as an answer had it that was asked to include it; read if there is no `content`."""
+    """The reasoning, as an answer includes it on request; read if there is no `content`."""
 
 
 class PastFunctionCall(PastItem):
@@ -68,57 +68,53 @@ class PastFunctionCall(PastItem):
     type: Literal["function_call"] = Field(examples=["function_call"])
     """The kind of item."""
     call_id: str = Field(examples=["call_1"])
-    """The name that its result refers to."""
+    """The id that the result refers to."""
     name: str = Field(examples=["get_weather"])
-    """Which function."""
+    """The function's name."""
     namespace: str | None = Field(default=None, examples=["weather"])
-    """The namespace of that function, if it has one."""
+    """The function's namespace, if it has one."""
     arguments: str = Field(examples=['{"city": "Paris"}'])
     """The arguments, as JSON text."""
     parsed_arguments: Forgotten = Field(default=None, examples=[{"city": "Paris"}])
-    """What OpenAI's helpers made of them; changes nothing here."""
+    """The arguments as OpenAI's helpers parsed them; changes nothing here."""
 
 
 class FunctionResult(PastItem):
-    """What a call gave."""
+    """The result of a call."""
 
     type: Literal["function_call_output"] = Field(examples=["function_call_output"])
     """The kind of item."""
     call_id: str = Field(examples=["call_1"])
-    """The call that it is the result of."""
+    """The id of the call."""
     output: ItemText = Field(examples=["18 degrees"])
     """The result: a text, or parts of text."""
     name: str | None = Field(default=None, examples=["get_weather"])
-    """Changes nothing here: the call says it."""
+    """Changes nothing here: the call has it."""
     namespace: str | None = Field(default=None, examples=["weather"])
-    """Changes nothing here: the call says it."""
+    """Changes nothing here: the call has it."""
 
 
 class ItemReference(RequestModel):
-    """An item of an answer that the server keeps."""
+    """A reference to an item of a kept answer."""
 
     type: Literal["item_reference"] = Field(default="item_reference", examples=["item_reference"])
-    """The kind of item; this one, if nothing but an id is given."""
+    """The kind of item; this is the default for an item with nothing but an id."""
     id: str = Field(examples=["msg_1"])
-    """The item's name."""
+    """The item's id."""
 
 
 def as_items(given: Any) -> Any:
-    """A text is a user's message."""
+    """Turns a string into a message of the user."""
     if isinstance(given, str) and given:
         return [{"role": "user", "content": given}]
     if not isinstance(given, list):
-        raise PydanticCustomError("input", "must be a text, and not empty, or a list of items")
+        raise PydanticCustomError("input", "must be a non-empty string or a list of items")
     return given
 
 
-def kind_of(item: Any) -> str | None:
-    """By its type; without one it is a message, or with nothing but an id a reference."""
-    if isinstance(item, dict):
-        kind = item.get("type") or ("item_reference" if item.keys() <= {"id", "type"} else "message")
-    else:
-        kind = getattr(item, "type", None)
-    return tag(kind) if kind in KINDS else None
+def untyped(item: dict[str, Any]) -> str:
+    """An item without a type is a message, or with nothing but an id a reference."""
+    return "item_reference" if item.keys() <= {"id", "type"} else "message"
 
 
 Item = PastMessage | PastReasoning | PastFunctionCall | FunctionResult
@@ -128,7 +124,9 @@ InputItem = Annotated[
     | Annotated[PastFunctionCall, Tag(tag("function_call"))]
     | Annotated[FunctionResult, Tag(tag("function_call_output"))]
     | Annotated[ItemReference, Tag(tag("item_reference"))],
-    Discriminator(kind_of, custom_error_type="item_type", custom_error_message="must be an item"),
+    Discriminator(
+        kind_of(*KINDS, untyped=untyped), custom_error_type="item_type", custom_error_message="must be an item"
+    ),
     known_kinds(*KINDS, default="message"),
 ]
 Text = Annotated[str, Field(min_length=1)]

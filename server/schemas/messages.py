@@ -1,4 +1,4 @@
-"""A conversation's messages, as requests carry them."""
+"""The messages of a conversation in requests."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -7,16 +7,16 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_va
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from server.schemas.request import Forgotten, Many, RequestModel, only
+from server.schemas.request import CacheControl, Forgotten, Many, RequestModel, only
 
 MAX_MESSAGES = 16_384
-"""In a context of 131,072 tokens each would have eight."""
+"""An average of eight tokens each in a context of 131,072 tokens."""
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
 @dataclass(frozen=True, slots=True)
 class TextParts:
-    """For a content that is a string, or parts of such types (or refusals), which become its lines. Refuses others."""
+    """For content that is a string, or a list of text parts of these types or refusals, which are joined as lines."""
 
     kinds: tuple[str, ...]
 
@@ -53,62 +53,61 @@ Content = Annotated[str, TextParts(("text",))]
 
 
 class FunctionCall(RequestModel):
-    """A function and what it was called with."""
+    """A function and its arguments."""
 
     name: str = Field(examples=["get_weather"])
-    """Which function."""
+    """The function's name."""
     arguments: str = Field(examples=['{"city": "Paris"}'])
     """The arguments, as JSON text."""
     parsed_arguments: Forgotten = Field(default=None, examples=[{"city": "Paris"}])
-    """What OpenAI's helpers made of them; changes nothing here."""
+    """The arguments as OpenAI's helpers parsed them; changes nothing here."""
 
 
 class PastToolCall(RequestModel):
     """A call that an earlier answer made."""
 
     id: str = Field(examples=["call_1"])
-    """The name that its result refers to."""
+    """The id that the result refers to."""
     type: Literal["function"] = Field(default="function", examples=["function"])
-    """What is called."""
+    """The kind of call."""
     function: FunctionCall
     """The function and its arguments."""
     index: int | None = Field(default=None, examples=[0])
-    """The call's number, which a stream's helper leaves in it; changes nothing here."""
+    """The call's number, left there by helpers for streams; changes nothing here."""
     extra_content: Forgotten = Field(default=None, examples=[None])
-    """Where Google's clients keep what else a call had; changes nothing here."""
+    """Other fields of a call, kept by Google's clients; changes nothing here."""
 
 
 class Message(RequestModel):
     """One message of any role."""
 
     role: Role = Field(examples=["user"])
-    """Who says it."""
+    """The author of the message."""
     content: Content | None = Field(default=None, examples=["Who are you?", [{"type": "text", "text": "Who are you?"}]])
-    """What is said: a text, or parts of text. An assistant's message may be without; a tool's is then empty."""
+    """The content: a text, or parts of text. An assistant's or a tool's message may have none."""
     name: str | None = Field(default=None, examples=["Anna"])
-    """Who of that role it is. Changes nothing here: the prompt of these models has no place for it."""
+    """The author's name. Changes nothing here: the prompts of these models have no names."""
     reasoning: Content | None = Field(default=None, examples=["They greet me."])
-    """An earlier answer's reasoning. It is shown to the model while no final answer has followed it."""
+    """Reasoning of an earlier answer. The model sees it until a final answer follows."""
     reasoning_content: Content | None = Field(default=None, examples=["They greet me."])
-    """`reasoning` by its other name."""
+    """Another name of `reasoning`."""
     tool_calls: Many[PastToolCall] | None = Field(
         default=None, examples=[[{"id": "call_1", "function": {"name": "get_weather", "arguments": "{}"}}]]
     )
     """The calls that an earlier answer made."""
     tool_call_id: str | None = Field(default=None, examples=["call_1"])
-    """Of a tool's message: the call that it is the result of."""
+    """In a tool's message: the id of the call whose result it is."""
     refusal: str | None = Field(default=None, examples=[None])
-    """An earlier answer's refusal: what was said, where there is no content."""
+    """The refusal of an earlier answer; used if there is no content."""
     parsed: Forgotten = Field(default=None, examples=[{"city": "Paris"}])
-    """What OpenAI's helpers made of an earlier answer; changes nothing here."""
+    """An earlier answer as OpenAI's helpers parsed it; changes nothing here."""
     id: str | None = Field(default=None, examples=["msg_1"])
-    """A client's name for it; changes nothing here."""
+    """A client's id for the message; changes nothing here."""
     provider_specific_fields: Forgotten = Field(default=None, examples=[{"refusal": None}])
-    """Where LiteLLM keeps what else an answer had; changes nothing here."""
+    """Other fields of an answer, kept by LiteLLM; changes nothing here."""
     type: Literal["message"] | None = Field(default=None, examples=["message"])
     """Changes nothing here."""
-    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
-    """Changes nothing here: what was computed of a prompt is kept by itself."""
+    cache_control: CacheControl = None
     reasoning_details: Forgotten = Field(default=None, examples=[[]])
     """Changes nothing here: `reasoning` in the form of other servers."""
     thinking_blocks: Forgotten = Field(default=None, examples=[[]])

@@ -1,4 +1,4 @@
-"""What an answer of `/v1/responses` consists of: reasoning, messages, calls."""
+"""The items of an answer of `/v1/responses`: reasoning, messages, calls."""
 
 from typing import Literal
 
@@ -10,21 +10,21 @@ from server.schemas.input_items import Phase, Status
 
 
 class ReasoningPart(AnswerModel):
-    """The text of a reasoning."""
+    """The text of the reasoning."""
 
     type: Literal["reasoning_text"] = Field(examples=["reasoning_text"])
     """The kind of part."""
     text: str = Field(examples=["They ask who I am."])
-    """What the model thought."""
+    """The reasoning."""
 
 
 class SummaryText(AnswerModel):
-    """The text of a reasoning, as its own summary."""
+    """The text of the reasoning, as its own summary."""
 
     type: Literal["summary_text"] = Field(examples=["summary_text"])
     """The kind of part."""
     text: str = Field(examples=["They ask who I am."])
-    """What the model thought."""
+    """The reasoning."""
 
 
 class TextPart(AnswerModel):
@@ -33,43 +33,43 @@ class TextPart(AnswerModel):
     type: Literal["output_text"] = Field(examples=["output_text"])
     """The kind of part."""
     text: str = Field(examples=["I am a small model."])
-    """What the model says."""
+    """The text."""
     annotations: list[str] = Field(examples=[[]])
-    """Always empty: of what hosted tools find."""
+    """Always empty: sources that hosted tools find elsewhere."""
     logprobs: list[TokenLogprob]
-    """Of the text's tokens, if asked for."""
+    """Log-probabilities of the text's tokens, if requested."""
 
 
 class ReasoningItem(AnswerModel):
-    """What the model thought."""
+    """Reasoning."""
 
     type: Literal["reasoning"] = Field(examples=["reasoning"])
     """The kind of item."""
     id: str = Field(examples=["rs_1"])
-    """Its name."""
+    """The item's id."""
     status: Status = Field(examples=["completed"])
-    """Whether it is under way, over, or was cut off."""
+    """Whether the item is in progress, complete or cut off."""
     summary: list[SummaryText] = Field(examples=[[]])
-    """The same text, if asked for."""
+    """The same text, if requested."""
     content: list[ReasoningPart]
     """The text, in one part."""
     encrypted_content: str | None = Field(default=None, examples=[None])
-    """The text in a form to send back, if asked for."""
+    """The text in a form to send back, if requested."""
 
 
 class MessageItem(AnswerModel):
-    """What the model says."""
+    """A message of the model."""
 
     type: Literal["message"] = Field(examples=["message"])
     """The kind of item."""
     id: str = Field(examples=["msg_1"])
-    """Its name."""
+    """The item's id."""
     status: Status = Field(examples=["completed"])
-    """Whether it is under way, over, or was cut off."""
+    """Whether the item is in progress, complete or cut off."""
     role: Literal["assistant"] = Field(examples=["assistant"])
-    """Whose message it is."""
+    """The author of the message."""
     phase: Phase = Field(examples=["final_answer"])
-    """Whether it is the answer, or said on the way to it."""
+    """Whether the message is a preamble or the answer."""
     content: list[TextPart]
     """The text, in one part."""
 
@@ -80,17 +80,17 @@ class FunctionCallItem(AnswerModel):
     type: Literal["function_call"] = Field(examples=["function_call"])
     """The kind of item."""
     id: str = Field(examples=["fc_1"])
-    """Its name."""
+    """The item's id."""
     status: Status = Field(examples=["completed"])
-    """Whether it is under way, over, or was cut off."""
+    """Whether the item is in progress, complete or cut off."""
     call_id: str = Field(examples=["call_1"])
-    """The call's name, for the result to refer to."""
+    """The call's id, for the result to refer to."""
     name: str = Field(examples=["get_weather"])
-    """Which function."""
+    """The function's name."""
     namespace: str | None = Field(default=None, examples=["weather"])
-    """Its namespace, if it has one."""
+    """The function's namespace, if it has one."""
     arguments: str = Field(examples=['{"city": "Paris"}'])
-    """What the model wrote, which need not be JSON unless a grammar made it so."""
+    """The arguments as the model wrote them: only a grammar ensures that they are JSON."""
 
 
 OutputItem = ReasoningItem | MessageItem | FunctionCallItem

@@ -1,9 +1,10 @@
 """What all request bodies share: strict types, null as absent, and refusing what is not supported.
 
-Of what is wrong with a body the first is told, and hardly more is looked for, however large it is: lists are `Many`,
+Validation reports the first error of a body and looks for hardly any more, however large the body is: lists are `Many`,
 and objects have at most MAX_FIELDS fields.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -11,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     FailFast,
+    Field,
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     WithJsonSchema,
@@ -22,7 +24,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 ABOUT = ("title", "description", "examples", "default")
-"""What a JSON schema says of a property beside which values it takes."""
+"""The keywords of a JSON schema that do not restrict the values."""
 
 
 MAX_FIELDS = 256
@@ -30,7 +32,7 @@ Element = TypeVar("Element")
 
 
 class FirstError(FailFast):
-    """A list is looked at up to what is wrong in it."""
+    """Stops validating a list at its first error."""
 
     __hash__ = object.__hash__
 
@@ -38,18 +40,31 @@ class FirstError(FailFast):
 Many = Annotated[list[Element], FirstError()]
 
 TAGS: set[str] = set()
-"""Every tag there is."""
+"""All tags made so far."""
 
 
 def tag(kind: str) -> str:
-    """The tag of a union's branch, which pydantic puts into the path of an error."""
+    """The tag of a union's branch. Pydantic puts it into the path of an error."""
     made = f"(of kind {kind})"
     TAGS.add(made)
     return made
 
 
+def kind_of(
+    *kinds: str, untyped: Callable[[dict[str, Any]], str | None] = lambda given: None
+) -> Callable[[Any], str | None]:
+    """For a discriminator: finds the tag of an object or a model by its type. `untyped` returns the kind of an object
+    without a type."""
+
+    def find(given: Any) -> str | None:
+        kind = given.get("type") or untyped(given) if isinstance(given, dict) else getattr(given, "type", None)
+        return tag(kind) if kind in kinds else None
+
+    return find
+
+
 class RequestModel(BaseModel):
-    """Strings are not numbers, `true` is not 1, a null is as if absent, an unknown field is refused."""
+    """Strings are not numbers, `true` is not 1, null means absent, unknown fields are refused."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", allow_inf_nan=False, frozen=True, use_attribute_docstrings=True
@@ -61,12 +76,14 @@ class RequestModel(BaseModel):
         if not isinstance(content, dict):
             return content
         if len(content) > MAX_FIELDS:
-            raise PydanticCustomError("fields", "has {count} fields, more than there are", {"count": len(content)})
+            raise PydanticCustomError(
+                "fields", "has {count} fields; at most {most} are allowed", {"count": len(content), "most": MAX_FIELDS}
+            )
         return {name: value for name, value in content.items() if value is not None}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Says of nulls what `_drop_nulls` does."""
+        """The JSON schema, with the nulls that `_drop_nulls` allows."""
         reference = handler(core_schema)
         schema = handler.resolve_ref_schema(reference)
         required = schema.get("required", [])
@@ -78,7 +95,7 @@ class RequestModel(BaseModel):
 
 
 def nullable(schema: JsonSchemaValue) -> JsonSchemaValue:
-    """A property's schema that takes null, too.
+    """A property's schema that also allows null.
 
     >>> nullable({"type": "string", "description": "Who."})
     {'anyOf': [{'type': 'string'}, {'type': 'null'}], 'description': 'Who.'}
@@ -93,7 +110,7 @@ def nullable(schema: JsonSchemaValue) -> JsonSchemaValue:
 
 
 def expects(what: str) -> WrapValidator:
-    """For a union: one message for all its branches."""
+    """For a union: one error message for all branches."""
 
     def check(value: Any, validate: ModelWrapValidatorHandler[Any]) -> Any:
         try:
@@ -105,27 +122,34 @@ def expects(what: str) -> WrapValidator:
 
 
 def only(*neutral: Any) -> WrapValidator:
-    """For a field that is not supported: refused unless its value changes nothing."""
+    """For an unsupported field: refuses any value but the `neutral` ones, which change nothing."""
 
     def check(value: Any, validate: ModelWrapValidatorHandler[Any]) -> Any:
         if any(type(value) is type(one) and value == one for one in neutral):
             return value
         raise PydanticCustomError("extra_forbidden", "not supported")
 
-    # Pydantic takes schemas that are equal for one, as those of true and 1 else were.
+    # Pydantic merges equal schemas; without a type those of true and 1 would be equal.
     kind: dict[str, Any] = {"type": "boolean"} if any(isinstance(one, bool) for one in neutral) else {}
     return WrapValidator(check, json_schema_input_type=Annotated[Any, WithJsonSchema(kind | {"enum": [*neutral]})])
 
 
 def forget(value: Any) -> None:
-    """For a validator of what changes nothing, but may be large: it is not kept."""
+    """For fields that change nothing but may be large: drops the value."""
 
 
 Forgotten = Annotated[Any, AfterValidator(forget)]
+CacheControl = Annotated[
+    Forgotten,
+    Field(
+        examples=[{"type": "ephemeral"}],
+        description="Changes nothing here: prompts are cached without being marked.",
+    ),
+]
 
 
 def known_kinds(*kinds: str, default: str | None = None) -> WrapValidator:
-    """For objects of some types: says which one is not among them. Without a type it is `default`."""
+    """For objects that must be of these types: names any other type. Without a type it is `default`."""
 
     def check(value: Any, validate: ModelWrapValidatorHandler[Any]) -> Any:
         kind = value.get("type") or default if isinstance(value, dict) else default

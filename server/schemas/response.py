@@ -13,23 +13,23 @@ ResponseStatus = Literal["in_progress", "completed", "incomplete", "failed", "ca
 
 
 class InputTokensDetails(PromptTokensDetails):
-    """What the prompt's tokens were."""
+    """The prompt's tokens by kind."""
 
     cache_write_tokens: int = Field(examples=[0])
-    """Always 0: what is kept of a prompt is kept by itself."""
+    """Always 0: prompts are cached automatically."""
 
 
 class ResponseUsage(AnswerModel):
-    """Token counts, by the names of `/v1/responses`."""
+    """Token counts, named as in `/v1/responses`."""
 
     input_tokens: int = Field(examples=[68])
     """Tokens of the prompt."""
     input_tokens_details: InputTokensDetails
-    """More on them."""
+    """Details of the prompt's tokens."""
     output_tokens: int = Field(examples=[25])
     """Tokens of the answer, reasoning and markup included."""
     output_tokens_details: CompletionTokensDetails
-    """More on them."""
+    """Details of the answer's tokens."""
     total_tokens: int = Field(examples=[93])
     """The sum of both."""
 
@@ -54,91 +54,91 @@ class ReasoningSettings(AnswerModel):
     """How the model reasoned."""
 
     effort: str = Field(examples=["medium"])
-    """How long."""
+    """How much the model reasoned."""
     summary: Summary | None = Field(examples=[None])
-    """As the request had it."""
+    """From the request."""
 
 
 class TextSettings(AnswerModel):
-    """What the final message had to be like."""
+    """The settings of the final message."""
 
     format: dict[str, Any] = Field(examples=[{"type": "text"}])
-    """What it had to look like."""
+    """The format of the final message."""
     verbosity: Literal["medium"] = Field(examples=["medium"])
     """Always medium."""
 
 
 class Response(AnswerModel):
-    """An answer, or how far it is. What the request said is repeated in it."""
+    """An answer, perhaps in progress. It repeats fields of the request."""
 
     id: str = Field(examples=["resp_1"])
-    """Its name."""
+    """The answer's id."""
     object: Literal["response"] = Field(examples=["response"])
     """The kind of this object."""
     created_at: int = Field(examples=[1764000000])
     """When the request came, in Unix seconds."""
     completed_at: int | None = Field(examples=[1764000001])
-    """When the answer was complete, in Unix seconds; null if it is not."""
+    """When the answer was complete, in Unix seconds; null if it is not complete."""
     status: ResponseStatus = Field(examples=["completed"])
-    """How far it is, or how it ended."""
+    """Whether the answer is in progress, or how it ended."""
     error: ResponseFailure | None
-    """Why it failed, if it did."""
+    """Why the answer failed, if it did."""
     incomplete_details: Incompleteness | None
-    """Why it was cut off, if it was."""
+    """Why the answer was cut off, if it was."""
     model: str = Field(examples=["embedded"])
-    """The name it was asked under."""
+    """The model's name in the request."""
     system_fingerprint: str = Field(examples=["carousel-0.1.0-3f9a2c71"])
-    """Names the version of the engine and the weights."""
+    """Identifies the version of the engine and the weights."""
     output: list[OutputItem]
-    """The answer itself."""
+    """The items of the answer."""
     usage: ResponseUsage | None
-    """Token counts, once it has ended."""
+    """Token counts, once the answer has ended."""
     instructions: str | None = Field(examples=["Be brief."])
-    """As the request had it."""
+    """From the request."""
     previous_response_id: str | None = Field(examples=[None])
-    """As the request had it."""
+    """From the request."""
     max_output_tokens: int | None = Field(examples=[256])
-    """As the request had it."""
+    """From the request."""
     max_tool_calls: int | None = Field(examples=[None])
-    """As the request had it."""
+    """From the request."""
     temperature: float = Field(examples=[1.0])
-    """What the answer was drawn with."""
+    """The value that the answer was sampled with."""
     top_p: float = Field(examples=[1.0])
-    """What the answer was drawn with."""
+    """The value that the answer was sampled with."""
     top_logprobs: int = Field(examples=[0])
-    """As the request had it."""
+    """From the request."""
     reasoning: ReasoningSettings
-    """As the request had it."""
+    """From the request."""
     text: TextSettings
-    """As the request had it."""
+    """From the request."""
     tools: list[dict[str, Any]] = Field(examples=[[]])
-    """As the request had it."""
+    """From the request."""
     tool_choice: str | dict[str, Any] = Field(examples=["auto"])
-    """As the request had it."""
+    """From the request."""
     parallel_tool_calls: bool = Field(examples=[True])
-    """As the request had it."""
+    """From the request."""
     truncation: Truncation = Field(examples=["disabled"])
-    """As the request had it."""
+    """From the request."""
     store: bool = Field(examples=[True])
-    """As the request had it."""
+    """From the request."""
     background: bool = Field(examples=[False])
-    """As the request had it."""
+    """From the request."""
     metadata: dict[str, Any] = Field(examples=[{"purpose": "test"}])
-    """As the request had it."""
+    """From the request."""
     user: str | None = Field(examples=[None])
-    """As the request had it."""
+    """From the request."""
     safety_identifier: str | None = Field(examples=[None])
-    """As the request had it."""
+    """From the request."""
     prompt_cache_key: str | None = Field(examples=[None])
-    """As the request had it."""
+    """From the request."""
 
 
 class DeletedResponse(AnswerModel):
-    """What deleting an answer leaves."""
+    """Confirms that an answer was deleted."""
 
     id: str = Field(examples=["resp_1"])
-    """The answer's name."""
+    """The answer's id."""
     object: Literal["response"] = Field(examples=["response"])
-    """The kind of what was deleted."""
+    """The kind of object that was deleted."""
     deleted: Literal[True] = Field(examples=[True])
     """Always true."""

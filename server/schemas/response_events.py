@@ -1,10 +1,10 @@
 """The events of a streamed answer of `/v1/responses`.
 
-`response.created`, then each item from `output_item.added` to `output_item.done`, then `response.completed`,
-`response.incomplete` or `response.failed`, whatever happens on the way.
+`response.created`, then each item from `output_item.added` to `output_item.done`. Every stream ends with
+`response.completed`, `response.incomplete` or `response.failed`.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -15,14 +15,14 @@ from server.schemas.response import Response
 
 
 class ResponseEvent(AnswerModel):
-    """What every event has."""
+    """The fields of every event."""
 
     sequence_number: int = Field(default=0, examples=[0])
-    """Its number in the stream, from 0."""
+    """The event's number in the stream, from 0."""
 
 
 class ResponseStateEvent(ResponseEvent):
-    """The answer as it stands: at the beginning without items, at the end with all."""
+    """The answer so far: without items at the start of the stream, with all of them at the end."""
 
     type: Literal[
         "response.created", "response.in_progress", "response.completed", "response.incomplete", "response.failed"
@@ -33,7 +33,7 @@ class ResponseStateEvent(ResponseEvent):
 
 
 class ItemEvent(ResponseEvent):
-    """An item begins, or is over."""
+    """An item begins or ends."""
 
     type: Literal["response.output_item.added", "response.output_item.done"] = Field(
         examples=["response.output_item.added"]
@@ -46,16 +46,16 @@ class ItemEvent(ResponseEvent):
 
 
 class WithinItemEvent(ResponseEvent):
-    """Something happens in an item."""
+    """The fields of an event within an item."""
 
     item_id: str = Field(examples=["msg_1"])
-    """The item's name."""
+    """The item's id."""
     output_index: int = Field(examples=[0])
     """The item's number in the answer."""
 
 
 class PartEvent(WithinItemEvent):
-    """A part of an item begins, or is over."""
+    """A part of an item begins or ends."""
 
     type: Literal["response.content_part.added", "response.content_part.done"] = Field(
         examples=["response.content_part.added"]
@@ -68,16 +68,16 @@ class PartEvent(WithinItemEvent):
 
 
 class TextDeltaEvent(WithinItemEvent):
-    """More of a message."""
+    """The next piece of a message."""
 
     type: Literal["response.output_text.delta"] = Field(examples=["response.output_text.delta"])
     """The kind of event."""
     content_index: int = Field(examples=[0])
     """The part's number in the item."""
     delta: str = Field(examples=["I am"])
-    """The next piece of its text."""
+    """The piece."""
     logprobs: list[TokenLogprob]
-    """Of the piece's tokens, if asked for."""
+    """Log-probabilities of the piece's tokens, if requested."""
 
 
 class TextDoneEvent(WithinItemEvent):
@@ -88,42 +88,42 @@ class TextDoneEvent(WithinItemEvent):
     content_index: int = Field(examples=[0])
     """The part's number in the item."""
     text: str = Field(examples=["I am a small model."])
-    """All of it."""
+    """The whole text."""
     logprobs: list[TokenLogprob]
-    """Of its tokens, if asked for."""
+    """Log-probabilities of the text's tokens, if requested."""
 
 
 class ReasoningDeltaEvent(WithinItemEvent):
-    """More of a reasoning."""
+    """The next piece of reasoning."""
 
     type: Literal["response.reasoning_text.delta"] = Field(examples=["response.reasoning_text.delta"])
     """The kind of event."""
     content_index: int = Field(examples=[0])
     """The part's number in the item."""
     delta: str = Field(examples=["They ask"])
-    """The next piece of its text."""
+    """The piece."""
 
 
 class ReasoningDoneEvent(WithinItemEvent):
-    """A reasoning's text is complete."""
+    """The text of the reasoning is complete."""
 
     type: Literal["response.reasoning_text.done"] = Field(examples=["response.reasoning_text.done"])
     """The kind of event."""
     content_index: int = Field(examples=[0])
     """The part's number in the item."""
     text: str = Field(examples=["They ask who I am."])
-    """All of it."""
+    """The whole text."""
 
 
 class WithinSummaryEvent(WithinItemEvent):
-    """Something happens in a reasoning's summary."""
+    """The fields of an event within a summary."""
 
     summary_index: int = Field(examples=[0])
     """The part's number in the summary."""
 
 
 class SummaryPartEvent(WithinSummaryEvent):
-    """A part of a summary begins, or is over."""
+    """A part of a summary begins or ends."""
 
     type: Literal["response.reasoning_summary_part.added", "response.reasoning_summary_part.done"] = Field(
         examples=["response.reasoning_summary_part.added"]
@@ -134,12 +134,12 @@ class SummaryPartEvent(WithinSummaryEvent):
 
 
 class SummaryDeltaEvent(WithinSummaryEvent):
-    """More of a summary."""
+    """The next piece of a summary."""
 
     type: Literal["response.reasoning_summary_text.delta"] = Field(examples=["response.reasoning_summary_text.delta"])
     """The kind of event."""
     delta: str = Field(examples=["They ask"])
-    """The next piece of its text."""
+    """The piece."""
 
 
 class SummaryDoneEvent(WithinSummaryEvent):
@@ -148,16 +148,16 @@ class SummaryDoneEvent(WithinSummaryEvent):
     type: Literal["response.reasoning_summary_text.done"] = Field(examples=["response.reasoning_summary_text.done"])
     """The kind of event."""
     text: str = Field(examples=["They ask who I am."])
-    """All of it."""
+    """The whole text."""
 
 
 class ArgumentsDeltaEvent(WithinItemEvent):
-    """More of a call's arguments."""
+    """The next piece of a call's arguments."""
 
     type: Literal["response.function_call_arguments.delta"] = Field(examples=["response.function_call_arguments.delta"])
     """The kind of event."""
     delta: str = Field(examples=['{"city":'])
-    """The next piece of them."""
+    """The piece."""
 
 
 class ArgumentsDoneEvent(WithinItemEvent):
@@ -166,15 +166,11 @@ class ArgumentsDoneEvent(WithinItemEvent):
     type: Literal["response.function_call_arguments.done"] = Field(examples=["response.function_call_arguments.done"])
     """The kind of event."""
     name: str = Field(examples=["get_weather"])
-    """Which function."""
+    """The function's name."""
     arguments: str = Field(examples=['{"city": "Paris"}'])
-    """All of them."""
+    """The whole arguments."""
 
 
-EVENTS = (
-    ResponseStateEvent, ItemEvent, PartEvent, TextDeltaEvent, TextDoneEvent, ReasoningDeltaEvent, ReasoningDoneEvent,
-    SummaryPartEvent, SummaryDeltaEvent, SummaryDoneEvent, ArgumentsDeltaEvent, ArgumentsDoneEvent,
-)  # fmt: skip
 AnyEvent = (
     ResponseStateEvent
     | ItemEvent
@@ -189,3 +185,4 @@ AnyEvent = (
     | ArgumentsDeltaEvent
     | ArgumentsDoneEvent
 )
+EVENTS: tuple[type[ResponseEvent], ...] = get_args(AnyEvent)

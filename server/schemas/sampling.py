@@ -1,4 +1,4 @@
-"""The fields that all requests for answers have in common."""
+"""The fields that all requests for answers share."""
 
 from typing import Annotated, Any
 
@@ -18,22 +18,20 @@ Stop = Annotated[str | Many[str], expects("a string or a list of strings")]
 
 
 class SamplingFields(RequestModel):
-    """Ranges are checked where `engine.request.SamplingParams` is made, and only told of here, unless a field has
-    them itself.
-    """
+    """`engine.request.SamplingParams` checks ranges. Ranges in `json_schema_extra` only document them."""
 
     model: str | None = Field(default=None, examples=["embedded"])
-    """A name of the model served; the first one, if not given."""
+    """A name of the served model; by default the first."""
     temperature: float = Field(default=1.0, examples=[0.7], json_schema_extra={"minimum": 0, "maximum": 2})
-    """Divides the logits; 0 always takes the likeliest token. A checkpoint may have another default."""
+    """Divides the logits; 0 always picks the likeliest token. A checkpoint may have another default."""
     top_p: float = Field(default=1.0, examples=[0.95], json_schema_extra={"exclusiveMinimum": 0, "maximum": 1})
-    """Draws from the likeliest tokens that together have this probability. A checkpoint may have another default."""
+    """Samples from the likeliest tokens that together have this probability. A checkpoint may have another default."""
     top_k: int = Field(default=0, examples=[50], json_schema_extra={"minimum": -1, "maximum": MAX_COUNT})
-    """Draws from so many of the likeliest tokens; 0 and -1: from all. A checkpoint may have another default."""
+    """Samples from so many of the likeliest tokens; 0 and -1 mean all. A checkpoint may have another default."""
     min_p: float = Field(default=0.0, examples=[0.05], json_schema_extra={"minimum": 0, "maximum": 1})
-    """Draws from tokens at least this probable beside the likeliest one. A checkpoint may have another default."""
+    """Samples from tokens with at least this fraction of the top probability. A checkpoint may have another default."""
     seed: int | None = Field(default=None, examples=[7], json_schema_extra={"minimum": -(2**63), "maximum": 2**64 - 1})
-    """Makes an answer repeatable; the choices of a prompt have seeds of their own, made from it."""
+    """Makes an answer repeatable; each choice of a prompt gets its own seed, derived from this one."""
     stop: Stop = Field(
         default_factory=list,
         examples=["\n\n", ["END", "Q:"]],
@@ -41,17 +39,17 @@ class SamplingFields(RequestModel):
             "anyOf": [STOP_STRING, {"type": "array", "items": STOP_STRING, "maxItems": MAX_STOP_STRINGS}]
         },
     )
-    """Ends the answer before any of these strings. In a chat the reasoning is not searched for them."""
+    """Strings that end the answer; the answer does not include them. A chat's reasoning is not searched for them."""
     stop_token_ids: Many[int] = Field(
         default_factory=list,
         examples=[[200002]],
         json_schema_extra={"items": {"type": "integer", "minimum": 0}, "maxItems": MAX_LOGIT_BIAS},
     )
-    """Ends the answer at any of these tokens."""
+    """Tokens that end the answer."""
     ignore_eos: bool = Field(default=False, examples=[False])
-    """Goes on where the model would end; for measuring."""
+    """Continues where the model would end the answer; for benchmarks."""
     min_tokens: int = Field(default=0, examples=[0], json_schema_extra={"minimum": 0, "maximum": MAX_COUNT})
-    """Nothing ends the answer before so many tokens but `max_tokens` and `stop`."""
+    """Only `max_tokens` and `stop` end the answer before so many tokens."""
     logit_bias: dict[str, float] = Field(
         default_factory=dict,
         examples=[{"1734": -100}],
@@ -61,34 +59,33 @@ class SamplingFields(RequestModel):
             "maxProperties": MAX_LOGIT_BIAS,
         },
     )
-    """Added to the logits of tokens, by their ids; -100 bans a token."""
+    """Values to add to the logits of tokens, by token id; -100 bans a token."""
     presence_penalty: float = Field(default=0.0, examples=[0.5], json_schema_extra={"minimum": -2, "maximum": 2})
-    """Taken off the logit of each token that is in the answer already."""
+    """Subtracted from the logit of each token that the answer already has."""
     frequency_penalty: float = Field(default=0.0, examples=[0.5], json_schema_extra={"minimum": -2, "maximum": 2})
-    """Taken off a token's logit as many times as it is in the answer already."""
+    """Subtracted from a token's logit once for each time that the answer already has the token."""
     repetition_penalty: float = Field(default=1.0, examples=[1.1], json_schema_extra={"minimum": 0.01, "maximum": 10})
-    """Divides the logits (multiplies the negative ones) of tokens in the prompt or the answer. A checkpoint may have
+    """Divides the logits of tokens in the prompt or the answer, and multiplies negative ones. A checkpoint may have
     another default."""
     stream: bool = Field(default=False, examples=[False])
-    """Sends the answer as it is made, as server-sent events."""
+    """Sends the answer while it is generated, as server-sent events."""
     timeout: float | None = Field(default=None, gt=0, examples=[30.0])
-    """Seconds until the answer must be complete, waiting included; the default is the most the server allows."""
+    """Time limit for the answer in seconds, queueing included; by default the server's limit, which is the maximum."""
     priority: int = Field(default=0, ge=-MAX_PRIORITY, le=MAX_PRIORITY, examples=[0])
-    """Of the requests of one API key, a lower number is served earlier."""
+    """Among requests of the same API key, lower numbers are served first."""
     structured_outputs: StructuredOutputs | None = Field(default=None, examples=[{"choice": ["yes", "no"]}])
-    """What the answer must look like; of a chat's answer the final message."""
+    """The format of the answer; in a chat, of the final message."""
     cache_salt: str = Field(default="", max_length=1024, examples=["tenant-1"])
-    """What was computed of a prompt serves only requests of the same API key with the same salt."""
+    """Cached prefixes are shared only among requests of the same API key with the same salt."""
 
     @field_validator("logit_bias", mode="before")
     @classmethod
     def _is_not_too_long(cls, value: Any) -> Any:
-        """Before each is looked at."""
+        """Checks the number of entries before each is validated."""
         if isinstance(value, dict) and len(value) > MAX_LOGIT_BIAS:
             raise PydanticCustomError("too_long", "at most {most} are allowed", {"most": MAX_LOGIT_BIAS})
         return value
 
-    # These change no answer here.
     user: str | None = Field(default=None, examples=["user-1"])
     """Changes nothing here."""
     metadata: Forgotten = Field(default=None, examples=[{"purpose": "test"}])
@@ -106,36 +103,36 @@ class SamplingFields(RequestModel):
 
 
 class StreamOptions(RequestModel):
-    """`continuous_usage_stats` puts the counts so far on every chunk; it needs `include_usage`."""
+    """What a stream reports besides the answer."""
 
     include_usage: bool = Field(default=False, examples=[True])
-    """A last chunk, of no choices, reports usage."""
+    """Adds a last chunk, without choices, that reports usage."""
     continuous_usage_stats: bool = Field(default=False, examples=[False])
-    """Every chunk reports the usage so far; needs `include_usage`."""
+    """Reports the usage so far in every chunk; needs `include_usage`."""
     include_obfuscation: bool = Field(default=False, examples=[False])
     """Changes nothing here."""
 
 
 class ChoiceFields(SamplingFields):
-    """What completions and chats have beyond that: several answers to a prompt, and chunks that can report usage."""
+    """The further fields of completions and chats."""
 
     max_tokens: int | None = Field(default=None, examples=[64], json_schema_extra={"minimum": 0, "maximum": MAX_COUNT})
-    """The longest answer in tokens, reasoning included. A completion's default is 16, a chat may fill the context."""
+    """The longest answer in tokens, reasoning included. By default 16 in a completion; a chat may fill the context."""
     n: int = Field(default=1, ge=1, le=MAX_CHOICES, examples=[1])
-    """How many answers to give to each prompt."""
+    """How many answers to give for each prompt."""
     stream_options: StreamOptions | None = Field(default=None, examples=[None])
-    """What a stream reports beside the answer; needs `stream`."""
+    """What a stream reports besides the answer; needs `stream`."""
     include_stop_str_in_output: bool = Field(default=False, examples=[False])
-    """Shows what ended the answer, too: the stop string, or the token, if it has a text."""
+    """Includes what ended the answer in its text: the stop string, or the token, if it has a text."""
     return_tokens_as_token_ids: bool = Field(default=False, examples=[False])
-    """Calls the tokens of log-probabilities `token_id:ID`: several have the same text."""
+    """Names the tokens of log-probabilities `token_id:ID`, since several tokens can have the same text."""
     return_token_ids: bool = Field(default=False, examples=[False])
-    """Gives the ids of the prompt's tokens and of all generated ones: also those of the reasoning, of the format, and
-    the one that ended it. In a stream the prompt's come once, and each chunk has those since the last one."""
+    """Returns the ids of the prompt's tokens and of all generated ones, including the reasoning, the markup and the
+    token that ended the answer. A stream has the prompt's once, and in each chunk those since the last chunk."""
     store: bool | None = Field(default=None, examples=[False])
-    """Changes nothing here: no answer is kept."""
+    """Changes nothing here: these answers are not kept."""
     spaces_between_special_tokens: bool | None = Field(default=None, examples=[True])
-    """Changes nothing here: these vocabularies put none between tokens."""
+    """Changes nothing here: there are no spaces between special tokens."""
     use_beam_search: Annotated[Any, only(False)] = Field(default=None, examples=[False])
     """Not supported: refused unless false."""
     length_penalty: Annotated[Any, only(1, 1.0)] = Field(default=None, examples=[1.0])
@@ -145,9 +142,9 @@ class ChoiceFields(SamplingFields):
     bad_words: Annotated[Any, only([])] = Field(default=None, examples=[[]])
     """Not supported: refused unless empty."""
     add_special_tokens: bool | None = Field(default=None, examples=[True])
-    """Changes nothing here: these vocabularies put none around a text."""
+    """Changes nothing here: these tokenizers add no special tokens to a text."""
     cache_prompt: bool | None = Field(default=None, examples=[True])
-    """Changes nothing here: what was computed of a prompt is kept by itself."""
+    """Changes nothing here: prompts are cached automatically."""
 
     @field_validator("stream_options")
     @classmethod

@@ -1,4 +1,4 @@
-"""Functions that a model may call, as requests offer them."""
+"""The functions that a request offers to the model."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from server.schemas.request import Forgotten, Many, RequestModel, expects
+from server.schemas.request import CacheControl, Many, RequestModel, expects
 
 MAX_TOOLS = 1024
-"""Agents with many servers of tools send hundreds."""
+"""Agents that use many tool servers send hundreds."""
 
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
@@ -24,36 +24,33 @@ ObjectSchema = Annotated[dict[str, Any], AfterValidator(of_an_object)]
 
 
 class FunctionDefinition(RequestModel):
-    """`parameters` is the JSON schema of an object; without it the function takes none. With `strict` a call's
-    arguments always follow it.
-    """
+    """A function that the model may call."""
 
     name: Name = Field(examples=["get_weather"])
-    """What the model calls it."""
+    """The function's name."""
     description: str | None = Field(default=None, examples=["The weather in a city, now."])
-    """What it does, and when to call it."""
+    """What the function does, and when to call it."""
     parameters: ObjectSchema | None = Field(
         default=None,
         examples=[{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}],
     )
-    """The JSON schema of its arguments, an object."""
+    """The JSON schema of the arguments, an object; by default the function takes none."""
     strict: bool = Field(default=False, examples=[True])
-    """Calls follow the schema, whatever the model would write."""
+    """Constrains calls to the schema."""
 
 
 class Tool(RequestModel):
-    """Something the model may call."""
+    """A tool that the model may call."""
 
     type: Literal["function"] = Field(examples=["function"])
-    """What it is."""
+    """The kind of tool."""
     function: FunctionDefinition
     """The function."""
-    cache_control: Forgotten = Field(default=None, examples=[{"type": "ephemeral"}])
-    """Changes nothing here: what was computed of a prompt is kept by itself."""
+    cache_control: CacheControl = None
 
 
 class NamedFunction(RequestModel):
-    """A function by its name."""
+    """The name of a function."""
 
     name: Name = Field(examples=["get_weather"])
     """One of the request's functions."""
@@ -63,29 +60,29 @@ class NamedTool(RequestModel):
     """One of the request's functions."""
 
     type: Literal["function"] = Field(examples=["function"])
-    """What it is."""
+    """The kind of tool."""
     function: NamedFunction
-    """Which one."""
+    """The function."""
 
 
 class NamedToolChoice(NamedTool):
-    """This function must be called."""
+    """Requires a call of this function."""
 
 
 class AllowedTools(RequestModel):
     """Some of the request's functions."""
 
     mode: Literal["auto", "required"] = Field(examples=["auto"])
-    """Whether one of them must be called."""
+    """auto allows calls of these functions, required requires one."""
     tools: Many[NamedTool] = Field(min_length=1, max_length=MAX_TOOLS)
-    """Which ones."""
+    """The functions."""
 
 
 class AllowedToolsChoice(RequestModel):
-    """The model is shown every function, and calls no other than these: what it is shown can stay the same."""
+    """The model sees every function but may call only these, so that the prompt can stay the same."""
 
     type: Literal["allowed_tools"] = Field(examples=["allowed_tools"])
-    """What is allowed."""
+    """The kind of choice."""
     allowed_tools: AllowedTools
     """The functions."""
 
@@ -100,7 +97,7 @@ ToolChoice = Annotated[
 
 
 def named_tools(choice: ToolChoice) -> Sequence[NamedTool]:
-    """The functions that a choice names."""
+    """The functions named by a choice."""
     if isinstance(choice, AllowedToolsChoice):
         return choice.allowed_tools.tools
     return [choice] if isinstance(choice, NamedToolChoice) else []

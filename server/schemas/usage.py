@@ -1,4 +1,4 @@
-"""Token counts, as every answer reports them."""
+"""The token counts that every answer reports."""
 
 from pydantic import Field
 
@@ -6,21 +6,21 @@ from server.schemas.answer import AnswerModel
 
 
 class PromptTokensDetails(AnswerModel):
-    """What the prompt's tokens were."""
+    """The prompts' tokens by kind."""
 
     cached_tokens: int = Field(default=0, examples=[0])
-    """Tokens of the prompt that had been computed before."""
+    """Prompt tokens that were read from the cache."""
 
 
 class CompletionTokensDetails(AnswerModel):
-    """What the answer's tokens were."""
+    """The choices' tokens by kind."""
 
     reasoning_tokens: int = Field(default=0, examples=[12])
     """Tokens of the reasoning."""
 
 
 class Usage(AnswerModel):
-    """A prompt is counted once, however many choices were drawn from it; stop tokens count."""
+    """Token counts. A prompt counts once, however many choices it has; stop tokens count."""
 
     prompt_tokens: int = Field(examples=[68])
     """Tokens of the prompts."""
@@ -29,6 +29,6 @@ class Usage(AnswerModel):
     total_tokens: int = Field(examples=[93])
     """The sum of both."""
     prompt_tokens_details: PromptTokensDetails
-    """More on the prompts' tokens."""
+    """Details of the prompts' tokens."""
     completion_tokens_details: CompletionTokensDetails
-    """More on the choices' tokens."""
+    """Details of the choices' tokens."""

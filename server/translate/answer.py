@@ -1,4 +1,4 @@
-"""What the answers of all endpoints have in common: choices that share a stream of events."""
+"""What the answers of all endpoints share: choices of one stream of events, chunks, usage."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
@@ -15,13 +15,13 @@ from server.schemas.usage import CompletionTokensDetails, PromptTokensDetails, U
 from server.translate.assembler import Assembler, Piece
 
 LOWEST_LOGPROB = -9999.0
-"""In the place of minus infinity, which JSON cannot say."""
+"""Replaces minus infinity, which JSON cannot express."""
 
 Chunk = TypeVar("Chunk", Completion, ChatChunk)
 
 
 class Identity(TypedDict):
-    """What every chunk of an answer repeats. `created` is in Unix seconds."""
+    """The fields that every chunk of an answer repeats. `created` is in Unix seconds."""
 
     id: str
     created: int
@@ -32,7 +32,7 @@ class Identity(TypedDict):
 async def read_pieces(
     events: EventStream, choices: dict[str, Assembler]
 ) -> AsyncGenerator[tuple[Assembler, list[Piece]], None]:
-    """What each event brings for its choice. `choices` is keyed by request id.
+    """For each event, its choice and the new pieces of that choice. `choices` is keyed by request id.
 
     Raises GenerationError.
     """
@@ -40,14 +40,14 @@ async def read_pieces(
         choice = choices[event.request_id]
         pieces = choice.feed(event)
         if choice.finish_reason is not None:
-            events.abort(event.request_id)  # It was ended here, and the engine does not know.
+            events.abort(event.request_id)  # The answer ended here; the engine does not know.
         yield choice, pieces
 
 
 async def stream_chunks(
     chunks: AsyncGenerator[Chunk, None], last: Callable[[], Chunk], options: StreamOptions | None
 ) -> AsyncGenerator[bytes, None]:
-    """The chunks as events. `last` makes the chunk that reports usage, sent if `options` want it."""
+    """The chunks as events. `last` makes the chunk that reports usage, which is sent if `options` ask for it."""
     include_usage = options is not None and options.include_usage
     continuous = include_usage and options is not None and options.continuous_usage_stats
     async with aclosing(chunks):
@@ -60,7 +60,7 @@ async def stream_chunks(
 
 
 def count_usage(requests: Sequence[Request], per_prompt: int, choices: Iterable[Assembler]) -> Usage:
-    """`requests` has the choices of each prompt side by side."""
+    """The usage of all requests. `requests` has the choices of each prompt next to each other."""
     choices = list(choices)
     prompt_tokens = sum(len(request.prompt_token_ids) for request in requests[::per_prompt])
     completion_tokens = sum(choice.completion_tokens for choice in choices)
@@ -78,7 +78,7 @@ def count_usage(requests: Sequence[Request], per_prompt: int, choices: Iterable[
 
 
 def token_name(token_id: int, tokenizer: Tokenizer, *, as_id: bool) -> str:
-    """What a token is called where log-probabilities are reported: by its text, or `as_id`."""
+    """The name of a token in reports of log-probabilities: its text, or `token_id:ID`."""
     return f"token_id:{token_id}" if as_id else tokenizer.token_text(token_id)
 
 

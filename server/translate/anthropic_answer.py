@@ -1,4 +1,4 @@
-"""`/v1/messages`: from token events to its answer, whole or as a stream of events."""
+"""`/v1/messages`: from token events to the answer, whole or as a stream of events."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -45,18 +45,18 @@ class AnthropicAnswer(MadeByChat):
                 yield frame(event.model_dump_json(exclude_unset=True), event.type)
 
     def ending(self, error: Exception | None) -> bytes:
-        """What ends a stream beyond its events: an error, if it failed."""
+        """The end of a stream: an event with the error, if there is one."""
         return b"" if error is None else frame(json.dumps(anthropic_body(error_body(error))), "error")
 
     async def collect(self, events: EventStream) -> AnthropicMessage:
-        """The whole answer: what its stream tells of."""
+        """The whole answer."""
         async with aclosing(self._events(events)) as told:
             async for _ in told:
                 pass
         return self._message()
 
     def _message(self) -> AnthropicMessage:
-        """The answer as it stands."""
+        """The answer so far."""
         return AnthropicMessage(
             id=self._identity["id"],
             type="message",
@@ -95,7 +95,7 @@ class AnthropicAnswer(MadeByChat):
 
 
 def anthropic_usage(usage: Usage) -> AnthropicUsage:
-    """The counts by their names in `/v1/messages`."""
+    """The usage with the names of `/v1/messages`."""
     cached = usage.prompt_tokens_details.cached_tokens
     return AnthropicUsage(
         input_tokens=usage.prompt_tokens - cached,

@@ -36,7 +36,7 @@ class OpenBlock(Protocol):
 
 
 class OpenText:
-    """What the model says."""
+    """A text block while it is written."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
@@ -53,7 +53,7 @@ class OpenText:
 
 
 class OpenThinking:
-    """What the model thinks; where that is `omitted`, it is in the signature."""
+    """A thinking block while it is written. If the text is `omitted`, it is in the signature."""
 
     def __init__(self, *, omitted: bool) -> None:
         self._omitted = omitted
@@ -74,8 +74,8 @@ class OpenThinking:
 
 
 class OpenToolUse:
-    """A call. Its input is sent when it is whole: only then it is known whether it is an object. While it is written
-    come empty pieces, for clients that take a long silence for a failure."""
+    """A call while it is written. Its input is sent once it is complete: only then is it certain to be an object. Empty
+    pieces before that keep clients from taking the silence for a failure."""
 
     def __init__(self, name: str) -> None:
         self._id = f"toolu_{uuid4().hex}"
@@ -96,7 +96,7 @@ class OpenToolUse:
 
 
 def as_object(arguments: str) -> dict[str, Any]:
-    """What a model wrote as the arguments of a call, which need not be JSON unless a grammar made it so.
+    """The arguments that a model wrote for a call. Only a grammar ensures that they are a JSON object.
 
     >>> as_object('{"city": "Paris"}'), as_object(""), as_object('{"city": ')
     ({'city': 'Paris'}, {}, {'arguments': '{"city": '})
@@ -105,15 +105,15 @@ def as_object(arguments: str) -> dict[str, Any]:
         return {}
     try:
         value = from_json(arguments, allow_inf_nan=False)
-        json.dumps(value, allow_nan=False)  # 1e999 is read as infinite.
+        json.dumps(value, allow_nan=False)  # Refuses 1e999, which is read as infinite.
     except ValueError:
         value = None
     return value if isinstance(value, dict) else {"arguments": arguments}
 
 
 class Blocks:
-    """Every message is a block: started when its first piece comes, and stopped when another one begins, or at
-    `close`. Reasoning is one only if `thinking`, and has no text if that is `omitted`.
+    """Every message becomes a block: it starts with its first piece, and stops when another block begins, or at
+    `close`. Reasoning is a block only if `thinking`; its text is left out if it is `omitted`.
     """
 
     def __init__(self, *, thinking: bool, omitted: bool) -> None:
@@ -125,7 +125,7 @@ class Blocks:
 
     @property
     def content(self) -> list[AnsweredBlock]:
-        """Those that are complete."""
+        """The complete blocks."""
         return list(self._done)
 
     def add(self, piece: Piece) -> Iterator[BlockEvent]:
@@ -139,7 +139,7 @@ class Blocks:
             yield from self._delta(self._open.add(piece.text))
 
     def close(self) -> Iterator[BlockEvent]:
-        """The block that is open, if one is, is complete."""
+        """Ends the open block, if there is one."""
         if self._open is not None:
             yield from self._delta(self._open.end())
             index = len(self._done)

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from engine.errors import RequestError
-from server.body import validated
 from server.schemas.anthropic_blocks import (
     AnthropicTurn,
     Block,
@@ -20,6 +19,7 @@ from server.schemas.chat import ChatRequest, ReasoningEffort
 from server.schemas.sampling import SamplingFields
 from server.schemas.structured import NAMELESS, JsonSchema, ResponseFormat
 from server.schemas.tools import FunctionDefinition, NamedFunction, NamedToolChoice, Tool, ToolChoice
+from server.schemas.validation import validated
 from server.translate.carried import MARK, read_carried
 from server.translate.chat import PARTING, assistant_message
 
@@ -30,10 +30,10 @@ OWN_NAMES = {
     "reasoning_effort": "output_config.effort",
     "stop": "stop_sequences",
 }
-"""What a chat's fields are called here, where that is another name."""
+"""The names of a chat's fields here, where they differ."""
 BILLING = "x-anthropic-billing-header:"
 LOW_BUDGET, MEDIUM_BUDGET = 4_096, 16_384
-"""Tokens of reasoning from which on the effort is medium, and high."""
+"""Budgets of reasoning, in tokens, from which the effort is medium and high."""
 
 
 def as_chat(body: AnthropicPrompt) -> ChatRequest:
@@ -57,8 +57,8 @@ def as_chat(body: AnthropicPrompt) -> ChatRequest:
 
 
 def messages(system: Sequence[TextBlock], turns: Sequence[AnthropicTurn]) -> Iterator[dict[str, Any]]:
-    """The conversation as a chat's messages; an assistant's turns side by side are one. Raises RequestError for a
-    result of no call."""
+    """The conversation as a chat's messages. Adjacent turns of the assistant become one message. Raises RequestError
+    for a result without a call."""
     beginning = next((at for at, turn in enumerate(turns) if turn.role != "system"), len(turns))
     instructions = [block for blocks in (system, *(turn.content for turn in turns[:beginning])) for block in blocks]
     if told := of_the_system(instructions):
@@ -74,7 +74,7 @@ def messages(system: Sequence[TextBlock], turns: Sequence[AnthropicTurn]) -> Ite
         if turn.role == "system":
             reminders += filter(None, [of_the_system(turn.content)])
             if any(isinstance(block, ToolUseBlock) for block in spoken):
-                continue  # Nothing comes between calls and their results.
+                continue  # Calls and their results must stay together.
         yield from assistant(spoken)
         spoken = []
         if turn.role == "user":
@@ -86,8 +86,8 @@ def messages(system: Sequence[TextBlock], turns: Sequence[AnthropicTurn]) -> Ite
 
 
 def user(turn: AnthropicTurn, called: Collection[str], place: str) -> Iterator[dict[str, Any]]:
-    """A user's turn: every result is a message, and what is said between them. Raises RequestError for a result of a
-    call that is not among those `called`."""
+    """A user's turn as messages: one for every result, and one for the text between results. Raises RequestError for a
+    result whose call is not among those `called`."""
     said: list[Block] = []
     for block in turn.content:
         if not isinstance(block, ToolResultBlock):
@@ -109,21 +109,20 @@ def joined(blocks: Sequence[Block]) -> str:
 
 
 def of_the_system(blocks: Sequence[Block]) -> str:
-    """What the system says, without the line in which Claude Code tells its own server of each request: it is new each
-    time."""
+    """The system's text, without the line that Claude Code adds for its own server: it differs in every request."""
     texts = (block.text for block in blocks if isinstance(block, TextBlock))
     told = (text.partition("\n")[2] if text.startswith(BILLING) else text for text in texts)
     return PARTING.join(filter(None, told))
 
 
 def result(block: ToolResultBlock) -> str:
-    """A call's result, or what went wrong."""
+    """A call's result, or its error."""
     text = joined(block.content)
     return ": ".join(filter(None, ("Error", text))) if block.is_error else text
 
 
 def assistant(blocks: Sequence[Block]) -> Iterator[dict[str, Any]]:
-    """What it said and called as one message; none where it did neither."""
+    """The assistant's texts and calls as one message; none if there are neither."""
     said = [block.text for block in blocks if isinstance(block, TextBlock)]
     thought = [thinking(block) for block in blocks if isinstance(block, ThinkingBlock)]
     calls = [
@@ -136,14 +135,14 @@ def assistant(blocks: Sequence[Block]) -> Iterator[dict[str, Any]]:
 
 
 def thinking(block: ThinkingBlock) -> str:
-    """The reasoning; none where only another server could read it. Raises RequestError."""
+    """The reasoning; empty if only another server can read it. Raises RequestError."""
     if block.thinking or not block.signature.startswith(MARK):
         return block.thinking
     return read_carried(block.signature, "the signature of a thinking block", param="messages")
 
 
 def effort(body: AnthropicPrompt) -> ReasoningEffort:
-    """How long the model reasons.
+    """The reasoning effort.
 
     >>> from server.schemas.anthropic_request import AnthropicPrompt
     >>> asked = {"messages": [{"role": "user", "content": "Hi"}]}
@@ -162,7 +161,7 @@ def effort(body: AnthropicPrompt) -> ReasoningEffort:
 
 
 def function(tool: ClientTool) -> FunctionDefinition:
-    """The tool as the model is shown it."""
+    """The tool as the model sees it."""
     given: dict[str, Any] = {"name": tool.name, "parameters": tool.input_schema, "strict": tool.strict}
     examples = "".join(f"\n{json.dumps(each, ensure_ascii=False)}" for each in tool.input_examples)
     described = PARTING.join(filter(None, (tool.description, f"Examples:{examples}" if examples else "")))

@@ -1,4 +1,4 @@
-"""One choice of an answer, put together from its token events."""
+"""Assembles one choice of an answer from its token events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,8 +12,8 @@ from server.translate.readers import Call, Part, Reader, Reading, Span
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A token of the content. `offset` is how many characters of content had been completed before it, and `message`
-    the one of the turn's messages that it is in."""
+    """A token of the content. `offset` is the number of characters of content before it, and `message` the number of
+    its message in the turn."""
 
     token_id: int
     logprob: TokenLogprob | None
@@ -23,10 +23,10 @@ class Scored:
 
 @dataclass(slots=True)
 class Piece:
-    """New text of one part, and the content's tokens read since the last piece, if they are scored.
+    """New text of one part, and the content's tokens since the last piece, if they are scored.
 
-    A call's first piece has no text: it says that the call begins. `message` numbers the turn's messages from 0, and
-    `final` are those that are the answer and no preamble.
+    A call's first piece has no text: it announces the call. `message` numbers the turn's messages from 0; `final`
+    messages are the answer, others a preamble.
     """
 
     part: Part
@@ -38,12 +38,12 @@ class Piece:
 
 
 class Assembler:
-    """Token events in, pieces of text out: whole characters, nothing of a stop string that is not `included`.
+    """Token events in, pieces of text out: whole characters, without a stop string that is not `included`.
 
-    `stops` are the stop strings, at the beginning of a text. `echo` puts the prompt before the content, `show_stop` has
-    the text of a token that stops, `keep_tokens` has tokens for `take_tokens`. Once `finish_reason` is set there is
-    nothing more to feed; if the request is still running then, a stop string was found, or all calls that are wanted
-    were made, and it should be aborted.
+    `stops` are the stop strings, before any text. `echo` puts the prompt before the content, `show_stop` includes the
+    text of a stop token, `keep_tokens` keeps tokens for `take_tokens`. Once `finish_reason` is set, nothing more must
+    be fed. If the request is still running then, because a stop string was found or all wanted calls were made, it
+    should be aborted.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Assembler:
         self._scored: list[Scored] = []
         self._undecided: list[tuple[int, TokenLogprob]] = []
         self._message = 0
-        """The one that was read last; what `_stops` holds back is of it."""
+        """The message that was read last; text held back by `_stops` belongs to it."""
         self._logprob_sum = 0.0
         self._calls = False
 
@@ -85,11 +85,11 @@ class Assembler:
 
     @property
     def mean_logprob(self) -> float:
-        """Per token, if they are scored."""
+        """The mean log-probability per token, if the tokens are scored."""
         return self._logprob_sum / max(1, self.completion_tokens)
 
     def feed(self, event: TokenEvent) -> list[Piece]:
-        """Raises GenerationError if the engine gave the request up."""
+        """The new pieces of text. Raises GenerationError if the engine aborted the request."""
         if event.finish_reason in (FinishReason.ABORT, FinishReason.ERROR):
             raise GenerationError(event.error or "the request was aborted")
         self.cached_tokens += event.cached_tokens
@@ -117,12 +117,12 @@ class Assembler:
         return self._pieces(spans)
 
     def take_tokens(self) -> list[int]:
-        """Those that were generated since it was asked last."""
+        """The tokens generated since the last call."""
         taken, self._tokens = self._tokens, []
         return taken
 
     def _read_prompt(self, event: TokenEvent) -> list[Span]:
-        """The echo, with the event that ends the prompt. Stop strings do not look at it."""
+        """The echo of the prompt, which comes with the first event. It is not searched for stop strings."""
         spans: list[Span] = []
         for at, token_id in enumerate(self._echo):
             reading = self._reader.feed(token_id)
@@ -134,7 +134,8 @@ class Assembler:
         return spans
 
     def _score_if_content(self, reading: Reading, token_id: int, logprob: TokenLogprob, *, shown: bool) -> None:
-        """A header's tokens are, as far as it turns out to have been a body without its beginning."""
+        """Scores a token of the content. A header's tokens wait: they are content if the header turns out to be a body
+        whose beginning is missing."""
         if reading.undecided:
             if shown:
                 self._undecided.append((token_id, logprob))
@@ -152,8 +153,8 @@ class Assembler:
         self._scored.append(Scored(token_id, logprob, self._characters, message))
 
     def _before_stop(self, spans: Sequence[Span]) -> list[Span]:
-        """The spans, of which some are searched for stop strings. None reaches over a span that is not, nor over two
-        messages."""
+        """The spans, after those that are stoppable were searched for stop strings. A stop string does not reach across
+        other spans or across messages."""
         shown = []
         for span in spans:
             if span.message != self._message:
@@ -168,7 +169,7 @@ class Assembler:
         return shown
 
     def _held_back(self) -> Span:
-        """What may have been the beginning of a stop string, and was not."""
+        """The text that could have begun a stop string, but did not."""
         return Span("content", self._stops.flush(), stoppable=True, message=self._message)
 
     def _finish(self, event: TokenEvent) -> list[Span]:
@@ -187,7 +188,8 @@ class Assembler:
         return [*spans, self._held_back()]
 
     def _pieces(self, spans: Sequence[Span]) -> list[Piece]:
-        """Neighbouring spans of a part as one piece. Scores go with the next content of their message, or the end."""
+        """The spans as pieces, with neighbours of a part joined. Scores go with the next content of their message, or
+        with the end."""
         pieces: list[Piece] = []
         for span in spans:
             if not span.text and span.call is None:

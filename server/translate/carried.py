@@ -1,7 +1,7 @@
-"""Reasoning in a form that clients carry without looking at it, and send back.
+"""Reasoning in a form that clients store without reading it, and send back.
 
-Some send an answer's reasoning back as `encrypted_content` only, or want a thinking block's `signature` alone. There is
-nothing in it to hide from them. So it is the text itself, written so that it cannot be taken for one.
+Some clients send an answer's reasoning back only as `encrypted_content`, or only the `signature` of a thinking block.
+The text needs no secrecy, so it is only encoded, and marked so that nobody takes it for plain text.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -12,7 +12,7 @@ MARK = "carousel:"
 
 
 def carried(text: str) -> str:
-    """`text` in that form.
+    """Encodes `text`.
 
     >>> carried("Hm."), read_carried(carried("Hm."), "the signature", param="messages")
     ('carousel:SG0u', 'Hm.')
@@ -21,10 +21,10 @@ def carried(text: str) -> str:
 
 
 def read_carried(content: str, what: str, *, param: str) -> str:
-    """The text again. Raises RequestError for what `carried` has not made: `what` it is, in which field."""
+    """Decodes `content`. Raises RequestError, which names it `what`, unless `carried` made it."""
     try:
         if not content.startswith(MARK):
             raise ValueError
         return urlsafe_b64decode(content.removeprefix(MARK)).decode()
     except ValueError as error:
-        raise RequestError(f"{param}: {what} is not one that this server wrote", param=param) from error
+        raise RequestError(f"{param}: {what} was not written by this server", param=param) from error

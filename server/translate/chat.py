@@ -35,7 +35,7 @@ from server.translate.readers import Call, ChatReader
 from server.translate.requests import engine_requests
 
 PARTING = "\n\n"
-"""Between the messages of a turn, where they become one text."""
+"""Separates the messages of a turn when they are joined to one text."""
 
 
 def conversation(
@@ -46,7 +46,7 @@ def conversation(
     reasoning_effort: str = "medium",
     current_date: str | None = None,
 ) -> Conversation:
-    """The messages, and what else the model is told, as the renderer takes them."""
+    """The messages, and everything else that the model is told, as input of the renderer."""
     plain = [_as_said(message) for message in messages]
     if (instructions := response_format_text(response_format)) is not None:
         roles = (message.role for message in messages)
@@ -57,7 +57,7 @@ def conversation(
 
 
 def _as_said(message: Message) -> dict[str, Any]:
-    """The message; a refusal is what it says, if it says nothing else."""
+    """The message; its refusal becomes the content, if it has no other."""
     fields = message.model_dump(exclude_none=True)
     if (refusal := fields.pop("refusal", None)) is not None:
         fields.setdefault("content", refusal)
@@ -65,7 +65,7 @@ def _as_said(message: Message) -> dict[str, Any]:
 
 
 def assistant_message(said: Sequence[str], thought: Sequence[str], calls: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What an assistant thought, said and called, as one message of a chat."""
+    """An assistant's reasoning, texts and calls as one message of a chat."""
     return {
         "role": "assistant",
         "content": PARTING.join(said) if said else None,
@@ -77,8 +77,7 @@ def assistant_message(said: Sequence[str], thought: Sequence[str], calls: Sequen
 class ChatAnswer:
     """One answer: `requests` go to the engine, whose events then become a `stream` or are `collect`ed.
 
-    `prompt` is the rendered conversation, `grammar` is what each answer follows. Raises RequestError for a value out
-    of range.
+    `prompt` is the rendered conversation; each answer follows `grammar`. Raises RequestError for a value out of range.
     """
 
     def __init__(
@@ -93,7 +92,7 @@ class ChatAnswer:
         if max_tokens == 0:
             raise RequestError("max_tokens must be at least 1", param="max_tokens")
         if body.return_token_ids and not body.shows_reasoning:
-            message = "return_token_ids: those of the reasoning are among them, which is not to be sent"
+            message = "return_token_ids: not allowed without the reasoning, whose tokens are among them"
             raise RequestError(message, param="return_token_ids")
         self._identity = identity
         self._body = body
@@ -121,7 +120,7 @@ class ChatAnswer:
             for index, request in enumerate(self.requests)
         }
         self._messages: dict[tuple[int, str], int] = {}
-        """Which of the turn's messages a choice's content and reasoning were of last."""
+        """By choice and part: the message of the turn that its last text belongs to."""
 
     ending = staticmethod(done_or_error)
 
@@ -130,7 +129,7 @@ class ChatAnswer:
         return stream_chunks(self._chunks(events), self._usage_chunk, self._body.stream_options)
 
     async def collect(self, events: EventStream) -> ChatCompletion:
-        """The whole answer: its stream, put together."""
+        """The whole answer, joined from its stream."""
         joined = [JoinedChat() for _ in self.requests]
         async with aclosing(self._chunks(events)) as chunks:
             async for chunk in chunks:
@@ -151,7 +150,7 @@ class ChatAnswer:
         return completion
 
     def pieces(self, events: EventStream) -> AsyncGenerator[tuple[Assembler, list[Piece]], None]:
-        """What each event brings. Raises GenerationError."""
+        """For each event, its choice and the new pieces of that choice. Raises GenerationError."""
         return read_pieces(events, self._choices)
 
     async def _chunks(self, events: EventStream) -> AsyncGenerator[ChatChunk, None]:
@@ -170,7 +169,7 @@ class ChatAnswer:
                     yield self._chunk(choice, ChatDelta(), end=True)
 
     def _separated(self, choice: Assembler, piece: Piece) -> str:
-        """Its text; behind an empty line where a message before was of the same part, as a preamble of the answer."""
+        """The piece's text, after an empty line if an earlier message, like a preamble, belongs to the same part."""
         if piece.call is not None or not piece.text:
             return piece.text
         place = (choice.index, piece.part)
@@ -192,7 +191,7 @@ class ChatAnswer:
 
     @property
     def model(self) -> str:
-        """The name it is answered under."""
+        """The model's name in the answer."""
         return self._identity["model"]
 
     @property
@@ -201,7 +200,7 @@ class ChatAnswer:
 
     @property
     def usage(self) -> Usage:
-        """The counts so far."""
+        """The usage so far."""
         return count_usage(self.requests, self._body.n, self._choices.values())
 
     def _logprobs(self, scored: Sequence[Scored]) -> ChatLogprobs | None:
@@ -210,7 +209,7 @@ class ChatAnswer:
         return ChatLogprobs(content=[self.scored(token) for token in scored], refusal=None)
 
     def scored(self, token: Scored) -> TokenLogprob:
-        """A token of the content, as answers report it."""
+        """The report of a token of the content."""
         assert token.logprob is not None
         chosen = self._candidate(token.token_id, token.logprob.logprob)
         return TokenLogprob(

@@ -23,14 +23,14 @@ from server.translate.readers import PlainReader
 from server.translate.requests import engine_requests
 
 MAX_RETURNED_IDS = 2**20
-"""Token ids of its prompts that an answer gives back: every choice has its own."""
+"""The most prompt tokens that an answer returns; every choice returns those of its prompt."""
 
 
 class CompletionAnswer:
     """One answer: `requests` go to the engine, whose events then become a `stream` or are `collect`ed.
 
-    `prompts` are the body's prompts as token ids, `grammar` is what each answer follows. Raises RequestError for a
-    value out of range.
+    `prompts` are the body's prompts as token ids; each answer follows `grammar`. Raises RequestError for a value out of
+    range.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class CompletionAnswer:
         self._body = body
         self._tokenizer = tokenizer
         self._candidates = body.best_of or body.n
-        """Choices drawn from each prompt, of which n are shown."""
+        """Choices per prompt, of which n are returned."""
         logprobs = 0 if self._candidates > body.n and body.logprobs is None else body.logprobs
         self.requests = engine_requests(
             identity["id"],
@@ -71,10 +71,10 @@ class CompletionAnswer:
             for index, request in enumerate(self.requests)
         }
         self._prompts: dict[int, list[int]] = {}
-        """What is to be given back of the choices' prompts, by their indices."""
+        """The prompts still to be returned, by the index of their choice."""
         if body.return_token_ids:
             if sum(len(request.prompt_token_ids) for request in self.requests) > MAX_RETURNED_IDS:
-                message = f"return_token_ids: the choices have more than {MAX_RETURNED_IDS:,} tokens of prompts"
+                message = f"return_token_ids: the prompts of all choices have more than {MAX_RETURNED_IDS:,} tokens"
                 raise RequestError(message, param="return_token_ids")
             self._prompts = {index: list(request.prompt_token_ids) for index, request in enumerate(self.requests)}
 
@@ -85,7 +85,7 @@ class CompletionAnswer:
         return stream_chunks(self._chunks(events), self._usage_chunk, self._body.stream_options)
 
     async def collect(self, events: EventStream) -> Completion:
-        """The whole answer: its stream, put together."""
+        """The whole answer, joined from its stream."""
         joined = [JoinedText() for _ in self.requests]
         async with aclosing(self._chunks(events)) as chunks:
             async for chunk in chunks:
@@ -99,7 +99,7 @@ class CompletionAnswer:
         return self._completion(choices, usage=self.usage)
 
     def _best(self) -> list[int]:
-        """Which candidates are shown: of each prompt's the n likeliest, likeliest first; all, if only n were drawn."""
+        """The candidates to return: the n likeliest of each prompt, likeliest first; all, if there are only n."""
         indices = range(len(self.requests))
         if self._candidates == self._body.n:
             return list(indices)
@@ -138,7 +138,7 @@ class CompletionAnswer:
 
     @property
     def model(self) -> str:
-        """The name it is answered under."""
+        """The model's name in the answer."""
         return self._identity["model"]
 
     @property
@@ -147,7 +147,7 @@ class CompletionAnswer:
 
     @property
     def usage(self) -> Usage:
-        """The counts so far."""
+        """The usage so far."""
         return count_usage(self.requests, self._candidates, self._choices.values())
 
     def _logprobs(self, scored: Sequence[Scored]) -> CompletionLogprobs | None:
@@ -161,9 +161,9 @@ class CompletionAnswer:
         )
 
     def _top(self, position: TokenLogprob) -> dict[str, float]:
-        """The most likely tokens by their text, and the chosen one even if it is not among them.
+        """The log-probabilities of the likeliest tokens, and of the chosen one if it is not among them, by their text.
 
-        Of tokens with the same text (parts of characters), the chosen one is kept, else the likeliest.
+        If tokens have the same text (parts of characters), the chosen one is kept, or else the likeliest.
         """
         candidates = [*reversed(position.top), (position.token_id, position.logprob)]
         return {self._name(token_id): finite(logprob) for token_id, logprob in candidates}

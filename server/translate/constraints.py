@@ -1,4 +1,4 @@
-"""What an answer must look like: from a request's fields to the grammar that makes it so."""
+"""The format of an answer: from a request's fields to the grammar that enforces it."""
 
 import asyncio
 import json
@@ -25,26 +25,28 @@ from server.schemas.tools import AllowedToolsChoice, FunctionDefinition, NamedTo
 from server.text import Text
 
 MAX_PATTERNS = 256
-"""In the schemas of a request."""
+"""The most regular expressions in the schemas of a request."""
 MAX_MESSAGE = 500
-"""Characters of what is said about a grammar."""
+"""The most characters of a message about a grammar."""
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """The grammar of an answer, and the bodies in it, each with the request's field it comes from."""
+    """The grammar of an answer, and its bodies, each with the name of the request's field that it comes from."""
 
     grammar: str
     bodies: tuple[tuple[str, str], ...]
 
-    async def check(self, text: Text) -> None:
-        """Compiles it, its bodies first. Raises RequestError, naming the field at fault."""
+    async def checked(self, text: Text) -> str:
+        """The grammar, after each of its bodies and then all of it were compiled. Raises RequestError, which names the
+        field at fault."""
         if len(self.grammar) > MAX_GRAMMAR_LENGTH:
             field, _ = max(self.bodies, key=lambda body: len(body[1]))
             raise RequestError(f"{field}: makes a grammar of more than {MAX_GRAMMAR_LENGTH} characters", param=field)
         for field, body in self.bodies:
             await _check(text, completion_grammar(body), field)
         await _check(text, self.grammar, self.bodies[0][0] if self.bodies else "reasoning_effort")
+        return self.grammar
 
 
 async def _check(text: Text, grammar: str, field: str) -> None:
@@ -56,8 +58,8 @@ async def _check(text: Text, grammar: str, field: str) -> None:
 
 
 def check_schemas(field: str, schemas: Sequence[Mapping[str, Any]]) -> None:
-    """Raises RequestError for schemas that are too large together, or have too many patterns: before anything is made
-    of them, for each pattern takes some milliseconds."""
+    """Raises RequestError for schemas that together are too large or have too many patterns. This comes before any
+    other work, because each pattern takes some milliseconds."""
     if sum(len(json.dumps(schema)) for schema in schemas) > MAX_GRAMMAR_LENGTH:
         raise RequestError(f"{field}: more than {MAX_GRAMMAR_LENGTH} characters of schemas", param=field)
     if sum(map(count_patterns, schemas)) > MAX_PATTERNS:
@@ -73,8 +75,8 @@ def completion_constraint(wanted: StructuredOutputs | None) -> Constraint | None
 
 
 async def chat_constraint(request: ChatRequest) -> Constraint | None:
-    """None if nothing is asked for that the model might not do by itself. Else it takes some milliseconds a pattern, in
-    a thread."""
+    """The constraint of a chat's answer; None if the request needs none. Works in a thread, since each pattern takes
+    some milliseconds."""
     return await asyncio.to_thread(_turn_constraint, request) if _is_constrained(request) else None
 
 
@@ -111,7 +113,7 @@ def _turn_constraint(request: ChatRequest) -> Constraint:
 
 
 def response_format_text(wanted: ResponseFormat | None) -> str | None:
-    """The schema as the model is told of it: it is not only held to it."""
+    """The text that tells the model the schema, which the grammar enforces anyway."""
     if wanted is None or (schema := wanted.schema_told) is None:
         return None
     comment = f"// {schema.description}\n" if schema.description else ""

@@ -1,4 +1,4 @@
-"""Choices put together from the chunks of their streams, of which only what they say is kept."""
+"""Joins the chunks of a stream to whole choices; keeps only their contents."""
 
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ from server.schemas.completions import CompletionChoice, CompletionLogprobs
 
 @dataclass(slots=True)
 class JoinedChat:
-    """Of a chat. The first chunk has the role and the last the end."""
+    """A choice of a chat. The first chunk has the role, the last one the end."""
 
     contents: list[str] = field(default_factory=list)
     reasonings: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ class JoinedChat:
         self.calls[delta.index].function.arguments += delta.function.arguments
 
     def choice(self, *, reasoning: bool, logprobs: bool, token_ids: bool) -> ChatChoice:
-        """The whole of it; with its `reasoning`, `logprobs` and `token_ids`, or without."""
+        """The whole choice, with or without its `reasoning`, `logprobs` and `token_ids`."""
         assert self.last is not None
         content = "".join(self.contents) if self.contents else None
         message = ChatMessage(role="assistant", content=content, refusal=None)
@@ -67,7 +67,7 @@ class JoinedChat:
 
 @dataclass(slots=True)
 class JoinedText:
-    """Of a completion. The last chunk has the end."""
+    """A choice of a completion. The last chunk has the end."""
 
     texts: list[str] = field(default_factory=list)
     logprobs: CompletionLogprobs = field(
@@ -89,7 +89,7 @@ class JoinedText:
         self.token_ids += part.token_ids or ()
 
     def choice(self, index: int, *, logprobs: bool, token_ids: bool) -> CompletionChoice:
-        """The whole of it, under this number; with its `logprobs` and `token_ids`, or without."""
+        """The whole choice, with the number `index`, and with or without its `logprobs` and `token_ids`."""
         assert self.last is not None
         choice = CompletionChoice(
             index=index,

@@ -1,4 +1,4 @@
-"""Answers in other forms than the chat's that makes them."""
+"""The base of answers that a chat makes, but that have another form."""
 
 from collections.abc import Collection, Sequence
 
@@ -9,7 +9,7 @@ from server.translate.chat import ChatAnswer
 
 
 class MadeByChat:
-    """What the engine is asked, and has done, is the chat's."""
+    """Requests, choices and usage are the chat's."""
 
     def __init__(self, chat: ChatAnswer) -> None:
         self._chat = chat
@@ -20,7 +20,7 @@ class MadeByChat:
 
     @property
     def model(self) -> str:
-        """The name it is answered under."""
+        """The model's name in the answer."""
         return self._chat.model
 
     @property
@@ -29,5 +29,5 @@ class MadeByChat:
 
     @property
     def usage(self) -> Usage:
-        """The counts so far."""
+        """The usage so far."""
         return self._chat.usage

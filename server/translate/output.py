@@ -11,10 +11,10 @@ from server.translate.output_items import OpenFunctionCall, OpenItem, OpenMessag
 
 
 class Output:
-    """Every message is an item: added when its first piece comes, and done when another one begins, or at `close`.
+    """Every message becomes an item: it is added with its first piece, and done when another one begins, or at `close`.
 
-    `carry`: reasoning is to be in `encrypted_content`, too; `summarised`: in `summary`. `scored` makes of a token's
-    score what is reported of it. `names` are the namespaces and names of functions by what the model calls them.
+    `carry` puts reasoning into `encrypted_content`, too, `summarised` into `summary`. `scored` makes the report of a
+    scored token. `names` maps the model's names of functions to their namespaces and names.
     """
 
     def __init__(
@@ -35,13 +35,13 @@ class Output:
 
     @property
     def items(self) -> list[OutputItem]:
-        """Those that are done."""
+        """The items that are done."""
         return list(self._done)
 
     def add(self, piece: Piece) -> Iterator[AnyEvent]:
         if (kind := (piece.part, piece.call, piece.message)) != self._kind or self._open is None:
             if not piece.text and piece.call is None:
-                return  # Scores of tokens that no text has come of.
+                return  # Scores of tokens without text.
             yield from self.close("completed")
             self._open, self._kind = self._begin(piece), kind
             added = self._open.item("in_progress")
@@ -51,7 +51,7 @@ class Output:
             yield from self._open.add(piece)
 
     def close(self, status: Status) -> Iterator[AnyEvent]:
-        """The item that is open, if one is, is over."""
+        """Ends the open item, if there is one."""
         if self._open is not None:
             yield from self._open.end()
             item, index = self._open.item(status), len(self._done)

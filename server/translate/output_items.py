@@ -1,4 +1,4 @@
-"""The items of an answer of `/v1/responses` while they are written, and the events that tell of it."""
+"""The items of an answer of `/v1/responses` while they are written, and their events."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypedDict
@@ -33,20 +33,20 @@ from server.translate.carried import carried
 
 
 class Place(TypedDict):
-    """Where in the answer an event happens."""
+    """The place of an event in the answer."""
 
     item_id: str
     output_index: int
 
 
 class PartPlace(Place):
-    """Where in a text: items have one part."""
+    """The place of an event in a text; items have one part."""
 
     content_index: int
 
 
 class SummaryPlace(Place):
-    """Where in a summary: it has one part."""
+    """The place of an event in a summary; summaries have one part."""
 
     summary_index: int
 
@@ -55,22 +55,22 @@ class OpenItem(Protocol):
     """An item that is being written."""
 
     def begin(self) -> Sequence[AnyEvent]:
-        """What follows its being added."""
+        """The events after the item was added."""
         ...
 
     def add(self, piece: Piece) -> Sequence[AnyEvent]: ...
 
     def end(self) -> Sequence[AnyEvent]:
-        """What goes before its being done."""
+        """The events before the item is done."""
         ...
 
     def item(self, status: Status) -> OutputItem:
-        """As it stands."""
+        """The item so far."""
         ...
 
 
 class OpenReasoning:
-    """`carry`: the text is to be in `encrypted_content`, too. `summarised`: it is to be its own summary, too."""
+    """Reasoning. `carry` puts the text into `encrypted_content`, too; `summarised` makes it its own summary, too."""
 
     def __init__(self, index: int, *, carry: bool, summarised: bool) -> None:
         self._place = PartPlace(item_id=f"rs_{uuid4().hex}", output_index=index, content_index=0)
@@ -125,7 +125,7 @@ class OpenReasoning:
 
 
 class OpenMessage:
-    """`scored` makes of a token's score what is reported of it. `final`: it is the answer and no preamble."""
+    """A message. `scored` makes the report of a scored token. `final`: the message is the answer and no preamble."""
 
     def __init__(self, index: int, scored: Callable[[Scored], TokenLogprob], *, final: bool) -> None:
         self._place = PartPlace(item_id=f"msg_{uuid4().hex}", output_index=index, content_index=0)
@@ -166,7 +166,7 @@ class OpenMessage:
 
 
 class OpenFunctionCall:
-    """A call, whose arguments come piece by piece; the function is in a `namespace`, or (None) not."""
+    """A call, whose arguments come piece by piece. `namespace` is that of the function, None if it has none."""
 
     def __init__(self, index: int, namespace: str | None, name: str) -> None:
         self._place = Place(item_id=f"fc_{uuid4().hex}", output_index=index)

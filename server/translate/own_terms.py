@@ -1,4 +1,4 @@
-"""An endpoint that asks as a chat does, and what its own fields are called."""
+"""Errors in the words of the request that was sent."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,8 +9,8 @@ from engine.errors import RequestError
 
 @contextmanager
 def in_own_terms(names: Mapping[str, str]) -> Iterator[None]:
-    """Errors about a chat become errors about the request that the chat was made of. `names` has that request's fields
-    by the chat's, where they differ. A name of one word, as `stop`, is replaced only where a message begins with it:
+    """Renames fields in RequestErrors, in `param` and in the message. `names` maps the names that the error uses to the
+    request's own, where they differ. A name of one word, like `stop`, is replaced only at the start of a message:
     elsewhere it may be a plain word."""
     try:
         yield

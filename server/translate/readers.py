@@ -1,4 +1,4 @@
-"""What a token says: text of the answer, text of the reasoning, a tool call, or markup."""
+"""Reads tokens: each is text of the answer, text of the reasoning, part of a call, or markup."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Part = Literal["content", "reasoning", "call"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function being called. `index` numbers an answer's calls from 0."""
+    """A call of a function. `index` numbers an answer's calls from 0."""
 
     index: int
     name: str
@@ -22,10 +22,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Text that belongs to one part of the answer. `stoppable`: stop strings look at it. `message` numbers the turn's
+    """Text of one part of the answer. `stoppable` text is searched for stop strings. `message` numbers the turn's
     messages from 0.
 
-    A call begins with a span without text; those after it bring its arguments.
+    A call begins with a span without text; its arguments follow in further spans.
     """
 
     part: Part
@@ -39,9 +39,9 @@ class Span:
 class Reading:
     """The text that a token completes, and the part that the token itself belongs to (None: markup).
 
-    `ends`: nothing that is wanted can follow. `undecided`: the token is markup unless a later one shows that its text
-    was content. So many of the undecided tokens before this one were content are `decided`: the last of them. `message`
-    is the one of the turn's messages that the token is in.
+    `ends`: nothing wanted can follow. `undecided`: the token is markup, unless a later one shows that its text was
+    content. `decided` is how many of the undecided tokens before this one turn out to be content: the last so many.
+    `message` is the number of the token's message in the turn.
     """
 
     spans: list[Span]
@@ -53,7 +53,7 @@ class Reading:
 
 
 class Reader(Protocol):
-    """Reads one sequence, token by token. `shown=False` is for a stop token: it counts but has no text."""
+    """Reads one sequence, token by token. `shown=False` is for a stop token, which counts but has no text."""
 
     @property
     def recoveries(self) -> int:
@@ -63,12 +63,12 @@ class Reader(Protocol):
     def feed(self, token_id: int, *, shown: bool = True) -> Reading: ...
 
     def flush(self) -> Reading:
-        """What is left when no more tokens come."""
+        """The rest, after the last token."""
         ...
 
 
 class PlainReader:
-    """A completion: every token is content, special ones without text if `skip_special`."""
+    """Reads a completion: every token is content; special ones have no text if `skip_special`."""
 
     recoveries = 0
 
@@ -86,12 +86,12 @@ class PlainReader:
 
 
 class ChatReader:
-    """A chat's turn in the harmony format.
+    """Reads a chat's turn in the harmony format.
 
-    What is addressed to a function is a call if functions are `offered`: by its name as written, even one that is
-    not among them, for the client can answer that better than nobody. Not so the tools that published models know by
-    training. Of the rest, analysis is reasoning, the other channels are content. Unless `parallel`, the answer ends
-    with its first call.
+    If functions are `offered`, a message addressed to a function is a call, under the name as written. The name need
+    not be among those offered: the client can handle a wrong one better than the server. Tools that published models
+    know from training are not functions. Any other message is reasoning in the channel analysis, and content in other
+    channels. Unless `parallel`, the answer ends with its first call.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, offered: Collection[str] = (), parallel: bool = True) -> None:
@@ -101,7 +101,7 @@ class ChatReader:
         self._parallel = parallel
         self._calls: dict[int, Call] = {}
         self._header: list[int] = []
-        """Bytes of each undecided token."""
+        """The number of bytes of each undecided token."""
 
     @property
     def recoveries(self) -> int:
@@ -132,7 +132,7 @@ class ChatReader:
         return Reading(spans, None, decided=decided, message=self._stream.message)
 
     def _decided(self, spans: Sequence[Span], own: int) -> int:
-        """How many undecided tokens are in the text of `spans`, of which the last token brought `own` bytes."""
+        """How many undecided tokens are in the text of `spans`; the last token added `own` bytes of it."""
         left = sum(len(span.text.encode()) for span in spans if span.part == "content") - own
         count = 0
         while left > 0 and count < len(self._header):

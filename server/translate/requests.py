@@ -1,4 +1,4 @@
-"""From a request's fields to the engine's requests, one per prompt and choice."""
+"""From the fields of a request to the engine's requests, one per prompt and choice."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ TOKEN_ID = re.compile(r"-?[0-9]{1,20}")
 
 
 def with_defaults(body: Body, defaults: Mapping[str, float | int]) -> Body:
-    """The request, with the checkpoint's own sampling in the fields that it leaves out."""
+    """The request, with the checkpoint's defaults in the sampling fields that it leaves out."""
     return body.model_copy(
         update={name: value for name, value in defaults.items() if name not in body.model_fields_set}
     )
@@ -32,11 +32,10 @@ def engine_requests(
     choices: int | None = None,
     instructions: int = 0,
 ) -> list[Request]:
-    """One request per prompt and choice (n if not given), prompt by prompt, named `ID-PROMPT-CHOICE`.
+    """One request per prompt and choice (n by default), prompt by prompt, named `ID-PROMPT-CHOICE`.
 
-    With a seed, each choice of a prompt has a seed of its own, the first one the seed given. The prompts begin with so
-    many tokens of `instructions`.
-    Raises RequestError.
+    With a seed, each choice of a prompt has its own seed; the first has the given one. `instructions` is how many
+    tokens of instructions the prompts begin with. Raises RequestError.
     """
     samplings = [
         sampling_params(
@@ -72,7 +71,7 @@ def sampling_params(
     prompt_logprobs: int | None,
     grammar: str | None,
 ) -> SamplingParams:
-    """Raises RequestError for a value out of range."""
+    """The sampling parameters of a choice. Raises RequestError for a value out of range."""
     return SamplingParams(
         max_tokens=max_tokens,
         min_tokens=fields.min_tokens,
@@ -95,7 +94,7 @@ def sampling_params(
 
 
 def nth_seed(seed: int, choice: int) -> int:
-    """`seed + choice`, starting over at 0 where that is no longer a seed.
+    """`seed + choice`, wrapped to 0 after the largest seed.
 
     >>> nth_seed(-1, 2), nth_seed(2**64 - 1, 0), nth_seed(2**64 - 1, 2)
     (1, 18446744073709551615, 1)
@@ -105,7 +104,7 @@ def nth_seed(seed: int, choice: int) -> int:
 
 
 def logit_bias(biases: dict[str, float]) -> dict[int, float]:
-    """JSON's string keys as token ids. Raises RequestError for one that is no number."""
+    """The biases by token id: JSON's keys are strings. Raises RequestError for a key that is not a number."""
     at_most("logit_bias", len(biases), MAX_LOGIT_BIAS)
     for key in biases:
         if not TOKEN_ID.fullmatch(key):

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from engine.errors import RequestError
-from server.body import validated
 from server.schemas.chat import ChatRequest
 from server.schemas.input_items import FunctionResult, Item, PastFunctionCall, PastMessage, PastReasoning
 from server.schemas.response_request import LOGPROBS, ResponseRequest
@@ -26,6 +25,7 @@ from server.schemas.tools import (
     NamedToolChoice,
     ToolChoice,
 )
+from server.schemas.validation import validated
 from server.translate.carried import read_carried
 from server.translate.chat import assistant_message
 

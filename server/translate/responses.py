@@ -32,8 +32,8 @@ from server.translate.output import Output
 
 
 class ResponseAnswer(MadeByChat):
-    """One answer, made by `chat`, which is the request as a chat. `keep` is called with it at its end, if it has one
-    that can be told: complete, cut off, failed on the way, cancelled.
+    """One answer, made by `chat`, which is the request as a chat. `keep` is called with the answer when it is complete,
+    cut off, failed or cancelled.
     """
 
     def __init__(
@@ -59,13 +59,16 @@ class ResponseAnswer(MadeByChat):
             try:
                 async for event in told:
                     yield self._frame(event)
-            except (GeneratorExit, asyncio.CancelledError):  # Nobody reads on; what was read may be referred to.
+            except (
+                GeneratorExit,
+                asyncio.CancelledError,
+            ):  # The client left, but its next turn may refer to this one.
                 if not self._ended:
                     self.cancel()
                 raise
 
     async def collect(self, events: EventStream) -> Response:
-        """The whole answer: what its stream ends with."""
+        """The whole answer, which is in the last event of its stream."""
         async with aclosing(self._events(events)) as told:
             async for event in told:
                 last = event
@@ -73,7 +76,7 @@ class ResponseAnswer(MadeByChat):
         return last.response
 
     def ending(self, error: Exception | None) -> bytes:
-        """What ends a stream beyond its events: the failed answer, if it failed."""
+        """The end of a stream: the failed answer, if there is an error."""
         if error is None:
             return b""
         frames = [self._frame(event) for event in self._output.close("incomplete")]
@@ -81,7 +84,7 @@ class ResponseAnswer(MadeByChat):
         return b"".join([*frames, self._frame(ResponseStateEvent(type="response.failed", response=failed))])
 
     def fail(self, error: Exception) -> Response:
-        """The answer as far as it came, kept as one that failed."""
+        """Keeps the answer so far as a failed one, and returns it."""
         list(self._output.close("incomplete"))
         failed = self.response("failed")
         failed.error = ResponseFailure(code="server_error", message=error_body(error)["error"]["message"])
@@ -89,12 +92,12 @@ class ResponseAnswer(MadeByChat):
         return failed
 
     def cancel(self) -> None:
-        """The answer as far as it came is kept as one that was cancelled."""
+        """Keeps the answer so far as a cancelled one."""
         list(self._output.close("incomplete"))
         self._keep(self.response("cancelled"))
 
     def response(self, status: ResponseStatus) -> Response:
-        """The answer as it stands."""
+        """The answer so far."""
         body = self._body
         choice, sampling = body.tool_choice, self.requests[0].sampling
         return Response(
@@ -158,7 +161,7 @@ class ResponseAnswer(MadeByChat):
 
 
 def past(item: OutputItem) -> Item:
-    """An answer's item as the next turn has it."""
+    """An answer's item as input of the next turn."""
     match item:
         case ReasoningItem():
             return PastReasoning(type="reasoning", id=item.id, content="".join(part.text for part in item.content))
@@ -177,7 +180,7 @@ def past(item: OutputItem) -> Item:
 
 
 def response_usage(usage: Usage) -> ResponseUsage:
-    """The counts by their names in `/v1/responses`."""
+    """The usage with the names of `/v1/responses`."""
     return ResponseUsage(
         input_tokens=usage.prompt_tokens,
         input_tokens_details=InputTokensDetails(

@@ -27,7 +27,7 @@ def test_settings_that_cannot_be(settings: dict) -> None:
 @pytest.mark.parametrize(
     ("host", "advice"),
     [
-        ("*", "each name by itself, there are no wildcards"),
+        ("*", "each name by itself; there are no wildcards"),
         ("*.corp.example", "each name by itself"),
         (".corp.example", "each name by itself"),
         ("", "each name by itself"),

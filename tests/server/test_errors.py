@@ -189,6 +189,14 @@ async def test_bad_chats(http: httpx.AsyncClient, fields: dict, param: str) -> N
     await refused(await http.post(CHAT, json=fields), 400, param)
 
 
+@pytest.mark.parametrize("longest", [-1, 0, 4096])
+async def test_a_message_calls_a_field_as_the_chat_does(http: httpx.AsyncClient, longest: int) -> None:
+    response = await http.post(CHAT, json={"messages": HI, "max_completion_tokens": longest})
+    message = await refused(response, 400, "max_completion_tokens")
+    assert "max_completion_tokens" in message
+    assert "max_tokens" not in message
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -308,10 +316,10 @@ async def test_routing_errors_have_the_same_body(http: httpx.AsyncClient) -> Non
         ("/responses", "the base URL ends in /v1"),
         ("/models", "the base URL ends in /v1"),
         ("/v1/v1/models", "a /v1 too many"),
-        ("/completion", "/v1/completions continues a text"),
-        ("/api/chat", "ask /v1/chat/completions"),
-        ("/api/generate", "ask /v1/chat/completions"),
-        ("/api/tags", "ask /v1/chat/completions"),
+        ("/completion", "use /v1/completions"),
+        ("/api/chat", "use /v1/chat/completions"),
+        ("/api/generate", "use /v1/chat/completions"),
+        ("/api/tags", "use /v1/chat/completions"),
         ("/v1/embeddings", "max_tokens 0 scores a prompt"),
         ("/embeddings", "max_tokens 0 scores a prompt"),
         ("/v2/rerank", "max_tokens 0 scores a prompt"),

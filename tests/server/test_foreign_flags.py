@@ -61,18 +61,18 @@ def test_what_is_left_out_is_an_object_in_a_log_of_objects() -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["-tp", "2"], "-tp 2 is not taken: one device serves the whole model"),
-        (["--tensor-parallel-size=2"], "--tensor-parallel-size 2 is not taken: one device serves the whole model"),
-        (["--tensor-parallel-size"], "--tensor-parallel-size is not taken: one device serves the whole model"),
-        (["--data-parallel-size", "8"], "--data-parallel-size 8 is not taken: start a server for each GPU"),
-        (["--tool-call-parser", "hermes"], "--tool-call-parser hermes is not taken: calls are read as gpt-oss"),
-        (["--trust-remote-code=False"], "--trust-remote-code is not taken: "),
-        (["--model", "openai/gpt-oss-20b"], "--model is not taken: the model is the argument"),
-        (["--hf-token=xyzzy"], "--hf-token is not taken: set HF_TOKEN"),
-        (["--chat-template", "mine.jinja"], "--chat-template is not taken: put yours into the model's directory"),
-        (["--cuda-graph-sizes", "1", "2", "4"], "--cuda-graph-sizes is not taken: "),
-        (["--uvicorn-log-level", "warning"], "--uvicorn-log-level is not taken: "),
-        (["--no-enable-chunked-prefill"], "--no-enable-chunked-prefill is not taken: "),
+        (["-tp", "2"], "-tp 2 is not accepted: one device serves the whole model"),
+        (["--tensor-parallel-size=2"], "--tensor-parallel-size 2 is not accepted: one device serves the whole model"),
+        (["--tensor-parallel-size"], "--tensor-parallel-size is not accepted: one device serves the whole model"),
+        (["--data-parallel-size", "8"], "--data-parallel-size 8 is not accepted: start a server for each GPU"),
+        (["--tool-call-parser", "hermes"], "--tool-call-parser hermes is not accepted: calls are read as gpt-oss"),
+        (["--trust-remote-code=False"], "--trust-remote-code is not accepted: "),
+        (["--model", "openai/gpt-oss-20b"], "--model is not accepted: the model is the argument"),
+        (["--hf-token=xyzzy"], "--hf-token is not accepted: set HF_TOKEN"),
+        (["--chat-template", "mine.jinja"], "--chat-template is not accepted: put yours into the model's directory"),
+        (["--cuda-graph-sizes", "1", "2", "4"], "--cuda-graph-sizes is not accepted: "),
+        (["--uvicorn-log-level", "warning"], "--uvicorn-log-level is not accepted: "),
+        (["--no-enable-chunked-prefill"], "--no-enable-chunked-prefill is not accepted: "),
     ],
 )
 @pytest.mark.parametrize("command", ["serve", "plan", "config"])
@@ -88,7 +88,7 @@ def test_what_asks_for_something_else_is_refused_in_one_line(command: str, argum
 def test_each_is_left_out_or_refused(name: str) -> None:
     flag = FLAGS[name]
     if flag.values is None:
-        assert carousel("config", name, "x").stderr.startswith(f"carousel: {name} is not taken: ")
+        assert carousel("config", name, "x").stderr.startswith(f"carousel: {name} is not accepted: ")
     for value in flag.values.split("|") if flag.values is not None else ():
         kept, (line,) = without_foreign(["a", name, *filter(None, [value]), "b"])
         assert kept == ["a", "b"]

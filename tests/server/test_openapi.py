@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from server.app import create_app
 from server.auth import Keys
-from server.openapi import MODELS
+from server.openapi import declared_models
 from server.text import Text
 from tests.server.conftest import SETTINGS
 from tests.server.scripted_engine import ScriptedEngine
@@ -34,9 +34,9 @@ def operations(document: Document) -> Iterator[tuple[str, Document]]:
             yield f"{method.upper()} {path}", operation
 
 
-def models() -> Iterator[type[BaseModel]]:
+def models(app: FastAPI) -> Iterator[type[BaseModel]]:
     """The models of all bodies, and those within them."""
-    waiting, seen = list(MODELS), set()
+    waiting, seen = list(declared_models(app.routes)), set()
     while waiting:
         model = waiting.pop()
         if model in seen:
@@ -59,9 +59,9 @@ def test_every_route_is_in_it(app: FastAPI, document: Document) -> None:
     assert len(document["paths"]) >= 9
 
 
-def test_every_property_is_described(document: Document) -> None:
+def test_every_property_is_described(app: FastAPI, document: Document) -> None:
     schemas = document["components"]["schemas"]
-    assert {model.__name__ for model in models()} == schemas.keys()
+    assert {model.__name__ for model in models(app)} == schemas.keys()
     undescribed = [
         f"{name}.{at}"
         for name, schema in schemas.items()
@@ -93,21 +93,21 @@ def test_every_parameter_is_described(document: Document) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("model", list(models()), ids=lambda model: model.__name__)
-def test_examples_are_valid(model: type[BaseModel], document: Document) -> None:
+def test_examples_are_valid(app: FastAPI, document: Document) -> None:
     """By the model itself (fields that depend on others by their types alone), and by the document."""
     definitions = {"components": document["components"]}
-    for name, field in model.model_fields.items():
-        schema = document["components"]["schemas"][model.__name__]["properties"][field.alias or name]
-        for example in field.examples or ():
-            if example is not None:  # As if it were absent.
-                kind = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-                TypeAdapter(kind).validate_python(example)
-            assert validator_for({**definitions, **schema}).is_valid(example), (model, name, example)
+    for model in models(app):
+        for name, field in model.model_fields.items():
+            schema = document["components"]["schemas"][model.__name__]["properties"][field.alias or name]
+            for example in field.examples or ():
+                if example is not None:  # As if it were absent.
+                    kind = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+                    TypeAdapter(kind).validate_python(example)
+                assert validator_for({**definitions, **schema}).is_valid(example), (model, name, example)
 
 
-def test_examples_of_bodies_are_valid(document: Document) -> None:
-    by_name = {model.__name__: model for model in MODELS}
+def test_examples_of_bodies_are_valid(app: FastAPI, document: Document) -> None:
+    by_name = {model.__name__: model for model in declared_models(app.routes)}
     found = 0
     for _, operation in operations(document):
         for media in operation.get("requestBody", {}).get("content", {}).values():

@@ -13,7 +13,8 @@ from engine.prompt.conversation import Conversation
 from engine.streams import EngineStatus
 from server.app import create_app
 from server.config import ServerConfig
-from server.text import LARGE_TEXT, MAX_TOKEN_TEXTS, Text
+from server.schemas.tokenize import MAX_TOKEN_TEXTS
+from server.text import LARGE_TEXT, Text
 from tests.server.scripted_engine import ScriptedEngine
 
 
@@ -66,6 +67,15 @@ async def test_the_texts_of_too_many_tokens(http: httpx.AsyncClient, monkeypatch
         response = await http.post("/tokenize", json={"prompt": "a" * length, "return_token_strs": True})
         assert response.status_code == status
     assert response.json()["error"]["param"] == "return_token_strs"
+
+
+async def test_a_conversation_that_no_chat_could_have_is_not_tokenized(http: httpx.AsyncClient) -> None:
+    twice = {
+        "messages": [{"role": "user", "content": "hi"}],
+        "tools": [{"type": "function", "function": {"name": "f"}}] * 2,
+    }
+    response = await http.post("/tokenize", json=twice)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "tools")
 
 
 async def test_tokenize_wants_one_of_both(http: httpx.AsyncClient) -> None:
