@@ -149,6 +149,9 @@ def effort(body: AnthropicPrompt) -> ReasoningEffort:
     >>> told = [{}, {"thinking": {"type": "enabled", "budget_tokens": 2048}}, {"output_config": {"effort": "max"}}]
     >>> [effort(AnthropicPrompt.model_validate(asked | each)) for each in told]
     ['medium', 'low', 'max']
+    >>> budgets = [{"type": "enabled", "budget_tokens": tokens} for tokens in (4095, 4096, 16383, 16384)]
+    >>> [effort(AnthropicPrompt.model_validate(asked | {"thinking": each})) for each in budgets]
+    ['low', 'medium', 'medium', 'high']
     """
     if body.thinking is not None and body.thinking.type == "disabled":
         return "none"

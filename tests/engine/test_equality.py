@@ -105,6 +105,13 @@ def test_chunked_is_whole() -> None:
         assert_same(run(engine, requests()))
 
 
+def test_scored_in_blocks_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of five tokens, in chunks of twelve: the last block of a chunk is a shorter one."""
+    monkeypatch.setattr("engine.runner.runner.SCORED_LIMIT", 5 * CONFIG.vocab_size)
+    scored = [request for request in requests() if request.sampling.prompt_logprobs is not None]
+    assert_same(run(build_engine(checkpoint(), max_num_seqs=1, max_num_batched_tokens=12), scored))
+
+
 @pytest.mark.parametrize("pages", [24, 31])
 def test_preempted_is_undisturbed(pages: int) -> None:
     engine = build_engine(checkpoint(), max_num_seqs=16, max_num_batched_tokens=40, page_size=4, max_model_len=96)
@@ -206,7 +213,7 @@ def test_min_tokens_holds_stop_tokens_back() -> None:
     every = tuple(range(3, 100))
     sampling = SamplingParams(temperature=0, max_tokens=20, min_tokens=9, stop_token_ids=every)
     events = run(engine, [Request(id="a", prompt_token_ids=(5,), sampling=sampling)])["a"]
-    assert all(token < 3 for token in tokens(events)[:9])
+    assert [token < 3 for token in tokens(events)] == [True] * 9 + [False]
     assert events[-1].finish_reason is FinishReason.STOP
     assert events[-1].stop_token_id == tokens(events)[-1]
 

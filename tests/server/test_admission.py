@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from engine.errors import QueueFullError
+from engine.request import Request
 from server.app import create_app
 from server.auth import Keys
 from server.text import Text
@@ -134,6 +135,13 @@ async def test_time_runs_while_the_prompt_is_read(
     assert engine.submitted == []
 
 
+async def test_time_runs_from_the_arrival(engine: ScriptedEngine, text: Text) -> None:
+    admission, now = create_app(engine, text, SETTINGS).state.server.admission, asyncio.get_running_loop().time
+    before = now()
+    with admission.submit([Request(id="a", prompt_token_ids=(1,))], key=0, timeout=1000, elapsed=990) as admitted:
+        assert before + 10 <= admitted.timer.when() <= now() + 10
+
+
 async def test_draining(engine: ScriptedEngine, text: Text, eventually: Eventually) -> None:
     app = create_app(engine, text, SETTINGS)
     admission = app.state.server.admission
@@ -157,12 +165,16 @@ async def test_draining_waits_for_no_longer_than_it_must(engine: ScriptedEngine,
     async with asyncio.timeout(30):
         await app.state.server.admission.drain(1e6)
     app, proceed = create_app(engine, text, SETTINGS), asyncio.Event()
-    engine.play, engine.gate = lambda request: say("ab"), proceed.wait
+    engine.play = lambda request: say("ab")
     async with client(app) as http, asyncio.timeout(30):
+        assert (await ask(http)).status_code == 200, "that one has ended before"
+        engine.gate = proceed.wait
         running = asyncio.create_task(ask(http))
         while not engine.running:
             await asyncio.sleep(0)
         draining = asyncio.create_task(app.state.server.admission.drain(1e6))
+        await asyncio.sleep(0.01)
+        assert not draining.done()
         proceed.set()
         await draining
         assert (await running).json()["choices"][0]["text"] == "ab"

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from tests.faults.raw_client import post, raw_client
 from tests.server.scripted_engine import Script, ScriptedEngine
 
 Say = Callable[..., Script]
@@ -48,6 +49,17 @@ async def test_leaving_in_the_middle_of_a_stream(
     ):
         async for _ in response.aiter_bytes():
             break
+    await eventually(lambda: engine.running == 0)
+    assert engine.aborted == [engine.submitted[0].id]
+
+
+async def test_leaving_with_another_request_behind(
+    url: str, engine: ScriptedEngine, say: Say, eventually: Eventually
+) -> None:
+    engine.play = lambda request: say("", hangs=True)
+    async with raw_client(url) as client:
+        await client.send(2 * post("/v1/completions", b'{"prompt": "hi", "stream": true}'))
+        await eventually(lambda: engine.running == 1)
     await eventually(lambda: engine.running == 0)
     assert engine.aborted == [engine.submitted[0].id]
 

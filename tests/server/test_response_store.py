@@ -180,6 +180,8 @@ def test_a_small_request_makes_no_large_conversation() -> None:
     with pytest.raises(RequestError, match="larger than 500000 bytes") as refused:
         store.conversation(None, [ItemReference(id=f"msg_{at}") for at in range(9)], key=0, most=500_000)
     assert refused.value.param == "input"
+    with pytest.raises(RequestError, match="larger than 500000 bytes"):
+        store.conversation("one", [said("more")], key=0, most=500_000)
 
 
 def test_what_is_there_is_not_added_again() -> None:

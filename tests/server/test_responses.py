@@ -1,5 +1,6 @@
 """`/v1/responses`: items in and out, streams, what is kept, what goes on in the background."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ from fastapi import FastAPI
 
 from engine.request import FinishReason
 from server.app import create_app
+from server.response_store import ITEM_BYTES
 from server.text import Text
 from tests.server.asking import HI, chat, named_events, tool
 from tests.server.conftest import SETTINGS
@@ -316,6 +318,31 @@ async def test_what_was_read_of_an_answer_that_was_left_is_kept(
         assert "Hello 😀!" in prompt_of(engine, text)
 
 
+async def test_an_answer_that_was_read_to_its_end_is_complete(app: FastAPI, http: httpx.AsyncClient) -> None:
+    """Though the client leaves before the stream is closed."""
+    asked, left, said = [b'{"input": "hi", "stream": true}'], asyncio.Event(), bytearray()
+
+    async def receive() -> dict:
+        if asked:
+            return {"type": "http.request", "body": asked.pop()}
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict) -> None:
+        said.extend(message.get("body", b""))
+        if b"event: response.completed" in said:
+            left.set()
+            await asyncio.Event().wait()
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": PATH, "query_string": b"", "headers": headers}
+    async with asyncio.timeout(30):
+        await app(scope, receive, send)
+    last = named_events(said.decode())[-1]
+    assert last["type"] == "response.completed"
+    assert (await http.get(f"{PATH}/{last['response']['id']}")).json() == last["response"]
+
+
 async def test_a_conversation_of_many_turns(http: httpx.AsyncClient, engine: ScriptedEngine, text: Text) -> None:
     answer = await respond(http, input="one")
     for word in ("two", "three"):
@@ -367,7 +394,7 @@ async def test_what_an_answer_in_the_background_was_given(
     assert (await http.get(f"{at}/input_items")).json() == while_made
 
 
-async def test_a_key_sees_its_own(engine: ScriptedEngine, text: Text) -> None:
+async def test_a_key_sees_its_own(engine: ScriptedEngine, text: Text, say: Say) -> None:
     from server.auth import Keys
 
     app = create_app(engine, text, replace(SETTINGS, keys=Keys.of(["one", "two"])))
@@ -385,6 +412,13 @@ async def test_a_key_sees_its_own(engine: ScriptedEngine, text: Text) -> None:
                      {"input": [{"type": "item_reference", "id": item}]}):  # fmt: skip
             assert (await http.post(PATH, json=body, headers=other)).status_code == 400
             assert (await http.post(PATH, json=body, headers=mine)).status_code == 200
+        engine.play = lambda request: say(TURN, hangs=True)
+        begun = (await http.post(PATH, json={"input": "hi", "background": True}, headers=mine)).json()
+        at = f"{PATH}/{begun['id']}"
+        assert (await http.delete(at, headers=other)).status_code == 404
+        assert (await http.post(f"{at}/cancel", headers=other)).status_code == 404
+        assert engine.aborted == []
+        assert (await http.delete(at, headers=mine)).status_code == 200
 
 
 async def test_no_room(engine: ScriptedEngine, text: Text) -> None:
@@ -437,6 +471,18 @@ async def test_in_the_background(http: httpx.AsyncClient, app: FastAPI, engine: 
     counted = f'carousel_completion_tokens_total{{endpoint="{PATH}"}}'
     assert f"{counted} {2.0 * answers[-1]['usage']['output_tokens']}" in metrics, "those of both"
     assert f'carousel_http_requests_total{{endpoint="{PATH}",status="200"}} 2.0' in metrics
+    assert app.state.server.bodies.held == 0
+
+
+async def test_what_goes_on_is_counted_with_what_it_goes_on_from(
+    http: httpx.AsyncClient, app: FastAPI, engine: ScriptedEngine, say: Say
+) -> None:
+    before = await respond(http)
+    assert app.state.server.bodies.held == 0
+    engine.play = lambda request: say(TURN, hangs=True)
+    begun = await respond(http, background=True, previous_response_id=before["id"])
+    assert app.state.server.bodies.held > 2 * ITEM_BYTES
+    await http.post(f"{PATH}/{begun['id']}/cancel")
     assert app.state.server.bodies.held == 0
 
 

@@ -1,13 +1,20 @@
 """The stream of server-sent events itself."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 
+from server.app import create_app
 from server.frames import done_or_error, frame
 from server.sse import EventSourceResponse
+from server.text import Text
+from tests.server.conftest import SETTINGS
+from tests.server.scripted_engine import Script, ScriptedEngine
+from tests.server.serving import serving
 
 Messages = list[dict]
 
@@ -62,14 +69,35 @@ async def test_silence_is_filled_with_comments() -> None:
     assert (event, done) == (b"data: {}\n\n", b"data: [DONE]\n\n")
 
 
-async def test_a_busy_stream_has_no_comments() -> None:
+async def test_a_busy_stream_has_no_comments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that is 10 s further with each event."""
+    now = 0.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+
     async def frames() -> AsyncGenerator[bytes, None]:
+        nonlocal now
         for _ in range(10):
-            await asyncio.sleep(0.01)
+            now += 10
+            for _ in range(3):
+                await asyncio.sleep(0)
             yield frame("{}")
 
-    messages = await run(respond(frames(), ping_seconds=5))
+    messages = await run(respond(frames(), ping_seconds=15))
     assert b": ping\n\n" not in bodies(messages)
+
+
+async def test_an_answers_silence_is_filled_after_the_time_that_is_set(
+    engine: ScriptedEngine, text: Text, say: Callable[..., Script]
+) -> None:
+    assert SETTINGS.ping_seconds < 60, "or usual proxies give it up"
+    engine.play = lambda request: say("", hangs=True)
+    body = {"prompt": "hi", "stream": True}
+    async with (
+        serving(create_app(engine, text, replace(SETTINGS, ping_seconds=0.03))) as url,
+        httpx.AsyncClient(base_url=url, timeout=30) as http,
+        http.stream("POST", "/v1/completions", json=body) as response,
+    ):
+        assert await anext(response.aiter_lines()) == ": ping"
 
 
 async def test_an_unforeseen_error_ends_the_stream_and_is_raised() -> None:

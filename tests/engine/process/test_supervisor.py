@@ -266,6 +266,67 @@ async def test_an_engine_that_cannot_live_is_given_up(
     assert process.status.phase == "dead"
 
 
+@pytest.mark.parametrize(("stable_seconds", "restarts"), [(0.0, 3), (math.inf, 2)])
+async def test_only_who_was_ready_for_long_enough_clears_the_count(
+    config: EngineConfig, monkeypatch: pytest.MonkeyPatch, stable_seconds: float, restarts: int
+) -> None:
+    """Engines of which two become ready, and no others, before they end."""
+    said: list[Ready | None] = [Ready(INFO), None, Ready(INFO), None]
+
+    async def receive(child: Child) -> Ready | None:
+        return said.pop(0) if said else None
+
+    monkeypatch.setattr("engine.process.child.sys.executable", "/bin/false")
+    monkeypatch.setattr(Child, "receive", receive)
+    told: list[str] = []
+    supervision = Supervision(max_restarts=2, longest_pause=0.0, stable_seconds=stable_seconds)
+    process = EngineProcess(config, supervision=supervision)
+    process.on_restart(lambda: told.append(process.status.message))
+    await process.start()
+    async with asyncio.timeout(60):
+        while process.status.phase != "dead":
+            await asyncio.sleep(0.01)
+    assert process.status.message.endswith("given up after 2 restarts")
+    assert len(told) == restarts
+    await process.stop()
+
+
+def fake_engine(path: Path, code: str) -> str:
+    """A program in the place of Python, which has the pipe's number as its last argument."""
+    path.write_text(f"#!{sys.executable}\nimport socket, sys\n{code}")
+    path.chmod(0o700)
+    return str(path)
+
+
+async def test_what_an_engine_writes_is_logged_but_for_lines_beyond_measure(
+    config: EngineConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = f"print('before', 'x' * {2 * child.MAX_LINE_BYTES}, 'after', sep='\\n', file=sys.stderr)"
+    monkeypatch.setattr("engine.process.child.sys.executable", fake_engine(tmp_path / "fake", code))
+    monkeypatch.setattr(child, "LOGGED_SECONDS", 60.0)
+    launched = await Child.launch(config)
+    assert await launched.receive() is None
+    assert await launched.end(60) == "exit status 0"
+    lines = [record.message for record in caplog.records]
+    assert (lines[0], lines[-1]) == ("before", "after")
+    assert all(len(line) <= child.MAX_LINE_BYTES for line in lines)
+
+
+async def test_an_engine_that_talks_nonsense_is_replaced(
+    config: EngineConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    code = "socket.socket(fileno=int(sys.argv[-1])).sendall(bytes([0, 0, 0, 1]) + b'?')"
+    monkeypatch.setattr("engine.process.child.sys.executable", fake_engine(tmp_path / "fake", code))
+    process = EngineProcess(config, supervision=Supervision(max_restarts=1))
+    await process.start()
+    async with asyncio.timeout(60):
+        while process.status.phase != "dead":
+            await asyncio.sleep(0.01)
+    assert process.status.message.startswith("the engine process ended (")
+    assert process.status.message.endswith("given up after 1 restarts")
+    await process.stop()
+
+
 def fails(*_: object) -> None:
     raise LookupError("on purpose")
 

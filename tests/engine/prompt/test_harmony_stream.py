@@ -149,6 +149,10 @@ MALFORMED = {
         [("commentary", None, "Hm."), ("analysis", None, "Hm.")],
     ),
     "no message token": ("<|channel|>final Hello.<|return|>", [("final", None, " Hello.")]),
+    "no message token, and a word that begins as a type": (
+        "<|channel|>final codenames.<|return|>",
+        [("final", None, " codenames.")],
+    ),
     "no message token, long": (f"<|channel|>analysis{LONG}<|end|>", [("analysis", None, LONG)]),
     "no message token in a call": (
         '<|channel|>commentary to=functions.f <|constrain|>json{"a": 1}<|call|>',

@@ -87,6 +87,12 @@ def test_draws_follow_the_distribution() -> None:
     assert drawn == pytest.approx([0.2, 0.5, 0.3], abs=0.03)
 
 
+def test_one_seeds_draws_follow_the_distribution() -> None:
+    rows = [Row(SamplingRow(SamplingParams(seed=7)), written) for written in range(4000)]
+    counts = Counter(each.token_id for each in sample(logits_of(0.2, 0.5, 0.3).expand(4000, -1), rows))
+    assert [counts[token] / 4000 for token in range(3)] == pytest.approx([0.2, 0.5, 0.3], abs=0.03)
+
+
 def test_temperature_sharpens_and_flattens() -> None:
     drawn = frequencies(logits_of(0.2, 0.8), temperature=0.5)
     assert drawn == pytest.approx([0.04 / 0.68, 0.64 / 0.68], abs=0.03)

@@ -312,6 +312,18 @@ def test_what_runs_already_is_waited_for() -> None:
     assert ("d", 0, 8) in places(step(s)), "it parts too early"
 
 
+def test_what_it_is_worth_by_itself() -> None:
+    """On the way through a prompt every 1024 tokens, but not 52 more at its end; 299 tokens are worth waiting for."""
+    s = Scheduler(slots=4, pages=1000, page_size=16, max_batched_tokens=512, ring_pages=2)
+    s.add(request("long", range(2100)))
+    assert [chunk.stop for _ in range(5) for chunk in step(s) if chunk.save] == [1024, 2048]
+    s.remove("long")
+    for name in "ab":
+        s.add(request(name, range(5000, 5300)))
+    assert places(step(s)) == [("a", 0, 300)]
+    assert places(step(s)) == [("a", 300, 1), ("b", 299, 1)]
+
+
 def test_nobody_waits_for_too_little() -> None:
     """The last token of ten runs in any case."""
     for worth_waiting, together in ((9, False), (10, True)):

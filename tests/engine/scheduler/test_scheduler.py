@@ -136,6 +136,16 @@ def test_no_more_run_than_there_are_slots() -> None:
     assert [name for name, *_ in step(s)] == ["b", "c"]
 
 
+def test_whoever_runs_could_take_another_page_when_a_prompt_is_admitted() -> None:
+    s = scheduler(pages=2)
+    s.add(request("a", 2))
+    step(s)
+    s.add(request("b", 4))
+    assert step(s) == [("a", 2, 3, True)], "there is a page for b's prompt, and none beside it"
+    s.remove("a")
+    assert step(s) == [("b", 0, 4, True)]
+
+
 def test_when_pages_run_out_the_last_one_is_preempted_and_recomputed() -> None:
     s = scheduler(slots=2, pages=4)
     s.add(request("a", 4))
