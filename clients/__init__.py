@@ -1,4 +1,4 @@
-"""Clients for Carousel and every other OpenAI-compatible server. They need httpx, and nothing of the server's."""
+"""Clients for Carousel and every other OpenAI-compatible server. They need httpx but not the server."""
 
 from clients.client import AsyncCarousel, Carousel
 from clients.collect import Collector, collect

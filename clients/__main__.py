@@ -1,4 +1,4 @@
-"""`python -m clients chat`, where the server is not installed."""
+"""Runs the commands without the server installed: `python -m clients chat`."""
 
 from clients.cli import main
 

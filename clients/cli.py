@@ -15,19 +15,19 @@ from clients.protocol import DEFAULT_URL
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
-Url = Annotated[str, typer.Option(envvar="CAROUSEL_URL", help="Where the server is.")]
-ApiKey = Annotated[str | None, typer.Option(envvar="CAROUSEL_API_KEY", help="The server's key.")]
-ModelName = Annotated[str | None, typer.Option("--model", help="The model, where a server has several.")]
-MaxTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.")]
+Url = Annotated[str, typer.Option(envvar="CAROUSEL_URL", help="The server's address.")]
+ApiKey = Annotated[str | None, typer.Option(envvar="CAROUSEL_API_KEY", help="The server's API key.")]
+ModelName = Annotated[str | None, typer.Option("--model", help="The model, if the server has several.")]
+MaxTokens = Annotated[int | None, typer.Option(help="Maximum length of the answer, in tokens.")]
 Temperature = Annotated[float | None, typer.Option(help="0 always takes the likeliest token.")]
-TopP = Annotated[float | None, typer.Option(help="Draw from the likeliest tokens with this much probability.")]
+TopP = Annotated[float | None, typer.Option(help="Sample from the likeliest tokens that add up to this probability.")]
 Seed = Annotated[int | None, typer.Option(help="Makes an answer repeatable.")]
 
 
 @contextmanager
 def clear_exit() -> Iterator[None]:
-    """What a user can do something about ends the program with status 1 and one line on stderr. Characters that the
-    output's encoding has not are written as question marks."""
+    """Ends the program with status 1 and one line on stderr for errors that a user can do something about. Characters
+    missing from the output's encoding are written as question marks."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:
@@ -41,7 +41,7 @@ def clear_exit() -> Iterator[None]:
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """The options that were given: a server's own defaults hold for the others."""
+    """The options that were given; the server's defaults apply to the others."""
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -52,7 +52,7 @@ def chat(
     model: ModelName = None,
     system: Annotated[str | None, typer.Option(help="Instructions for the whole conversation.")] = None,
     tools: Annotated[
-        Path | None, typer.Option(help="A JSON list of tools in OpenAI's form; you are asked for their results.")
+        Path | None, typer.Option(help="A JSON file with a list of tools in OpenAI's form; you type their results.")
     ] = None,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
@@ -60,7 +60,7 @@ def chat(
     seed: Seed = None,
     reasoning_effort: Annotated[ReasoningEffort | None, typer.Option(help="How much to think.")] = None,
 ) -> None:
-    """Talk with a model; piped, every line of input is answered."""
+    """Chat with a model; if piped, answer every line of input."""
     from clients.chat.conversation import Conversation
     from clients.chat.program import talk
     from clients.chat.tools_file import read_tools
@@ -83,7 +83,7 @@ def chat(
 def complete(
     prompt: Annotated[
         str | None,
-        typer.Argument(help="The text to continue; standard input without its last line break, if not given."),
+        typer.Argument(help="The text to continue; by default, standard input without its last line break."),
     ] = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
@@ -92,7 +92,7 @@ def complete(
     temperature: Temperature = None,
     top_p: TopP = None,
     seed: Seed = None,
-    stop: Annotated[list[str] | None, typer.Option(help="Ends the text; may be given several times.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="A text to stop before; may be given several times.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as one line of JSON.")] = False,
 ) -> None:
     """Continue a text."""
@@ -111,18 +111,20 @@ def bench(
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     model: ModelName = None,
-    concurrency: Annotated[str | None, typer.Option(help="Requests at once, a sweep: 1,4,16 (the default).")] = None,
-    request_rate: Annotated[str | None, typer.Option(help="Requests a second instead, Poisson: 0.5,1,2")] = None,
-    num_prompts: Annotated[int | None, typer.Option(min=1, help="Requests of each load.")] = None,
+    concurrency: Annotated[
+        str | None, typer.Option(help="Concurrent requests, one load each: 1,4,16 (default).")
+    ] = None,
+    request_rate: Annotated[str | None, typer.Option(help="Poisson arrivals a second instead: 0.5,1,2")] = None,
+    num_prompts: Annotated[int | None, typer.Option(min=1, help="Requests per load.")] = None,
     warmup: Annotated[int, typer.Option(min=0, help="Requests that are sent first and not counted.")] = 4,
-    input_len: Annotated[int, typer.Option(min=1, help="Tokens of a prompt.")] = 256,
-    output_len: Annotated[int, typer.Option(min=1, help="Tokens of an answer.")] = 64,
-    vocab_size: Annotated[int, typer.Option(min=11, help="Prompts are drawn from the token ids below.")] = 1000,
+    input_len: Annotated[int, typer.Option(min=1, help="Length of a prompt, in tokens.")] = 256,
+    output_len: Annotated[int, typer.Option(min=1, help="Length of an answer, in tokens.")] = 64,
+    vocab_size: Annotated[int, typer.Option(min=11, help="Prompts consist of token ids below this.")] = 1000,
     ignore_eos: Annotated[bool, typer.Option(help="Answers of full length; not for OpenAI's own server.")] = True,
-    dataset: Annotated[Path | None, typer.Option(help="Chat with a ShareGPT-style file's questions instead.")] = None,
-    seed: Annotated[int, typer.Option(help="Of prompts and arrivals.")] = 0,
+    dataset: Annotated[Path | None, typer.Option(help="Send a ShareGPT-style file's questions as chats.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of prompts and arrival times.")] = 0,
     output: Annotated[Path | None, typer.Option(help="Write the results as JSON.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a picture: .png, .svg, .pdf (needs matplotlib).")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a plot: .png, .svg, .pdf (needs matplotlib).")] = None,
 ) -> None:
     """Measure an OpenAI-compatible server under load."""
     import asyncio
@@ -142,7 +144,7 @@ def bench(
             if concurrency is None and num_prompts is not None:
                 levels = [level for level in levels if level <= num_prompts]
             if num_prompts is not None and num_prompts < max(levels):
-                raise UsageError(f"--num-prompts {num_prompts}: {max(levels)} at once need as many requests, or more")
+                raise UsageError(f"--num-prompts {num_prompts}: --concurrency {max(levels)} needs at least as many")
             loads = [Concurrency(level) for level in levels]
         plan = Plan(
             loads=loads,
@@ -160,7 +162,7 @@ def bench(
 
 
 def numbers(option: str, text: str, *, whole: bool = False) -> list[float]:
-    """Positive numbers, separated by commas. Raises UsageError.
+    """Parses positive numbers, separated by commas. Raises UsageError.
 
     >>> numbers("--request-rate", "0.5, 2")
     [0.5, 2.0]

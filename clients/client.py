@@ -4,8 +4,8 @@
         for delta in client.stream_chat([{"role": "user", "content": "Hello"}]):
             print(delta.text, end="")
 
-They speak to any OpenAI-compatible server. Request fields go in as keyword arguments. Errors are those of
-`clients.errors`; what the server has not begun to answer is sent again, by the rule of `clients.retries`.
+They work with any OpenAI-compatible server. Request fields are keyword arguments. Errors are those of `clients.errors`;
+a request that the server has not begun to answer is sent again as `clients.retries` says.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ T = TypeVar("T")
 class Carousel:
     """The blocking client. Use it as a context manager, or `close` it.
 
-    `timeout` is httpx's, in seconds. Without one connecting and sending are timed, and an answer may take any time.
+    `timeout` is httpx's, in seconds. By default, connecting and sending have a limit; an answer may take any time.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Carousel:
     def stream_complete(
         self, prompt: Prompt | Sequence[Prompt], **options: Unpack[CompletionOptions]
     ) -> Generator[Delta, None, None]:
-        """The continuation while it comes. Closing or dropping the iterator ends the request."""
+        """The continuation as it arrives. Closing or dropping the iterator ends the request."""
         return self._stream(protocol.completion(prompt, options, stream=True))
 
     def chat(self, messages: Sequence[Message], **options: Unpack[ChatOptions]) -> Answer:
@@ -67,7 +67,7 @@ class Carousel:
         return self._call(protocol.chat_completion(messages, options))
 
     def stream_chat(self, messages: Sequence[Message], **options: Unpack[ChatOptions]) -> Generator[Delta, None, None]:
-        """The next message while it comes. Closing or dropping the iterator ends the request."""
+        """The next message as it arrives. Closing or dropping the iterator ends the request."""
         return self._stream(protocol.chat_completion(messages, options, stream=True))
 
     def run_tools(
@@ -78,10 +78,10 @@ class Carousel:
         max_rounds: int = MAX_ROUNDS,
         **options: Unpack[TurnOptions],
     ) -> ToolRun:
-        """Calls the functions that the model asks for, and sends back what they return, until it has answered.
+        """Calls the functions that the model asks for and sends back their results, until the model answers.
 
-        What a function takes is told to the model from its signature (`clients.tool_schema`). A function that raises
-        ToolError tells the model so; any other exception is the caller's. Raises ToolRoundsError.
+        A function's signature tells the model its parameters (`clients.tool_schema`). The message of a ToolError goes
+        to the model, any other exception to the caller. Raises ToolRoundsError.
         """
         loop = ToolLoop(messages, tools, options, max_rounds)
         while loop.run is None:
@@ -93,14 +93,14 @@ class Carousel:
         return self._call(protocol.models())
 
     def tokenize(self, text: str | Sequence[Message]) -> list[int]:
-        """The token ids of a text, or of a conversation as the chat endpoint would put it to the model."""
+        """The token ids of a text, or of a conversation as the chat endpoint would render it."""
         return self._call(protocol.tokenize(text))
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         return self._call(protocol.detokenize(token_ids))
 
     def health(self) -> None:
-        """Returns if the server lives, else raises ClientError."""
+        """Raises ClientError unless the server is alive."""
         return self._call(protocol.health())
 
     def ready(self) -> Readiness:
@@ -140,7 +140,7 @@ class Carousel:
         reader.end()
 
     def _open(self, call: Call[Any]) -> httpx.Response:
-        """A response that is no error, its content not read yet."""
+        """A response that is not an error; its content is not read yet."""
         for failures in count(1):
             try:
                 return self._try(call)
@@ -168,7 +168,7 @@ class Carousel:
 class AsyncCarousel:
     """The asyncio client. Use it as an async context manager, or `aclose` it.
 
-    `timeout` is httpx's, in seconds. Without one connecting and sending are timed, and an answer may take any time.
+    `timeout` is httpx's, in seconds. By default, connecting and sending have a limit; an answer may take any time.
     """
 
     def __init__(
@@ -197,7 +197,7 @@ class AsyncCarousel:
     def stream_complete(
         self, prompt: Prompt | Sequence[Prompt], **options: Unpack[CompletionOptions]
     ) -> AsyncGenerator[Delta, None]:
-        """The continuation while it comes. Closing or dropping the iterator ends the request."""
+        """The continuation as it arrives. Closing or dropping the iterator ends the request."""
         return self._stream(protocol.completion(prompt, options, stream=True))
 
     async def chat(self, messages: Sequence[Message], **options: Unpack[ChatOptions]) -> Answer:
@@ -205,7 +205,7 @@ class AsyncCarousel:
         return await self._call(protocol.chat_completion(messages, options))
 
     def stream_chat(self, messages: Sequence[Message], **options: Unpack[ChatOptions]) -> AsyncGenerator[Delta, None]:
-        """The next message while it comes. Closing or dropping the iterator ends the request."""
+        """The next message as it arrives. Closing or dropping the iterator ends the request."""
         return self._stream(protocol.chat_completion(messages, options, stream=True))
 
     async def run_tools(
@@ -216,7 +216,7 @@ class AsyncCarousel:
         max_rounds: int = MAX_ROUNDS,
         **options: Unpack[TurnOptions],
     ) -> ToolRun:
-        """As `Carousel.run_tools`. The functions of one round run together; those not async, in threads."""
+        """Like `Carousel.run_tools`. The functions of one round run concurrently; those not async run in threads."""
         loop = ToolLoop(messages, tools, options, max_rounds)
         while loop.run is None:
             calls = loop.take(await self._call(protocol.chat_completion(loop.messages, loop.options)))
@@ -228,14 +228,14 @@ class AsyncCarousel:
         return await self._call(protocol.models())
 
     async def tokenize(self, text: str | Sequence[Message]) -> list[int]:
-        """The token ids of a text, or of a conversation as the chat endpoint would put it to the model."""
+        """The token ids of a text, or of a conversation as the chat endpoint would render it."""
         return await self._call(protocol.tokenize(text))
 
     async def detokenize(self, token_ids: Sequence[int]) -> str:
         return await self._call(protocol.detokenize(token_ids))
 
     async def health(self) -> None:
-        """Returns if the server lives, else raises ClientError."""
+        """Raises ClientError unless the server is alive."""
         return await self._call(protocol.health())
 
     async def ready(self) -> Readiness:
@@ -276,7 +276,7 @@ class AsyncCarousel:
         reader.end()
 
     async def _open(self, call: Call[Any]) -> httpx.Response:
-        """A response that is no error, its content not read yet."""
+        """A response that is not an error; its content is not read yet."""
         for failures in count(1):
             try:
                 return await self._try(call)

@@ -1,4 +1,4 @@
-"""A streamed answer put together."""
+"""Puts a streamed answer together."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from clients.results import Answer, Choice, Delta, ToolCall, Usage
 
 
 class Collector:
-    """Deltas in, at any time the answer so far out. A whole stream's is the answer that is not streamed."""
+    """Collects deltas and gives the answer so far. A whole stream gives the answer of a request without streaming."""
 
     def __init__(self) -> None:
         self._deltas: dict[int, list[Delta]] = {}
@@ -21,7 +21,7 @@ class Collector:
             self._deltas.setdefault(delta.index, []).append(delta)
 
     def answer(self) -> Answer:
-        """Where the stream has not said how it ended, `finish_reason` is empty; uncounted tokens are 0."""
+        """`finish_reason` is empty and token counts are 0 as long as the stream has not sent them."""
         return Answer(
             id=self._last.id,
             model=self._last.model,
@@ -31,7 +31,7 @@ class Collector:
 
 
 def collect(deltas: Iterable[Delta]) -> Answer:
-    """The answer that a stream makes, read to its end."""
+    """Reads a stream to its end and returns its answer."""
     collector = Collector()
     for delta in deltas:
         collector.feed(delta)
@@ -64,7 +64,7 @@ def _tool_calls(deltas: list[Delta]) -> tuple[ToolCall, ...]:
 
 
 def _logprobs(parts: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The lists of every part one after another, by their names; where no part has any, what the first says."""
+    """The parts' lists concatenated, by name. A name for which every list is empty keeps the first part's value."""
     if not parts:
         return None
     names = {name: None for part in parts for name in part}

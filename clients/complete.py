@@ -11,7 +11,7 @@ from clients.plain import write
 
 
 def complete(client: Carousel, prompt: str, options: Mapping[str, Any], *, as_json: bool) -> None:
-    """Writes the continuation of `prompt` as it comes, or as JSON when it is whole. Raises ClientError."""
+    """Writes the continuation of `prompt` as it arrives, or as JSON when it is complete. Raises ClientError."""
     if as_json:
         answer = client.complete(prompt, **options)
         sys.stdout.write(json.dumps(asdict(answer), ensure_ascii=False) + "\n")

@@ -10,8 +10,8 @@ ClientError
 │   ├── NotFoundError       404, 405
 │   ├── BusyError           429 and 503: try again after `retry_after` seconds
 │   └── ServerFailedError   any other, or an error in the middle of a stream (`status` 200)
-├── ToolRoundsError         a tool loop came to no end
-└── UsageError              what was asked cannot be done, and was not sent
+├── ToolRoundsError         the model called tools in every round
+└── UsageError              the request cannot be made, and was not sent
 """
 
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from clients.printable import printable
 
 
 class ClientError(Exception):
-    """Base of every error this package raises on purpose. `str(error)` is one line fit for a user."""
+    """Base of every error that this package raises on purpose. `str(error)` is one line to show a user."""
 
 
 class ConnectionFailedError(ClientError):
@@ -30,7 +30,7 @@ class ConnectionFailedError(ClientError):
 
 
 class UnreachableError(ConnectionFailedError):
-    """There was no connection, so the server knows nothing of the request."""
+    """There was no connection, so the server has not seen the request."""
 
 
 class TimedOutError(ConnectionFailedError):
@@ -38,7 +38,7 @@ class TimedOutError(ConnectionFailedError):
 
 
 class AnswerError(ClientError):
-    """The server's own error. `type`, `param` and `code` are None where it did not say."""
+    """An error that the server reported. `type`, `param` and `code` are None if the server did not send them."""
 
     def __init__(
         self,
@@ -79,12 +79,12 @@ class ServerFailedError(AnswerError):
 
 
 class ToolRoundsError(ClientError):
-    """After the last round that was allowed, the model still asked for tools."""
+    """The model still called tools after the last allowed round."""
 
 
 class UsageError(ClientError):
-    """What was given is not right: a file, an option, a package, a field that JSON cannot hold, a key that no header
-    can, a proxy or certificates that cannot be used."""
+    """Unusable input: a file, an option, a missing package, a field that JSON cannot hold, a key that cannot be sent in
+    a header, a proxy or certificates that cannot be used."""
 
 
 CLASSES: dict[int, type[AnswerError]] = {
@@ -102,7 +102,7 @@ CLASSES: dict[int, type[AnswerError]] = {
 
 
 def answer_error(status: int, content: Any, retry_after: str | None = None) -> AnswerError:
-    """The error that an answer with this status and JSON content stands for."""
+    """The error for an answer with this status and JSON content."""
     error = content.get("error") if isinstance(content, dict) else None
     details = error if isinstance(error, dict) else {"message": error}
     return CLASSES.get(status, ServerFailedError)(

@@ -1,4 +1,4 @@
-"""The fields a request may carry, by their names on the wire. What is left out is the server's to choose."""
+"""The fields that a request may have, by their names in JSON. The server chooses the value of a field left out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
@@ -8,7 +8,7 @@ ToolChoice = Literal["none", "auto", "required"] | Mapping[str, Any]
 
 
 class SamplingOptions(TypedDict, total=False):
-    """For completions and for chats. `timeout` is the seconds that the server gives the answer, waiting included."""
+    """Fields of completions and chats. `timeout` limits the seconds until the answer is complete, waiting included."""
 
     model: str | None
     max_tokens: int
@@ -35,7 +35,7 @@ class SamplingOptions(TypedDict, total=False):
 
 
 class CompletionOptions(SamplingOptions, total=False):
-    """For completions alone. `logprobs` is how many alternatives to report, 0 to 20."""
+    """Fields of completions. `logprobs` is the number of alternatives to report, 0 to 20."""
 
     echo: bool
     best_of: int
@@ -43,7 +43,7 @@ class CompletionOptions(SamplingOptions, total=False):
 
 
 class TurnOptions(SamplingOptions, total=False):
-    """For chats, but for the tools. `current_date`, YYYY-MM-DD, pins the date the model is told."""
+    """Fields of chats, without the tools. `current_date`, YYYY-MM-DD, sets the date that the model is told."""
 
     max_completion_tokens: int
     logprobs: bool
@@ -57,6 +57,6 @@ class TurnOptions(SamplingOptions, total=False):
 
 
 class ChatOptions(TurnOptions, total=False):
-    """For chats alone."""
+    """Fields of chats."""
 
     tools: Sequence[Mapping[str, Any]]

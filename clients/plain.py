@@ -9,9 +9,9 @@ from clients.results import Answer, Delta
 
 
 def write(deltas: Iterable[Delta]) -> Answer:
-    """Writes an answer as it comes, without its reasoning, then its tool calls, a line each.
+    """Writes an answer as it arrives, without its reasoning, then its tool calls, one per line.
 
-    It ends with a line break.
+    The output ends with a line break.
     """
     shown = printable if sys.stdout.isatty() else str
     collector = Collector()

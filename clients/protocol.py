@@ -1,4 +1,4 @@
-"""The requests a client sends and what their answers mean, without any input or output."""
+"""The requests that a client sends and how it reads their answers, without any input or output."""
 
 import json
 import ssl
@@ -24,8 +24,8 @@ from clients.sse import EventParser
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(10.0, read=None)
-"""Seconds. A long prompt may take any time until its first token, so reading has no limit but a lost
-connection (`clients.connection`)."""
+"""Seconds. The first token of a long prompt may take any time, so reading has no timeout: only a lost connection ends
+it (`clients.connection`)."""
 
 Prompt = str | Sequence[int]
 T = TypeVar("T")
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One HTTP request, and how its JSON content is read. An error status in `expected` is an answer too."""
+    """One HTTP request and the reader of its JSON answer. An error status in `expected` counts as an answer."""
 
     method: str
     path: str
@@ -92,8 +92,8 @@ def _streaming(stream: bool) -> dict[str, Any]:
 
 
 def base_url(url: str) -> str:
-    """A server's address, whether or not it is given with the `/v1` that other clients want, or with `http://`. Raises
-    UsageError for what cannot be one.
+    """A server's address without a trailing `/v1`, which other clients want, and with `http://` if it has no scheme.
+    Raises UsageError if `url` cannot be an address.
 
     >>> base_url("localhost:8000/v1/"), base_url("https://host/models")
     ('http://localhost:8000', 'https://host/models')
@@ -102,7 +102,7 @@ def base_url(url: str) -> str:
     try:
         _check(httpx.URL(whole))
     except (httpx.InvalidURL, ValueError) as error:
-        raise UsageError(f"{url!r} is no server's address: {error}") from error
+        raise UsageError(f"{url!r} is not a server's address: {error}") from error
     return whole
 
 
@@ -113,8 +113,8 @@ def _check(url: httpx.URL) -> None:
     if not url.host:
         raise ValueError("it names no host")
     if url.port is not None and url.port > 65535:
-        raise ValueError("no port is above 65535")
-    url.raw_host.decode("ascii").encode("idna")  # As the look-up of the name would, later.
+        raise ValueError("its port is above 65535")
+    url.raw_host.decode("ascii").encode("idna")  # The look-up of the name would raise the same error later.
 
 
 def headers(api_key: str | None) -> dict[str, str]:
@@ -122,7 +122,7 @@ def headers(api_key: str | None) -> dict[str, str]:
 
 
 def read(call: Call[T], response: httpx.Response) -> T:
-    """What a response that is wholly read says. Raises ServerFailedError if it makes no sense."""
+    """Parses a response whose content has been read. Raises ServerFailedError if that is not possible."""
     try:
         return call.read(response.json())
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
@@ -130,7 +130,7 @@ def read(call: Call[T], response: httpx.Response) -> T:
 
 
 def refusal(response: httpx.Response) -> AnswerError:
-    """The error that a response, wholly read, stands for."""
+    """The error that a response reports; its content must have been read."""
     try:
         content = response.json()
     except ValueError:
@@ -139,14 +139,14 @@ def refusal(response: httpx.Response) -> AnswerError:
 
 
 class StreamReader:
-    """The bytes of a streamed answer in, deltas out. `done` once the server has said that it is whole."""
+    """Turns the bytes of a streamed answer into deltas. `done` is set once the server has sent `[DONE]`."""
 
     def __init__(self) -> None:
         self._parser = EventParser()
         self.done = False
 
     def feed(self, chunk: bytes) -> Iterator[Delta]:
-        """Raises AnswerError for an error in the stream, after what came before it."""
+        """Raises AnswerError for an error in the stream, after yielding the deltas before it."""
         for data in self._parser.feed(chunk):
             if data == "[DONE]":
                 self.done = True
@@ -170,7 +170,7 @@ class StreamReader:
 
 @contextmanager
 def clear_usage(what: str) -> Iterator[None]:
-    """Raises what Python and its libraries say of unusable input as UsageError."""
+    """Turns the errors of Python and its libraries about unusable input into UsageError."""
     try:
         yield
     except (ValueError, TypeError, ImportError, OSError, httpx.InvalidURL) as error:
@@ -179,15 +179,15 @@ def clear_usage(what: str) -> Iterator[None]:
 
 @contextmanager
 def clear_errors(url: str) -> Iterator[None]:
-    """Raises httpx's errors as this package's."""
+    """Turns httpx's errors into this package's."""
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         if distrust := _distrust(error):
             raise ConnectionFailedError(f"{url} cannot be trusted: {distrust}") from error
-        raise UnreachableError(f"no server answers at {url}: is it started, and the URL right?") from error
+        raise UnreachableError(f"no server answers at {url}: is it running, and is the URL right?") from error
     except httpx.LocalProtocolError as error:  # Its text shows the key.
-        raise UsageError("the key cannot be used: no header can hold it") from error
+        raise UsageError("the key cannot be sent in a header") from error
     except httpx.TimeoutException as error:
         raise TimedOutError(f"{url} took too long to answer") from error
     except httpx.HTTPError as error:
@@ -195,7 +195,7 @@ def clear_errors(url: str) -> Iterator[None]:
 
 
 def _distrust(error: BaseException | None) -> ssl.SSLError | None:
-    """What TLS says of the server, if that is the reason that there is no connection, and not that it broke off."""
+    """The TLS error, if TLS is the reason that there is no connection; None if the connection merely broke off."""
     while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
     return None if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) else error

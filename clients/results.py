@@ -1,4 +1,4 @@
-"""What a server answers, as frozen data."""
+"""A server's answers as frozen dataclasses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ class Message(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Token counts, 0 where the server does not count: cached ones are part of the prompt, reasoning is part of the
+    """Token counts, 0 where the server sends none. Cached tokens are part of the prompt, reasoning tokens part of the
     completion."""
 
     prompt_tokens: int
@@ -40,7 +40,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """A function the model asks for. `arguments` is its text as it is: JSON, if the model wrote it well."""
+    """A function that the model calls. `arguments` is the model's own text: JSON, unless the model made a mistake."""
 
     id: str
     name: str
@@ -49,7 +49,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One answer. `reasoning` is None for a completion and where there was none. `logprobs` is as it was sent."""
+    """One answer. `reasoning` is None for a completion or without reasoning. `logprobs` is as the server sent it."""
 
     index: int
     text: str
@@ -83,12 +83,12 @@ class Answer:
 
     @property
     def message(self) -> Message:
-        """What the conversation goes on with."""
+        """The message with which the conversation continues."""
         return assistant_message(self.text, self.reasoning, self.tool_calls)
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Answer":
-        """Of a completion or a chat completion."""
+        """Reads a completion or a chat completion."""
         return cls(
             id=content["id"],
             model=content["model"],
@@ -109,7 +109,7 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """What a chunk of a stream adds to choice `index`. A stream's last one may bring the `usage` alone."""
+    """What a chunk of a stream adds to choice `index`. The last chunk may contain only the `usage`."""
 
     id: str = ""
     model: str = ""
@@ -124,7 +124,7 @@ class Delta:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "list[Delta]":
-        """Of a chunk of a completion or a chat completion."""
+        """Reads a chunk of a completion or a chat completion."""
         usage = Usage.parse(content["usage"]) if content.get("usage") else None
         whole = cls(id=content.get("id") or "", model=content.get("model") or "", usage=usage)
         return [_delta(choice, whole) for choice in content["choices"]] or [whole]
@@ -132,7 +132,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model the server has; `max_model_len` is in tokens, None where the server does not say."""
+    """A model of the server. `max_model_len` is in tokens, None if the server does not report it."""
 
     id: str
     max_model_len: int | None = None
@@ -144,7 +144,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """`status` is loading, ready, stopping or dead; `progress`, in [0, 1], says how much of the weights is in place."""
+    """`status` is loading, ready, stopping or dead; `progress`, in [0, 1], is the share of the weights loaded."""
 
     status: str
     progress: float
@@ -155,7 +155,7 @@ class Readiness:
 
 
 def assistant_message(text: str, reasoning: str | None, tool_calls: Sequence[ToolCall]) -> Message:
-    """The reasoning goes along with tool calls alone: once there is an answer, no model is shown it again."""
+    """Keeps the reasoning only with tool calls: once there is an answer, no model is shown its reasoning again."""
     message: Message = {"role": "assistant", "content": text if text or not tool_calls else None}
     if tool_calls:
         if reasoning:

@@ -1,4 +1,4 @@
-"""When a request that failed is sent again, and after how long."""
+"""When a failed request is sent again, and after how long."""
 
 import random
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from clients.errors import BusyError, ClientError, UnreachableError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retries:
-    """Only what the server cannot have begun to answer is sent again: it was busy, or never reached.
+    """A request is sent again only if the server cannot have begun to answer it: it was busy, or never reached.
 
-    The n-th pause is up to `first_seconds * 2**(n - 1)`, at most `longest_seconds`, and at least half of that, by
-    chance, so that many clients do not come back together. A server's own Retry-After is waited for in full;
-    if it exceeds `patience_seconds`, the failure stands.
+    The n-th pause is drawn between half and all of `first_seconds * 2**(n - 1)`, which `longest_seconds` limits, so
+    that many clients do not come back together. A server's Retry-After is waited for in full before the pause; if it
+    exceeds `patience_seconds`, the request is not sent again.
     """
 
     count: int = 2
@@ -21,7 +21,7 @@ class Retries:
     patience_seconds: float = 60.0
 
     def pause(self, failure: ClientError, failures: int) -> float | None:
-        """Seconds to wait after the request has failed `failures` times; None: it is given up.
+        """Seconds to wait after the request has failed `failures` times; None to give up.
 
         >>> Retries(count=3).pause(BusyError("full", status=429, retry_after=2.0), 1) >= 2.0
         True

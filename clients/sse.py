@@ -1,4 +1,4 @@
-"""Server-sent events, read from bytes that come in any pieces (WHATWG HTML, section 9.2)."""
+"""Server-sent events, parsed from chunks of bytes of any size (WHATWG HTML, section 9.2)."""
 
 import codecs
 
@@ -17,7 +17,7 @@ class EventParser:
         self._data: list[str] = []
 
     def feed(self, chunk: bytes) -> list[str]:
-        """The data of every event that is complete now; several data lines are joined by line breaks."""
+        """The data of every event that this chunk completes; several data lines are joined by line breaks."""
         text = self._line + self._decode(chunk)
         *lines, self._line = text.removeprefix("\ufeff").split("\n")
         events = []

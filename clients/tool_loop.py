@@ -18,12 +18,12 @@ Function = Callable[..., Any]
 
 
 class ToolError(Exception):
-    """Raised by a tool: the model is told the message, and may try again."""
+    """Raised by a tool: the model gets the message and may try again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolRun:
-    """The final answer, and the whole conversation up to and with it."""
+    """The final answer, and the whole conversation including it."""
 
     answer: Answer
     messages: tuple[Message, ...]
@@ -38,14 +38,14 @@ class Invocation:
     arguments: Mapping[str, Any]
 
     def invoke(self) -> str:
-        """What the model is told: text as it is, anything else as JSON."""
+        """The result for the model: text as it is, anything else as JSON."""
         try:
             return _text(self.function(**self.arguments))
         except ToolError as error:
             return mistake(str(error))
 
     async def ainvoke(self) -> str:
-        """As `invoke`; a function that is not async runs in a thread."""
+        """Like `invoke`; a function that is not async runs in a thread."""
         try:
             if inspect.iscoroutinefunction(self.function):
                 return _text(await self.function(**self.arguments))
@@ -55,8 +55,8 @@ class Invocation:
 
 
 async def invoke_together(invocations: Sequence[Invocation]) -> list[str]:
-    """The results in their order. If one raises, async functions are cancelled, and have ended when it is raised here;
-    threads go on."""
+    """The results in the order of the invocations. If one raises, the other async functions are cancelled and have
+    ended before the exception is raised here; threads run on."""
     tasks = [asyncio.ensure_future(invocation.ainvoke()) for invocation in invocations]
     try:
         return await asyncio.gather(*tasks)
@@ -69,8 +69,8 @@ async def invoke_together(invocations: Sequence[Invocation]) -> list[str]:
 class ToolLoop:
     """Give it every answer (`take`) and every result (`give`), until it has a `run`.
 
-    `messages` and `options` are the next request's. A call is forced in the first round alone, else the model could
-    never answer; which tools are allowed stays.
+    `messages` and `options` are the next request's. A `tool_choice` that forces a call holds only for the first round,
+    or the model could never answer; a restriction to some tools stays.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class ToolLoop:
         self._rounds_left = max_rounds
 
     def take(self, answer: Answer) -> list[Invocation]:
-        """The functions to be called now; none if this was the final answer. Raises ToolRoundsError."""
+        """The functions to call now; none if this was the final answer. Raises ToolRoundsError."""
         self.messages.append(answer.message)
         if not answer.tool_calls:
             self.run = ToolRun(answer, tuple(self.messages))
@@ -100,12 +100,12 @@ class ToolLoop:
         return [*calls, last]
 
     def give(self, invocation: Invocation, result: str) -> None:
-        """The results come in the order of the calls."""
-        content = result.encode("utf-8", "replace").decode()  # Half a surrogate pair is no text that can be sent.
+        """Results must be given in the order of the calls."""
+        content = result.encode("utf-8", "replace").decode()  # Half a surrogate pair cannot be sent.
         self.messages.append({"role": "tool", "tool_call_id": invocation.call.id, "content": content})
 
     def _invocation(self, call: ToolCall) -> Invocation:
-        """Of what the model wrote, which may be anything: a mistake is told to it, as if by the tool."""
+        """The invocation of a call. The model may write anything: a mistake is reported to it as if by the tool."""
         function = self._tools.get(call.name)
         if function is None:
             return Invocation(call, _fails(f"there is no tool {call.name!r}, only {', '.join(self._tools)}"), {})
@@ -125,7 +125,7 @@ def _fails(message: str) -> Function:
 
 
 def mistake(message: str) -> str:
-    """What the model is told in the place of a result."""
+    """An error for the model in place of a result."""
     return json.dumps({"error": message}, ensure_ascii=False)
 
 

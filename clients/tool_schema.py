@@ -1,4 +1,4 @@
-"""What a Python function takes, as the model is told."""
+"""Describes a Python function's parameters for the model."""
 
 import inspect
 from collections.abc import Callable
@@ -9,9 +9,10 @@ SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean", NoneT
 
 
 def definition(name: str, function: Callable[..., Any]) -> dict[str, Any]:
-    """A tool in OpenAI's shape: what the function is for from its docstring, its parameters from its signature.
+    """A tool in OpenAI's shape: the description from the function's docstring, the parameters from its signature.
 
-    `Annotated[str, "the city's name"]` describes a parameter. Raises TypeError for a type that JSON has not.
+    `Annotated[str, "the city's name"]` describes a parameter. Raises TypeError for a type that JSON does not have, and
+    for a parameter that cannot be given by name.
 
     >>> def add(a: int, b: int = 1) -> int:
     ...     "Adds two numbers."
@@ -40,7 +41,7 @@ def definition(name: str, function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def schema(annotation: Any) -> dict[str, Any]:
-    """The JSON schema of a type. Raises TypeError for one that JSON has not.
+    """The JSON schema of a type. Raises TypeError for a type that JSON does not have.
 
     >>> schema(list[int]), schema(Literal["on", "off"]), schema(str | None)
     ({'type': 'array', 'items': {'type': 'integer'}}, {'enum': ['on', 'off']}, {'type': ['string', 'null']})

@@ -1,4 +1,4 @@
-"""Where numbers come from: the machine, the versions, the commit."""
+"""Where measurements come from: the machine, the versions, the commit."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 async def environment(client: AsyncCarousel, model: str) -> dict[str, Any]:
-    """Of this program, and of the server as far as it says. A GPU is this machine's."""
+    """Describes this program, and the server as far as it reports itself. The GPU is this machine's."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "server": client.url,
@@ -50,8 +50,8 @@ def package_version(name: str) -> str | None:
 
 
 def commit() -> str | None:
-    """The commit this code was checked out from, with -dirty behind it if it was changed since. None where it is
-    installed, be it within another program's repository."""
+    """The commit of this checkout, followed by -dirty if the code was changed since. None if the package is installed,
+    even within another program's repository."""
     if output(["git", "ls-files", "--error-unmatch", Path(__file__).name]) is None:
         return None
     return output(["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"])
@@ -67,7 +67,7 @@ def cpu_name() -> str:
 
 
 def output(command: Sequence[str]) -> str | None:
-    """What a command says; None if it is not there or fails."""
+    """A command's output; None if there is none, or if the command is missing or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

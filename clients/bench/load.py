@@ -1,4 +1,4 @@
-"""How requests follow each other: so many at once, or so many a second."""
+"""When requests are sent: a number at a time, or a number per second."""
 
 import asyncio
 import random
@@ -14,7 +14,7 @@ Ask = Callable[[Question], Awaitable[Measurement]]
 
 @dataclass(frozen=True, slots=True)
 class Concurrency:
-    """`clients` people, each asking again as soon as they are answered."""
+    """`clients` people, each sending the next request as soon as the last is answered."""
 
     clients: int
 
@@ -45,8 +45,8 @@ class Concurrency:
 class Rate:
     """`per_second` requests a second on average, whether or not the earlier ones are answered.
 
-    They come as a Poisson process: the gaps are exponential, drawn from `seed`. Each is measured from when it is sent:
-    what this program itself is late is no fault of the server's, and is kept beside it.
+    They form a Poisson process: the gaps are exponential, drawn from `seed`. A request is timed from when it is sent:
+    if this program sends it late, that is not the server's fault and is recorded as `lag`.
     """
 
     per_second: float

@@ -1,4 +1,4 @@
-"""One request under the clock."""
+"""Times one request."""
 
 import time
 from contextlib import aclosing
@@ -15,8 +15,8 @@ from clients.results import Usage
 class Measurement:
     """Times are in seconds of one clock; `arrivals` are those of the chunks that brought text or reasoning.
 
-    Tokens are as the server counts them, None where it does not. A request that failed has an `error`. `lag` is how
-    long after its time it was sent, None where it had none.
+    Token counts are the server's, None if it sends none. A failed request has an `error`. `lag` is how late the request
+    was sent, None if it had no set time.
     """
 
     started: float
@@ -33,12 +33,12 @@ class Measurement:
 
     @property
     def inter_token_latencies(self) -> list[float]:
-        """The gaps between chunks: between tokens, where the server sends each token as it comes."""
+        """The gaps between chunks: between tokens, if the server sends every token in its own chunk."""
         return [after - before for before, after in pairwise(self.arrivals)]
 
     @property
     def time_per_output_token(self) -> float | None:
-        """From the first token on, on average; None where there was but one, or none was counted."""
+        """The mean from the first token on; None for fewer than two tokens, or if the server counted none."""
         if self.output_tokens is None or self.output_tokens < 2:
             return None
         return (self.arrivals[-1] - self.arrivals[0]) / (self.output_tokens - 1)
@@ -49,7 +49,7 @@ class Measurement:
 
 
 async def measure(client: AsyncCarousel, question: Question) -> Measurement:
-    """Raises nothing of the client's: a failure is a measurement too."""
+    """Measures one request. A ClientError is not raised but becomes the measurement's `error`."""
     measurement = Measurement(started=time.perf_counter())
     usage: Usage | None = None
     try:

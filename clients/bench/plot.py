@@ -23,14 +23,14 @@ def matplotlib_figure() -> ModuleType:
 
 
 def check_format(path: Path) -> None:
-    """Raises UsageError if there can be no picture of this name."""
+    """Raises UsageError if the name does not end in a picture format."""
     formats = matplotlib_figure().Figure().canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in formats:
         raise UsageError(f"cannot write {path}: a picture's name ends in one of {', '.join(sorted(formats))}")
 
 
 def plot(points: Sequence[Point], title: str, path: Path) -> None:
-    """The file's ending says its format (png, svg, pdf). Raises UsageError."""
+    """Writes the picture in the format of the name's ending (png, svg, pdf). Raises UsageError."""
     picture = matplotlib_figure().Figure(figsize=(13, 4), layout="constrained")
     picture.suptitle(title)
     first, between, throughput = picture.subplots(1, 3)
@@ -52,7 +52,7 @@ def plot(points: Sequence[Point], title: str, path: Path) -> None:
 
 
 def _times(axes: Any, points: Sequence[Point], title: str, of: Callable[[Statistics], Percentiles | None]) -> None:
-    """A line a percentile, in milliseconds; a load without a value is left out."""
+    """Draws a line per percentile, in milliseconds, leaving out loads without a value."""
     known = [(point.load.level, value) for point in points if (value := of(point.statistics)) is not None]
     for name in PERCENTILES:
         axes.plot([level for level, _ in known], [1000 * getattr(value, name) for _, value in known], "o-", label=name)

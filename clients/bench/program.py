@@ -23,12 +23,12 @@ from clients.errors import UsageError
 from clients.retries import NO_RETRIES
 
 LATE = 0.01
-"""Seconds: a p99 of the requests' lag above it is told."""
+"""Seconds. The report warns of a p99 of the requests' lag above it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to measure. With a `dataset`, `input_len`, `vocab_size` and `ignore_eos` count for nothing."""
+    """What to measure. With a `dataset`, `input_len`, `vocab_size` and `ignore_eos` are ignored."""
 
     loads: Sequence[Load]
     model: str | None
@@ -42,7 +42,7 @@ class Plan:
     seed: int
 
     def questions(self, model: str) -> Iterator[Question]:
-        """Without an end. Raises UsageError."""
+        """Endless. Raises UsageError."""
         if self.dataset is not None:
             return from_file(self.dataset, output_len=self.output_len, model=model, seed=self.seed)
         return synthetic(
@@ -68,8 +68,8 @@ class Plan:
 
 
 async def bench(plan: Plan, url: str, api_key: str | None, *, output: Path | None, picture: Path | None) -> None:
-    """Measures, prints the tables, writes the files: of the loads that were measured, also if it is interrupted. Raises
-    ClientError: also if not one request succeeded."""
+    """Measures, prints the tables and writes the files. If interrupted, reports the loads that were measured. Raises
+    ClientError, also if no request succeeded."""
     if picture is not None:
         check_format(picture)
     for path in filter(None, (output, picture)):
@@ -84,13 +84,13 @@ async def bench(plan: Plan, url: str, api_key: str | None, *, output: Path | Non
             if points:
                 report(points, plan, model, about, output=output, picture=picture)
     if all(point.statistics.failed == point.statistics.requests for point in points):
-        raise UsageError("not one request succeeded")
+        raise UsageError("no request succeeded")
 
 
 def report(
     points: Sequence[Point], plan: Plan, model: str, about: Any, *, output: Path | None, picture: Path | None
 ) -> None:
-    """The tables, the errors, what to doubt, and the files."""
+    """Prints the tables, errors and warnings, and writes the files."""
     console = Console()
     console.print(*tables(points), sep="")
     for point in points:
@@ -100,7 +100,7 @@ def report(
             late = f"{point.load}: sent {1000 * lag.p99:,.0f} ms late (p99): this machine is too slow for the load"
             console.print(late, style="yellow", highlight=False)
     if any(point.statistics.output_tokens is None for point in points):
-        console.print("tokens are not known: answers came without the server's count (usage)", style="yellow")
+        console.print("token counts are unknown: the server sent answers without them (usage)", style="yellow")
     if output is not None:
         write_json(output, document(points, about, plan.settings()))
     if picture is not None:
@@ -108,7 +108,7 @@ def report(
 
 
 def check_writable(path: Path) -> None:
-    """Raises UsageError before anything is measured that could not be kept."""
+    """Raises UsageError if the file cannot be written, before anything is measured."""
     is_new = not path.exists()
     with clear_writing(path):
         path.open("a").close()
@@ -118,7 +118,7 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def clear_writing(path: Path) -> Iterator[None]:
-    """Raises what the system says of a file as UsageError."""
+    """Turns the system's errors about a file into UsageError."""
     try:
         yield
     except OSError as error:
@@ -126,14 +126,14 @@ def clear_writing(path: Path) -> Iterator[None]:
 
 
 async def only_model(client: AsyncCarousel) -> str:
-    """The first, where there are more. Raises UsageError if there is none."""
+    """The server's first model. Raises UsageError if there is none."""
     for model in await client.models():
         return model.id
     raise UsageError("the server lists no model: name one with --model")
 
 
 async def sweep(client: AsyncCarousel, plan: Plan, model: str, points: list[Point]) -> None:
-    """Every load in turn, after the warm-up; what was measured is added to `points`."""
+    """Runs the warm-up, then every load in turn, and adds each load's results to `points`."""
     questions = plan.questions(model)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)

@@ -13,14 +13,14 @@ from clients.bench.statistics import Percentiles, Statistics
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What one load gave."""
+    """The results of one load."""
 
     load: Load
     statistics: Statistics
 
 
 def tables(points: Sequence[Point]) -> list[Table]:
-    """Times, then throughput; a row a load."""
+    """Times, then throughput; one row per load."""
     times = _table("time to first token", "inter-token latency", "end to end")
     times.caption = "ms: p50 / p90 / p99"
     throughput = _table("output tokens/s", "total tokens/s", "requests/s", "errors")
@@ -69,7 +69,7 @@ def rate(per_second: float | None) -> str:
 
 
 def document(points: Sequence[Point], environment: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything, for JSON. Times are in seconds, rates per second; null is what is not known."""
+    """All results as JSON data. Times are in seconds, rates per second; unknown values are null."""
     return {
         "environment": dict(environment),
         "settings": dict(settings),

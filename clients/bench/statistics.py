@@ -1,8 +1,9 @@
-"""What the measurements of one load say."""
+"""Statistics of one load's measurements."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean, quantiles
 
 from clients.bench.measure import Measurement
 
@@ -18,33 +19,24 @@ class Percentiles:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Percentiles | None":
-        """None of nothing."""
-        ordered = sorted(values)
-        if not ordered:
+        """Interpolates between the two nearest ranks, as numpy does by default. Returns None if there are no values.
+
+        >>> Percentiles.of([1.0, 2.0, 3.0, 4.0])
+        Percentiles(mean=2.5, p50=2.5, p90=3.7, p99=3.97)
+        """
+        known = list(values)
+        if not known:
             return None
-        return cls(
-            sum(ordered) / len(ordered), percentile(ordered, 50), percentile(ordered, 90), percentile(ordered, 99)
-        )
-
-
-def percentile(ordered: Sequence[float], percent: float) -> float:
-    """Interpolated between the two nearest ranks, as numpy does by default.
-
-    >>> percentile([1.0, 2.0, 3.0, 4.0], 50), percentile([1.0, 2.0, 3.0, 4.0], 90)
-    (2.5, 3.7)
-    """
-    rank = (len(ordered) - 1) * percent / 100
-    below = int(rank)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
+        cuts = quantiles(known, n=100, method="inclusive") if len(known) > 1 else 99 * known
+        return cls(fmean(known), cuts[49], cuts[89], cuts[98])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """Over the requests that succeeded; rates are over `seconds`, from the first request's start to the last's end.
+    """Of the requests that succeeded. Rates are over `seconds`, from the first request's start to the last one's end.
 
-    `inter_token_latency` is between the chunks of a stream, `time_per_output_token` each request's mean. Tokens
-    are None if the server did not count those of every request. `lag`, of all requests, is this program's own.
+    `inter_token_latency` is between the chunks of a stream, `time_per_output_token` each request's mean. Tokens are
+    None unless the server counted those of every request. `lag` is of all requests, and this program's own delay.
     """
 
     requests: int
@@ -78,7 +70,7 @@ class Statistics:
 
 
 def summarize(measured: Sequence[Measurement]) -> Statistics:
-    """Of at least one measurement."""
+    """Takes at least one measurement."""
     good = [one for one in measured if one.error is None]
     per_token = [one.time_per_output_token for one in good]
     return Statistics(

@@ -1,4 +1,4 @@
-"""What a benchmark asks: texts of a given length, or the questions of a file."""
+"""A benchmark's requests: texts of a given length, or the questions of a file."""
 
 import json
 import random
@@ -14,7 +14,7 @@ from clients.options import ChatOptions, CompletionOptions
 from clients.results import Delta, Message
 
 FIRST_TOKEN_ID = 10
-"""Below it, some vocabularies keep their special tokens."""
+"""Some vocabularies have their special tokens below it."""
 
 
 class Question(Protocol):
@@ -25,7 +25,7 @@ class Question(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A text of exactly these tokens is continued."""
+    """Continues a text of exactly these tokens."""
 
     token_ids: Sequence[int]
     options: CompletionOptions
@@ -36,7 +36,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A conversation's next message is asked for."""
+    """Asks for a conversation's next message."""
 
     messages: Sequence[Message]
     options: ChatOptions
@@ -50,7 +50,7 @@ def synthetic(
 ) -> Iterator[Question]:
     """Texts of `input_len` random tokens, no two alike, each continued by `output_len` tokens.
 
-    Without `ignore_eos`, which is not OpenAI's, a model may end sooner.
+    Without `ignore_eos`, which OpenAI's API does not have, a model may end sooner.
     """
     draw = random.Random(seed)
     options: CompletionOptions = {"model": model, "max_tokens": output_len, "temperature": 0.0}
@@ -61,7 +61,7 @@ def synthetic(
 
 
 def from_file(path: Path, *, output_len: int, model: str, seed: int) -> Iterator[Question]:
-    """The first question of every conversation of a ShareGPT-style file, shuffled, over and over.
+    """The first question of every conversation in a ShareGPT-style file, shuffled, repeated without end.
 
     The file is a JSON list of `{"conversations": [{"from": "human", "value": …}, …]}`. Raises UsageError.
     """
@@ -74,7 +74,7 @@ def from_file(path: Path, *, output_len: int, model: str, seed: int) -> Iterator
 
 
 def first_questions(path: Path) -> Iterator[str]:
-    """Raises UsageError if the file is not of that form."""
+    """Raises UsageError if the file does not have that form."""
     try:
         conversations = json.loads(path.read_text(encoding="utf-8"))
         for conversation in conversations:

@@ -16,13 +16,13 @@ from clients.errors import UsageError
 from clients.results import Message
 
 OWN_FIELDS = ("messages", "self")
-"""What is no setting: the conversation, and Python's word for the client."""
+"""Names that cannot be set: the conversation, and Python's name for the client."""
 COMMAND = re.compile(r"/(\w+)(?:\s+(.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`act` takes the conversation and what stands behind the command's name."""
+    """`act` takes the conversation and the text after the command's name."""
 
     argument: str
     summary: str
@@ -30,9 +30,9 @@ class Command:
 
 
 def run_command(chat: Interactive, line: str) -> bool:
-    """Returns False if the line is no command but a question, be it one that begins with a slash (/etc/hosts).
+    """Returns False if the line is not a command but a question, even one that begins with a slash (/etc/hosts).
 
-    Raises UsageError for a command that is unknown or cannot be done, EOFError to leave.
+    Raises UsageError for a command that is unknown or fails, EOFError to leave.
     """
     match = COMMAND.fullmatch(line.strip())
     if match is None:
@@ -45,7 +45,7 @@ def run_command(chat: Interactive, line: str) -> bool:
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """A request field and its value, as JSON or else as text; no value takes the field back. Raises UsageError.
+    """A request field and its value, read as JSON or else as text; no value unsets the field. Raises UsageError.
 
     >>> parse_setting("temperature=0.5"), parse_setting("stop = END"), parse_setting("seed=")
     (('temperature', 0.5), ('stop', 'END'), ('seed', None))
@@ -113,7 +113,7 @@ def _set(chat: Interactive, argument: str) -> None:
     for name, value in options.items():
         chat.remark(f"{name} = {json.dumps(value, ensure_ascii=False)}")
     if not options:
-        chat.remark("nothing is set: the server chooses")
+        chat.remark("nothing is set: the server's defaults apply")
 
 
 def _reasoning(chat: Interactive, argument: str) -> None:
@@ -157,13 +157,13 @@ COMMANDS = {
     "system": Command("[TEXT]", "show or change the instructions; - removes them", _system),
     "model": Command("[NAME]", "list the models or choose one", _model),
     "set": Command("[NAME=VALUE]", "show or change a request field: temperature=0.5", _set),
-    "reasoning": Command("", "show the reasoning, of the last answer too, or fold it", _reasoning),
+    "reasoning": Command("", "show the reasoning, also of the last answer, or fold it", _reasoning),
     "retry": Command("", "ask the last question again", _retry),
     "save": Command("FILE", "write the conversation: .json, or else Markdown", _save),
     "exit": Command("", "leave", _exit),
 }
 KEYS = {
-    "Alt-Enter": "a new line; so do Ctrl-J, and a backslash before Enter",
+    "Alt-Enter": "a new line; also Ctrl-J, or a backslash before Enter",
     "Ctrl-C": "stop the answer",
     "Ctrl-D": "leave",
 }

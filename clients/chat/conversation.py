@@ -1,4 +1,4 @@
-"""A conversation and its settings: what is asked, what is kept, what is forgotten."""
+"""A conversation and its settings: what is asked, kept and forgotten."""
 
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
@@ -21,23 +21,22 @@ class Conversation:
         self.messages: list[Message] = []
         self.question: str | None = None
         self._asked: int | None = None
-        """Where among the messages the last question is, while it is kept."""
+        """The last question's index in `messages`; None if there is none."""
         self._retracted: list[Message] = []
-        """What was taken back, until another question is answered."""
+        """The messages that were taken back, until another question is answered."""
         self.reasoning: str | None = None
 
     @property
     def all_messages(self) -> list[Message]:
-        """The messages with the system's at their head."""
+        """The messages, after the system message if there is one."""
         system: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
         return [*system, *self.messages]
 
     def ask(self, question: str, show: Show, ask_result: AskResult) -> None:
         """Shows the answer, and asks for the results of the tools that the model calls on the way.
 
-        A question without an answer is forgotten: the request failed (ClientError), or the answer was stopped
-        before its first word; what was taken back for it comes back. An answer that was stopped later is kept as far
-        as it went.
+        If the request fails (ClientError) or the answer is stopped before its first word, the question is forgotten and
+        messages that were taken back for it are restored. An answer stopped later is kept as far as it went.
         """
         retracted, self._retracted = self._retracted, []
         self.question = question
@@ -60,14 +59,14 @@ class Conversation:
         return self.question
 
     def clear(self) -> None:
-        """Forgets what was said; the settings stay."""
+        """Forgets the messages; the settings stay."""
         self.messages.clear()
         self._retracted = []
         self.question = self.reasoning = self._asked = None
 
     def _answer(self, show: Show, ask_result: AskResult) -> bool:
-        """Returns False if there is nothing to keep. A call that the token limit cut off gets no result and is the
-        last."""
+        """Returns False if there is nothing to keep. A call that the token limit cut off gets an error for its result,
+        and no further answer is asked for."""
         while True:
             answer = show(self.client.stream_chat(self.all_messages, **self.options))
             self.reasoning = answer.reasoning or self.reasoning

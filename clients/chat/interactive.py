@@ -13,7 +13,7 @@ from clients.results import Answer, Delta, ToolCall
 
 
 class Interactive:
-    """`unfold` keeps reasoning on the screen. `read` asks for a text, behind a prompt."""
+    """`unfold` keeps reasoning on the screen. `read` shows a prompt and returns the text typed after it."""
 
     def __init__(self, console: Console, conversation: Conversation, read: Callable[[str], str]) -> None:
         self.console = console
@@ -28,7 +28,7 @@ class Interactive:
         self.console.print()
 
     def remark(self, text: str) -> None:
-        """Says something that is not the model's."""
+        """Prints a line that is not the model's."""
         self.console.print(Text(printable(text), "dim"))
 
     def _show(self, deltas: Generator[Delta, None, None]) -> Answer:

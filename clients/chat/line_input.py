@@ -1,4 +1,4 @@
-"""What is typed: several lines, a history, completion of /commands."""
+"""Input on a terminal: several lines, a history, completion of /commands."""
 
 import os
 from collections.abc import Sequence
@@ -30,13 +30,13 @@ def styled(prompt: str) -> FormattedText:
 
 
 def history_path() -> Path:
-    """Where XDG has programs keep their state."""
+    """The history file in XDG's state directory."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "carousel" / "chat_history"
 
 
 def open_history(path: Path) -> History:
-    """In a file that only its owner reads; in memory where there can be none."""
+    """A history in a file that only its owner can read, or in memory if the file cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)

@@ -1,10 +1,10 @@
-"""Markdown while it is being written: the blocks that are finished, and how they look on a terminal."""
+"""Markdown while it is being written: which blocks are finished, and how they look on a terminal."""
 
 from markdown_it import MarkdownIt
 from rich.markdown import Markdown
 
 PARSER = MarkdownIt().enable(["strikethrough", "table"]).disable(["html_block", "html_inline"])
-"""Tags are shown as they are: rich would leave them out, and an answer about HTML with them."""
+"""HTML tags are shown as text: rich would leave them out, and spoil an answer about HTML."""
 
 
 def split_blocks(text: str) -> tuple[str, str]:
@@ -26,8 +26,8 @@ def split_blocks(text: str) -> tuple[str, str]:
     return finished, text[len(finished) :]
 
 
-class Answer(Markdown):
-    """Markdown as chats are written: a line break is a line break, and code has the terminal's own colours."""
+class Blocks(Markdown):
+    """Markdown as in chats: a line break is a line break, and code has the terminal's own colours."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text, code_theme="ansi_dark")

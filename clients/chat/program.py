@@ -17,9 +17,9 @@ from clients.results import ToolCall
 
 
 def talk(conversation: Conversation) -> None:
-    """On a terminal until Ctrl-D; piped, every line of input is a question, and its answer is plain text.
+    """Chats on a terminal until Ctrl-D. If piped, every line of input is a question, answered in plain text.
 
-    Raises ClientError when an answer fails; on a terminal it is shown instead.
+    Raises ClientError when an answer fails; on a terminal the error is shown instead.
     """
     if sys.stdin.isatty() and sys.stdout.isatty():
         talk_on_terminal(conversation)
@@ -28,7 +28,7 @@ def talk(conversation: Conversation) -> None:
 
 
 def talk_through_pipe(conversation: Conversation) -> None:
-    """Where the model calls a tool, the next line of input is taken for its result."""
+    """If the model calls a tool, the next line of input is the result."""
     lines: Iterator[str] = filter(None, map(str.strip, sys.stdin))
 
     def ask_result(call: ToolCall) -> str:
@@ -57,7 +57,7 @@ def talk_on_terminal(conversation: Conversation) -> None:
 
 
 def greet(chat: Interactive) -> None:
-    """Raises ClientError if there is nobody to talk with."""
+    """Raises ClientError if the server refuses the client or cannot be reached."""
     client = chat.conversation.client
     try:
         model = chat.conversation.options.get("model") or client.models()[0].id

@@ -1,4 +1,4 @@
-"""A terminal that does not show what is typed."""
+"""Keeps typed keys off the terminal."""
 
 import sys
 from collections.abc import Iterator
@@ -7,10 +7,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_keys() -> Iterator[None]:
-    """What is typed meanwhile, Ctrl-C's ^C too, is not written into the answer; it waits for the next prompt, Enter
-    and all.
+    """Keys typed meanwhile, Ctrl-C's ^C too, do not appear in the answer. They wait for the next prompt, even Enter.
 
-    Where standard input is no terminal, and on Windows, nothing is done.
+    Does nothing on Windows or if standard input is not a terminal.
     """
     try:
         import termios

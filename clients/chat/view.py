@@ -1,4 +1,4 @@
-"""An answer on a terminal while it comes."""
+"""Shows an answer on a terminal as it arrives."""
 
 import time
 from collections.abc import Generator
@@ -12,8 +12,7 @@ from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.text import Text
 
-from clients.chat.markdown import Answer as Blocks
-from clients.chat.markdown import split_blocks
+from clients.chat.markdown import Blocks, split_blocks
 from clients.collect import Collector
 from clients.errors import ClientError
 from clients.printable import printable
@@ -21,11 +20,11 @@ from clients.results import Answer, Delta, ToolCall
 
 FRAMES_PER_SECOND = 12
 REASONING_LINES = 8
-"""Of the reasoning, so much is seen while it streams."""
+"""Lines of the reasoning that are visible while it streams."""
 
 
 def show(console: Console, deltas: Generator[Delta, None, None], *, unfold: bool) -> Answer:
-    """Shows a stream to its end, or until Ctrl-C: then the answer has no `finish_reason`. Raises ClientError."""
+    """Shows a stream to its end or until Ctrl-C; then the answer has no `finish_reason`. Raises ClientError."""
     collector = Collector()
     with closing(deltas), View(console, unfold=unfold) as view:
         try:
@@ -46,10 +45,10 @@ def show(console: Console, deltas: Generator[Delta, None, None], *, unfold: bool
 
 
 class View:
-    """Finished blocks are printed for good; only what still grows is drawn anew, so that the screen stays calm.
+    """Finished blocks are printed once; only the block that still grows is redrawn, so that the screen stays calm.
 
-    Reasoning streams dimmed, and is folded to one line when the answer begins, unless `unfold`. A thread of its own
-    draws: what is printed meanwhile, by rich's, would be placed by where the frame before ended, and leave lines of it.
+    Reasoning streams dimmed, and is folded to one line when the answer begins, unless `unfold`. The view draws in its
+    own thread: beside rich's thread, printing would start from the end of the previous frame and leave lines of it.
     """
 
     def __init__(self, console: Console, *, unfold: bool) -> None:
@@ -62,7 +61,7 @@ class View:
         self._blocks = 0
         self._live = Live(self, console=console, auto_refresh=False, transient=True)
         self._turn = RLock()
-        """Of who draws or prints."""
+        """Held while drawing or printing."""
         self._over = Event()
         self._drawing = Thread(target=self._draw, daemon=True)
 
@@ -75,7 +74,7 @@ class View:
         self._over.set()
         try:
             self._drawing.join()
-        finally:  # Also at a second Ctrl-C: rich has one display at a time, and the cursor is hidden.
+        finally:  # Also after a second Ctrl-C: rich allows one display at a time, and the cursor is hidden.
             self._live.stop()
 
     def _draw(self) -> None:
@@ -94,7 +93,7 @@ class View:
                 self._print_blocks(finished)
 
     def tool_call(self, call: ToolCall) -> None:
-        """Shows a call that is whole."""
+        """Shows a complete call."""
         with self._turn:
             self._print_blocks(self._growing)
             self._growing = ""
@@ -127,7 +126,7 @@ class View:
             self._console.print(Blocks(text))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """What grows, as it is now: rich also draws it anew beneath what is printed."""
+        """The part that still grows: rich redraws it, also below text that is printed."""
         if self._growing.strip():
             yield Tail(Blocks(self._growing), self._console.height - 2, gap=self._blocks > 0)
         elif self._reasoning:
@@ -137,7 +136,7 @@ class View:
 
 
 class Tail:
-    """The last lines of something, for what is higher than the screen. With a `gap`, an empty line before it."""
+    """The last lines of content that may be higher than the screen, after an empty line if there is a `gap`."""
 
     def __init__(self, content: RenderableType, lines: int, *, gap: bool = False) -> None:
         self._content = content
@@ -158,5 +157,5 @@ def reasoning_text(reasoning: str) -> Text:
 
 
 def call_text(call: ToolCall) -> Text:
-    """The call as a person writes it: the name and, as they are, the arguments."""
+    """The call on a line: the name, then the arguments as the model wrote them."""
     return Text.assemble(("→ ", "dim"), (printable(call.name), "bold cyan"), " ", (printable(call.arguments), "cyan"))

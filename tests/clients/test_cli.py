@@ -95,7 +95,7 @@ async def test_a_failure_is_one_line_on_stderr(url: str, engine: ScriptedEngine,
 async def test_nobody_there(arguments: list[str]) -> None:
     result = await carousel(*arguments, "--url", "http://127.0.0.1:1", typed="hi\n")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "carousel: no server answers at http://127.0.0.1:1: is it started, and the URL right?\n"
+    assert result.stderr == "carousel: no server answers at http://127.0.0.1:1: is it running, and is the URL right?\n"
 
 
 async def test_what_cannot_be_sent_is_one_line(url: str) -> None:

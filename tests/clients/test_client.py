@@ -148,7 +148,7 @@ async def test_nobody_there() -> None:
     ],
 )
 def test_what_cannot_be_an_address_is_not_asked(client: type[Carousel | AsyncCarousel], url: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(f"{url!r} is no server's address")):
+    with pytest.raises(UsageError, match=re.escape(f"{url!r} is not a server's address")):
         client(url)
 
 

@@ -67,7 +67,7 @@ async def test_errors_are_counted(url: str, engine: ScriptedEngine, say: Say) ->
     assert "1 at once: 3 × ServerFailedError: broken" in result.stdout
     engine.room = 0
     result = await bench("--url", url, "--concurrency", "1", *SMALL)
-    assert (result.exit_code, result.stderr) == (1, "carousel: not one request succeeded\n")
+    assert (result.exit_code, result.stderr) == (1, "carousel: no request succeeded\n")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ async def test_what_cannot_be_measured(url: str, arguments: tuple[str, ...]) -> 
 async def test_a_load_is_what_its_row_says(url: str, engine: ScriptedEngine) -> None:
     result = await bench("--url", url, "--concurrency", "2,6", *SMALL)
     assert (result.exit_code, engine.submitted) == (1, [])
-    assert result.stderr == "carousel: --num-prompts 5: 6 at once need as many requests, or more\n"
+    assert result.stderr == "carousel: --num-prompts 5: --concurrency 6 needs at least as many\n"
 
 
 async def test_files_that_cannot_be_written(url: str, engine: ScriptedEngine, tmp_path: Path) -> None:

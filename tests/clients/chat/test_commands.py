@@ -70,7 +70,7 @@ def test_help_names_every_command(run: Run) -> None:
 
 
 def test_settings_go_with_the_next_question(run: Run, client: Scripted) -> None:
-    assert run("/set") == "nothing is set: the server chooses\n"
+    assert run("/set") == "nothing is set: the server's defaults apply\n"
     run("/set temperature=0.25")
     assert run("/set stop=END") == 'temperature = 0.25\nstop = "END"\n'
     run("/system Be brief.")

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from clients.chat import view as view_module
-from clients.chat.markdown import Answer
+from clients.chat.markdown import Blocks
 from clients.chat.quiet_keys import quiet_keys
 from clients.chat.view import Tail, View
 from clients.results import Delta
@@ -43,7 +43,7 @@ def test_what_is_printed_is_drawn_no_more() -> None:
 
 
 def test_line_breaks_are_line_breaks() -> None:
-    assert drawn(Answer("Roses are *red*,\nviolets are `blue`.")) == "Roses are red,\nviolets are blue."
+    assert drawn(Blocks("Roses are *red*,\nviolets are `blue`.")) == "Roses are red,\nviolets are blue."
 
 
 def test_a_second_interruption_leaves_the_console_free(monkeypatch: pytest.MonkeyPatch) -> None:
