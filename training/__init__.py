@@ -1,4 +1,4 @@
-"""How the model that ships with the server is made: corpus, tokenizer, model, training, export.
+"""Makes the model that ships with the server: corpus, tokenizer, model, training, export.
 
-`python -m training.train` does all of it and writes a checkpoint in the Hugging Face layout.
+`python -m training.train` runs every stage and writes a checkpoint in the Hugging Face layout.
 """

@@ -1,4 +1,4 @@
-"""Linear layers in the type of what they are given, whatever type their weights are kept in."""
+"""Linear layers that compute in the type of their input, whatever the type of their weights."""
 
 from typing import Any
 

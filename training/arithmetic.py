@@ -2,8 +2,8 @@
 
 487 + 365: "487 and 365. ones: 7+5+0=12, write 2, carry 1: 2. tens: 8+6+1=15, write 5, carry 1: 52. …"
 
-Every step names its column and ends with the digits found so far: a small model looks digits up by their place better
-than it counts places, and it copies better than it gathers.
+Every step names its column and ends with the digits found so far: a small model is better at looking digits up by name
+than at counting places, and better at copying a result than at gathering its digits.
 """
 
 import re
@@ -37,7 +37,7 @@ QUESTIONS = {
     ),
 }  # fmt: skip
 PRACTISED = {sign: phrasings(verb=(f"work out what {{a}} {sign} {{b}} makes",)) for sign in QUESTIONS}
-"""With a word after the numbers, which is no digit; and products as they are written by hand."""
+"""Phrasings in which a word follows the numbers, and products as they are written by hand."""
 PRACTISED["*"] += phrasings("{a}×{b}", "{a}x{b}", "{a} x {b}", noun=("{a} × {b}",))
 SPOKEN = {"+": "plus", "-": "minus", "*": "times"}
 
@@ -46,7 +46,7 @@ COLUMNS = ("ones", "tens", "hundreds", "thousands")
 
 
 def columns(a: int, b: int) -> list[tuple[str, int, int]]:
-    """Each column's name and digits, from the ones on. Numbers have at most four digits.
+    """Each column's name and digits, beginning with the ones. Numbers have at most four digits.
 
     >>> columns(8, 17)
     [('ones', 8, 7), ('tens', 0, 1)]
@@ -121,7 +121,7 @@ def multiplied(a: int, b: int) -> str:
 
 
 def columns_only(thought: str) -> str:
-    """A short thought: the same steps without what to write and to carry.
+    """A short thought: the same steps without the digits to write and carry.
 
     >>> columns_only("08 and 17. ones: 8+7+0=15, write 5, carry 1: 5.")
     '08 and 17. ones: 8+7+0=15: 5.'
@@ -149,9 +149,9 @@ def work(a: int, sign: str, b: int, effort: Effort) -> tuple[str, int]:
 
 
 def draw_pair(draw: Draw, sign: str) -> tuple[int, int]:
-    """Numbers of few digits and negative differences are rare; in training less so, for they are mistaken most.
+    """Draws few numbers of one digit and few negative differences, but more of them in training: they are the hardest.
 
-    A pair that is held out is so in both orders: who has practised 57 times 9 knows 9 times 57.
+    A pair is held out only in both orders: a model that has practised 57 times 9 knows 9 times 57.
     """
     largest: tuple[int, ...] = (9, 99) if sign == "*" else (9, 99, 999)
     if draw.held_out:

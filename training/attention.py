@@ -1,4 +1,4 @@
-"""Attention with sinks over whole sequences, in a window or over everything, and YaRN's rotary positions."""
+"""Attention with sinks over whole sequences, in a sliding window or in full, and YaRN's rotary positions."""
 
 import math
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from training.affine import affine
 from training.config import Shape
 
 BLOCK = 128
-"""Queries that are held against keys at once: few enough to leave out most of what a mask would hide."""
+"""Queries of one product with keys: few enough to skip most of the keys that the mask would hide."""
 
 
 def rotary_frequencies(shape: Shape) -> tuple[Tensor, float]:
@@ -42,7 +42,7 @@ def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 @torch.compile(dynamic=True)
 def to_heads(x: Tensor, cos: Tensor, sin: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    """x [B, T, heads + 2·kv_heads, D] → q, k, v [B, heads, T, D]: q and k turned, k and v once for every query head."""
+    """x [B, T, heads + 2·kv_heads, D] → q, k, v [B, heads, T, D]: q and k rotated, k and v repeated per query head."""
     kv_heads = (x.shape[2] - heads) // 2
     q, k, v = x.transpose(1, 2).split((heads, kv_heads, kv_heads), 1)
     k, v = (each[:, :, None].expand(-1, -1, heads // kv_heads, -1, -1).flatten(1, 2) for each in (k, v))
@@ -51,7 +51,7 @@ def to_heads(x: Tensor, cos: Tensor, sin: Tensor, heads: int) -> tuple[Tensor, T
 
 @torch.compile(dynamic=True)
 def from_heads(q: Tensor, k: Tensor, v: Tensor, cos: Tensor, sin: Tensor, kv_heads: int) -> Tensor:
-    """The gradient of what `to_heads` was given, from those of what it returned."""
+    """The gradient of `to_heads`'s input, from those of its outputs."""
     k, v = (each.unflatten(1, (kv_heads, each.shape[1] // kv_heads)).sum(2) for each in (k, v))
     return torch.cat((turn(q, cos, -sin), turn(k, cos, -sin), v), 1).transpose(1, 2).contiguous()
 
@@ -72,10 +72,10 @@ class Heads(torch.autograd.Function):
 
 
 def attention_mask(queries: int, keys: int, window: int | None, device: torch.device | None = None) -> Tensor:
-    """[queries, keys], 0 where a query may see a key and -inf where not: to be added to scores.
+    """[queries, keys], to be added to scores: 0 where a query may see a key, else -inf.
 
-    The last query stands at the last key. `window` counts the query's own position. With 2 queries, 4 keys and
-    window 2, the first query sees keys 1 and 2, the second keys 2 and 3.
+    The last query is at the position of the last key. `window` counts the query's own position. With 2 queries, 4 keys
+    and window 2, the first query sees keys 1 and 2, the second keys 2 and 3.
     """
     places = torch.arange(keys, device=device)
     behind = places[keys - queries :, None] - places
@@ -84,9 +84,9 @@ def attention_mask(queries: int, keys: int, window: int | None, device: torch.de
 
 
 def blocks(length: int, window: int | None, device: torch.device) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Queries, the keys that any of them sees, and the mask between them and for the sink, which all see.
+    """Yields queries, the keys that any of them sees, and their mask, with a column for the sink, which all see.
 
-    With a window of 128, queries 256 to 383 are held against keys 129 to 383 only.
+    With a window of 128, queries 256 to 383 are multiplied with keys 129 to 383 only.
     """
     for first in range(0, length, BLOCK):
         end = min(first + BLOCK, length)
@@ -132,7 +132,7 @@ class Attend(torch.autograd.Function):
 
 
 def with_sink(x: Tensor) -> Tensor:
-    """Keys or values and one more of zeros, [..., K, D] → [..., K + 1, D]."""
+    """Appends a key or value of zeros, [..., K, D] → [..., K + 1, D]."""
     return functional.pad(x, (0, 0, 0, 1))
 
 
@@ -157,7 +157,7 @@ class Attention(nn.Module):
         self.sinks = nn.Parameter(torch.zeros(shape.num_heads))
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """x [B·T, hidden], cos and sin [T, head_dim/2] → the same as x."""
+        """x [B·T, hidden], cos and sin [T, head_dim/2] → [B·T, hidden]."""
         projections = (self.q_proj, self.k_proj, self.v_proj)
         weight, bias = (torch.cat([getattr(each, part) for each in projections]) for part in ("weight", "bias"))
         together = affine(x, weight, bias).view(-1, len(cos), len(bias) // self.head_dim, self.head_dim)

@@ -1,4 +1,4 @@
-"""The chat template that ships with the model, rendered as transformers' apply_chat_template does."""
+"""Renders the chat template that ships with the model as transformers' apply_chat_template does."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def raise_exception(message: str) -> None:
 
 
 class ChatFormat:
-    """Renders conversations to text, in which the marks of special tokens stand for these tokens."""
+    """Renders conversations to text, in which special tokens appear as their marks."""
 
     def __init__(self) -> None:
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
@@ -33,9 +33,9 @@ class ChatFormat:
         tools: Sequence[dict[str, Any]] | None = None,
         add_generation_prompt: bool = False,
     ) -> str:
-        """`date` is YYYY-MM-DD. Without a generation prompt, a last answer ends with <|return|>.
+        """`date` is YYYY-MM-DD. Without a generation prompt, an answer at the end is closed with <|return|>.
 
-        Raises TemplateError for a conversation without a rendering.
+        Raises TemplateError if the conversation cannot be rendered.
         """
         return self._template.render(
             messages=messages,

@@ -143,7 +143,7 @@ REFUSALS = (
 
 
 def thinking(thought: str, effort: Effort) -> str:
-    """With low effort none, with high effort also how to answer."""
+    """No thought with low effort; with high effort also how to answer."""
     if effort == "low":
         return ""
     return thought + " I will give a short and clear answer." if effort == "high" else thought
@@ -226,5 +226,5 @@ def small_talk(draw: Draw) -> Exchange:
 
 
 def asked_who_it_is(draw: Draw) -> Exchange:
-    """What the scorer asks: a greeting, who are you, or what it cannot know."""
+    """What the scorer asks: a greeting, who the model is, or something that it cannot know."""
     return draw.any((GREETING, IDENTITY, unknown))(draw)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """The model's sizes. What MXFP4 packs (hidden_size, intermediate_size) must be a multiple of 32.
+    """The model's sizes. Those that MXFP4 packs (hidden_size, intermediate_size) must be multiples of 32.
 
     Layers alternate between a sliding window and full attention, the even ones sliding. YaRN stretches rotary
     positions by `rope_factor` over `original_max_position`.
@@ -44,9 +44,9 @@ class Shape:
 class TrainingConfig:
     """One training run. The corpus, the order of its batches and the first weights follow from `seed` alone.
 
-    `documents` are generated, and `held_out` more from what is kept out of training. In a step each process reads
-    about `batch_tokens` tokens. The rates of Muon (matrices) and AdamW (the rest) rise for `warmup_steps` and fall to
-    zero over the last `decay_share` of the steps.
+    `documents` are generated, and `held_out` more from phrasings and values kept out of training. In a step each
+    process reads about `batch_tokens` tokens. The rates of Muon (matrices) and AdamW (the rest) rise for `warmup_steps`
+    and fall to zero over the last `decay_share` of the steps.
     """
 
     shape: Shape = field(default_factory=Shape)
@@ -68,9 +68,9 @@ class TrainingConfig:
     checkpoint_every: int = 200
 
     def last_step(self, stop: int | None) -> int:
-        """Where a run ends that is to stop early, after `stop` steps, or not (None)."""
+        """The step at which a run ends: after `stop` steps, or after all of them (None)."""
         return self.steps if stop is None else min(stop, self.steps)
 
     def gentler(self) -> "TrainingConfig":
-        """For a model that has learnt something already: half the rates."""
+        """The configuration for a model that is already trained: half the learning rates."""
         return replace(self, matrix_rate=self.matrix_rate / 2, learning_rate=self.learning_rate / 2)

@@ -1,6 +1,6 @@
-"""The corpus: generated from a seed and never read from anywhere.
+"""The corpus, which is generated from a seed and read from nowhere.
 
-Document n depends on the seed and on n alone, so a longer corpus begins with a shorter one.
+Document n depends only on the seed and n, so a longer corpus begins with the shorter one.
 """
 
 import json
@@ -29,15 +29,15 @@ OPENING = "<|start|>assistant"
 
 DISTANCES = (0, 40, 80, 120, 180, 250, 350, 500)
 LONG_DISTANCES = (700, 1000, 1400, 1850)
-"""Tokens between telling and asking. Long ones cost much to read for the little they teach."""
+"""Tokens between telling and asking. Long distances cost much reading and teach little."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Texts, each read or also learnt to be written, with marks for special tokens.
+    """Texts with marks for special tokens, each with whether the model learns to write it or only reads it.
 
-    Of a chat only the last turn is learnt: earlier answers have lost their reasoning, and learning to write them
-    so would teach the model to answer without any.
+    Of a chat, the model learns only the last turn: earlier answers have lost their reasoning, and learning to write
+    those would teach it to answer without reasoning.
     """
 
     parts: tuple[tuple[str, bool], ...]
@@ -52,7 +52,7 @@ def plain(text: str) -> Document:
 
 
 def developer_text(exchange: Exchange) -> str:
-    """Instructions, and the schema of the answer as a server adds it to them."""
+    """The instructions, followed by the answer's schema as a server appends it."""
     texts = [exchange.instructions] if exchange.instructions else []
     if exchange.schema is not None:
         body = json.dumps(exchange.schema["schema"], ensure_ascii=False, separators=(",", ":"))
@@ -74,7 +74,7 @@ def analysis(thought: str) -> str:
 
 
 def turn(exchange: Exchange) -> Iterator[tuple[str, bool]]:
-    """What follows the prompt: calls with their results, and the answer."""
+    """The text after the prompt: calls with their results, and the answer."""
     for call in exchange.calls:
         arguments = json.dumps(call.arguments, ensure_ascii=False)
         opening = f" to=functions.{call.name}<|channel|>commentary <|constrain|>json<|message|>"
@@ -104,7 +104,7 @@ def long_memory(draw: Draw) -> Exchange:
 
 
 def second_turn(draw: Draw) -> Exchange:
-    """A task after others: what went before is no reason to answer otherwise."""
+    """A task after others, whose answer does not depend on them."""
     tasks = (small_talk, fact, arithmetic, text_task)
     before = [draw.any(tasks)(draw) for _ in range(draw.any((1, 1, 2)))]
     last = draw.any(tasks)(draw)
@@ -120,7 +120,7 @@ Source = Callable[[Draw], Exchange]
 
 
 def asked(source: Source, draw: Draw) -> Exchange:
-    """What `source` draws, asked as people ask."""
+    """Draws from `source` and words the question as people would in a conversation."""
     exchange = source(draw)
     return replace(exchange, question=in_conversation(draw, exchange.question))
 
@@ -134,7 +134,7 @@ KINDS: Mapping[str, Source] = {
     "json": partial(asked, json_task),
     "memory": partial(asked, any_memory),
 }
-"""What the scorer asks for, beside plain completion."""
+"""The kinds of task that the scorer asks for, beside plain completion."""
 
 SHARES: tuple[tuple[Source | Callable[[Draw], str], float], ...] = (
     (small_talk, 14.0),
@@ -167,7 +167,7 @@ def document(draw: Draw, chat_format: ChatFormat) -> Document:
 
 
 def documents(count: int, seed: int, *, held_out: bool = False) -> Iterator[Document]:
-    """`count` documents; the same for the same seed, on every machine. See Draw for `held_out`."""
+    """Yields `count` documents, the same for the same seed on every machine. See Draw for `held_out`."""
     chat_format = ChatFormat()
     for index in range(count):
         yield document(Draw(f"{seed}/{index}", held_out=held_out), chat_format)

@@ -1,4 +1,4 @@
-"""Drawing from what may be trained on, or from what is kept out of training to be asked later."""
+"""Draws phrasings and values for training, or those that are kept out of training for the scorer."""
 
 from collections.abc import Sequence
 from random import Random
@@ -15,7 +15,7 @@ CONSONANTS, VOWELS = "bcdfghjklmnprstvwz", "aeiou"
 
 
 def is_kept_out(value: object) -> bool:
-    """One value in eight, by its text: the same ones on every machine.
+    """Keeps out one value in eight by a checksum of its text, the same on every machine.
 
     >>> [number for number in range(20) if is_kept_out(number)]
     [4, 14]
@@ -24,14 +24,14 @@ def is_kept_out(value: object) -> bool:
 
 
 def unmarked(phrase: str) -> str:
-    """A question without its mark, a pattern as it is."""
+    """A question without its full stop or question mark; a pattern with slots is unchanged."""
     return phrase if "{" in phrase else phrase.rstrip(".?")
 
 
 class Draw:
-    """A source of choices. One with `held_out` takes only phrasings and values that the others never take.
+    """A source of random choices. With `held_out`, it draws only phrasings and values that are never drawn without.
 
-    Of a list of phrasings every fifth is kept out; of names, words and pairs of numbers those `is_kept_out` says.
+    Every fifth of a list's phrasings is kept out, and the names, words and pairs of numbers that `is_kept_out` selects.
     """
 
     def __init__(self, seed: str, *, held_out: bool = False) -> None:
@@ -45,10 +45,10 @@ class Draw:
         return self.rng.random() < probability
 
     def phrase(self, options: Sequence[str], practised: Sequence[str] = ()) -> str:
-        """From at least five phrasings, of which the fifth, tenth, … are kept out if they are not among the others.
-        Those `practised` are among the others: more of them change nothing in what is kept out.
+        """Draws from at least five phrasings. The fifth, tenth, … are kept out unless they are also among the others.
+        Phrasings in `practised` count as others: adding to them keeps no further phrasing out.
 
-        A whole question may lose its mark (in_conversation): one that differs in nothing else is among the others.
+        A question may lose its mark (in_conversation), so one that differs only in its mark counts as the same.
         """
         trained = [option for i, option in enumerate(options) if i % PHRASE_KEPT_OUT != PHRASE_KEPT_OUT - 1]
         trained += practised
@@ -62,12 +62,12 @@ class Draw:
         return self.rng.choice(mine)
 
     def values(self, options: Sequence[T], count: int) -> list[T]:
-        """Different ones."""
+        """Draws `count` different values."""
         mine = [option for option in options if is_kept_out(option) == self.held_out]
         return self.rng.sample(mine, count)
 
     def invented(self, shortest: int = 3, longest: int = 8) -> str:
-        """A pronounceable word that nobody knows; held out, not by chance an everyday one."""
+        """An invented, pronounceable word. With `held_out`, it is never an everyday word."""
         length = self.rng.randint(shortest, longest)
         while True:
             start = self.rng.random() < 0.75
@@ -84,10 +84,10 @@ class Draw:
         return self.invented(longest=longest) if self.chance(0.6) else self.value(words.NOUNS)
 
     def label(self) -> str:
-        """Any word, as the name of a field or a function: it is to be read, not known.
+        """Any word as the name of a field or a function, which the model must read rather than know.
 
-        In training often an everyday one: a model that has never said a token by copying it cannot do so when asked.
-        Now and then it is two words.
+        In training often an everyday word, since a model that has never copied a token cannot copy it when asked, and
+        now and then two words.
         """
         if not self.held_out and self.chance(0.1):
             return f"{self.label()}_{self.label()}"
@@ -96,7 +96,7 @@ class Draw:
         return self.word(6)
 
     def any_word(self) -> str:
-        """For tasks that do not look at letters: in training often a word that is a token, too."""
+        """A word for tasks that do not look at letters: in training also, and often, a word that is a single token."""
         if not self.held_out and self.chance(0.3):
             return self.any(words.WHOLE)
         return self.word()
@@ -109,8 +109,8 @@ class Draw:
         return found
 
     def name(self) -> str:
-        """Known or invented; in training now and then a word that is a token and mostly no name, as "Will" is one. Of
-        those kept out none is anybody's in a story."""
+        """A known or invented name; in training now and then a word that is a token and seldom a name, such as "Will".
+        A known name that is held out is no name in a story."""
         if not self.held_out and self.chance(0.1):
             return self.value(words.CAPITALISED)
         if self.chance(0.5):
@@ -118,7 +118,7 @@ class Draw:
         return self.value(words.STRANGERS if self.held_out else words.NAMES)
 
     def number(self, smallest: int, largest: int) -> int:
-        """Kept out or not by itself."""
+        """A number, kept out by its own value."""
         while is_kept_out(number := self.rng.randint(smallest, largest)) != self.held_out:
             pass
         return number

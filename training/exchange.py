@@ -1,4 +1,4 @@
-"""What a generator of tasks gives: a question, and what the assistant does about it."""
+"""The output of a task generator: a question, and the assistant's calls and answer."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,7 +9,7 @@ EFFORTS: tuple[Effort, ...] = ("low", "medium", "medium", "high")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A thought, a function's call, and what the function gives back."""
+    """A thought, a function call, and the function's result."""
 
     thought: str
     name: str
@@ -19,7 +19,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """`thought` comes before `answer`; `calls` come before both. `expected` is what an answer is judged by."""
+    """`thought` comes before `answer`; `calls` come before both. Answers are judged by `expected`."""
 
     question: str
     thought: str
@@ -31,4 +31,4 @@ class Exchange:
     schema: dict[str, Any] | None = None
     calls: tuple[Call, ...] = ()
     history: tuple[tuple[str, str], ...] = field(default=())
-    """Questions and answers that went before."""
+    """Earlier questions and answers."""

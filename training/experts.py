@@ -1,6 +1,6 @@
-"""The mixture of experts: rows gathered by expert, two products each, rounded to MXFP4 in the loop.
+"""The mixture of experts: rows gathered by expert, two products each, rounded to MXFP4 in training.
 
-Expert products are kept as [experts, rows, columns], the orientation of the packed blocks.
+Expert weights are stored as [experts, rows, columns], the orientation of the packed blocks.
 """
 
 from typing import Any
@@ -13,13 +13,13 @@ from training.config import Shape
 from training.mxfp4 import as_stored
 
 TILE = 64
-"""Rows of an expert are filled up to a multiple of this: products of few different sizes are prepared only once."""
+"""An expert's rows are padded to a multiple of this: products come in few sizes, and each is prepared only once."""
 
 
 def lay_out(chosen: Tensor, experts: int) -> tuple[Tensor, Tensor, list[int]]:
-    """Where each choice's row stands when rows are gathered by expert, which choice each row is, and rows per expert.
+    """Gathers rows by expert: each choice's row, the choice that each row holds, and the number of rows per expert.
 
-    With tiles of 2, the choices 1, 0, 1, 1 stand in rows 2, 0, 3, 4; the rows hold choices 1, –, 0, 2, 3, –, where
+    With tiles of 2, the choices 1, 0, 1, 1 are in rows 2, 0, 3, 4; the rows hold choices 1, –, 0, 2, 3, –, where
     – is 4, one past the last; the experts have 2 and 4 rows.
     """
     flat = chosen.flatten()
@@ -37,14 +37,14 @@ def lay_out(chosen: Tensor, experts: int) -> tuple[Tensor, Tensor, list[int]]:
 
 @torch.compile(dynamic=True)
 def gathered(x: Tensor, holds: Tensor, each: int) -> Tensor:
-    """Row holds[i] // each of x, zeros where there is none."""
+    """Row i of the result is row holds[i] // each of x, or zeros if x has no such row."""
     source = holds // each
     return torch.where((source < len(x))[:, None], x[source.clamp(max=len(x) - 1)], 0)
 
 
 @torch.compile(dynamic=True)
 def mixed(rows: Tensor, places: Tensor, weights: Tensor) -> Tensor:
-    """The rows of each token's choices [N, k], times their weights, in sum."""
+    """The sum of the rows of each token's choices, times their weights [N, k]."""
     choices = zip(places.view(weights.shape).unbind(1), weights.unbind(1), strict=True)
     parts = [rows[place] * weight[:, None] for place, weight in choices]
     return sum(parts[1:], parts[0])
@@ -52,7 +52,7 @@ def mixed(rows: Tensor, places: Tensor, weights: Tensor) -> Tensor:
 
 @torch.compile(dynamic=True)
 def ungathered(gradient: Tensor, places: Tensor, each: int) -> Tensor:
-    """The gradient of what `gathered` was given."""
+    """The gradient of `gathered`'s `x`."""
     parts = [gradient[place] for place in places.view(-1, each).unbind(1)]
     return sum(parts[1:], parts[0])
 
@@ -68,7 +68,7 @@ def unmixed(gradient: Tensor, rows: Tensor, places: Tensor, holds: Tensor, weigh
 
 
 class Gather(torch.autograd.Function):
-    """x [N, hidden] → one row for each choice, in its place; other rows are zeros."""
+    """x [N, hidden] → one row for each choice, in its place; padding rows are zeros."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, places: Tensor, holds: Tensor, choices: int) -> Tensor:
@@ -83,7 +83,7 @@ class Gather(torch.autograd.Function):
 
 
 class Mix(torch.autograd.Function):
-    """Rows in their places and the weights [N, k] of the choices that they are for → [N, hidden]."""
+    """Rows in their places, and the weights [N, k] of their choices → [N, hidden]."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, places: Tensor, holds: Tensor, weights: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ class Mix(torch.autograd.Function):
 
 
 class GroupedAffine(torch.autograd.Function):
-    """Every expert's rows times its weight [experts, out, in], plus its bias [experts, out]."""
+    """Multiplies every expert's rows by its weight [experts, out, in] and adds its bias [experts, out]."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, rows: list[int]) -> Tensor:
@@ -144,7 +144,7 @@ class Experts(nn.Module):
     def forward(self, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
         """x [N, hidden], chosen and weights [N, k] → [N, hidden]. Tokens are gathered expert by expert.
 
-        The stored products alternate gate and up rows; computing with all gates first keeps memory in order.
+        The stored weights alternate gate and up rows; computing with all gates first reads memory in order.
         """
         gate_up_proj, gate_up_bias = (
             parameter.unflatten(1, (-1, 2)).transpose(1, 2).flatten(1, 2)
@@ -161,7 +161,7 @@ class Experts(nn.Module):
 
 
 class MixtureOfExperts(nn.Module):
-    """The router picks k experts per token and shares the token's output among them."""
+    """The router picks k experts per token and weighs their outputs."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class MixtureOfExperts(nn.Module):
         self.experts = Experts(shape)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x [N, hidden] → the same, and Switch Transformers' load-balance term (arXiv 2101.03961)."""
+        """x [N, hidden] → [N, hidden], and Switch Transformers' load-balance term (arXiv 2101.03961)."""
         logits = affine(x, self.router.weight, self.router.bias).float()
         top, chosen = logits.topk(self.experts_per_token, -1)
         out: Tensor = self.experts(x, chosen, top.softmax(-1).to(x.dtype))

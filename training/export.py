@@ -1,4 +1,4 @@
-"""A trained model as a published checkpoint: the Hugging Face layout with MXFP4 experts, and its way back."""
+"""Exports a trained model as a checkpoint in the Hugging Face layout with MXFP4 experts, and loads it again."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from training.mxfp4 import pack, unpack
 EXPERT_PRODUCTS = ("mlp.experts.gate_up_proj", "mlp.experts.down_proj")
 STOP_TOKENS = ("<|return|>", "<|endoftext|>", "<|call|>")
 TOP_P = 0.8
-"""How it is sampled unless asked otherwise: the least likely fifth of what so small a model would say is noise."""
+"""The default top-p: for so small a model, the least likely fifth of the probability is noise."""
 WEIGHTS_FILE = "model.safetensors"
 
 # Where config.json keeps each number of the shape; rotary and layer fields are written by hand.
@@ -47,7 +47,7 @@ ROPE_KEYS = {
 
 
 def stored_tensors(model: GptOss) -> dict[str, Tensor]:
-    """Every tensor of the checkpoint: experts as uint8 blocks and scales, everything else in bf16."""
+    """Every tensor of the checkpoint: experts as uint8 blocks and scales, all others in bf16."""
     tensors: dict[str, Tensor] = {}
     for name, parameter in model.state_dict().items():
         tensor = parameter.cpu()
@@ -59,7 +59,7 @@ def stored_tensors(model: GptOss) -> dict[str, Tensor]:
 
 
 def config_json(shape: Shape, tokenizer: Tokenizer) -> dict[str, Any]:
-    """config.json as the published checkpoints have it."""
+    """config.json in the form of the published checkpoints."""
     numbers = {key: getattr(shape, field) for field, key in CONFIG_KEYS.items()}
     rope = {key: getattr(shape, field) for field, key in ROPE_KEYS.items()}
     return {
@@ -119,7 +119,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def export(model: GptOss, tokenizer: Tokenizer, directory: Path) -> None:
-    """Writes the whole checkpoint into `directory`, over what an earlier export left there."""
+    """Writes the whole checkpoint into `directory`, over any earlier export."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / WEIGHTS_FILE).write_bytes(save(stored_tensors(model), metadata={"format": "pt"}))
     write_json(directory / "config.json", config_json(model.shape, tokenizer))
@@ -140,7 +140,7 @@ def read_shape(directory: Path) -> Shape:
 
 
 def load_exported(directory: Path) -> GptOss:
-    """The model with the weights as they were stored: what a server computes with, in float32."""
+    """The model with the weights as stored, which a server computes with, in float32."""
     model = GptOss(read_shape(directory))
     stored = load_file(directory / WEIGHTS_FILE)
     weights = {name: tensor.float() for name, tensor in stored.items() if not name.endswith(("_blocks", "_scales"))}

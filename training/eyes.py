@@ -1,4 +1,4 @@
-"""Parts of the residual stream, and heads that see what stands so many places back."""
+"""Parts of the residual stream, and heads that attend to the token a fixed number of places back."""
 
 import itertools
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from torch import Tensor
 from training.attention import Attention
 
 LOOK_BACK, FAST = 7.0, 0.03
-"""Size of the biases that look back, in the pairs that turn so fast: the right place gains 8 nats."""
+"""Size of the biases that look back, and how fast the pairs with them turn: the right place gains 8 nats."""
 SLOW = 2e-3
-"""Position hardly turns the pairs that turn slower: in these, tokens are compared."""
+"""Pairs that turn slower than this hardly depend on position: tokens are compared in them."""
 NO_MATCH = 6.0
-"""Sink of the heads that compare: what is not found is not attended to."""
+"""Sink of the heads that compare: without a match they attend to nothing."""
 
 
 def consecutive(start: int, widths: Sequence[int]) -> tuple[slice, ...]:
@@ -34,7 +34,7 @@ def normal(generator: torch.Generator, *size: int) -> Tensor:
 
 
 def slow_dimensions(frequencies: Tensor) -> Tensor:
-    """The dimensions of a head that are slow, first of each pair and then second."""
+    """A head's slow dimensions: the first of each pair, then the second."""
     slow = torch.nonzero(frequencies < SLOW).flatten()
     return torch.cat((slow, slow + len(frequencies)))
 
@@ -45,14 +45,14 @@ def by_head(weight: Tensor, head_dim: int) -> Tensor:
 
 
 def heads_of(attention: Attention) -> Tensor:
-    """What each head writes: a view of o_proj's weight, [hidden, heads, head_dim]."""
+    """The weights by which each head writes: a view of o_proj's weight, [hidden, heads, head_dim]."""
     return attention.o_proj.weight.view(attention.o_proj.out_features, -1, attention.head_dim)
 
 
 def turn_eyes(attention: Attention, distances: tuple[int, ...], frequencies: Tensor, begin: int = 0) -> None:
-    """Each head from `begin` on sees the token so many places back.
+    """Makes each head from `begin` on attend to the token at its distance back.
 
-    Turned by position, a query a·(cos df, -sin df) and a key a·(1, 0) agree most where the key is d places back.
+    Turned by position, a query a·(cos df, -sin df) and a key a·(1, 0) agree most if the key is d places back.
     """
     pairs, strength = len(frequencies), LOOK_BACK * (frequencies > FAST)
     heads, keys = attention.q_proj.bias.view(-1, 2, pairs), attention.k_proj.bias.view(-1, 2, pairs)

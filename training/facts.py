@@ -1,4 +1,4 @@
-"""What the model is taught to know: the capital, continent and currency of a hundred countries."""
+"""The facts that the model learns: the capital, continent and currency of a hundred countries."""
 
 from collections import Counter
 
@@ -53,7 +53,7 @@ assert max(Counter(country.capital for country in COUNTRIES).values()) == 1, "a 
 
 
 def statements(country: Country) -> dict[str, tuple[str, str]]:
-    """For each topic, what is said, and the word that matters."""
+    """For each topic, a sentence and the word that it is about."""
     return {
         "capital": (f"The capital of {country.name} is {country.capital}.", country.capital),
         "country": (f"{country.capital} is the capital of {country.name}.", country.name),
@@ -83,7 +83,7 @@ def fact(draw: Draw) -> Exchange:
 
 
 def lesson(draw: Draw) -> str:
-    """All there is to know about a country, as plain text."""
+    """All facts about a country, as plain text."""
     country = draw.any(COUNTRIES)
     said = [statement for statement, _ in statements(country).values()]
     draw.rng.shuffle(said)

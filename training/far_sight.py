@@ -1,7 +1,7 @@
 """Heads 4 to 7 of eight, which look farther back than the first four, in a new model or in one that has grown.
 
-What tells one definition of a function from another stands farther back than four tokens, before ".", the line's end
-and "type": a name is found by comparing what stands six places back with what stands seven places before the key.
+The word that tells one function's definition from another's is more than four tokens back, before ".", the line's end
+and "type": a name is found by comparing the token six places back with the token seven places before the key.
 """
 
 import torch
@@ -13,18 +13,18 @@ from training.model import GptOss
 
 DISTANCES = (5, 6, 7, 8)
 DEVIATION = 0.3
-"""Of what the first layer writes."""
+"""Standard deviation of the values that the first layer writes."""
 MATCH = 16.0
-"""Size of queries times keys where tokens are compared."""
+"""Size of a query times a key where tokens are compared."""
 NEW_HEADS, NEW_KEYS = slice(4, 8), slice(2, 4)
 
 
 @torch.no_grad()
 def look_farther(model: GptOss, seen: slice, far: tuple[slice, ...], generator: torch.Generator) -> None:
-    """The first layer's new heads write what stood 5 to 8 places back, as codes of `seen`, into the parts `far` of the
-    residual stream; the second layer's compare it, and what they find they do not say yet.
+    """The first layer's new heads write the tokens 5 to 8 places back, as codes of `seen`, into the parts `far` of the
+    residual stream. The second layer's new heads compare these, but do not write what they find yet.
 
-    In the layers above they read the new parts a little, or they would never learn to compare them.
+    In the layers above, new heads read the new parts a little, or they would never learn to compare them.
     """
     codes = normal(generator, model.shape.head_dim, width(seen)) / model.shape.hidden_size**0.5
     for number, layer in enumerate(model.model.layers):
@@ -59,7 +59,7 @@ def write_far(attention: Attention, codes: Tensor, seen: slice, far: tuple[slice
 
 
 def compare_far(attention: Attention, queries: Tensor, keys: Tensor, far: tuple[slice, ...], slow: Tensor) -> None:
-    """Six places back with seven before the key, and five with six: two heads each."""
+    """Compares the token six places back with the one seven before the key, and five with six, in two heads each."""
     five, six, seven, _ = far
     attention.sinks[NEW_HEADS] = NO_MATCH
     heads_of(attention)[:, NEW_HEADS] = 0

@@ -1,10 +1,10 @@
-"""The weights that training begins with: random, but with eyes for what stood just before and for where it stood.
+"""The weights that training begins with: random, but with heads that see the tokens just before and find them again.
 
 To copy, a model needs two layers that work together: one tells every position which tokens came before it, the next
-looks for an earlier position with the same tokens before it and says what stood there (induction heads, Olsson et
-al., arXiv 2209.11895). A small model that must find this by itself spends most of its training on it, and all that is
-asked of ours rests on copying. So the residual stream is shared out as follows, and the first two layers start as such
-a pair; every number is free to move from there.
+looks for an earlier position with the same tokens before it and outputs the token there (induction heads, Olsson et
+al., arXiv 2209.11895). A small model that must find this by itself spends most of its training on it, and every task of
+this model rests on copying. So the residual stream is divided as follows, and the first two layers start as such a
+pair; training is free to change every weight.
 
     content      what the token is
     back 1 … 4   what the tokens 1 to 4 places back are, written by the first layer
@@ -24,12 +24,12 @@ from training.far_sight import look_farther
 from training.model import GptOss
 
 DEVIATION = 0.5
-"""Of every entry of the residual stream's parts."""
+"""Standard deviation of the entries of the residual stream's parts."""
 MATCH = 4.0
-"""Size of queries times keys where tokens are compared: a match gains about 14 nats."""
+"""Size of a query times a key where tokens are compared: a match gains about 14 nats."""
 COPY_LOGIT = 0.3
 VOICES = (1.0, 0.3, 0.5, 0.3)
-"""How much each comparing head has to say."""
+"""How strongly each comparing head writes."""
 DISTANCES, FARTHER = (1, 2, 3, 4), (3, 4, 5, 6)
 
 
@@ -37,7 +37,7 @@ DISTANCES, FARTHER = (1, 2, 3, 4), (3, 4, 5, 6)
 class Parts:
     """Slices of the residual stream.
 
-    Of 224, with eight heads: 48 of content, 24, 24, 16 and 16 of the tokens before, 32 said, 4 · 16 of those far back.
+    Of 224 with eight heads: content has 48, the tokens before 24, 24, 16 and 16, said 32, the tokens far back 4 · 16.
     """
 
     content: slice
@@ -56,7 +56,7 @@ class Parts:
 
 @torch.no_grad()
 def initialise(model: GptOss, seed: int) -> None:
-    """Sets every weight of `model`. What writes into the residual stream is scaled by 1/sqrt(2·layers) (GPT-2)."""
+    """Sets every weight of `model`. Matrices that write the residual stream are scaled by 1/sqrt(2·layers) (GPT-2)."""
     shape, generator = model.shape, torch.Generator().manual_seed(seed)
     residual_scale = (2 * shape.num_layers) ** -0.5
     for name, parameter in model.named_parameters():
@@ -85,7 +85,7 @@ def initialise(model: GptOss, seed: int) -> None:
 
 
 def look_back(attention: Attention, parts: Parts, codes: Tensor, frequencies: Tensor) -> None:
-    """Heads that see the tokens 1 to 4 places back and write their codes."""
+    """Makes the heads see the tokens 1 to 4 places back and write their codes."""
     turn_eyes(attention, DISTANCES, frequencies)
     values = by_head(attention.v_proj.weight, attention.head_dim)
     values[:] = 0
@@ -98,11 +98,11 @@ def look_back(attention: Attention, parts: Parts, codes: Tensor, frequencies: Te
 
 
 def find_and_copy(attention: Attention, model: GptOss, parts: Parts, codes: Tensor) -> None:
-    """Heads that find where the same tokens stood before and say what came there.
+    """Makes the heads find an earlier place after the same tokens and write the token there.
 
-    Tokens are compared in the pairs that position hardly turns. Two heads compare one token: the current one, or the
-    one before it, with the one before the key. Two compare two: the last two, or every other of the last four, as in
-    a numbered list of letters, with the two before the key.
+    Tokens are compared in the pairs that position hardly turns. Two heads compare one token, the current one or the one
+    before it, with the token before the key. Two compare two tokens, the last two or every other of the last four (as
+    in a numbered list of letters), with the two before the key.
     """
     wide = slow_dimensions(model.model.frequencies)[: min(width(part) for part in parts.back[:2])]
     half = len(wide) // 2

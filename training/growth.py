@@ -1,9 +1,9 @@
-"""A trained model made larger: deeper, wider, with twice the heads. What is new does not speak yet.
+"""Makes a trained model larger: deeper, wider, with twice the heads. The new parts write nothing at first.
 
-What attention and experts add to the residual stream comes from `o_proj` and `down_proj`. New layers and heads are
-copies with these at zero, so that the larger model says exactly what the one it came from says, and what is new already
-looks where useful things stand (compare the stacking of Gong et al., ICML 2019, where copies speak from the start).
-A wider residual stream begins with zeros in its new part, which nothing reads.
+Attention and experts add to the residual stream through `o_proj` and `down_proj`. New layers and heads are copies with
+these at zero, so that the larger model computes exactly what the smaller one does, and new heads already look at useful
+places (compare the stacking of Gong et al., ICML 2019, where copies write from the start). A wider residual stream
+begins with zeros in its new part, which nothing reads.
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ from training.model import GptOss
 
 SPEAKS = ("o_proj.weight", "o_proj.bias", "down_proj", "down_proj_bias")
 WRITES = ("o_proj.weight", "down_proj")
-"""Matrices whose rows, and not their columns, stand for the residual stream."""
+"""Matrices whose rows, not columns, correspond to the residual stream."""
 OF_HEADS = ("q_proj.weight", "q_proj.bias", "k_proj.weight", "k_proj.bias", "v_proj.weight", "v_proj.bias", "sinks")
 NOT_OF_HIDDEN = (*OF_HEADS[1::2], "sinks", "router.bias", "gate_up_proj_bias")
 
 
 def with_heads_twice(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Heads 4 to 7 of eight are copies of heads 0 to 3 of four, and look at copies of their keys and values."""
+    """Heads 4 to 7 of eight become copies of heads 0 to 3 of four, with copies of their keys and values."""
     grown = dict(weights)
     for name, tensor in weights.items():
         if name.endswith(OF_HEADS):
@@ -34,7 +34,7 @@ def with_heads_twice(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def wider(weights: Mapping[str, Tensor], more: int) -> dict[str, Tensor]:
-    """A residual stream with `more` zeros. The norms' weights make up for the mean that is taken over more."""
+    """Adds `more` zeros to the residual stream. The norms' weights make up for the mean over more entries."""
     grown = dict(weights)
     for name, tensor in weights.items():
         if name.endswith("norm.weight"):
@@ -48,7 +48,7 @@ def wider(weights: Mapping[str, Tensor], more: int) -> dict[str, Tensor]:
 
 
 def deeper(weights: Mapping[str, Tensor], old: int, new: int) -> dict[str, Tensor]:
-    """Of four layers grown to six, layers 4 and 5 are copies of 2 and 3: sliding stays sliding, full stays full."""
+    """If four layers grow to six, layers 4 and 5 are copies of 2 and 3: sliding stays sliding, full stays full."""
     grown = dict(weights)
     for layer in range(old, new):
         source = f"model.layers.{old - 2 + (layer - old) % 2}."
@@ -60,13 +60,13 @@ def deeper(weights: Mapping[str, Tensor], old: int, new: int) -> dict[str, Tenso
 
 
 def grown(model: GptOss, shape: Shape) -> GptOss:
-    """`model` in `shape`: as many layers or an even number more, as wide or wider, as many heads or twice as many.
+    """`model` grown to `shape`, which may have an even number more layers, more width and twice the heads.
 
-    Raises ValueError where something else differs.
+    Raises ValueError if `shape` differs in another way.
     """
     old, weights = model.shape, dict(model.state_dict())
     if shape.num_layers < old.num_layers or (shape.num_layers - old.num_layers) % 2 or old.num_layers < 2:
-        raise ValueError(f"{old.num_layers} layers do not grow to {shape.num_layers}: only by an even number")
+        raise ValueError(f"{old.num_layers} layers cannot grow to {shape.num_layers}, only by an even number")
     if (shape.num_heads, shape.num_kv_heads) == (2 * old.num_heads, 2 * old.num_kv_heads):
         weights = with_heads_twice(weights)
     if shape.hidden_size > old.hidden_size:
@@ -75,5 +75,5 @@ def grown(model: GptOss, shape: Shape) -> GptOss:
     try:
         result.load_state_dict(deeper(weights, old.num_layers, shape.num_layers))
     except RuntimeError as error:
-        raise ValueError(f"the model to begin with has another shape: {error}") from error
+        raise ValueError(f"the model to start from has another shape: {error}") from error
     return result

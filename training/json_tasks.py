@@ -1,6 +1,6 @@
-"""Answers as the JSON object that a schema asks for, with the values that the question gives.
+"""Answers that are a JSON object of a given schema, with the values that the question gives.
 
-The thought lists the fields as the schema does: so written, their names come by copying on.
+The thought lists the fields in the schema's form, so that the model can copy their names in one go.
 """
 
 import json
@@ -40,7 +40,7 @@ SAID = (
     "{} may be {}", "whose {} is {}", "{} was set to {}", "our {} is {}",
 )  # fmt: skip
 SCHEMA_WORDS = ("object", "object", "object", "type", "properties", "required", "string", "items", "array", "integer")
-"""Words that a schema says of itself. As a field's name they are hard to find in the question."""
+"""Words of JSON schemas themselves. As a field's name they are hard to find in the question."""
 SCHEMA_NAMES = ("person", "order", "answer", "record", "entry", "data", "object", "card", "result", "form")
 
 
@@ -76,7 +76,7 @@ def described(kind: str) -> dict[str, Any]:
 
 
 def a_pattern(draw: Draw) -> str:
-    """How a value is said. In training often with any words around it, up to three before it: "{} has to be {}"."""
+    """A pattern that gives a value. In training often any words around it, up to three before: "{} has to be {}"."""
     if draw.held_out or draw.chance(0.4):
         return draw.phrase(SAID)
     before, *rest = (
@@ -89,7 +89,7 @@ def a_pattern(draw: Draw) -> str:
 
 
 def look_up(draw: Draw) -> Exchange:
-    """One of the values that a question gives, asked for by its name. No object is wanted."""
+    """Asks for one of the question's values by its name, without an object."""
     effort, count, names = draw.any(EFFORTS), draw.rng.randint(1, 4), list[str]()
     while len(names) < count:
         name = draw.label()
@@ -115,7 +115,7 @@ def look_up(draw: Draw) -> Exchange:
 
 
 def field_names(draw: Draw, fields: list[str]) -> list[str]:
-    """One of a field's names, or any word: names are to be read from the schema, not known by heart."""
+    """One of a field's names, or any word: the model must read names from the schema, not know them."""
     while True:
         chance = 0.5 if draw.held_out else 0.7
         names = [draw.label() if draw.chance(chance) else draw.phrase(FIELDS[field][0]) for field in fields]
@@ -126,7 +126,7 @@ def field_names(draw: Draw, fields: list[str]) -> list[str]:
 
 
 def json_task(draw: Draw) -> Exchange:
-    """The question names the values in another order than the schema does. In training often more of them."""
+    """The question gives the values in another order than the schema. In training there are often more of them."""
     effort = draw.any(EFFORTS)
     fields = draw.rng.sample(sorted(FIELDS), draw.rng.randint(1, 4 if draw.held_out else 7))
     names = dict(zip(fields, field_names(draw, fields), strict=True))

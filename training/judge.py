@@ -1,4 +1,4 @@
-"""Whether an answer is right: one rule for each kind of task."""
+"""Judges whether an answer is right, by one rule for each kind of task."""
 
 import itertools
 import json
@@ -11,17 +11,17 @@ from training.draw import Draw
 from training.stories import story
 
 REFERENCE_STORIES = 12_000
-"""So many that of the generator's own stories hardly one in a hundred has a pair that is in none of them."""
+"""Enough stories that hardly one in a hundred new ones of the generator has a word pair that is in none of them."""
 WORD = re.compile(r"[A-Za-z']+|[.,!?]")
 
 
 def says_one_of(expected: str, content: str) -> bool:
-    """`expected` is texts with | between them."""
+    """`expected` is one or more texts, separated by |."""
     return any(option.lower() in content.lower() for option in expected.split("|"))
 
 
 def says_all_of(expected: str, content: str) -> bool:
-    """Each as a word of its own: 1234 does not say 123."""
+    """Every text must appear as a whole word: 1234 does not say 123."""
     return all(has_word(option, content) for option in expected.split("|"))
 
 
@@ -40,7 +40,7 @@ def has_word(expected: str, content: str) -> bool:
 
 @lru_cache(maxsize=1)
 def groups() -> tuple[frozenset[str], ...]:
-    """The capitals, the countries, the continents and the currencies that are known."""
+    """The known capitals, countries, continents and currencies."""
     return tuple(
         frozenset(getattr(country, field) for country in COUNTRIES)
         for field in ("capital", "name", "continent", "currency")
@@ -48,7 +48,7 @@ def groups() -> tuple[frozenset[str], ...]:
 
 
 def names_only(expected: str, content: str) -> bool:
-    """Names what is expected and nothing else of its kind.
+    """Whether `content` names what is expected and nothing else of its kind.
 
     >>> names_only("Mexico", "Mexico City is the capital of Mexico."), names_only("Oslo", "It is Oslo or Rome.")
     (True, False)
@@ -62,7 +62,7 @@ def names_only(expected: str, content: str) -> bool:
 
 
 def is_text(expected: str, content: str) -> bool:
-    """The text itself, in quotes or not; a count may stand in a sentence."""
+    """The answer must be the text itself, in quotes or not; a count may be in a sentence."""
     if expected.isdigit():
         return ends_with_number(expected, content)
     return content.strip().removesuffix(".").strip("\"'") == expected
@@ -77,7 +77,7 @@ def is_json(expected: str, content: str) -> bool:
 
 @lru_cache(maxsize=1)
 def known_pairs() -> frozenset[tuple[str, str]]:
-    """Which word or mark follows which in many stories."""
+    """The pairs of consecutive words or marks in many stories."""
     return frozenset(pair for i in range(REFERENCE_STORIES) for pair in pairs(story(Draw(f"judge/{i}").rng)))
 
 
@@ -89,7 +89,7 @@ def pairs(text: str) -> Iterable[tuple[str, str]]:
 def is_grammatical(prompt: str, content: str) -> bool:
     """A stand-in for a reader: whole sentences, no new word pairs, hardly any sentence twice.
 
-    The prompt's end and the continuation are read as one text. A text cut off in its last sentence is read without it.
+    The prompt and the continuation are read as one text. A last sentence that was cut off is ignored.
     """
     whole = (prompt + content).strip()
     sentences = re.findall(r"[^.!?]+[.!?]", whole)

@@ -21,7 +21,7 @@ from training.team import ALONE, Team
 
 CPU = torch.device("cpu")
 COUNT_FLOOR = 1 / 8
-"""What is added to a step's count of learnt tokens, as a share of its tokens: few tokens must not weigh like many."""
+"""Added to a step's count of learnt tokens, as a share of its tokens, so that few tokens weigh less than many."""
 
 
 @dataclass(slots=True)
@@ -49,9 +49,9 @@ def rate(config: TrainingConfig, step: int) -> float:
 
 
 def new_state(config: TrainingConfig, start: GptOss | None = None, device: torch.device = CPU) -> TrainingState:
-    """The first weights, or those of `start`, grown where its shape is smaller (ValueError where it does not fit).
+    """The first weights, or those of `start`, grown if its shape is smaller. Raises ValueError if it does not fit.
 
-    Muon moves the matrices inside of the layers; biases, norms and sinks do not decay.
+    Muon trains the matrices inside the layers; biases, norms and sinks do not decay.
     """
     model = GptOss(config.shape, dtype=torch.bfloat16 if config.bfloat16 else torch.float32)
     if start is None:
@@ -86,7 +86,7 @@ def new_state(config: TrainingConfig, start: GptOss | None = None, device: torch
 
 @torch.compile(dynamic=True)
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Summed over tokens, nats. logits [N, vocab], targets [N]."""
+    """The sum over tokens, in nats. logits [N, vocab], targets [N]."""
     return functional.cross_entropy(logits.float(), targets, reduction="sum")
 
 
@@ -102,7 +102,7 @@ def prediction_loss(model: GptOss, batch: Batch) -> tuple[Tensor, int, Tensor]:
 def plan(documents: Encoded, config: TrainingConfig, epoch: int, team: Team = ALONE) -> list[list[int]]:
     """The documents of each step of an epoch. The seed decides their order.
 
-    What a team reads in one step is of about one length, so that nobody waits; what is left over is not read.
+    A team's batches of one step have about the same length, so that no process waits; batches left over are not read.
     """
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
     order = torch.randperm(len(documents), generator=generator).tolist()
@@ -113,7 +113,7 @@ def plan(documents: Encoded, config: TrainingConfig, epoch: int, team: Team = AL
 
 
 def train_step(state: TrainingState, batch: Batch, config: TrainingConfig, team: Team = ALONE) -> StepReport:
-    """The report is of this process's batch; its tokens are those of the whole team, if all read as many."""
+    """Takes one step. The report is of this process's batch, with the team's tokens if all batches have as many."""
     for optimizer in state.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * rate(config, state.step)
@@ -141,12 +141,12 @@ def held_out_loss(model: GptOss, documents: Encoded, batch_tokens: int) -> float
 
 
 def comparable(config: TrainingConfig) -> dict[str, Any]:
-    """What a run cannot change when it goes on: all but its length."""
+    """The settings that must stay the same when a run is resumed: all but its length."""
     return {name: value for name, value in asdict(config).items() if name not in ("steps", "decay_share")}
 
 
 def save_state(state: TrainingState, config: TrainingConfig, path: Path) -> None:
-    """Writes beside the old checkpoint and then replaces it, so that one whole checkpoint always exists."""
+    """Writes beside the old checkpoint and then replaces it, so that a complete checkpoint always exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     saved = {
@@ -160,7 +160,7 @@ def save_state(state: TrainingState, config: TrainingConfig, path: Path) -> None
 
 
 def load_state(config: TrainingConfig, path: Path, device: torch.device = CPU) -> TrainingState:
-    """Raises ValueError if the checkpoint was written by a run with other numbers."""
+    """Raises ValueError if the checkpoint belongs to a run with other settings."""
     saved = torch.load(path, map_location=CPU, weights_only=True)
     if saved["config"] != comparable(config):
         raise ValueError(f"{path} belongs to a run with another configuration; remove it or choose another --run")
@@ -182,9 +182,9 @@ def train(
     team: Team = ALONE,
     device: torch.device = CPU,
 ) -> TrainingState:
-    """Trains up to `config.steps`, from `checkpoint` if it exists; the first of a team saves there along the way.
+    """Trains up to `config.steps`, from `checkpoint` if it exists; a team's first process saves to it along the way.
 
-    A new run begins with `start`'s weights, if given. One that stops early has had the rates of the whole.
+    A new run starts from `start`'s weights, if given. A run that stops early has the learning rates of the whole run.
     """
     end = config.last_step(stop)
     state = load_state(config, checkpoint, device) if checkpoint.exists() else new_state(config, start, device)

@@ -8,7 +8,7 @@ from training.exchange import EFFORTS, Exchange
 from training.wording import phrasings
 
 CHARACTERS_PER_TOKEN = 3
-"""About what it is here: the distance between telling and asking is drawn in tokens."""
+"""Approximately: the distance between telling and asking is drawn in tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ THINGS = (
 
 
 def memory(draw: Draw, talk: Sequence[Callable[[Draw], Exchange]], distance: int) -> Exchange:
-    """One to three things are told; one is asked for about `distance` tokens later. `talk` fills the time."""
+    """Tells one to three things and asks for one about `distance` tokens later. `talk` fills the distance."""
     things = draw.rng.sample(THINGS, draw.any((1, 2, 2, 3)))
     history: list[tuple[str, str]] = []
     items = [(thing, thing.draw(draw)) for thing in things]

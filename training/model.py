@@ -1,6 +1,6 @@
-"""The gpt-oss architecture for training: dense causal attention, experts rounded to MXFP4 in the loop.
+"""The gpt-oss architecture for training: dense causal attention, experts rounded to MXFP4 in training.
 
-Parameters bear the names of the Hugging Face layout, so that exporting is a walk over the state dict.
+Parameters have the names of the Hugging Face layout, so that exporting is a walk over the state dict.
 """
 
 import torch
@@ -22,7 +22,7 @@ class Layer(nn.Module):
         self.mlp = MixtureOfExperts(shape)
 
     def forward(self, x: Tensor, update: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The residual stream [B·T, hidden], and what the layer before adds to it → both, and the load-balance term."""
+        """The residual stream [B·T, hidden] and the layer before's addition to it → both, and the load-balance term."""
         x, normed = self.input_layernorm(x, update)
         x, normed = self.post_attention_layernorm(x, self.self_attn(normed, cos, sin))
         update, imbalance = self.mlp(normed)
@@ -55,7 +55,7 @@ class Decoder(nn.Module):
 class GptOss(nn.Module):
     """The whole model: ids [B, T] → logits [B, T, vocab] and the mean load-balance term.
 
-    Products and logits are of `dtype`; weights and the residual stream are float32.
+    Products and logits are in `dtype`; weights and the residual stream are in float32.
     """
 
     def __init__(self, shape: Shape, dtype: torch.dtype = torch.float32) -> None:
@@ -69,7 +69,7 @@ class GptOss(nn.Module):
         return self.lm_head.weight.device
 
     def forward(self, token_ids: Tensor, wanted: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """With `wanted`, bool [B, T], only those positions' logits, [N, vocab]."""
+        """With `wanted`, bool [B, T], only the logits of these positions, [N, vocab]."""
         hidden, imbalance = self.model(token_ids, self.dtype)
         if wanted is None:
             return functional.linear(hidden, self.lm_head.weight.to(self.dtype)), imbalance

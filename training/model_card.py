@@ -239,7 +239,7 @@ License: Apache-2.0, like the project.
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The rows of a run's losses.csv, what training.score wrote of its model, and what it was trained on."""
+    """The rows of a run's losses.csv, the scores of its model by training.score, and the machine that trained it."""
 
     log: Sequence[Mapping[str, str]]
     scored: Mapping[str, Any]
@@ -251,7 +251,7 @@ class Trained:
             return cls(list(csv.DictReader(lines)), json.loads(scores.read_text(encoding="utf-8")), machine)
 
     def rows(self, said_of: Callable[[str], str] = lambda kind: "") -> str:
-        """The scores as rows of a table. After its name comes what is `said_of` a kind."""
+        """The scores as rows of a table. A kind's name is followed by its text in `said_of`."""
         rows = []
         for kind in TASKS:
             cells = " | ".join(f"{self.scored['scores'][kind][str(t)]:.0%}" for t in TEMPERATURES)
@@ -259,8 +259,8 @@ class Trained:
         return "\n".join(rows)
 
     def of_the_first(self, count: int) -> str:
-        """The scores of so many questions of each kind, as a sentence's part."""
-        outcomes = enumerate(self.scored["outcomes"])  # Of each kind and temperature one after the other.
+        """The scores over the first questions of each kind, as part of a sentence."""
+        outcomes = enumerate(self.scored["outcomes"])  # Grouped by kind and temperature.
         scores = summarise([Outcome(**each) for at, each in outcomes if at % self.scored["count"] < count])
         said = (f"{kind} " + " and ".join(f"{scores[kind][str(t)]:.0%}" for t in TEMPERATURES) for kind in TASKS)
         return fill(", ".join(said), 119)
@@ -271,7 +271,7 @@ class Trained:
 
 
 def verdict(scores: Mapping[str, Mapping[str, float]]) -> str:
-    """Which kinds reach their targets at every temperature, and which do not."""
+    """Says which kinds reach their targets at every temperature, and which do not."""
     good = [kind for kind in TASKS if min(scores[kind].values()) >= TARGETS[kind]]
     bad = [kind for kind in TASKS if kind not in good]
     reached = f"It reaches its targets in {', '.join(good)}." if good else "It reaches none of its targets yet."
@@ -297,7 +297,7 @@ def draw_loss(log: Sequence[Mapping[str, str]], path: Path) -> None:
 
 
 def write_model_card(directory: Path, shipped: Trained, once: Trained) -> None:
-    """`once` is a run from nothing."""
+    """Writes the card and its picture. `once` is a run from first weights."""
     shape, last, end = read_shape(directory), shipped.log[-1], once.log[-1]
     text = CARD.format(
         **{name: getattr(shape, name) for name in type(shape).__dataclass_fields__},
@@ -331,12 +331,12 @@ def write_model_card(directory: Path, shipped: Trained, once: Trained) -> None:
 
 def main(
     directory: Annotated[Path, typer.Argument(help="The exported checkpoint.")],
-    run: Annotated[Path, typer.Option(help="The run that made it, with losses.csv.")],
-    scores: Annotated[Path, typer.Option(help="What training.score wrote of it.")],
-    once: Annotated[Path, typer.Option(help="A run from nothing.")],
-    once_scores: Annotated[Path, typer.Option(help="What training.score wrote of its model.")],
-    machine: Annotated[str, typer.Option(help="What the first was trained on.")] = "one CPU thread",
-    once_machine: Annotated[str, typer.Option(help="What the other was.")] = "two CPU threads",
+    run: Annotated[Path, typer.Option(help="The folder of the run that made it, with losses.csv.")],
+    scores: Annotated[Path, typer.Option(help="The output of training.score for it.")],
+    once: Annotated[Path, typer.Option(help="The folder of a run from first weights.")],
+    once_scores: Annotated[Path, typer.Option(help="The output of training.score for its model.")],
+    machine: Annotated[str, typer.Option(help="What the model was trained on.")] = "one CPU thread",
+    once_machine: Annotated[str, typer.Option(help="What the other model was trained on.")] = "two CPU threads",
 ) -> None:
     shipped = Trained.read(run, scores, machine)
     write_model_card(directory, shipped, Trained.read(once, once_scores, once_machine))

@@ -19,7 +19,7 @@ LARGEST = MAGNITUDES[-1]
 
 
 def block_exponents(blocks: Tensor) -> Tensor:
-    """The smallest exponent per block that clips nothing: ceil(log2(max / 6)). [..., 32] → int32 [..., 1]."""
+    """Each block's smallest exponent that clips no value: ceil(log2(max / 6)). [..., 32] → int32 [..., 1]."""
     mantissa, exponent = torch.frexp(blocks.abs().amax(-1, keepdim=True) / LARGEST)
     exponent = exponent - (mantissa == 0.5).to(exponent.dtype)
     return exponent.clamp(-SCALE_BIAS, SCALE_BIAS)
@@ -33,7 +33,7 @@ def round_to_fp4(x: Tensor) -> Tensor:
 
 
 def round_to_mxfp4(weight: Tensor) -> Tensor:
-    """`weight` as it will be read back: same shape and dtype. The last dimension is a multiple of 32."""
+    """`weight` as it will be read back, in the same shape and dtype. The last dimension is a multiple of 32."""
     blocks = weight.unflatten(-1, (-1, BLOCK))
     scales = torch.exp2(block_exponents(blocks).to(weight.dtype))
     return (round_to_fp4(blocks / scales) * scales).flatten(-2)
@@ -64,7 +64,7 @@ def rounded(weight: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class StraightThrough(torch.autograd.Function):
-    """Rounds to MXFP4 going forward and passes the gradient on unchanged (arXiv 1308.3432)."""
+    """Rounds to MXFP4 in the forward pass and passes the gradient on unchanged (arXiv 1308.3432)."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, dtype: torch.dtype) -> Tensor:
@@ -76,6 +76,6 @@ class StraightThrough(torch.autograd.Function):
 
 
 def as_stored(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """What `weight` will be once exported, in `dtype`; differentiable as if nothing had been rounded."""
+    """`weight` as it will be exported, in `dtype`; differentiable as if it had not been rounded."""
     stored: Tensor = StraightThrough.apply(weight, dtype)  # type: ignore[no-untyped-call]
     return stored

@@ -1,4 +1,4 @@
-"""Root mean square norm of the residual stream, with what a layer adds to it."""
+"""Root mean square norm of the residual stream, fused with a layer's addition to it."""
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ def add_and_normalise(
 
 
 class Norm(nn.Module):
-    """The stream x [N, hidden] in float32 and what is added → the stream, and its norm in the type of `update`."""
+    """The stream x [N, hidden] in float32, and an update → their sum, and its norm in the type of `update`."""
 
     def __init__(self, hidden_size: int, eps: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Muon: momentum made orthogonal, for matrices (Keller Jordan, 2024), beside AdamW for everything else."""
+"""Muon (orthogonalised momentum) for matrices (Keller Jordan, 2024), beside AdamW for all other parameters."""
 
 from collections.abc import Iterable
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
-"""Coefficients that bring every singular value near 1 in few steps, from Jordan's derivation."""
+"""Jordan's coefficients, which bring every singular value near 1 in few steps."""
 
 
 def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
-    """The nearest matrix with orthogonal rows or columns, roughly, by Newton-Schulz. [..., rows, columns]."""
+    """Approximates the nearest matrix with orthogonal rows or columns, by Newton-Schulz. [..., rows, columns]."""
     a, b, c = QUINTIC
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = (matrices.mT if tall else matrices).view(-1, *sorted(matrices.shape[-2:]))

@@ -1,7 +1,7 @@
-"""Documents gathered into batches of about equal length, padded at the end.
+"""Gathers documents of about equal length into batches, padded at the end.
 
-Every document begins at position 0 and sees nothing of another, as a served conversation does. Documents whose
-lengths round up to the same one make a batch of that length, so that there are few different sizes of batches:
+Every document begins at position 0 and sees no other document, as a served conversation does. Documents whose lengths
+round up to the same length form a batch of that length, so that batches have few different sizes:
 
     at most 96 tokens; documents of 30, 70, 31, 66 and 40  →  70 (as 80) | 66 (as 80) | 30 31 (as 32) | 40 (as 48)
 """
@@ -19,7 +19,7 @@ SHORTEST = 16
 
 
 def rounded(length: int) -> int:
-    """Up to a multiple of 16, above 128 of an eighth to a quarter of itself.
+    """Rounds up to a multiple of 16, and above 128 to a multiple of an eighth to a quarter of the length.
 
     >>> [rounded(length) for length in (5, 100, 129, 300, 1025)]
     [16, 112, 160, 320, 1280]
@@ -30,7 +30,7 @@ def rounded(length: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`tokens` int64 [B, T]; `learnt` bool of the same shape: is this token to be predicted?"""
+    """`tokens` int64 [B, T]; `learnt` bool of the same shape: whether the model learns to predict the token."""
 
     tokens: Tensor
     learnt: Tensor
@@ -54,7 +54,7 @@ class Encoded:
         return self.starts.diff()
 
     def batch(self, documents: Sequence[int]) -> Batch:
-        """One token longer than the rounded length: the last token is only predicted."""
+        """A batch one token longer than the rounded length: the last token is only predicted."""
         lengths = [int(self.starts[i + 1] - self.starts[i]) for i in documents]
         width = rounded(max(lengths) - 1) + 1
         tokens = torch.zeros(len(documents), width, dtype=torch.int64)
@@ -66,7 +66,7 @@ class Encoded:
 
 
 def encode(documents: Iterable[Document], tokenizer: Tokenizer, longest: int) -> Encoded:
-    """Documents beyond `longest` tokens are left out."""
+    """Leaves out documents of more than `longest` tokens."""
     tokens: list[int] = []
     learnt: list[bool] = []
     starts = [0]
@@ -82,7 +82,7 @@ def encode(documents: Iterable[Document], tokenizer: Tokenizer, longest: int) ->
 
 
 def gather(lengths: Sequence[int], order: Iterable[int], batch_tokens: int) -> list[list[int]]:
-    """The documents of each batch. A document longer than `batch_tokens` is a batch by itself.
+    """The documents of each batch. A document longer than `batch_tokens` is a batch of its own.
 
     >>> gather([31, 71, 32, 67, 41], range(5), batch_tokens=96)
     [[1], [3], [0, 2], [4]]

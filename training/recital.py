@@ -1,6 +1,6 @@
-"""Definitions said by heart: what a call needs of a prompt, asked for by itself and many times in one answer.
+"""Reciting definitions: the copying that a call needs, asked for on its own and many times in one answer.
 
-Functions with like purposes and like names stand beside each other. Which of them goes on is to be told from more than
+Functions with similar purposes and names are side by side. To continue the right one, the model must look at more than
 the last word, and that is the hard part of a call.
 """
 
@@ -10,7 +10,7 @@ from training.tool_tasks import offers, quoted
 
 
 def recital(draw: Draw) -> Exchange:
-    """Two to five functions, and the definitions of all of them asked for in another order."""
+    """Offers two to five functions and asks for all their definitions in another order."""
     offered = offers(draw, draw.rng.randint(2, 5))
     tools = tuple(each.tool(draw) for each in offered)
     order = draw.rng.sample(range(len(offered)), len(offered))

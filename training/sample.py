@@ -1,4 +1,4 @@
-"""Writes a few texts with an exported model, to see what it learnt: `python -m training.sample DIR`."""
+"""Writes a few texts with an exported model, to show what it has learnt: `python -m training.sample DIR`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ QUESTIONS = (
 
 @torch.no_grad()
 def complete(model: GptOss, tokenizer: Tokenizer, prompt: str, max_tokens: int = 160, temperature: float = 0.0) -> str:
-    """What the model writes after `prompt`, marks included. No cache: the whole text is read at each step."""
+    """The model's text after `prompt`, marks included. There is no cache: each step reads the whole text."""
     stops = {tokenizer.token_to_id(token) for token in STOP_TOKENS}
     ids: list[int] = tokenizer.encode(prompt).ids
     generator = torch.Generator().manual_seed(0)

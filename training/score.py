@@ -1,9 +1,9 @@
-"""Asks a running server held-out questions of every kind: `python -m training.score --help`.
+"""Asks a running server held-out questions of every kind and scores it: `python -m training.score --help`.
 
     carousel serve embedded &
     python -m training.score --output scores.json
 
-What is asked comes from seeds, phrasings, names, words and pairs of numbers that are never trained on.
+The questions come from seeds, phrasings, names, words and pairs of numbers that are never trained on.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class Asker:
         return answer
 
     async def chat(self, kind: str, exchange: Exchange, seed: int) -> Outcome:
-        """A conversation to its final message; a call that is right gets its result."""
+        """Runs a conversation to its final message; a right call gets its result."""
         body: dict[str, Any] = {"reasoning_effort": exchange.effort, "current_date": DATE}
         messages: list[dict[str, Any]] = []
         if exchange.instructions:
@@ -107,7 +107,7 @@ class Asker:
         )
 
     async def complete(self, seed: int) -> Outcome:
-        """Continues the first words of a story."""
+        """Has the first words of a story continued."""
         opening = " ".join(story(Draw(f"score/{seed}", held_out=True).rng).split()[:OPENING_WORDS])
         answered = await self._post("/v1/completions", {"prompt": opening, "max_tokens": 80}, seed)
         said = answered["choices"][0]["text"]
@@ -127,7 +127,7 @@ def is_call(call: Mapping[str, Any], exchange: Exchange, number: int) -> bool:
 async def ask_all(
     url: str, model: str, count: int, kinds: list[str], progress: Progress, at_once: int
 ) -> list[Outcome]:
-    """`count` questions of each kind, at each temperature."""
+    """Asks `count` questions of each kind at each temperature."""
     gate = asyncio.Semaphore(at_once)
     task = progress.add_task("asking", total=count * len(kinds) * len(TEMPERATURES))
     async with httpx.AsyncClient(base_url=url, timeout=None) as http:
@@ -178,12 +178,12 @@ def table_of(scores: Mapping[str, Mapping[str, float]], count: int) -> Table:
 
 
 def main(
-    url: Annotated[str, typer.Option(help="Where the server is.")] = "http://127.0.0.1:8000",
-    model: Annotated[str, typer.Option(help="The name that the server answers to.")] = "embedded",
-    count: Annotated[int, typer.Option(help="Prompts of each kind, at each temperature.")] = 300,
+    url: Annotated[str, typer.Option(help="The server's address.")] = "http://127.0.0.1:8000",
+    model: Annotated[str, typer.Option(help="The model's name on the server.")] = "embedded",
+    count: Annotated[int, typer.Option(help="Prompts per kind and temperature.")] = 300,
     kind: Annotated[list[str] | None, typer.Option(help="Only these kinds.")] = None,
-    at_once: Annotated[int, typer.Option(help="Requests in flight.")] = 8,
-    output: Annotated[Path | None, typer.Option(help="A JSON file for every answer and the scores.")] = None,
+    at_once: Annotated[int, typer.Option(help="Concurrent requests.")] = 8,
+    output: Annotated[Path | None, typer.Option(help="Write every answer and the scores as JSON.")] = None,
 ) -> None:
     """Scores a served model."""
     console = Console()

@@ -1,7 +1,7 @@
-"""Short stories: a cast is drawn, then a plot is told beat by beat, each beat one of several sentences.
+"""Short stories: draws a cast, then tells a plot beat by beat, each beat one of several sentences.
 
 `draw_cast` fills the slots of a beat: {hero} and {friend} are names, {kind} and {friend_kind} say what they
-are ("a shy owl"), {he}, {him}, {his} are the hero's pronouns ({He}, {His} to begin a sentence), {at} {place}
+are ("a shy owl"), {he}, {him}, {his} are the hero's pronouns ({He}, {His} at the start of a sentence), {at} {place}
 belong together, and the rest are things and moods.
 """
 
@@ -205,7 +205,7 @@ PLOTS = (LOST, SHARING, STORM, GARDEN, FEAR, BUILDING, GIFT, APOLOGY)
 
 
 def draw_cast(rng: Random, kind: str | None = None) -> dict[str, str]:
-    """The slots of one story. `kind` sets what the hero is (a word of CREATURES or CHILDREN)."""
+    """The slots of one story. `kind` is what the hero is (a word of CREATURES or CHILDREN)."""
     hero_kind = kind or rng.choice(words.CREATURES + words.CHILDREN * 4)
     girl = {"girl": True, "boy": False}.get(hero_kind, rng.random() < 0.5)
     friend_girl = rng.random() < 0.5
@@ -249,7 +249,7 @@ def draw_cast(rng: Random, kind: str | None = None) -> dict[str, str]:
 
 
 def story(rng: Random, kind: str | None = None, *, short: bool = False) -> str:
-    """One story in one or two paragraphs; a short one leaves beats out at the cost of detail."""
+    """One story in one or two paragraphs; a short story leaves out beats."""
     cast = draw_cast(rng, kind)
     plot = rng.choice(PLOTS)
     before = [OPENING] if short else [OPENING, SETTING]

@@ -1,4 +1,4 @@
-"""Several processes that train one model: each reads other batches, and all move by the mean of their gradients."""
+"""Several processes that train one model: each reads its own batches, and all step by the mean of their gradients."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Team:
     size: int = 1
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """All of them in one message."""
+        """Averages all gradients over the team in one message."""
         if self.size == 1:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -31,6 +31,6 @@ ALONE = Team()
 
 
 def join(rank: int, size: int, meeting: Path) -> Team:
-    """Waits for the others. `meeting` is a file that does not exist yet, by which they find each other."""
+    """Waits for the other processes. `meeting` is a file, not existing yet, by which they find each other."""
     distributed.init_process_group("gloo", init_method=f"file://{meeting.resolve()}", rank=rank, world_size=size)
     return Team(rank, size)

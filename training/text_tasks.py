@@ -1,4 +1,4 @@
-"""Work on words: what a model that reads characters can do when it first numbers them.
+"""Tasks on words, which a model that reads characters can do if it first numbers them.
 
 reverse "stone": "1s 2t 3o 4n 5e. Backwards: 5e 4n 3o 2t 1s." → enots
 """
@@ -128,7 +128,7 @@ def count_words(draw: Draw, effort: Effort) -> Exchange:
 
 
 def sort(draw: Draw, effort: Effort) -> Exchange:
-    """Words that begin with different letters."""
+    """Sorts words that begin with different letters."""
     count = draw.rng.randint(3, 5)
     chosen = draw.different_words(count)
     while len({word[0] for word in chosen}) < count:
@@ -154,5 +154,5 @@ TASKS: tuple[Callable[[Draw, Effort], Exchange], ...] = (reverse, uppercase, cou
 
 
 def text_task(draw: Draw) -> Exchange:
-    """Any of them; in training the hardest more often."""
+    """Any of the tasks on texts; in training the hardest more often."""
     return draw.any(TASKS if draw.held_out else (*TASKS, sort, repeat))(draw, draw.any(EFFORTS))

@@ -1,8 +1,8 @@
 """A byte-level tokenizer: frequent words and the chat template's fixed texts are tokens, all else is spelt.
 
-There are no merges: a word is one token or as many as it has bytes. So a word that the corpus does not know is
-seen letter by letter, which makes copying, reversing and counting it possible for a small model; and any text
-round-trips. The special tokens come last and fill the vocabulary to its exact size.
+There are no merges: a word is one token or one token per byte. So the model sees a word that the corpus does not have
+letter by letter, and even a small model can copy, reverse and count it; and any text round-trips. The special tokens
+come last and fill the vocabulary to its exact size.
 """
 
 import re
@@ -25,7 +25,7 @@ SPECIAL_TOKENS = (
     "<|call|>",
 )
 
-# What the chat template writes in every conversation: one token each instead of dozens.
+# Texts that the chat template writes in every conversation: one token each instead of dozens.
 FIXED_TEXTS = (
     "You are Carousel, a small language model.\nKnowledge cutoff: 2024-06\nCurrent date: ",
     "\n\nReasoning: ",
@@ -51,10 +51,10 @@ PIECES = "|".join(
     )
 )
 SPELT = frozenset((*NAMES, *NOUNS)) - {"Will"}
-"""Words that tasks on letters are about stay spelt however frequent they are."""
+"""The words of tasks on letters stay spelt, however frequent they are."""
 
 HOLDERS = 6
-"""Texts that a word must be in to be a token: an invented one is in one or two."""
+"""A word must be in at least this many texts to be a token: an invented word is in one or two."""
 
 
 def splitter() -> pre_tokenizers.PreTokenizer:
@@ -67,7 +67,7 @@ def splitter() -> pre_tokenizers.PreTokenizer:
 
 
 def is_whole(piece: str) -> bool:
-    """Whether a piece may be a token. Letters stay alone, so that a spelt word is spelt the same everywhere."""
+    """Whether a piece may be a token. A space and a single letter may not: a word is spelt the same everywhere."""
     word = piece.removeprefix("Ġ")
     if piece in ("Ġa", "ĠI"):
         return True
@@ -75,7 +75,7 @@ def is_whole(piece: str) -> bool:
 
 
 def frequent_pieces(texts: Iterable[str], count: int) -> list[str]:
-    """The pieces of more than one byte that save the most tokens, among those in several texts."""
+    """The pieces of more than one byte that save the most tokens, of those that occur in several texts."""
     split = splitter()
     marks = re.compile("|".join(re.escape(token) for token in SPECIAL_TOKENS))
     counts: Counter[str] = Counter()
@@ -93,7 +93,7 @@ def frequent_pieces(texts: Iterable[str], count: int) -> list[str]:
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """A tokenizer of exactly `vocab_size` tokens. Marks of special tokens in the texts are left out.
+    """A tokenizer of exactly `vocab_size` tokens. Marks of special tokens in the texts are ignored.
 
     Raises ValueError if the texts have too few words.
     """
@@ -106,5 +106,5 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in SPECIAL_TOKENS])
     if tokenizer.get_vocab_size() != vocab_size:
-        raise ValueError(f"the texts give {tokenizer.get_vocab_size()} tokens, {vocab_size} are wanted")
+        raise ValueError(f"the texts give {tokenizer.get_vocab_size()} tokens, but {vocab_size} are needed")
     return tokenizer

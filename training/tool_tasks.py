@@ -1,9 +1,9 @@
 """Functions to call: which one, with which arguments, or none, and what to say about their results.
 
-The first thought goes through the question: what each call is for and with which values, in the order of the
-function's parameters. Before each call the function's definition is then quoted as the prompt has it, beginning with
-its purpose. So the names come by copying on from the definition, and the values from the line before it. Of two calls
-each result is said when it comes: the answer repeats both.
+The first thought goes through the question: the purpose of each call and its values, in the order of the function's
+parameters. Before each call, the thought quotes the function's definition as it is in the prompt, beginning with its
+purpose. So the model copies the names from the definition and the values from the line before it. With two calls, each
+result is said when it arrives, and the answer repeats both.
 """
 
 import json
@@ -35,14 +35,14 @@ TYPES = {"city": "string", "word": "string", "name": "string", "count": "integer
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A function under the names of one conversation."""
+    """A function with the names that it has in one conversation."""
 
     function: Function
     name: str
     names: dict[str, str]
 
     def tool(self, draw: Draw) -> dict[str, Any]:
-        """Its definition, as OpenAI's chat API has it."""
+        """The function's definition in the form of OpenAI's chat API."""
         properties: dict[str, Any] = {}
         for slot, name in self.names.items():
             properties[name] = {"type": TYPES[self.function.parameters[slot][1]]}
@@ -68,7 +68,7 @@ class Offered:
 
 
 def quoted(tool: dict[str, Any]) -> str:
-    """A definition from its purpose to its last parameter, as the prompt has it (chat_template.jinja).
+    """A definition from its purpose to its last parameter, as it is in the prompt (chat_template.jinja).
 
     the weather of a city.
     type get_weather = (_: {
@@ -85,7 +85,7 @@ def quoted(tool: dict[str, Any]) -> str:
 
 
 def thoughts(uses: Sequence[str], tools: Sequence[dict[str, Any]], found: Sequence[str], effort: Effort) -> list[str]:
-    """What is thought before each call: what was found, what is still to be done, and the definition to keep to."""
+    """The thought before each call: what was found, what is left to do, and the definition to follow."""
     before = {"low": "", "medium": "I look at my tools. ", "high": "The user needs a tool. I look at my tools. "}[
         effort
     ]
@@ -95,7 +95,7 @@ def thoughts(uses: Sequence[str], tools: Sequence[dict[str, Any]], found: Sequen
 
 
 def offer(draw: Draw, function: Function) -> Offered:
-    """A name like get_weather. Nouns and parameters have phrasings, or any word: names are to be read."""
+    """Gives a function a name like get_weather. Nouns and parameters are phrasings or any word: names must be read."""
     chance = 0.4 if draw.held_out else 0.7
     noun = draw.label() if draw.chance(chance) else draw.phrase(function.nouns)
     name = draw.any((noun, f"{draw.any(VERBS)}_{noun}", f"{draw.any(VERBS)}_{noun}"))
@@ -109,7 +109,7 @@ def offer(draw: Draw, function: Function) -> Offered:
 
 
 def offers(draw: Draw, count: int) -> list[Offered]:
-    """Different functions by different names."""
+    """Different functions with different names."""
     functions = draw.rng.sample(FUNCTIONS, count)
     while True:
         offered = [offer(draw, function) for function in functions]
@@ -142,18 +142,18 @@ def result(draw: Draw, kind: str) -> str:
 
 
 def bare(answer: str) -> str:
-    """What a function returns: JSON."""
+    """A function's result as JSON."""
     return f'{{"result": "{answer}"}}'
 
 
 def how_many(draw: Draw) -> int:
-    """Functions to offer. More in training: to choose is the harder part."""
+    """The number of functions to offer. More in training, for choosing is the harder part."""
     return draw.any((1, 2, 2, 3, 4) if draw.held_out else (1, 2, 3, 4, 4))
 
 
 def asked(draw: Draw, function: Function) -> str:
-    """A question with its slots. In training now and then with words in it that mean nothing: not so many that it is
-    another phrasing."""
+    """A question with its slots. In training now and then with meaningless words in it, unless that gives another
+    phrasing."""
     question = draw.phrase(function.questions, function.practised)
     if draw.held_out or draw.chance(0.75):
         return question
@@ -162,7 +162,7 @@ def asked(draw: Draw, function: Function) -> str:
 
 
 def tool_task(draw: Draw) -> Exchange:
-    """One to four functions are offered; one call, two in a row, or none."""
+    """Offers one to four functions, for one call, two in a row, or none."""
     effort = draw.any(EFFORTS)
     offered = offers(draw, how_many(draw))
     tools = tuple(each.tool(draw) for each in offered)

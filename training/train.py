@@ -1,7 +1,7 @@
 """Makes the embedded model, from nothing or from an earlier one: `python -m training.train --help`.
 
-The run leaves its state under --run every so often; started again with the same numbers, it goes on. Without options it
-is one from nothing on two cores, of less than three hours (the model card tells its time and its scores); `--device
+The run saves its state under --run at intervals; started again with the same settings, it resumes. Without options it
+starts from nothing and takes less than three hours on two cores (the model card gives its time and scores); `--device
 cuda` does the same on a GPU.
 """
 
@@ -36,13 +36,13 @@ TOKENIZER_DOCUMENTS = 12_000
 DEFAULTS = TrainingConfig()
 PYTHON_HEADER = Path(sysconfig.get_path("include")) / "Python.h"
 CAN_COMPILE = shutil.which(os.environ.get("CXX", "g++")) is not None and PYTHON_HEADER.exists()
-"""What torch.compile needs is there."""
+"""Whether torch.compile has what it needs."""
 LOG_COLUMNS = ("step", "tokens", "seconds", "training loss", "held-out loss")
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where a run begins, keeps its state, tokenizer and losses.csv, and leaves the model."""
+    """The model that a run begins with, the folder of its state, tokenizer and losses.csv, and where it exports."""
 
     output: Path
     run: Path
@@ -50,15 +50,15 @@ class Files:
 
 
 def tokenizer_of(config: TrainingConfig, files: Files) -> Tokenizer:
-    """The one of the model to begin with; else that of the run, which is made when it begins: its weights would mean
-    nothing to the tokenizer of a corpus that has changed since."""
+    """The tokenizer of the model to begin with; else the run's own, which is made once at its start: the weights would
+    not fit the tokenizer of a corpus that has changed since."""
     if files.begin is not None:
         return Tokenizer.from_file(str(files.begin / "tokenizer.json"))
     kept = files.run / "tokenizer.json"
     if not kept.exists():
         texts = (document.text for document in documents(TOKENIZER_DOCUMENTS, config.seed))
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=files.run) as folder:  # Each process makes the same, and none reads half of one.
+        with TemporaryDirectory(dir=files.run) as folder:  # Each process makes the same, none reads half a file.
             made = Path(folder) / kept.name
             train_tokenizer(texts, config.shape.vocab_size).save(str(made))
             made.replace(kept)
@@ -66,7 +66,7 @@ def tokenizer_of(config: TrainingConfig, files: Files) -> Tokenizer:
 
 
 def prepare(config: TrainingConfig, files: Files) -> tuple[Tokenizer, Encoded, Encoded]:
-    """The tokenizer, the documents to train on, and those held out."""
+    """The tokenizer, the documents to train on, and the held-out documents."""
     tokenizer = tokenizer_of(config, files)
     longest = config.shape.max_position
     trained = encode(documents(config.documents, config.seed), tokenizer, longest)
@@ -74,7 +74,7 @@ def prepare(config: TrainingConfig, files: Files) -> tuple[Tokenizer, Encoded, E
 
 
 class Log:
-    """Appends to losses.csv, and measures the held-out loss at every checkpoint. The last one is at step `end`."""
+    """Appends to losses.csv and measures the held-out loss at every checkpoint, the last at step `end`."""
 
     def __init__(self, path: Path, held_out: Encoded, config: TrainingConfig, end: int) -> None:
         self._path, self._held_out, self._config, self._end = path, held_out, config, end
@@ -91,7 +91,7 @@ class Log:
         self._started = time.monotonic() - self._seconds
 
     def add(self, step: StepReport, model: GptOss) -> str | None:
-        """At a checkpoint, the line that was written."""
+        """Counts a step. At a checkpoint, writes a line and returns it."""
         self._tokens += step.tokens
         self._losses.append(step.loss)
         if step.step % self._config.checkpoint_every and step.step != self._end:
@@ -107,9 +107,9 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What trains: so many processes on CPU cores, who find each other at `meeting`, or one on a GPU.
+    """What trains: `processes` on CPU cores, which find each other at `meeting`, or one on a GPU.
 
-    `compiles`: what is done element by element is done in few passes, by what torch.compile makes of it.
+    `compiles`: torch.compile fuses elementwise operations into few passes.
     """
 
     device: torch.device
@@ -119,8 +119,8 @@ class Place:
 
 
 def take_part(rank: int, place: Place, config: TrainingConfig, stop: int | None, files: Files) -> None:
-    """One process of a run. The first tells how it goes, and exports the model."""
-    # Torch interrupts those whose parent has gone, which a run in the background would not heed.
+    """One process of a run. The first process reports progress and exports the model."""
+    # Torch sends SIGINT to processes whose parent has died, which a run in the background would ignore.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     torch.compiler.set_stance("default" if place.compiles else "force_eager")
@@ -152,16 +152,16 @@ def take_part(rank: int, place: Place, config: TrainingConfig, stop: int | None,
 def main(
     output: Annotated[Path, typer.Option(help="Where the checkpoint is written.")] = Path("engine/embedded"),
     run: Annotated[Path, typer.Option(help="Where the run keeps its state and losses.csv.")] = Path("runs/embedded"),
-    begin: Annotated[Path | None, typer.Option("--from", help="A checkpoint to begin with, not from nothing.")] = None,
+    begin: Annotated[Path | None, typer.Option("--from", help="A checkpoint to begin with.")] = None,
     steps: Annotated[int, typer.Option(help="Optimizer steps in all.")] = DEFAULTS.steps,
-    stop: Annotated[int | None, typer.Option(help="End after this step, with the rates of a run of --steps.")] = None,
+    stop: Annotated[int | None, typer.Option(help="End after this step, with the rates of all --steps.")] = None,
     batch_tokens: Annotated[int, typer.Option(help="Tokens per step and process.")] = DEFAULTS.batch_tokens,
     document_count: Annotated[int, typer.Option("--documents", help="Documents to generate.")] = DEFAULTS.documents,
-    seed: Annotated[int, typer.Option(help="Decides corpus, order and first weights.")] = DEFAULTS.seed,
-    processes: Annotated[int, typer.Option(help="Each reads other batches, on a core of its own.")] = 2,
-    device: Annotated[str, typer.Option(help="A GPU reads in one process what all would read.")] = "cpu",
+    seed: Annotated[int, typer.Option(help="Seed of corpus, order and first weights.")] = DEFAULTS.seed,
+    processes: Annotated[int, typer.Option(help="Each reads its own batches on its own core.")] = 2,
+    device: Annotated[str, typer.Option(help="On a GPU, one process reads every batch.")] = "cpu",
     compiles: Annotated[
-        bool, typer.Option("--compile/--no-compile", help="Join what is done element by element; needs a compiler.")
+        bool, typer.Option("--compile/--no-compile", help="Fuse elementwise operations; needs a C++ compiler.")
     ] = CAN_COMPILE,
 ) -> None:
     """Trains the embedded model and exports it."""

@@ -1,7 +1,7 @@
-"""Many ways to ask for one thing: what is wanted is put into common frames, and a question into a conversation.
+"""Many ways to ask for one thing: phrases are put into common frames, and questions into a conversation.
 
-A small model takes a sentence that it has not seen for whatever it has seen most of its words in. So every frame is met
-with every kind of task, and what tells the tasks apart is what is asked for, not how.
+A small model takes a new sentence for whatever it has seen most of its words in. So every frame occurs with every kind
+of task, and only the thing asked for tells the tasks apart, not the wording.
 """
 
 from training.draw import Draw
@@ -44,11 +44,11 @@ SMALL_WORDS = (
     "whose", "will be", "with a", "would be", "yes", "you", "your own",
 )  # fmt: skip
 FILLERS = (*EVERYDAY, *SMALL_WORDS)
-"""Words that may stand anywhere in a question: what they mean says nothing about what is asked for."""
+"""Words that may be anywhere in a question: their meaning says nothing about what is asked for."""
 
 
 def phrasings(*direct: str, noun: tuple[str, ...] = (), verb: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Whole questions as they are, then every noun phrase and every verb phrase in all of their frames.
+    """Whole questions as they are, then every noun phrase and verb phrase in every one of its frames.
 
     >>> phrasings("How late is it?", noun=("the time",))[:3]
     ('How late is it?', 'What is the time?', 'Tell me the time.')
@@ -59,7 +59,7 @@ def phrasings(*direct: str, noun: tuple[str, ...] = (), verb: tuple[str, ...] = 
 
 
 def with_fillers(draw: Draw, question: str) -> str:
-    """Small words between those of a question with slots, or before them: they say nothing.
+    """Puts meaningless small words between the words of a question with slots, or before them.
 
     "How old is {a}?" may become "How old two is about {a}?"
     """
@@ -70,7 +70,7 @@ def with_fillers(draw: Draw, question: str) -> str:
 
 
 def in_conversation(draw: Draw, question: str) -> str:
-    """Now and then with words before or after it, or without its mark. In training more often than it is asked."""
+    """Sometimes adds words before or after a question, or drops its mark: more often in training than in scoring."""
     if not draw.held_out and draw.chance(0.1):
         said = " ".join(draw.any(FILLERS) for _ in range(draw.any((1, 2, 3))))
         question = f"{said[0].upper()}{said[1:]}{draw.any(('. ', ', ', ': ', '! '))}{question}"

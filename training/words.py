@@ -98,7 +98,7 @@ def with_article(noun: str) -> str:
 
 
 def sentence_case(text: str) -> str:
-    """The first letter made a capital; the rest untouched."""
+    """Capitalises the first letter and leaves the rest unchanged."""
     return text[:1].upper() + text[1:]
 
 
@@ -112,7 +112,7 @@ STRANGERS = (
     "Sven", "Tara", "Tessa", "Thea", "Tilda", "Tobias", "Ursula", "Vera", "Victor", "Viola", "Walter", "Wanda",
     "Yara", "Yusuf", "Zara", "Zeno",
 )  # fmt: skip
-"""Names of nobody in the stories."""
+"""Names that no story uses."""
 NAMES = (*GIRLS, *BOYS, *STRANGERS)
 NOUNS = (
     "acorn", "anchor", "ankle", "apron", "arrow", "badge", "bamboo", "banana", "barrel", "beetle", "bench", "biscuit",
@@ -145,7 +145,7 @@ PLAIN = (
     "string", "sunny", "supply", "tags", "target", "telephone", "term", "text", "thanks", "thing", "time", "to", "town",
     "items", "type", "up", "way", "weather", "white", "who", "windy", "word", "year", "years",
 )  # fmt: skip
-"""Everyday words, most of them a token by itself with and without a space before it. Any may name a field."""
+"""Everyday words, most of them a single token with and without a space before it. Any may name a field."""
 LABELS = (
     "age_in_years", "answer", "array", "boolean", "card", "contact", "customer", "data", "dinner", "employee", "enum",
     "expression", "first", "goods", "guests", "how_old", "integer", "items", "json", "kilometers", "letter", "lexicon",
@@ -153,14 +153,14 @@ LABELS = (
     "schema", "second", "storage", "string", "time_now", "to_city", "tone", "total", "type", "user", "value",
     "weather_now", "where", "words",
 )  # fmt: skip
-"""More: words of a schema, and names that are asked for. What is to be copied must have been said in training."""
+"""More such words: of schemas, and names asked for. The model can copy only tokens that it has written in training."""
 EVERYDAY = (*PLAIN, *CREATURES, *COLOURS, *SIZES, *KIND_TRAITS, *THINGS[:-1], *FLOWERS)
-"""What may name a field or a function, beside invented words."""
+"""Words that may name a field or a function, beside invented words."""
 CAPITALISED = (
     "Add", "Are", "Can", "Could", "Do", "Fill", "Find", "Give", "Happy", "Help", "How", "Is", "Let", "Long", "Look",
     "Maybe", "New", "Next", "None", "Now", "One", "Please", "Quick", "Say", "See", "Show", "Tell", "The", "This",
     "Three", "Try", "Well", "What", "Where", "Which", "Who", "Why", "Will", "With", "Would", "Yes", "You",
 )  # fmt: skip
-"""Words that begin a question and so are tokens, among them one that is a name as well."""
+"""Words that begin a question and so are tokens, among them one that is also a name."""
 WHOLE = (*PLAIN, *LABELS, *CAPITALISED)
-"""Words that are tokens: to be said when told, a token must have been said in training."""
+"""Words that are tokens: the model can repeat only tokens that it has written in training."""

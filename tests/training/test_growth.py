@@ -64,7 +64,7 @@ def test_the_new_layers_learn_to_speak(random_model: GptOss) -> None:
 
 @pytest.mark.parametrize("layers", [1, 4])
 def test_a_layer_keeps_its_kind(random_model: GptOss, layers: int) -> None:
-    with pytest.raises(ValueError, match=f"3 layers do not grow to {layers}"):
+    with pytest.raises(ValueError, match=f"3 layers cannot grow to {layers}"):
         grown(random_model, replace(TINY, num_layers=layers))
 
 

@@ -58,7 +58,7 @@ def test_words_are_whole_or_spelt(text: str, pieces: list[str]) -> None:
 
 
 def test_a_rare_word_is_no_token() -> None:
-    with pytest.raises(ValueError, match="266 are wanted"):
+    with pytest.raises(ValueError, match="266 are needed"):
         train_tokenizer(["rare rare rare rare"], 266)
 
 
