@@ -1,6 +1,6 @@
-"""What is measured of the engine, each script one call: `python -m benchmarks.NAME`."""
+"""Measurements of the engine, one script each: `python -m benchmarks.NAME`."""
 
 from time import monotonic
 
 BEGAN = monotonic()
-"""When this process did: before it imported torch."""
+"""When this process began, before it imported torch."""

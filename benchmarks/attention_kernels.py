@@ -1,8 +1,8 @@
-"""The attention's kernels, over bfloat16 and fp8 caches, and the small products around it, of bfloat16 and fp8 weights:
-their error, and their times beside the floor.
+"""The attention kernels over bfloat16 and fp8 caches, and the linear maps around them with bfloat16 and fp8 weights:
+their errors, and their times beside the floor.
 
-The floor of attention is the larger of reading the visible keys and values once and of its two products; that of a
-linear map, of reading its weights once and of its product.
+Attention's floor is the larger of the times of reading the visible keys and values once and of its two products. A
+linear map's floor is the larger of the times of reading its weights once and of its product.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ LARGEST_CACHE = 24 * 2**30
 
 
 def narrow_dtypes(shapes: Shapes) -> dict[str, torch.dtype]:
-    """What caches and weights are kept in."""
+    """The dtypes in which caches and weights are kept."""
     return {shapes.dtype: TORCH_DTYPES[shapes.dtype], "fp8": torch.float8_e4m3fn}
 
 
@@ -37,8 +37,8 @@ def pages_of(shapes: Shapes, chunks: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def make_batch(shapes: Shapes, chunks: Sequence[tuple[int, int]], device: torch.device) -> RaggedBatch:
-    """The batch of chunks (tokens in the caches, new tokens), its pages scattered. Each chunk has tokens of its own:
-    the same ones would go to the same experts."""
+    """A batch of chunks (tokens in the caches, new tokens) with scattered pages. Each chunk has its own tokens, because
+    equal tokens would go to the same experts."""
     counts = pages_of(shapes, chunks)
     tables = torch.randperm(sum(counts)).split(counts)
     plan = [
@@ -67,13 +67,13 @@ def random_cache(shapes: Shapes, slots: int, dtype: torch.dtype, device: torch.d
 
 
 def on_a_copy(attend: Callable[..., Tensor], inputs: Sequence[Tensor], cache: Tensor, *rest: object) -> Tensor:
-    """Attention over a copy of the cache, for it writes there."""
+    """Attention over a copy of the cache, because it writes to the cache."""
     return attend(*inputs, *cache.clone(), *rest)
 
 
 def check_attention(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator[dict[str, object]]:
     """The relative error of one mixed step against the reference in float32 over the same cache, beside the reference's
-    in bfloat16; that of what they left in the cache; and how many repetitions differ."""
+    in bfloat16; the error of the cache that they leave; and how many repetitions differ."""
     batch, window = make_batch(shapes, shapes.mixed_step, device), shapes.model.window
     inputs = random_heads(shapes, len(batch.token_ids), device)
     pages = sum(pages_of(shapes, shapes.mixed_step))
@@ -159,13 +159,13 @@ def measure(
     device: torch.device,
     speeds: Speeds,
 ) -> dict[str, object]:
-    """One launch of a kernel over alike chunks. `seen` has, for each, the keys and the pairs of query and key."""
+    """One launch of a kernel over equal chunks. `seen` has each chunk's number of keys and of query-key pairs."""
     model = shapes.model
     batch = make_batch(shapes, chunks, device)
     inputs = random_heads(shapes, len(batch.token_ids), device)
     keys, pairs = map(sum, zip(*seen, strict=True))
     token_bytes = 2 * model.num_kv_heads * model.head_dim * dtype.itemsize
-    copies = cold_copies(slots * token_bytes + 2 * inputs[0].nbytes, device)  # Queries come in and go out.
+    copies = cold_copies(slots * token_bytes + 2 * inputs[0].nbytes, device)  # Queries are read, outputs written.
     caches = [random_cache(shapes, slots, dtype, device) for _ in range(copies)]
     calls = [partial(attend, *inputs, *cache, batch=batch) for cache in caches]
     floor = speeds.floor(keys * token_bytes, pairs * 4 * model.num_heads * model.head_dim)
@@ -182,7 +182,7 @@ def maps(shapes: Shapes) -> Iterator[tuple[str, int, int]]:
 
 
 def in_format(weight: Tensor, kind: torch.dtype) -> Tensor | Fp8Matrix:
-    """A matrix as published, or as --quantization fp8 has it."""
+    """A matrix as published, or as --quantization fp8 stores it."""
     return quantize(weight) if kind == torch.float8_e4m3fn else weight.to(kind)
 
 
@@ -216,7 +216,7 @@ def check_linear(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator[di
 
 
 def compare(calls: Sequence[Callable[[], Tensor]], repeats: int) -> dict[str, object]:
-    """Of the reference in float32, of a kernel, and of the reference again in the kernel's dtype."""
+    """The errors of a kernel, and of the reference in the kernel's dtype, against the reference in float32."""
     exact, kernel, plain = calls
     want, got = exact(), kernel()
     return {
@@ -227,7 +227,7 @@ def compare(calls: Sequence[Callable[[], Tensor]], repeats: int) -> dict[str, ob
 
 
 def measure_linear(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
-    """The kernels, and the references beside them. A prompt's logits are those of one token."""
+    """Times the kernels, and the references beside them. A prompt has the logits of one token."""
     dtype = TORCH_DTYPES[shapes.dtype]
     for name, rows, columns in maps(shapes):
         gain, bias = torch.randn(columns, device=device), torch.randn(rows, device=device).to(dtype)

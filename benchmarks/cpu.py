@@ -7,10 +7,10 @@
 
 The first run also makes the checkpoint (0.8 GB), fetches llama.cpp's source (the sdist of llama-cpp-python), builds it
 for this machine and converts the checkpoint: some ten minutes more on two cores. That needs the test packages, cmake
-and a C++ compiler; what is made is kept in --work.
+and a C++ compiler; the results are kept in --work.
 
-Every round runs every case on every program, and first measures how fast memory can be read, which bounds decode.
-Ratios are taken within a round; what is printed is their median and range.
+Every round first measures how fast memory can be read, which bounds decode, and then runs every case on every program.
+Ratios are taken within a round; the tables have their median and range.
 """
 
 import argparse
@@ -67,9 +67,9 @@ Starts = Mapping[str, Callable[[], Contestant]]
 def prepare(
     work: Path, model: ModelConfig, threads: int, cases: Sequence[Case], without: Sequence[str]
 ) -> tuple[Path, Starts]:
-    """Makes what the programs need, unless it is there: the checkpoint's place, and how each of them is started."""
+    """Makes what the programs need, unless it exists. Returns the checkpoint's path and how to start each program."""
     work.mkdir(parents=True, exist_ok=True)
-    # In a process of its own, because the memory it takes would be counted to every process started from here.
+    # In a process of its own, because its memory would be counted for every process started from here.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         checkpoint = pool.submit(make_checkpoint, work / "checkpoint", model).result()
         pool.submit(compile_ops).result()
@@ -95,7 +95,7 @@ def prepare(
 
 
 def compile_ops() -> None:
-    """Before anything is started, for it is done once on a machine; without a compiler there is nothing to do."""
+    """Compiles the ops before any program starts, once on a machine. Does nothing without a compiler."""
     with suppress(CannotBuildError):
         load_best(cache_directory())
 
@@ -108,7 +108,7 @@ def measure(
     cases: Sequence[Case],
     rounds: int,
 ) -> Results:
-    """Runs every case on every program in every round, beginning with another program each time."""
+    """Runs every case on every program in every round, each time beginning with another program."""
     results = Results(
         date=datetime.now(UTC).date().isoformat(),
         commit=commit_of_source(),
@@ -126,7 +126,7 @@ def measure(
             floors = {case.name: floor_bytes(model, config, case) for case in cases}
             results.programs[name] = Program(contestant.start_seconds, 0, {}, {}, floors)
             print(f"{name}: ready after {contestant.start_seconds:.1f} s", flush=True)
-            contestant.run(cases[0], seed=0)  # Warm: what is made at first use, buffers and compiled code.
+            contestant.run(cases[0], seed=0)  # Warm-up: makes buffers and compiled code.
         if isinstance(bench := contestants.get(LLAMA_CPP), llama_cpp.LlamaCpp):
             results.llama_bench = bench.bench(512, 32)
         names = list(contestants)
@@ -145,12 +145,12 @@ def measure(
 
 
 def floor_bytes(model: ModelConfig, config: EngineConfig, case: Case) -> float:
-    """What a step of a case must read at least, in the middle of what is written."""
+    """The bytes that a step must at least read, halfway through a case's answers."""
     return DecodeFloor(model, config, "mxfp4").step_bytes(case.streams, case.prompt + case.written // 2)
 
 
 def write(results: Results, output: Path) -> None:
-    """The figures as JSON, and beside them as a picture."""
+    """Writes the figures as JSON, and a plot beside it."""
     output.parent.mkdir(parents=True, exist_ok=True)
     results.write(output)
     plot(results, output.with_suffix(".svg"))
@@ -163,8 +163,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="default: 5, with --quick 3")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: the cores")
     parser.add_argument("--without", action="append", default=[], choices=(FP8, LLAMA_CPP, TRANSFORMERS))
-    parser.add_argument("--work", type=Path, default=WORK, help=f"what is made and kept; default: {WORK}")
-    parser.add_argument("--table", type=Path, metavar="JSON", help="print the README's table of a result, no more")
+    parser.add_argument("--work", type=Path, default=WORK, help=f"folder for what is kept; default: {WORK}")
+    parser.add_argument("--table", type=Path, metavar="JSON", help="only print the README's table of a result")
     parser.add_argument("--profile", action="store_true", help="only profile steps of Carousel")
     args = parser.parse_args()
     if args.table is not None:

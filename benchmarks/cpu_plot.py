@@ -1,4 +1,4 @@
-"""The figures of `benchmarks.cpu` as a picture: decode by streams, decode by context, prefill by length."""
+"""Plots the figures of `benchmarks.cpu`: decode by streams, decode by context, prefill by length."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +10,10 @@ from benchmarks.peers.case import Case
 
 
 def plot(results: Results, path: Path) -> None:
-    """A line a program, with the range over the rounds; the floor is what the memory's speed allows Carousel's weights.
+    """Draws a line per program, with the range over the rounds. The floor is what the memory's speed allows for
+    Carousel's weights.
 
-    Needs matplotlib. The file's ending says its format.
+    Needs matplotlib. The file's ending sets its format.
     """
     from matplotlib import figure
 

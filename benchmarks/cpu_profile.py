@@ -1,7 +1,7 @@
-"""Where the time of Carousel's steps goes on a CPU: torch's profiler over steps of decode, with a prompt or without.
+"""Where the time of Carousel's steps goes on a CPU: torch's profiler over decode steps, with or without a prompt.
 
-The model's own ops (`engine.kernels.table.Ops`) have lines too, whatever they are written in; what is outside of all
-lines is Python's.
+The model's own ops (`engine.kernels.table.Ops`) have lines too, whatever they are written in; time outside all lines
+is Python's.
 """
 
 import random
@@ -28,13 +28,13 @@ ROWS = 25
 STREAMS = (8, 1, 32)
 PROMPT = 128
 READ = 256
-"""Tokens of the prompt in a mixed step."""
+"""The prompt's tokens in a mixed step."""
 
 
 def run(checkpoint: Path, threads: int, streams: Sequence[int] = STREAMS, read: int = READ, steps: int = STEPS) -> None:
-    """Prints, of each kind of step, its time without the profiler, then the profiler's table.
+    """Prints the time of each kind of step without the profiler, then the profiler's table.
 
-    The kinds are decode of each number of streams, and of the first of them beside a new prompt of `read` tokens.
+    The kinds are decode at each number of streams, and at the first number beside a new prompt of `read` tokens.
     """
     cases = [Case(together, PROMPT, 3 * steps) for together in streams]
     engine = Carousel(
@@ -51,7 +51,7 @@ def run(checkpoint: Path, threads: int, streams: Sequence[int] = STREAMS, read: 
 
 
 def named(ops: Ops) -> Ops:
-    """The same ops, each under its name in a profile."""
+    """The same ops, each recorded under its name in a profile."""
     names = {field.name for field in fields(ops)} - {"prepare_experts"}
     changes: dict[str, Any] = {name: partial(call_named, name, getattr(ops, name)) for name in names}
     return replace(ops, **changes)
@@ -64,7 +64,7 @@ def call_named(name: str, op: Callable[..., object], *arguments: object, **optio
 
 @contextmanager
 def streaming(engine: Engine, case: Case) -> Iterator[Iterator[int]]:
-    """While it lasts, the case's streams decode. Gives numbers for more requests."""
+    """Keeps the case's streams decoding in its context. Yields numbers for more requests."""
     streams = add_streams(engine, case, seed=0)
     waiting = set(streams)
     while waiting:
@@ -75,7 +75,7 @@ def streaming(engine: Engine, case: Case) -> Iterator[Iterator[int]]:
 
 
 def read_beside(engine: Engine, number: int, tokens: int) -> None:
-    """A step that also reads a whole new prompt."""
+    """Runs a step that also reads a whole new prompt."""
     numbers = random.Random(number)
     prompt = tuple(numbers.randrange(engine.runner.model.config.vocab_size) for _ in range(tokens))
     engine.add(Request(id=f"prompt-{number}", prompt_token_ids=prompt, sampling=SamplingParams(max_tokens=1)))

@@ -1,4 +1,4 @@
-"""What `benchmarks.cpu` measured, as it stands in its file."""
+"""The results of `benchmarks.cpu`, as in its file."""
 
 import os
 import platform
@@ -12,15 +12,15 @@ from benchmarks.peers import llama_cpp
 from benchmarks.peers.case import Case, Speeds
 
 CAROUSEL, FP8, LLAMA_CPP, TRANSFORMERS = "Carousel", "Carousel fp8", "llama.cpp", "transformers"
-"""The programs' names. Carousel is measured as it starts without flags, and with --quantization fp8."""
+"""The programs' names. Carousel is measured without flags and with --quantization fp8."""
 FLAGS = ("fma", "f16c", "avx2", "avx_vnni", "avx512", "amx")
-"""The CPU's features that matter here begin so."""
+"""Prefixes of the CPU's features that matter here."""
 
 
 class Program(msgspec.Struct):
-    """A program's figures: by the case's name, tokens a second in each round. `prefill` is that of one stream.
+    """A program's figures by the case's name: tokens a second in each round. `prefill` is of one stream.
 
-    `floor_bytes` is what a step of a case must read at least.
+    `floor_bytes` is what a step of a case must at least read.
     """
 
     start_seconds: float
@@ -31,8 +31,8 @@ class Program(msgspec.Struct):
 
 
 class Results(msgspec.Struct):
-    """A run. `read_speeds` are bytes a second of the memory, one a round; `llama_bench` is what llama.cpp's other tool
-    says of reading 512 tokens and writing 32."""
+    """A run. `read_speeds` are the memory's bytes a second, one per round; `llama_bench` is the output of llama.cpp's
+    other tool for reading 512 tokens and writing 32."""
 
     date: str
     commit: str
@@ -44,12 +44,12 @@ class Results(msgspec.Struct):
     llama_bench: Speeds | None = None
 
     def write(self, path: Path) -> None:
-        """As JSON."""
+        """Writes JSON."""
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
 
     @classmethod
     def read(cls, path: Path) -> "Results":
-        """What `write` wrote."""
+        """Reads what `write` wrote."""
         return msgspec.json.decode(path.read_bytes(), type=cls)
 
     @property
@@ -57,14 +57,14 @@ class Results(msgspec.Struct):
         return len(self.read_speeds)
 
     def ratios(self, program: str, peer: str, kind: str, case: str) -> list[float]:
-        """How many times as fast as the peer the program is, by round."""
+        """The program's speed divided by the peer's, by round."""
         ours, theirs = (getattr(self.programs[name], kind)[case] for name in (program, peer))
         return [own / other for own, other in zip(ours, theirs, strict=True)]
 
     def floor_shares(self, program: str, case: str) -> list[float]:
         """The program's decode as a share of what the memory's speed allows, by round.
 
-        Two streams of a model of 10 GB a step, read at 100 GB/s, can have 20 tokens a second at best.
+        At 100 GB/s, two streams of a model that reads 10 GB a step can get at most 20 tokens a second.
         """
         measured = self.programs[program]
         streams = next(one.streams for one in self.cases if one.name == case)
@@ -90,7 +90,7 @@ def describe_machine() -> dict[str, str]:
 
 
 def describe_versions() -> dict[str, str]:
-    """Of what computes."""
+    """The versions of the programs and libraries that compute."""
     return {
         "python": platform.python_version(),
         "torch": package_version("torch"),

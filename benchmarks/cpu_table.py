@@ -8,20 +8,20 @@ from benchmarks.peers.case import Case
 
 PEERS = (LLAMA_CPP, TRANSFORMERS)
 FEATURES = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
-"""The first that a CPU has is named."""
+"""The table names the first of these that the CPU has."""
 SHORT = 128
-"""A context longer than so many tokens is named."""
+"""The table names contexts of more tokens than this."""
 
 
 def full_table(results: Results) -> str:
-    """Every case of every program, and how near Carousel's decode comes to what memory allows."""
+    """Every case of every program, and Carousel's decode as a share of what memory allows."""
     programs = [name for name in (CAROUSEL, FP8) if name in results.programs]
     rows = [speed_row(results, kind, case, name) for kind, case in measured(results) for name in programs]
     return "\n".join([*table(results, rows), "", floors(results, results.cases), provenance(results)])
 
 
 def readme_table(results: Results) -> str:
-    """Carousel as it is started without flags; its fp8 weights with one stream."""
+    """Carousel without flags, and with fp8 weights for one stream."""
     rows = [speed_row(results, kind, case, CAROUSEL) for kind, case in measured(results)]
     if FP8 in results.programs:
         rows.insert(1, speed_row(results, "decode", results.cases[0], FP8))
@@ -29,7 +29,7 @@ def readme_table(results: Results) -> str:
 
 
 def measured(results: Results) -> list[tuple[str, Case]]:
-    """What has a row: decode of every case, then prefill of those of one stream."""
+    """The table's rows: decode of every case, then prefill of the cases with one stream."""
     decode = [("decode", case) for case in results.cases]
     return decode + [("prefill", case) for case in results.cases if case.streams == 1]
 
@@ -39,7 +39,7 @@ def peers(results: Results) -> list[str]:
 
 
 def table(results: Results, rows: Iterable[list[str]]) -> list[str]:
-    """Those rows below a head, then start and memory."""
+    """A head, these rows, then start time and memory."""
     columns = [CAROUSEL, *peers(results)]
     programs = [results.programs[name] for name in columns]
     blank = [""] * len(peers(results))
@@ -58,7 +58,7 @@ def line(cells: Iterable[str]) -> str:
 
 
 def speed_row(results: Results, kind: str, case: Case, program: str) -> list[str]:
-    """What, the program's speed, the peers', and the ratios."""
+    """A row: its label, the program's speed, the peers' speeds, and the ratios."""
     names = [program, *peers(results)]
     speeds = [rounded(median(getattr(results.programs[name], kind)[case.name])) for name in names]
     ratios = [spread(results.ratios(program, peer, kind, case.name)) for peer in peers(results)]
@@ -94,14 +94,14 @@ def spread(values: list[float]) -> str:
 
 
 def floors(results: Results, cases: Iterable[Case]) -> str:
-    """Carousel's decode as shares of the floor."""
+    """Carousel's decode speeds as shares of the floor."""
     shares = [f"{label('decode', case)} {median(results.floor_shares(CAROUSEL, case.name)):.0%}" for case in cases]
     speed = median(results.read_speeds) / 1e9
     return f"Memory is read at {speed:.0f} GB/s. Of the speed that allows, Carousel reaches: {'; '.join(shares)}."
 
 
 def provenance(results: Results) -> str:
-    """Where the figures are from."""
+    """The origin of the figures."""
     machine, versions = results.machine, results.versions
     best = next((feature for feature in FEATURES if feature in machine["flags"].split()), "no vector extension")
     lines = (

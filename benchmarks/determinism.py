@@ -1,4 +1,4 @@
-"""`--deterministic` on this device: are the bits the same in any company, and what does it cost?
+"""`--deterministic` on this device: are the bits the same in any batch, and what does it cost?
 
 python -m benchmarks.determinism [--device cuda]
 """
@@ -13,18 +13,18 @@ from engine.request import Request, SamplingParams, TokenEvent
 from engine.start import start_engine
 
 WRITTEN = 32
-"""Tokens of an answer that is timed."""
+"""Tokens of a timed answer."""
 READ = 256
-"""Tokens of a prompt that is timed."""
+"""Tokens of a timed prompt."""
 RUNS = 7
 
 
 PROMPTS = (3, 150, 17, 64, 300, 129)
-"""Tokens of the prompts whose answers are compared."""
+"""Lengths of the prompts whose answers are compared, in tokens."""
 
 
 def start(device: str, *, deterministic: bool, max_num_batched_tokens: int = 2048) -> Engine:
-    """The embedded model."""
+    """Starts an engine with the embedded model."""
     config = EngineConfig(
         model=EMBEDDED,
         device=device,
@@ -38,7 +38,7 @@ def start(device: str, *, deterministic: bool, max_num_batched_tokens: int = 204
 
 
 def answers(engine: Engine, requests: list[Request]) -> dict[str, list[TokenEvent]]:
-    """Every event of each request, run together."""
+    """Runs the requests together. Returns every event of each."""
     got: dict[str, list[TokenEvent]] = {request.id: [] for request in requests}
     for request in requests:
         engine.add(request)
@@ -49,7 +49,7 @@ def answers(engine: Engine, requests: list[Request]) -> dict[str, list[TokenEven
 
 
 def bits_agree(device: str) -> bool:
-    """Whether requests get the same tokens and log-probabilities, to the last bit, alone and in chunks together."""
+    """Whether requests get the same tokens and log-probabilities, to the last bit, alone as together in chunks."""
     sampling = SamplingParams(temperature=1.0, seed=1, logprobs=5, max_tokens=WRITTEN, ignore_eos=True)
     requests = [
         Request(
@@ -63,7 +63,7 @@ def bits_agree(device: str) -> bool:
 
 
 def seconds(engine: Engine, count: int, prompt: int, max_tokens: int) -> float:
-    """How long `count` requests take together."""
+    """The time of `count` requests together."""
     sampling = SamplingParams(temperature=0, max_tokens=max_tokens, ignore_eos=True)
     for number in range(count):
         engine.add(Request(id=str(number), prompt_token_ids=(number + 5,) * prompt, sampling=sampling))

@@ -1,4 +1,4 @@
-"""Times of GPU work, and what the GPU could do at best, measured in the same run."""
+"""Times of GPU work, and the GPU's best possible times, measured in the same run."""
 
 import os
 import platform
@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 WARMING_SECONDS = 0.1
-"""An idle GPU's clock takes so long to rise."""
+"""The time that an idle GPU's clock takes to rise."""
 SPAN_SECONDS = 2e-3
-"""Between two events at least: what an event itself takes is then nothing."""
+"""The least time between two events, so that an event's own time does not count."""
 MOST_SPANS, FEWEST_SPANS = 20, 5
 LONGEST_SECONDS = 1.0
-"""Of all spans together, unless the fewest are longer."""
+"""Limit of all spans together, unless the fewest spans take longer."""
 COLD_BYTES = 2**28
-"""What the calls of one graph read together at least, several times a GPU's level-two cache."""
+"""The least that the calls of one graph read together: several times a GPU's level-two cache."""
 UNKNOWN = "unknown"
 PACKAGES = "torch", "triton", "transformers", "tokenspeed-triton-kernels"
 
@@ -38,15 +38,15 @@ class Speeds:
     operations: float
 
     def floor(self, moved: float, operations: float) -> float:
-        """Seconds that so much work takes at least."""
+        """The least seconds that so much work takes."""
         return max(moved / self.bytes, operations / self.operations)
 
 
 def seconds_a_call(calls: Sequence[Callable[[], object]], device: torch.device) -> float:
-    """The median time of one call, in seconds of the device, with all `calls` in one CUDA graph: nothing of the host's.
+    """The median time of one call in seconds of the device, without the host, as all `calls` are in one CUDA graph.
 
-    Calls that touch different weights keep them from staying in the device's cache between repeats. On a CPU each call
-    is run once: a proof that it runs, not a time of anything.
+    Calls with different weights keep these out of the device's cache between repeats. On a CPU each call runs once,
+    which proves only that it runs.
     """
     if device.type == "cpu":
         began = perf_counter()
@@ -67,8 +67,8 @@ def seconds_a_call(calls: Sequence[Callable[[], object]], device: torch.device) 
 
 
 def seconds_a_replay(replay: Callable[[], object], event: Callable[[], torch.cuda.Event]) -> float:
-    """The median of several spans of replays, warm. All are queued at once, the first event behind a replay of its own:
-    the device never waits for the host between two events."""
+    """The median of several spans of warm replays. All are queued at once, and an extra replay precedes the first
+    event, so that the device never waits for the host between two events."""
 
     def seconds_in_spans(count: int, replays: int) -> list[float]:
         events = [event() for _ in range(count + 1)]
@@ -92,12 +92,12 @@ def seconds_a_replay(replay: Callable[[], object], event: Callable[[], torch.cud
 
 
 def cold_copies(nbytes: int, device: torch.device) -> int:
-    """How many tensors of so many bytes no cache keeps from one repeat to the next; on a CPU one."""
+    """How many tensors of `nbytes` are together too large for any cache to keep until the next repeat; one on a CPU."""
     return -(-COLD_BYTES // nbytes) if device.type == "cuda" else 1
 
 
 def measure_speeds(device: torch.device) -> Speeds:
-    """On a CPU, of copies and products too small to mean anything."""
+    """Measures the floors' speeds. On a CPU, copies and products are too small to mean anything."""
     scale = 1 if device.type == "cuda" else 2**12
     side = 2**13 // int(scale**0.5)
     source = torch.randn(2**29 // scale, device=device).to(torch.bfloat16)
@@ -110,8 +110,8 @@ def measure_speeds(device: torch.device) -> Speeds:
 
 
 def attempt(asked: dict[str, object], measured: Callable[[], dict[str, object]]) -> Iterator[dict[str, object]]:
-    """What was asked with what was measured, or why it was not: the next one is still wanted. Raises what the device
-    raises if it can compute nothing more."""
+    """What was asked with what was measured, or with the failure, after which the next one can run. Raises the device's
+    error if the device can compute nothing more."""
     try:
         record = asked | measured()
     except Exception as error:  # A failure is a result.
@@ -123,13 +123,13 @@ def attempt(asked: dict[str, object], measured: Callable[[], dict[str, object]])
 
 
 def relative_error(got: Tensor, want: Tensor) -> float:
-    """|got − want| / |want|, over all numbers together."""
+    """|got − want| / |want|, over all elements."""
     return float((got.float() - want.float()).norm() / want.float().norm())
 
 
 def differing(call: Callable[[], Tensor], first: Tensor, repeats: int) -> int:
-    """How many of so many repetitions differ in any bit from the first: nothing depends on the order of programs, so
-    none may, unless registers or shared memory are written while they are still read."""
+    """How many of `repeats` repetitions differ in any bit from the first. No result depends on the order of programs,
+    so a difference means that registers or shared memory are written while they are still read."""
     return sum(not torch.equal(call(), first) for _ in range(repeats))
 
 
@@ -144,7 +144,7 @@ def timed(calls: Sequence[Callable[[], object]], device: torch.device, floor: fl
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:
-    """What a figure is worth nothing without."""
+    """The hardware and versions without which a figure means nothing."""
     return {
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else "none: the CPU",
         "driver": nvidia_smi("driver_version"),
@@ -155,7 +155,7 @@ def describe_machine(device: torch.device) -> dict[str, str]:
 
 
 def measure_machine(_: object, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
-    """The machine and what the floors are made of."""
+    """The machine, and the speeds from which the floors are computed."""
     measured = {"bytes_per_second": speeds.bytes, "operations_per_second": speeds.operations}
     yield {**describe_machine(device), **measured}
 
@@ -168,7 +168,7 @@ def package_version(name: str) -> str:
 
 
 def nvidia_smi(field: str) -> str:
-    """What the driver's tool says of the first GPU, where it is there."""
+    """A field that nvidia-smi reports of the first GPU, or UNKNOWN."""
     asked = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader"]
     try:
         done = subprocess.run(asked, capture_output=True, text=True)
@@ -178,7 +178,7 @@ def nvidia_smi(field: str) -> str:
 
 
 def commit_of_source() -> str:
-    """Of this source, where it and git are there to tell."""
+    """This source's commit, or UNKNOWN if it is no checkout or git is missing."""
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent

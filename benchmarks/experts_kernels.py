@@ -1,7 +1,7 @@
-"""The experts' kernels and the router at gpt-oss' shapes: their error, and their times beside the floor.
+"""The experts' kernels and the router at gpt-oss' shapes: their errors, and their times beside the floor.
 
-The floor of a batch is the larger of reading the published bytes of every touched expert once (bfloat16's, of the
-resident copy) and of multiplying its tokens; activations are left out, so the floor of large batches is a little low.
+A batch's floor is the larger of the times of reading every touched expert's published bytes once (the resident copy's
+bfloat16 ones) and of multiplying its tokens. Activations are left out, so the floor of large batches is a little low.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,18 +26,18 @@ from engine.kernels.triton.repack import DenseProduct, KernelProduct, TiledProdu
 from engine.model.weights import TORCH_DTYPES
 
 ROUTES = 8
-"""Different choices of experts, timed together."""
+"""Different choices of experts that are timed together."""
 SETS = 2
-"""Of weights, used in turn: no call finds in the device's cache what the one before it has read."""
+"""Sets of weights, used in turn, so that no call finds the weights of the call before in the device's cache."""
 PROMPT = 1024
-"""From so many tokens on the time is that of the products, and one call is enough."""
+"""From this many tokens on, the products dominate the time, and one call is enough."""
 
 Products = tuple[ExpertProduct, ExpertProduct]
 Mix = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def random_product(count: int, rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> ExpertProduct:
-    """With the spread of a trained matrix: outputs as large as inputs."""
+    """A product with the spread of a trained matrix: outputs are as large as inputs."""
     blocks = torch.randint(256, (count, rows, columns // 32, 16), dtype=torch.uint8, device=device)
     scales = torch.randint(119, 121, (count, rows, columns // 32), dtype=torch.uint8, device=device)
     return ExpertProduct(Mxfp4(blocks, scales), 0.02 * torch.randn(count, rows, device=device).to(dtype))
@@ -55,7 +55,7 @@ def random_routes(shapes: Shapes, tokens: int, count: int, device: torch.device)
 
 def routes_of_calls(shapes: Shapes, tokens: int, count: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
     """Experts and weights of calls that are timed together. One token's experts nearly fit in the device's cache, so
-    those of its calls are others each time, as long as there are any."""
+    its calls use different experts each time, as long as there are any."""
     routes = [random_routes(shapes, tokens, count, device) for _ in range(ROUTES if tokens < PROMPT else 1)]
     if tokens > 1:
         return routes
@@ -66,12 +66,12 @@ def routes_of_calls(shapes: Shapes, tokens: int, count: int, device: torch.devic
 
 
 def touched_experts(routes: Sequence[tuple[Tensor, Tensor]]) -> float:
-    """Experts of a call, in the mean."""
+    """The mean number of experts of a call."""
     return sum(len(experts.unique()) for experts, _ in routes) / len(routes)
 
 
 def mixer(model: ModelConfig, gate_up: KernelProduct, down: KernelProduct) -> Mix:
-    """The kernels' mix_experts of x, experts, weights and residual."""
+    """The kernels' mix_experts as a function of x, experts, weights and residual."""
 
     def mix(x: Tensor, experts: Tensor, weights: Tensor, residual: Tensor) -> Tensor:
         return kernels.mix_experts(
@@ -82,7 +82,7 @@ def mixer(model: ModelConfig, gate_up: KernelProduct, down: KernelProduct) -> Mi
 
 
 def lay_out(products: Products) -> tuple[list[TiledProduct], list[DenseProduct]]:
-    """The products as the kernels want them: packed, and their resident copies."""
+    """The products in the kernels' layout: packed, and their resident copies."""
     tiled = [kernels.prepare_resident_experts(product) for product in products]
     packed = [replace(product, resident=None) for product in tiled if isinstance(product, TiledProduct)]
     dense = [product.resident for product in tiled if isinstance(product, TiledProduct) and product.resident]
@@ -91,13 +91,13 @@ def lay_out(products: Products) -> tuple[list[TiledProduct], list[DenseProduct]]
 
 
 def mixers(model: ModelConfig, packed: Sequence[TiledProduct], dense: Sequence[DenseProduct]) -> dict[str, Mix]:
-    """The packed experts, and their resident copy at every batch size."""
+    """The mixers over the packed experts, and over their resident copy at every batch size."""
     return {"experts": mixer(model, *packed), "resident_experts": mixer(model, *dense)}
 
 
 def check_experts(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
-    """The relative error of what the experts add, against the reference in float32, beside the reference's in
-    bfloat16; and how many repetitions differ. First of the most tokens, whose tile is the largest."""
+    """The relative error of the experts' output against the reference in float32, beside the reference's in bfloat16;
+    and how many repetitions differ. The most tokens, whose tile is the largest, come first."""
     products = random_experts(shapes, shapes.model.num_experts, device)
     ours = mixers(shapes.model, *lay_out(products))
 
@@ -119,7 +119,7 @@ def check_experts(shapes: Shapes, device: torch.device, speeds: Speeds) -> Itera
 def mixed_by_reference(
     shapes: Shapes, products: Products, tokens: int, device: torch.device
 ) -> tuple[Sequence[Tensor], Tensor, float]:
-    """A mix's random inputs, what the reference makes of them in float32, and its relative error in bfloat16."""
+    """A mix's random inputs, the reference's result in float32, and its relative error in bfloat16."""
     model = shapes.model
     x = torch.randn(tokens, model.hidden_size, device=device).to(TORCH_DTYPES[shapes.dtype])
     nothing = torch.zeros_like(x)
@@ -157,8 +157,8 @@ def check_router(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterat
 
 
 def measure_experts(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
-    """Packed and resident, by batch; last, of the most tokens, torch's grouped products of the resident copy: a capture
-    that fails may leave the process in a state in which no other time is to be taken."""
+    """Times packed and resident experts by batch, and last torch's grouped products of the resident copy for the most
+    tokens: a capture that fails may leave the process unable to take any other time."""
     model, dtype = shapes.model, TORCH_DTYPES[shapes.dtype]
     grouped = []
     weights = 3 * model.hidden_size * model.intermediate_size
@@ -183,8 +183,8 @@ def measure_experts(shapes: Shapes, device: torch.device, speeds: Speeds) -> Ite
 
 
 def measure_grouped(products: Sequence[DenseProduct], x: Tensor, experts: Tensor, floor: float) -> dict[str, object]:
-    """torch's two products of pairs that are sorted already, without biases, SwiGLU and sum: what is left to a kernel
-    whose products are as fast."""
+    """torch's two products of pairs that are already sorted, without biases, SwiGLU and sum: a lower bound for a kernel
+    with products as fast."""
     grouped: Callable[..., Any] | None = getattr(functional, "grouped_mm", None)
     if grouped is None:
         return {"left_out": f"torch {torch.__version__} has no grouped_mm"}

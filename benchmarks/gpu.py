@@ -2,15 +2,14 @@
 
     python -m benchmarks.gpu --output benchmarks/results/gpu-h200.json [--llama-cpp PATH]
 
-One call, under ten minutes, with torch, triton, numpy, msgspec and transformers; a plot beside the JSON where
-matplotlib is installed. Each part runs in a process of its own for the seconds it is given, so that one that fails or
-hangs costs itself alone; the file is written after every record, and what there was no time or no memory for is named
-in it. The kernels are compiled first, untimed, by engines of few layers: Triton keeps them for the parts that follow.
+One call takes under ten minutes and needs torch, triton, numpy, msgspec and transformers; it draws a plot beside the
+JSON if matplotlib is installed. Each part runs in its own process and within its own time, so that a part that fails or
+hangs costs only itself. The file is written after every record and names what there was no time or memory for. The
+kernels are compiled first, untimed, by engines of few layers: Triton keeps them for the parts that follow.
 
-The floors are those of this GPU, whose speed at copying and at multiplying is measured in the same run. transformers
-runs in bfloat16. PATH is llama.cpp's source: its CUDA build and a checkpoint in its format are made there, behind what
-is measured meanwhile, unless they are there. `--smoke` runs all of it at tiny sizes on the CPU: a proof of the script,
-and its times mean nothing.
+The floors are those of this GPU, whose copying and multiplying speeds are measured in the same run. transformers runs
+in bfloat16. PATH is llama.cpp's source: its CUDA build and a checkpoint in its format are made there in the background,
+unless they exist. `--smoke` runs everything at tiny sizes on the CPU, which proves the script; its times mean nothing.
 """
 
 import argparse
@@ -39,8 +38,8 @@ PARTS = {
     "determinism": 35,
     "llama.cpp": 115,
 }
-"""Seconds of each part, the start of its process among them, in the order they are run. The last one has all that the
-others leave: llama.cpp has to be built."""
+"""Seconds of each part, including the start of its process, in the order of the run. The last part has all the time
+that the others leave: llama.cpp has to be built."""
 MINUTES = 9.5
 
 
@@ -68,7 +67,7 @@ def run(
 
 
 def compiling(seconds: float, *, smoke: bool) -> Iterator[Record]:
-    """The models' kernels, beside one another: compiling takes a core each, and the GPU hardly anything."""
+    """Compiles the models' kernels concurrently: compiling takes a core per model and hardly any of the GPU."""
 
     def records(model: str) -> list[Record]:
         asked = ["--part", "compile", "--model", model, *["--smoke"] * smoke]
@@ -80,8 +79,8 @@ def compiling(seconds: float, *, smoke: bool) -> Iterator[Record]:
 
 
 def records_of_part(part: str, seconds: float, *, smoke: bool, llama_cpp: Path | None) -> Iterator[Record]:
-    """A part's records. An engine that does not start is tried again with each remedy once. One that lost its device is
-    started again for the figures that are missing."""
+    """A part's records. An engine that does not start is tried again once with each remedy. An engine that lost its
+    device is started again for the missing figures."""
     until = monotonic() + seconds
     asked = ["--part", part, *["--smoke"] * smoke]
     asked += ["--llama-cpp", str(llama_cpp)] if llama_cpp is not None else []
@@ -102,8 +101,8 @@ def records_of_part(part: str, seconds: float, *, smoke: bool, llama_cpp: Path |
 
 
 def remedy(failure: str) -> list[str]:
-    """The flags with which an engine may start that did not: with less memory where that ran out, for the plan of one
-    without CUDA graphs gives their share to the caches; else without graphs: better slow than none.
+    """Flags with which an engine that did not start may start. If memory ran out, with less of it, as without CUDA
+    graphs the plan would give their share to the caches; else without graphs: slow figures are better than none.
 
     >>> remedy("OutOfMemoryError: CUDA out of memory. Tried to allocate 1.1 GiB."), remedy("RuntimeError: no capture")
     (['--memory', '0.75'], ['--enforce-eager'])
@@ -147,19 +146,19 @@ def measure(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="a JSON file; without it, the figures are only printed")
-    parser.add_argument("--only", action="append", choices=list(PARTS), help="a part; may be repeated")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="fewer shorten every part alike")
+    parser.add_argument("--only", action="append", choices=list(PARTS), help="only this part; may be repeated")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="limit; shortens every part alike")
     parser.add_argument("--llama-cpp", type=Path, metavar="PATH", help="llama.cpp's source")
-    parser.add_argument("--commit", help="of this source, where git cannot tell")
+    parser.add_argument("--commit", help="this source's commit, if git cannot tell")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes on the CPU")
-    parser.add_argument("--part", choices=list(PARTS), help="run this part here, and print its records")
-    parser.add_argument("--until", type=float, help="for --part: when it is over, by the monotonic clock")
+    parser.add_argument("--part", choices=list(PARTS), help="run this part here and print its records")
+    parser.add_argument("--until", type=float, help="for --part: when it ends, by the monotonic clock")
     parser.add_argument("--enforce-eager", action="store_true", help="for --part: no CUDA graphs")
     parser.add_argument(
-        "--memory", type=float, metavar="SHARE", default=gpu_engine.MEMORY, help="for --part: of all of the GPU's"
+        "--memory", type=float, metavar="SHARE", default=gpu_engine.MEMORY, help="for --part: share of the GPU's memory"
     )
     parser.add_argument(
-        "--figure", action="append", choices=list(gpu_engine.FIGURES), help="for --part: this kind alone"
+        "--figure", action="append", choices=list(gpu_engine.FIGURES), help="for --part: only this kind"
     )
     parser.add_argument("--model", choices=list(WORKLOADS), default="20b", help="for --part compile")
     args = parser.parse_args()

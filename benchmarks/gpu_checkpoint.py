@@ -1,5 +1,5 @@
 """A checkpoint of a published shape with random weights, for peers that read files: python -m benchmarks.gpu_checkpoint
-DIRECTORY [--smoke]. 14 GB for 20b, and as much memory while it is made."""
+DIRECTORY [--smoke]. 20b takes 14 GB, and as much memory while it is made."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ from engine.model.weights import empty_weights
 
 
 def write_random_checkpoint(directory: Path, model: ModelConfig) -> Path:
-    """In Hugging Face's layout, with MXFP4 experts and the embedded model's tokenizer; returns `directory`."""
+    """Writes Hugging Face's layout with MXFP4 experts and the embedded model's tokenizer; returns `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
     weights = empty_weights(model, "mxfp4", "bfloat16", "cpu")
     fill_random(weights, 0)

@@ -1,4 +1,4 @@
-"""The whole engine on a GPU, from random weights: decoding, prompts, both at once, and what the host adds."""
+"""The whole engine on a GPU with random weights: decoding, prompts, both at once, and the host's share."""
 
 import statistics
 import traceback
@@ -21,11 +21,11 @@ from engine.model.weights import free_unused
 from engine.start import Started, start_engine
 
 FIGURES = {"decode": 0.30, "prefill": 0.15, "saturated": 0.35, "first_tokens": 0.10, "waiting": 0.10}
-"""The kinds of figures, the most wanted first, and their shares of the time."""
+"""The kinds of figures, the most important first, and their shares of the time."""
 MEMORY, LESS_MEMORY = 0.9, 0.75
-"""Of all memory, what the engine plans with: as a server does, and where that was too much."""
+"""The share of all memory that the engine plans with: a server's default, and less if that was too much."""
 SAMPLES = 5
-"""Of a first token; of longer prompts fewer."""
+"""Samples of a first token; fewer for longer prompts."""
 
 
 def start(
@@ -36,7 +36,7 @@ def start(
     memory: float = MEMORY,
     cache_bytes: int | None = None,
 ) -> tuple[Started, EngineConfig]:
-    """The engine as it is measured; the caches take `cache_bytes`, or all that is left of `memory`."""
+    """Starts the measured engine; the caches take `cache_bytes`, or all that is left of `memory`."""
     with TemporaryDirectory() as directory:
         config = EngineConfig(
             model=write_config(Path(directory), workload.model),
@@ -64,14 +64,14 @@ def measure(
     memory: float = MEMORY,
     kinds: Sequence[str] = tuple(FIGURES),
 ) -> Iterator[Record]:
-    """Every figure of one model; each kind has its share of the time, and fails alone. If the device can compute
-    nothing more, the last record has the kinds that are `missing`: a new process can measure them."""
+    """Every figure of one model. Each kind has its share of the time and fails on its own. If the device can compute
+    nothing more, the last record lists the `missing` kinds, which a new process can measure."""
     free_unused(device)
     began = perf_counter()
     asked: Record = {"what": "start", "graphs": "none" if enforce_eager else "captured", "memory": memory}
     try:
         started, config = start(workload, device, enforce_eager=enforce_eager, memory=memory)
-    except Exception as error:  # A start that fails is a result, and what is asked next.
+    except Exception as error:  # A failed start is a result, and decides what is tried next.
         traceback.print_exc()
         yield asked | {"failed": f"{type(error).__name__}: {error}"}
         return
@@ -90,7 +90,7 @@ def measure(
 
 
 class Bench:
-    """One engine and what is asked of it."""
+    """The measurements of one engine."""
 
     def __init__(self, workload: Workload, started: Started, config: EngineConfig, speeds: Speeds) -> None:
         self.workload, self.engine, self.speeds = workload, started.engine, speeds
@@ -98,7 +98,7 @@ class Bench:
         self.floor = DecodeFloor(workload.model, config, "mxfp4")
 
     def figure(self, asked: Record, measured: Callable[[], Record]) -> Record:
-        """What was asked with what was measured, or why it was not: the next one is still wanted."""
+        """What was asked with what was measured, or with the failure, after which the next one can run."""
         try:
             record = asked | measured()
         except StepFailedError as error:
@@ -107,7 +107,7 @@ class Bench:
         return record
 
     def decode(self) -> Iterator[Record]:
-        """A step's time by requests and context; the floor is what it must read."""
+        """A step's time by requests and context; the floor is the time to read what it must."""
         for context in self.workload.contexts:
             for batch in self.workload.batches:
                 steps = self.workload.steps_of(batch)
@@ -126,7 +126,7 @@ class Bench:
         return measured | {"mean_seconds": times.mean, "host_share": times.host_share}
 
     def prefill(self) -> Iterator[Record]:
-        """From a prompt to its first token, the median; the floor is its products."""
+        """The median time from a prompt to its first token; the floor is the prompt's products."""
         for tokens in self.workload.prefills:
             if self.fits(1, tokens):
                 yield self.figure({"tokens": tokens}, partial(self.prompt_time, tokens))
@@ -139,8 +139,8 @@ class Bench:
         return measured | {"samples": len(times)}
 
     def saturated(self) -> Iterator[Record]:
-        """Answers' tokens a second with every slot taken, over a window of a steady state: whoever ends is followed by
-        a new prompt, and at first each request stands somewhere else in its answer."""
+        """Answers' tokens a second with every slot taken, over a window of a steady state: a new prompt follows each
+        request that ends, and at the start each request is at another place in its answer."""
         for prompt, answer in self.workload.saturated:
             requests = min(self.workload.slots, self.driver.most(prompt + answer))
             asked: Record = {"requests": requests, "prompt": prompt, "answer": answer}
@@ -160,13 +160,13 @@ class Bench:
         return speed(1, seconds, step / requests + self.prefill_floor(prompt) / answer)
 
     def first_tokens(self) -> Iterator[Record]:
-        """A prompt's first token while others decode, and how long these wait for theirs."""
+        """The time to a prompt's first token while others decode, and how long these wait for theirs."""
         for tokens in self.workload.arriving:
             asked: Record = {"tokens": tokens, "beside": self.workload.beside}
             yield self.figure(asked, partial(self.first_token, tokens))
 
     def first_token(self, tokens: int) -> Record:
-        """Medians. The first prompt is not counted, for with it a kernel may have been compiled."""
+        """Medians. The first prompt does not count, because a kernel may have been compiled for it."""
         self.driver.seat(self.workload.beside, self.workload.contexts[0])
         undisturbed = self.driver.steps(self.workload.beside, self.workload.steps)
         _, *samples = (self.driver.first_token(tokens) for _ in range(SAMPLES + 1))
@@ -180,7 +180,7 @@ class Bench:
         }
 
     def waiting(self) -> Iterator[Record]:
-        """Whether steady steps wait for the device anywhere but at the event of the step before, as torch sees it."""
+        """Whether torch sees steady steps wait for the device elsewhere than at the event of the step before."""
         if torch.cuda.is_available():
             yield self.figure({"steps": self.workload.steps}, self.steady_steps)
         else:
@@ -201,7 +201,7 @@ class Bench:
         return {"waits": "none found"}
 
     def fits(self, requests: int, tokens: int) -> bool:
-        """Whether so many requests can grow to so many tokens."""
+        """Whether `requests` requests can grow to `tokens` tokens."""
         within_model = tokens <= self.engine.max_model_len
         return within_model and requests <= min(self.workload.slots, self.driver.most(tokens))
 
@@ -210,14 +210,14 @@ class Bench:
 
 
 def unallocated(device: torch.device) -> Record:
-    """The GPU's memory that torch keeps and no tensor has, as it is now."""
+    """The GPU memory that torch reserves and no tensor uses now."""
     if device.type != "cuda":
         return {}
     return {"unallocated_bytes": torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)}
 
 
 def samples_of(tokens: int) -> int:
-    """How many prompts of so many tokens are read: the whole context takes seconds.
+    """How many prompts of `tokens` tokens are read: a whole context takes seconds.
 
     >>> [samples_of(tokens) for tokens in (1024, 8192, 32_768, 131_072)]
     [5, 5, 3, 1]
@@ -226,7 +226,7 @@ def samples_of(tokens: int) -> int:
 
 
 def speed(tokens: int, seconds: float, floor: float) -> Record:
-    """So many tokens in so many seconds, beside the seconds of the floor."""
+    """A record of tokens and seconds, beside the floor's seconds."""
     return {
         "seconds": seconds,
         "tokens_per_second": tokens / seconds,

@@ -1,5 +1,5 @@
-"""What llama.cpp's CUDA build makes of the same shape on the same GPU. The build and a checkpoint in its format are
-made while others are measured."""
+"""llama.cpp's CUDA build with the same shape on the same GPU. The build and a checkpoint in its format are made while
+other parts are measured."""
 
 import os
 import shlex
@@ -16,9 +16,9 @@ from benchmarks.gpu_workloads import Workload
 from benchmarks.isolated import Record, printed_by
 
 WRITTEN = 128
-"""Tokens that it writes for each request."""
+"""Tokens that llama.cpp writes for each request."""
 MEASURING_SECONDS = 45
-"""What is left to measure in, however long the build takes."""
+"""Time kept for measuring, however long the build takes."""
 BUILD, TOOL, MODEL = "build-cuda", "llama-batched-bench", "shape.gguf"
 LOGS = {TOOL: "build.log", MODEL: "convert.log"}
 CMAKE_OPTIONS = (
@@ -38,8 +38,8 @@ LOG_TAIL = 300
 
 
 def prepare(source: Path) -> list[subprocess.Popen[bytes]]:
-    """Begins to build the tool and, beside it, to make a model for it, unless they are there: on half of the cores and
-    behind everyone. Where nothing can be begun, `measure` says why."""
+    """Begins to build the tool and, beside it, a model for it, unless they exist: on half of the cores and with the
+    lowest priority. If neither can begin, `measure` says why."""
     build = source / BUILD
     tool, checkpoint, model = build / "bin" / TOOL, build / "checkpoint", build / MODEL
     if not (source / "CMakeLists.txt").exists():
@@ -69,7 +69,7 @@ def prepare(source: Path) -> list[subprocess.Popen[bytes]]:
 
 
 def architecture(capability: str) -> str:
-    """CMake's name of a GPU's machine code: from Hopper on, with what only that one has.
+    """CMake's name of a GPU's machine code: from Hopper on, with the features of that GPU alone.
 
     >>> [architecture(capability) for capability in ("9.0", "8.6", "unknown")]
     ['90a-real', '86-real', 'native']
@@ -86,10 +86,10 @@ def half_of_cores() -> set[int]:
 
 
 def begin(commands: Sequence[Sequence[object]], log: Path, cores: set[int]) -> subprocess.Popen[bytes]:
-    """Runs commands one after the other, until one fails, in a process group of their own."""
+    """Starts commands that run one after the other until one fails, in a process group of their own."""
     script = " && ".join(shlex.join(map(str, command)) for command in commands)
     ours = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)  # A process has the cores of the one that starts it.
+    os.sched_setaffinity(0, cores)  # A process inherits the cores of its parent.
     try:
         with log.open("wb") as output:
             return subprocess.Popen(
@@ -104,7 +104,7 @@ def begin(commands: Sequence[Sequence[object]], log: Path, cores: set[int]) -> s
 
 
 def wait(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
-    """Until all are done, or one has failed, for so many seconds at most."""
+    """Waits until all are done or one has failed, for at most `seconds`."""
     until = monotonic() + seconds
     while monotonic() < until:
         states = [process.poll() for process in processes]
@@ -114,7 +114,7 @@ def wait(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
 
 
 def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Ends what still runs, with all that it has started."""
+    """Kills every process that still runs, with its whole process group."""
     for process in processes:
         if process.poll() is None:
             os.killpg(process.pid, SIGKILL)
@@ -122,9 +122,8 @@ def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def measure(workload: Workload, source: Path | None, seconds: float) -> Iterator[Record]:
-    """llama-batched-bench on a checkpoint of the same shape, converted by llama.cpp's own script; `source` is its
-    source tree, in which `prepare` has made what is needed. Requests share a prompt, which is read once; their tokens
-    are random."""
+    """Runs llama-batched-bench on a checkpoint of the same shape, converted by llama.cpp's own script. `source` is the
+    source tree in which `prepare` has made both. Requests share a prompt of random tokens, which is read once."""
     if source is None:
         yield {"what": "start", "left_out": "no --llama-cpp PATH: its source was not given"}
         return
@@ -146,8 +145,8 @@ def measure(workload: Workload, source: Path | None, seconds: float) -> Iterator
 
 
 def command(tool: Path, model: Path, prompts: list[int], batches: list[int], written: int, room: int) -> list[str]:
-    """Every prompt with every batch. `room` are tokens of all requests, which the tool shares out evenly, so that the
-    longest prompt and the largest batch cannot be of one call."""
+    """The command for every prompt with every batch. `room` is the tokens of all requests, which the tool divides
+    evenly, so the longest prompt and the largest batch cannot be in one call."""
     numbers = {"-npp": prompts, "-npl": batches, "-ntg": [written], "-c": [room]}
     options = [word for option, each in numbers.items() for word in (option, ",".join(map(str, each)))]
     return [str(tool), "-m", str(model), "-ngl", "999", "-ub", "2048", "--output-format", "jsonl", "-pps", *options]
@@ -162,14 +161,14 @@ def twice(sizes: Sequence[int]) -> list[int]:
 
 
 def figure(what: str, record: Record) -> Record:
-    """Of what the tool prints: `pp` tokens of a prompt, `pl` requests."""
+    """A figure from what the tool prints: `pp` tokens of a prompt, `pl` requests."""
     if what == "prefill":
         return {"tokens": record["pp"], "tokens_per_second": record["speed_pp"]}
     return {"requests": record["pl"], "context": record["pp"], "tokens_per_second": record["speed_tg"]}
 
 
 def second_of_each(records: Iterator[Record]) -> Iterator[Record]:
-    """The first time that a size is measured, it is made warm."""
+    """Drops the first measurement of each size, which warms it up."""
     seen = Counter[tuple[object, object]]()
     for record in records:
         seen[size := (record.get("pp"), record.get("pl"))] += 1
@@ -178,14 +177,14 @@ def second_of_each(records: Iterator[Record]) -> Iterator[Record]:
 
 
 def version(tool: Path) -> str:
-    """What the tool says of itself."""
+    """The version that the tool reports."""
     done = subprocess.run([tool, "--version"], capture_output=True, text=True)
     lines = (done.stdout + done.stderr).splitlines()
     return next((line.removeprefix("version:").strip() for line in lines if line.startswith("version:")), UNKNOWN)
 
 
 def why_not(source: Path, needed: Path) -> str:
-    """Why something was not made: the end of its log, which says, too, how far the build has come."""
+    """Why something was not made: the end of its log, which also shows how far the build has come."""
     if not (source / "CMakeLists.txt").exists():
         return f"{source} is not llama.cpp's source"
     try:

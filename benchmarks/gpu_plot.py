@@ -1,4 +1,4 @@
-"""The figures of `benchmarks.gpu` as a picture."""
+"""Plots the figures of `benchmarks.gpu`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ PEERS = "transformers", "llama.cpp"
 
 
 def plot(parts: Parts, path: Path) -> str:
-    """Decoding by requests and by context, and prompts by length, with the floors dashed; says what it did."""
+    """Plots decoding by requests and by context, and prompts by length, with dashed floors. Returns what it did."""
     try:
         from matplotlib import figure
     except ImportError:
@@ -41,7 +41,7 @@ def plot(parts: Parts, path: Path) -> str:
 
 
 def measured(parts: Parts, part: str, what: str) -> list[Mapping[str, Any]]:
-    """The records of one kind that have a figure."""
+    """The records of one kind that contain a figure."""
     return [r for r in parts.get(part, ()) if r.get("what") == what and "tokens_per_second" in r]
 
 

@@ -1,5 +1,5 @@
-"""An engine that is driven by hand, so that its steps can be timed. The engine makes the best of what fails: here a
-step counts only if it did at once what it is timed for."""
+"""An engine that is driven by hand, so that its steps can be timed. The engine recovers from failures, but here a step
+counts only if it does what it is timed for at the first attempt."""
 
 import statistics
 import traceback
@@ -17,16 +17,16 @@ from engine.request import Request, SamplingParams, TokenEvent
 from engine.runner.runner import Launched
 
 MOST_STEPS = 1000
-"""For a prompt's first token: more means that it never comes."""
+"""Limit of the steps to a prompt's first token: beyond it, the token never comes."""
 
 
 class StepFailedError(RuntimeError):
-    """A step did not do what it is timed for."""
+    """A step did not do what it was timed for."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
-    """Seconds of a step, and which part of all steps the host does not wait for the device."""
+    """Seconds of a step, and the share of all steps in which the host does not wait for the device."""
 
     median: float
     mean: float
@@ -51,7 +51,7 @@ class Driver:
         engine._try = self._trying  # type: ignore[method-assign]
 
     def _trying(self, work: Callable[[], Any], sequences: int) -> Any:
-        """The engine's, which runs the requests of a step that fails again, one by one: it is remembered here."""
+        """The engine's `_try`, which runs a failed step's requests again one by one. This one remembers the failure."""
 
         def remembering() -> Any:
             try:
@@ -72,7 +72,7 @@ class Driver:
         return events
 
     def check(self, events: Sequence[TokenEvent]) -> None:
-        """Raises StepFailedError if a launch has failed, or the request of an event."""
+        """Raises StepFailedError if a launch or an event's request has failed."""
         if self._failure is not None:
             raise StepFailedError(f"{type(self._failure).__name__}: {self._failure}")
         for event in events:
@@ -80,13 +80,13 @@ class Driver:
                 raise StepFailedError(event.error)
 
     def steps(self, batch: int, number: int) -> StepTimes:
-        """Times so many steps of `batch` seated requests. Raises StepFailedError unless each step brought a token for
-        each request."""
+        """Times a number of steps of `batch` seated requests. Raises StepFailedError unless each step produced a token
+        for each request."""
         for _ in range(warming_steps(number)):
             self.step()
         waits = Waits(self.engine)
         try:
-            self.step()  # What it reads was launched before waits were counted.
+            self.step()  # This step reads one that was launched before waits were counted.
             times, brought, watch = [], [], Stopwatch()
             for _ in range(number):
                 brought.append(self.engine.step())
@@ -116,7 +116,7 @@ class Driver:
         raise StepFailedError(f"a prompt of {tokens} tokens had no answer after {MOST_STEPS} steps")
 
     def follow(self, prompt: int, answer: int) -> int:
-        """Runs a step and lets a request follow each that ends; the tokens that came. Raises StepFailedError."""
+        """Runs a step and adds a request for each that ends. Returns how many tokens came. Raises StepFailedError."""
         events = self.step()
         for event in events:
             if event.finish_reason is not None:
@@ -124,7 +124,7 @@ class Driver:
         return sum(len(event.token_ids) for event in events)
 
     def seat(self, requests: int, context: int, max_tokens: int | None = None) -> None:
-        """Lets requests decode as if their prompts had been read: they hold places, and what stands there is random."""
+        """Lets requests decode as if their prompts had been read: they hold cache places with random content."""
         for _ in range(requests):
             self.engine.add(self.request(context, max_tokens))
             sequence = self.scheduler._admit()
@@ -139,7 +139,7 @@ class Driver:
         return Request(id=str(number), prompt_token_ids=prompt, sampling=sampling)
 
     def clear(self) -> None:
-        """Ends every request, and waits for the device. Raises what it raises if it can compute nothing more."""
+        """Ends every request and waits for the device. Raises the device's error if it can compute nothing more."""
         for sequence in [*self.scheduler.running, *self.scheduler.waiting]:
             self.engine.abort(sequence.request.id)
         self.engine.step()
@@ -147,12 +147,12 @@ class Driver:
         self._failure, self.failed_at = None, ""
 
     def most(self, tokens: int) -> int:
-        """How many requests of so many tokens the pages hold."""
+        """How many requests of `tokens` tokens fit in the pages."""
         return self.scheduler.pool.total // pages_for(tokens, self.scheduler.page_size)
 
 
 def warming_steps(number: int) -> int:
-    """How many steps come before so many that are timed: for few requests, whose steps are short, many.
+    """How many steps run before `number` timed ones: many for few requests, whose steps are short.
 
     >>> warming_steps(30), warming_steps(200)
     (6, 40)
@@ -161,7 +161,7 @@ def warming_steps(number: int) -> int:
 
 
 class Waits:
-    """How long an engine waits for its steps' results, while this counts."""
+    """Counts how long an engine waits for its steps' results."""
 
     def __init__(self, engine: Engine) -> None:
         self.seconds = 0.0
@@ -176,7 +176,7 @@ class Waits:
 
 
 class Timed(Launched):
-    """A step on its way whose reading is timed."""
+    """A launched step whose reading is timed."""
 
     def __init__(self, launched: Launched, waits: Waits) -> None:
         super().__init__(launched.tasks, launched.rows, launched.chosen, launched.scored)

@@ -1,4 +1,4 @@
-"""What transformers makes of the same shape on the same GPU, in bfloat16."""
+"""transformers with the same shape on the same GPU, in bfloat16."""
 
 import statistics
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from benchmarks.isolated import Record
 from benchmarks.stopwatch import Stopwatch
 
 WRITTEN = 32
-"""Steps that are timed."""
+"""Timed steps."""
 CHUNK = 512
-"""Tokens of the prompt before a decode, read at once."""
+"""Tokens that are read at once of the prompt before a decode."""
 
 
 @torch.inference_mode()
@@ -82,6 +82,6 @@ def speed(tokens: int, times: list[float]) -> Record:
 
 
 def resident_bytes(workload: Workload) -> int:
-    """Of the weights in bfloat16: the experts' three matrices are nearly all."""
+    """The bytes of the weights in bfloat16, nearly all in the experts' three matrices."""
     model = workload.model
     return 2 * 3 * model.num_layers * model.num_experts * model.hidden_size * model.intermediate_size

@@ -1,4 +1,4 @@
-"""What `benchmarks.gpu` asks of a model: the published ones' shapes, and a tiny one that proves the script itself."""
+"""The workloads of `benchmarks.gpu`: for the published models' shapes, and a tiny one that proves the script itself."""
 
 import json
 from dataclasses import dataclass, replace
@@ -13,9 +13,9 @@ FEW_REQUESTS = 8
 
 @dataclass(frozen=True)
 class Workload:
-    """`contexts` and `prefills` in tokens; `saturated` are requests of (prompt, answer) tokens, as many at once as
-    `slots`; `arriving` are prompts that come while `beside` requests decode. `steps` of many requests are timed, and
-    `short_steps` of few. A peer is asked what `peer_…` say."""
+    """`contexts` and `prefills` are in tokens; `saturated` are requests of (prompt, answer) tokens, `slots` at once;
+    `arriving` are prompts that arrive while `beside` requests decode. `steps` are timed with many requests and
+    `short_steps` with few. The `peer_…` fields are for the other programs."""
 
     model: ModelConfig
     batches: tuple[int, ...]
@@ -35,7 +35,7 @@ class Workload:
     dtype: Dtype = "bfloat16"
 
     def steps_of(self, requests: int) -> int:
-        """How many steps of so many requests are timed."""
+        """How many steps are timed with this many requests."""
         return self.short_steps if requests <= FEW_REQUESTS else self.steps
 
 
@@ -90,7 +90,7 @@ def workload(name: str, *, smoke: bool) -> Workload:
 
 
 def config_json(model: ModelConfig) -> dict[str, Any]:
-    """What config.json says of such a model."""
+    """The content of such a model's config.json."""
     rope = model.rope
     return {
         "model_type": "gpt_oss",
@@ -125,7 +125,7 @@ def config_json(model: ModelConfig) -> dict[str, Any]:
 
 
 def write_config(directory: Path, model: ModelConfig) -> Path:
-    """A checkpoint without weights, for `--load-format dummy`; returns `directory`."""
+    """Writes a checkpoint without weights, for `--load-format dummy`; returns `directory`."""
     (directory / "config.json").write_text(
         json.dumps(config_json(model) | {"quantization_config": {"quant_method": "mxfp4"}})
     )

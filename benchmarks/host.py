@@ -2,10 +2,10 @@
 
     python -m benchmarks.host [--profile]
 
-What is left is the scheduler, the step's inputs, the sampler's launches over a tiny vocabulary (on a GPU each of them
-is a kernel, and takes the host about as long as here), the taking in of tokens, and the message to the server. Times
-are the processor's, so that other programs do not count. Beside them is the floor of the same step of 20b on an H200:
-as long as the host's time is below the device's, the device does not wait for it. `--profile` shows where it goes.
+The rest is the scheduler, the step's inputs, the sampler's launches over a tiny vocabulary (on a GPU each is a kernel
+and takes the host about as long as here), the handling of new tokens, and the message to the server. Times are CPU
+times, so that other programs do not count. Beside them is the floor of the same step of 20b on an H200: as long as the
+host's time is below the device's, the device does not wait for the host. `--profile` shows where the time goes.
 """
 
 import argparse
@@ -43,12 +43,12 @@ WARMING_STEPS, STEPS = 5, 50
 
 
 def do_nothing(step: Callable[[], None]) -> Callable[[], None]:
-    """In the place of a CUDA graph: its launch costs the host some microseconds, whatever it holds."""
+    """Stands for a CUDA graph, whose launch costs the host some microseconds, whatever the graph contains."""
     return lambda: None
 
 
 def start(batch: int, context: int, sampling: SamplingParams) -> Engine:
-    """An engine in which so many requests decode; nothing was computed of their prompts."""
+    """Starts an engine in which `requests` requests decode; their prompts were never computed."""
     tiny = replace(SMOKE.model, max_position=GPT_OSS_20B.model.max_position)
     with TemporaryDirectory() as directory:
         config = EngineConfig(
@@ -77,7 +77,7 @@ def start(batch: int, context: int, sampling: SamplingParams) -> Engine:
 
 
 def seconds_a_step(engine: Engine, steps: int) -> float:
-    """The median."""
+    """The median time of a step."""
     times = []
     with Compiling(engine.grammars) as compiling:
         for _ in range(WARMING_STEPS + steps):
@@ -111,7 +111,7 @@ def profile(batch: int, context: int, style: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", action="store_true", help="of the largest batch")
+    parser.add_argument("--profile", action="store_true", help="profile the largest batch")
     args = parser.parse_args()
     torch.set_num_threads(1)
     settle_memory()

@@ -1,5 +1,5 @@
-"""Parts of a benchmark in processes of their own, so that one that fails or hangs costs itself alone: after some errors
-a GPU's process can compute nothing more."""
+"""Runs parts of a benchmark in their own processes, so that a part that fails or hangs costs only itself: after some
+errors a process can compute nothing more on its GPU."""
 
 import json
 import subprocess
@@ -15,13 +15,13 @@ from typing import TypedDict
 from benchmarks import BEGAN
 
 GRACE_SECONDS = 15
-"""What a part may take longer before it is ended: it says itself what it had no time for."""
+"""Extra time before a part is killed, in which it can still record what it had no time for."""
 
 Record = dict[str, object]
 
 
 class Result(TypedDict):
-    """The file."""
+    """The content of the result file."""
 
     commit: str
     smoke: bool
@@ -39,8 +39,8 @@ def run_parts(
     smoke: bool,
     output: Path | None,
 ) -> tuple[Result, int]:
-    """Runs parts until the time is over, each within its share of it, and the last one within all that is left; the
-    file is written after every record. Returns their records, and how many failed."""
+    """Runs parts until the time is over, each within its share and the last within all the time left. Writes the file
+    after every record. Returns the records, and how many failed."""
     began, failed = monotonic(), 0
     limits = shares({name: limits[name] for name in names}, 60 * minutes - GRACE_SECONDS)
     result: Result = {"commit": commit, "smoke": smoke, "minutes": 0.0, "parts": {}}
@@ -61,7 +61,7 @@ def run_parts(
 
 
 def shares(limits: Mapping[str, float], seconds: float) -> dict[str, float]:
-    """The limits, in seconds; if they are longer than `seconds` together, all are shortened alike.
+    """The limits, in seconds; if their sum exceeds `seconds`, all are shortened alike.
 
     >>> shares({"errors": 30, "times": 60}, 60), shares({"times": 60}, 90)
     ({'errors': 20.0, 'times': 40.0}, {'times': 60.0})
@@ -71,25 +71,25 @@ def shares(limits: Mapping[str, float], seconds: float) -> dict[str, float]:
 
 
 def records_of(module: str, arguments: Sequence[str], seconds: float) -> Iterator[Record]:
-    """The records of `python -m module ARGUMENTS --until MOMENT`, as they come. The moment is of the monotonic clock,
-    which all processes share: what the start of one takes is of its seconds."""
+    """The records of `python -m module ARGUMENTS --until MOMENT`, as they arrive. The moment is of the monotonic clock,
+    which all processes share, so a process's seconds include its start."""
     command = [sys.executable, "-m", module, *arguments, "--until", str(monotonic() + seconds)]
     return printed_by(command, seconds + GRACE_SECONDS)
 
 
 def minutes_left(minutes: float) -> float:
-    """Of so many since this process began: importing torch from a cold disk is of them, too."""
+    """What is left of `minutes` since this process began, including the import of torch, which a cold disk slows."""
     return minutes - (monotonic() - BEGAN) / 60
 
 
 def seconds_until(moment: float | None) -> float:
-    """From now to a moment of the monotonic clock; a minute, if none was given."""
+    """Seconds from now to a moment of the monotonic clock, or a minute if there is none."""
     return 60.0 if moment is None else moment - monotonic()
 
 
 def printed_by(command: Sequence[str], seconds: float) -> Generator[Record, None, None]:
-    """What a command prints as JSON, an object a line, as it comes; other lines are passed over. One that dies, or that
-    is ended for its time is over, brings a record that says so; it is ended, too, when nobody reads on."""
+    """Yields the JSON objects that a command prints, one per line, as they arrive; other lines are ignored. If the
+    command dies or its time is over, the last record says so. If the caller stops reading, the command is killed."""
     began = monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]) as process:
         assert process.stdout is not None
@@ -110,7 +110,7 @@ def printed_by(command: Sequence[str], seconds: float) -> Generator[Record, None
 
 
 def parse(line: str) -> Record | None:
-    """The object that a line is, if it is one."""
+    """The JSON object in a line, or None."""
     try:
         record = json.loads(line)
     except ValueError:
@@ -119,7 +119,8 @@ def parse(line: str) -> Record | None:
 
 
 def within(seconds: float, records: Iterator[Record], **what: object) -> Iterator[Record]:
-    """The records until their time is over, then that it was; an exception becomes one. `what` is added to each."""
+    """Yields records until their time is over, then one that says so. An exception becomes a record. `what` is added to
+    each."""
     began = monotonic()
     try:
         for record in records:
@@ -127,7 +128,7 @@ def within(seconds: float, records: Iterator[Record], **what: object) -> Iterato
             if monotonic() - began > seconds:
                 yield what | {"left_out": f"what follows: {seconds:.0f} seconds are over"}
                 return
-    except Exception as error:  # A failure is a result, and the rest is still wanted.
+    except Exception as error:  # A failure is a result, and the rest can still run.
         traceback.print_exc()
         yield what | {"failed": f"{type(error).__name__}: {error}"}
 

@@ -1,14 +1,14 @@
-"""Every kernel and the whole model on a CUDA GPU: held against the references, and timed beside the floors, as JSON.
+"""Every kernel and the whole model on a CUDA GPU: compared with the references, and timed beside the floors, as JSON.
 
     python -m benchmarks.kernels --output benchmarks/results/kernels-h200.json
 
-One call, under ten minutes on an H200 with torch, triton, numpy and msgspec. What the kernels give comes first, their
-times after it. What fails is recorded as that, and the next is asked; each section runs in a process of its own for the
-seconds it is given, so that one that hangs or loses the device costs itself alone. The file is written after every
-record, and what there was no time for is named in it. Times are medians of the device's own clock, many calls in one
-CUDA graph, warm, over random weights. The floors are those of this GPU: its speed at copying and at multiplying is
-measured in the same run. `--smoke` runs everything once at tiny sizes, without a GPU in Triton's interpreter: a proof
-of the script, and its times mean nothing.
+One call takes under ten minutes on an H200 and needs torch, triton, numpy and msgspec. The kernels' errors come first,
+then their times. A failure is recorded, and the next measurement follows. Each section runs in its own process and
+within its own time, so that a section that hangs or loses the device costs only itself. The file is written after every
+record and names what there was no time for. Times are medians by the device's own clock, of many warm calls in one CUDA
+graph, over random weights. The floors are those of this GPU, whose copying and multiplying speeds are measured in the
+same run. `--smoke` runs everything once at tiny sizes, without a GPU in Triton's interpreter, which proves the script;
+its times mean nothing.
 """
 
 import argparse
@@ -42,9 +42,9 @@ SECTIONS = {
     "sampling": ("model_kernels:measure_sampling", 20),
     "peer_experts": ("peer_experts:measure", 25),
 }
-"""What is measured, in this order, and the seconds of each, the start of its process among them; the last one has all
-that the others leave. The modules are imported when the interpreter was chosen or not, for they import Triton, which
-decides then."""
+"""The sections in their order, and the seconds of each, including the start of its process; the last has all the time
+that the others leave. The modules are imported after the interpreter is chosen or not, because importing Triton decides
+that."""
 
 MINUTES = 9.5
 
@@ -78,12 +78,12 @@ def measure(name: str, shapes: Shapes, device: torch.device, seconds: float) -> 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="a JSON file; without it, the figures are only printed")
-    parser.add_argument("--only", action="append", choices=list(SECTIONS), help="a section; may be repeated")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="fewer shorten every section alike")
-    parser.add_argument("--commit", help="of this source, where git cannot tell")
+    parser.add_argument("--only", action="append", choices=list(SECTIONS), help="only this section; may be repeated")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="limit; shortens every section alike")
+    parser.add_argument("--commit", help="this source's commit, if git cannot tell")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, once, on the CPU")
-    parser.add_argument("--section", choices=list(SECTIONS), help="run this section here, and print its records")
-    parser.add_argument("--until", type=float, help="for --section: when it is over, by the monotonic clock")
+    parser.add_argument("--section", choices=list(SECTIONS), help="run this section here and print its records")
+    parser.add_argument("--until", type=float, help="for --section: when it ends, by the monotonic clock")
     args = parser.parse_args()
     if args.smoke:
         os.environ["TRITON_INTERPRET"] = "1"

@@ -1,4 +1,4 @@
-"""The whole model, with every kernel, at gpt-oss-20b's sizes and random weights: how far its answers are from the
+"""The whole model with every kernel, at gpt-oss-20b's sizes with random weights: how far its answers are from the
 reference's, and how long a step takes.
 """
 
@@ -28,7 +28,7 @@ from engine.runner.batch import build_batch
 
 @dataclass(frozen=True)
 class Variant:
-    """Ops, the dtype they compute in, and that of the caches."""
+    """Ops, the dtype in which they compute, and the caches' dtype."""
 
     ops: Ops
     dtype: Dtype
@@ -41,8 +41,8 @@ def kernel_ops(device: torch.device, *, resident: bool = False) -> Ops:
 
 
 def check_model(shapes: Shapes, device: torch.device, _: Speeds) -> Iterator[dict[str, object]]:
-    """KL(reference ‖ kernels) of the next token's distribution, over prompts read whole and the steps after them: mean
-    and greatest. Beside it the reference's own distance, in bfloat16, from itself in float32."""
+    """The mean and maximum KL(reference ‖ kernels) of the next token's distribution, over prompts read whole and the
+    steps after them, beside the KL of the reference in bfloat16 from itself in float32."""
     dtype, fp8 = shapes.dtype, torch.float8_e4m3fn
     ours, resident = kernel_ops(device), kernel_ops(device, resident=True)
     wide, plain, narrow = "reference in float32", f"reference in {dtype}", "reference, fp8 cache"
@@ -111,9 +111,9 @@ def log_probabilities(shapes: Shapes, variant: Variant, device: torch.device) ->
 
 @torch.inference_mode()
 def measure_model(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
-    """A step of all layers and the logits in one CUDA graph: decoding by batch, and a prompt. The floor of decoding is
-    reading the weights of the experts that are touched when routes are even, everything else, and the keys and values;
-    that of a prompt is its products."""
+    """Times a step of all layers and the logits in one CUDA graph: decoding by batch, and a prompt. Decoding's floor is
+    reading the experts that even routes touch, all other weights, and the keys and values; a prompt's floor is its
+    products."""
     for name, resident in ("packed", False), ("resident", True):
         model = build(shapes, Variant(kernel_ops(device, resident=resident), shapes.dtype), device)
         steps = [] if resident else [[(shapes.model_context, 1)] * batch for batch in shapes.decode_batches]
@@ -171,7 +171,7 @@ def work(model: ModelConfig, chunks: list[tuple[int, int]]) -> tuple[float, floa
 
 @torch.inference_mode()
 def measure_sampling(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
-    """The op that chooses the tokens, as the graphs of a step have it; the floor reads the logits once."""
+    """Times the op that chooses the tokens, as in a step's graphs; the floor reads the logits once."""
     choose = kernel_ops(device).choose
     for rows in shapes.decode_batches:
         size = shapes.model.vocab_size

@@ -1,8 +1,8 @@
 """OpenAI's experts' kernels (PyPI: tokenspeed-triton-kernels, module `triton_kernels`) on the same weights and routes.
 
-Only to measure beside: the package is no dependency, and where it is missing or does not run, the record says so. It is
-given its routes sorted, so its time is that of the two products and the weighted sum alone; ours sorts within its time.
-It is asked in a process of its own: if it spoils the device, nothing of ours is lost.
+Only for comparison: the package is not a dependency, and if it is missing or does not run, the record says so. It gets
+sorted routes, so its time is that of the two products and the weighted sum alone; ours includes the sorting. It runs in
+a process of its own, so that no figure of ours is lost if it breaks the device.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,15 +32,15 @@ from engine.model.weights import TORCH_DTYPES
 
 MISSING = "tokenspeed-triton-kernels is not installed: nothing to compare with"
 BLOCK = 32
-"""Columns of an MXFP4 scale."""
+"""Columns that share an MXFP4 scale."""
 
 
 Peer = Callable[[Tensor, Tensor, Tensor], Callable[[], Tensor]]
-"""Of x, experts and weights: what mixes them again and again."""
+"""Takes x, experts and weights, and returns a function that mixes them on every call."""
 
 
 def measure(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict[str, object]]:
-    """Its error, as `check_experts` has ours, then its times, as `measure_experts` has them."""
+    """Its error, as `check_experts` measures ours, then its times, as in `measure_experts`."""
     if find_spec("triton_kernels") is None:
         yield {"left_out": MISSING}
         return
@@ -80,12 +80,12 @@ def times(shapes: Shapes, device: torch.device, speeds: Speeds) -> Iterator[dict
 
 
 def prepare(model: ModelConfig, products: Products) -> Peer:
-    """With the weights of gate_up and down in its own layout."""
+    """A peer with the weights of gate_up and down in its own layout."""
     return mixer(model, *(laid_out(product) for product in products))
 
 
 def laid_out(product: ExpertProduct) -> tuple[Any, Any, Tensor]:
-    """Matrix and its precision for `triton_kernels.matmul`, and the bias: columns are the products' first dimension."""
+    """The matrix and its precision for `triton_kernels.matmul`, and the bias: columns are the first dimension."""
     from triton_kernels.matmul import FlexCtx, PrecisionConfig
     from triton_kernels.numerics import InFlexData
     from triton_kernels.tensor import FP4, convert_layout, wrap_torch_tensor
@@ -101,7 +101,7 @@ def laid_out(product: ExpertProduct) -> tuple[Any, Any, Tensor]:
 
 
 def mixer(model: ModelConfig, gate_up: tuple[Any, Any, Tensor], down: tuple[Any, Any, Tensor]) -> Peer:
-    """Sorts a route; what it returns multiplies it."""
+    """Sorts a route and returns a function that multiplies it."""
     from triton_kernels.matmul import FnSpecs, FusedActivation, matmul
     from triton_kernels.reduce import reduce
     from triton_kernels.swiglu import swiglu_fn

@@ -1,10 +1,9 @@
-"""How soon the next turn of a conversation is answered, with what was read of it kept and without, in turn in one
-process.
+"""How soon the next turn of a conversation is answered with prefix caching and without, by turns in one process.
 
     python -m benchmarks.prefixes [--device cuda] [--work DIRECTORY]
 
-On the random checkpoint of `benchmarks.cpu`, which is made unless it is there. A turn adds 40 tokens to the prompt; its
-answer is one token.
+It uses the random checkpoint of `benchmarks.cpu`, which is made unless it exists. A turn adds 40 tokens to the prompt;
+its answer is one token.
 """
 
 import argparse
@@ -27,7 +26,7 @@ ROUNDS = 5
 
 
 def start(checkpoint: Path, device: str, longest: int, *, keeps: bool) -> Engine:
-    """An engine that keeps prefixes, or not."""
+    """Starts an engine with prefix caching or without."""
     config = EngineConfig(
         model=checkpoint, device=device, max_num_seqs=8, max_model_len=longest, enable_prefix_caching=keeps
     )
@@ -35,7 +34,7 @@ def start(checkpoint: Path, device: str, longest: int, *, keeps: bool) -> Engine
 
 
 def seconds_to_first_token(engine: Engine, prompt: Sequence[int]) -> tuple[float, int]:
-    """And how many of the prompt's tokens had been computed before."""
+    """Seconds to a prompt's first token, and how many of the prompt's tokens were cached."""
     sampling = SamplingParams(temperature=0, max_tokens=1)
     began, cached = perf_counter(), 0
     engine.add(Request(id="asked", prompt_token_ids=tuple(prompt), sampling=sampling))
@@ -45,8 +44,8 @@ def seconds_to_first_token(engine: Engine, prompt: Sequence[int]) -> tuple[float
 
 
 def turns(engine: Engine, length: int, seed: int) -> tuple[float, float]:
-    """Seconds to the first token of a prompt nobody has seen, and of the next turn after it. Raises AssertionError if
-    that one went on from the wrong place."""
+    """Seconds to the first token of a new prompt, and of the next turn after it. Raises AssertionError if the next turn
+    reused the wrong number of tokens."""
     numbers = random.Random(seed)
     prompt = [numbers.randrange(engine.runner.model.config.vocab_size) for _ in range(length + TURN)]
     first, _ = seconds_to_first_token(engine, prompt[:length])

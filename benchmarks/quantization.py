@@ -1,12 +1,12 @@
-"""What `--quantization fp8` and `--kv-cache-dtype fp8` cost: how far a model's answers move from those in bfloat16.
+"""The cost of `--quantization fp8` and `--kv-cache-dtype fp8`: how far a model's answers move from those in bfloat16.
 
     python -m benchmarks.quantization --output benchmarks/results/quantization.json
 
-KL(bfloat16 ‖ fp8) of the next token's distribution, in nats, over texts that the embedded model was never trained on,
-at the tokens that it has learnt to write; beside it how surprising these tokens are, in nats, how often the likeliest
-token is the same, and how far bfloat16 itself is from float32. `--model DIR` asks another checkpoint about the same
-texts. Then a model of random weights about random tokens: its routers know no expert from another, so small changes
-send tokens elsewhere, which is an upper end and not what a trained model does.
+Measures KL(bfloat16 ‖ fp8) of the next token's distribution, in nats, over texts that the embedded model was never
+trained on, at the tokens that it has learnt to write; beside it the surprise of these tokens, in nats, how often the
+likeliest token is the same, and how far bfloat16 itself is from float32. `--model DIR` measures another checkpoint on
+the same texts. A model of random weights then reads random tokens: its routers hardly prefer any expert, so small
+changes send tokens elsewhere, which is an upper bound and not the behaviour of a trained model.
 """
 
 import argparse
@@ -42,12 +42,12 @@ from training.corpus import documents
 
 PAGE_SIZE = 16
 LONGEST = 512
-"""Tokens of a text that are read."""
+"""Tokens that are read of a text."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """Token ids, and the positions whose next token counts."""
+    """Token ids, and the positions whose next token is counted."""
 
     ids: tuple[int, ...]
     counted: tuple[int, ...]
@@ -55,7 +55,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Source:
-    """A model's weights in bfloat16, and the texts it is asked about."""
+    """A model's weights in bfloat16, and the texts that it reads."""
 
     name: str
     config: ModelConfig
@@ -72,7 +72,7 @@ class Source:
     ) -> "Variant":
         wanted = TORCH_DTYPES[dtype]
         kept = kv_dtype or wanted
-        weights = {  # Copies: a model may put its own in another order.
+        weights = {  # Copies: a model may reorder its own.
             name: tensor.to(device, wanted if tensor.dtype == torch.bfloat16 else tensor.dtype, copy=True)
             for name, tensor in self.weights.items()
         }
@@ -82,7 +82,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Variant:
-    """A model, and what its keys and values are kept in."""
+    """A model, and the dtype of its keys and values."""
 
     model: GptOss
     kv_dtype: torch.dtype
@@ -118,7 +118,7 @@ def random_weights(config: ModelConfig, count: int, seed: int) -> Source:
 
 
 def quantized(model: GptOss) -> GptOss:
-    """As if it had been loaded with --quantization fp8."""
+    """The model as loaded with --quantization fp8."""
 
     def rounded(matrix: Matrix) -> Matrix:
         assert isinstance(matrix, Tensor)
@@ -134,7 +134,7 @@ def quantized(model: GptOss) -> GptOss:
 
 @torch.inference_mode()
 def log_probabilities(variant: Variant, text: Text, device: torch.device) -> Tensor:
-    """Of the next token at each counted position: float32 [positions, vocab]."""
+    """The next token's log-probabilities at each counted position: float32 [positions, vocab]."""
     model, dtype = variant.model, variant.kv_dtype
     config = model.config
     count = -(-len(text.ids) // PAGE_SIZE)
@@ -147,8 +147,8 @@ def log_probabilities(variant: Variant, text: Text, device: torch.device) -> Ten
 
 
 def compare(want: Variant, got: Variant, texts: Iterable[Text], device: torch.device) -> dict[str, Any]:
-    """Over all counted positions of all texts: KL(want ‖ got), the same likeliest token, and the nats of what was
-    written."""
+    """Over all counted positions of all texts: KL(want ‖ got), how often the likeliest token is the same, and the nats
+    of the written tokens."""
     divergence, same, nats = [], [], []
     for text in texts:
         p, q = (log_probabilities(variant, text, device) for variant in (want, got))

@@ -1,4 +1,4 @@
-"""How fast this machine's memory can be read: what no program that reads its weights once a step can beat."""
+"""How fast this machine's memory can be read, which bounds every program that reads its weights once a step."""
 
 import shutil
 import subprocess
@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 
 MEBIBYTES = 1024
-"""Enough to be in no cache."""
+"""Too much for any cache."""
 SOURCE = Path(__file__).with_suffix(".c")
 
 
@@ -23,7 +23,7 @@ class ReadSpeed:
         subprocess.run([compiler, *flags, str(SOURCE), "-o", str(self._program)], check=True)
 
     def measure(self) -> float:
-        """Bytes a second, the median of five. The first time of all, when the pages are new, is left out."""
+        """Bytes a second, the median of five. The very first pass, with new pages, does not count."""
         command = [str(self._program), *self._sizes, "6"]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         return median(float(line) for line in done.stdout.splitlines()[1:])

@@ -1,4 +1,4 @@
-"""What is measured: the published model's sizes, or tiny ones that prove the script itself without a GPU."""
+"""The sizes to measure: the published model's, or tiny ones that prove the script itself without a GPU."""
 
 from dataclasses import dataclass, replace
 
@@ -9,12 +9,12 @@ from engine.config import Dtype, ModelConfig, RopeConfig
 class Shapes:
     """The model and the batches of every section.
 
-    `expert_counts` are those of the models measured; `checked_tokens` are held against the reference, and `repeats`
-    times against themselves; `expert_tokens`, `decode_batches` and `linear_tokens` are timed, in tokens or sequences
-    of a step; `contexts` are tokens in the caches of a decoding sequence; `prefills` are (tokens in the caches, new
-    ones); `mixed_step` is a step of such pairs, held against the reference; `model_context` and `model_prefill`, in
-    tokens, are those of the whole model's steps; it is held against the reference over `prompts`, in tokens, and
-    `decoded` steps after them. `dtype` is float32 where Triton's interpreter runs, which cannot multiply bfloat16.
+    `expert_counts` are those of the measured models; `checked_tokens` are compared with the reference, and `repeats`
+    times with themselves; `expert_tokens`, `decode_batches` and `linear_tokens` are timed, in tokens or sequences of a
+    step; `contexts` are tokens in the caches of a decoding sequence; `prefills` are (tokens in the caches, new tokens);
+    `mixed_step` is a step of such pairs, compared with the reference; `model_context` and `model_prefill`, in tokens,
+    are for the whole model's steps; the model is compared with the reference over `prompts`, in tokens, and `decoded`
+    steps after them. `dtype` is float32 in Triton's interpreter, which cannot multiply bfloat16.
     """
 
     model: ModelConfig
@@ -109,9 +109,9 @@ CPU_MODEL = ModelConfig(
     rope=RopeConfig(theta=150_000.0, factor=32.0),
     eos_token_ids=(257,),
 )
-"""What is measured on a CPU: too large for any cache, small enough that every program is soon through."""
+"""The model for CPUs: too large for any cache, small enough that every program finishes soon."""
 
 
 def spread_tokens(sequence: int, count: int, vocab_size: int) -> tuple[int, ...]:
-    """A sequence's `count` tokens, from all over the vocabulary."""
+    """`count` tokens for a sequence, from all over the vocabulary."""
     return tuple((7919 * sequence + 31 * i) % vocab_size for i in range(count))

@@ -4,13 +4,13 @@ from time import perf_counter
 
 
 class Stopwatch:
-    """Runs from when it is made."""
+    """Runs from its creation."""
 
     def __init__(self) -> None:
         self._since = perf_counter()
 
     def lap(self) -> float:
-        """Seconds since it was made, or since the last lap."""
+        """Seconds since its creation or the last lap."""
         now = perf_counter()
         lap, self._since = now - self._since, now
         return lap

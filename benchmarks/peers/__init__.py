@@ -1,1 +1,1 @@
-"""Programs that are measured beside each other, on the same checkpoint and cores."""
+"""The programs that are compared, on the same checkpoint and cores."""

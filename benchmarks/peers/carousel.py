@@ -14,7 +14,7 @@ from engine.request import Request, SamplingParams
 from engine.start import start_engine
 
 SLACK = 64
-"""Tokens that a stream may write while the last prompts are still read."""
+"""Tokens that a stream may write while the last prompts are still being read."""
 
 
 class Carousel:

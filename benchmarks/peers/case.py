@@ -1,4 +1,4 @@
-"""What is measured of every program, and what a program must be able to do for it."""
+"""The cases that every program runs, and the interface of a program."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,7 +8,7 @@ from engine.config import Quantization
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`streams` prompts of `prompt` random tokens are read, then `written` tokens of each are written, all at once."""
+    """Reads `streams` prompts of `prompt` random tokens, then writes `written` tokens for each, all at once."""
 
     streams: int
     prompt: int
@@ -25,7 +25,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Speeds:
-    """Tokens a second of all streams together: read, and written."""
+    """Tokens a second that all streams together read, and write."""
 
     prefill: float
     decode: float
@@ -33,7 +33,7 @@ class Speeds:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a program is started with: the checkpoint's directory; at most so many streams, of so many tokens each."""
+    """What a program is started with: the checkpoint's directory, the most streams, and the most tokens of each."""
 
     checkpoint: str
     threads: int
@@ -43,7 +43,7 @@ class Setup:
 
 
 class Measured(Protocol):
-    """A program with the checkpoint."""
+    """A program that has loaded the checkpoint."""
 
     def run(self, case: Case, seed: int) -> Speeds:
         """Runs a case once; `seed` chooses the tokens."""
@@ -51,12 +51,12 @@ class Measured(Protocol):
 
 
 class Contestant(Measured, Protocol):
-    """A program in a process of its own. `start_seconds` are from the start of the process to where it can be asked,
-    the files in the page cache; `peak_bytes` is the most memory that was resident up to now."""
+    """A program in a process of its own. `start_seconds` is the time from the start of the process until it is ready,
+    with the files in the page cache; `peak_bytes` is the most resident memory so far."""
 
     start_seconds: float
     peak_bytes: int
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends the process."""
         ...

@@ -1,4 +1,4 @@
-"""The checkpoint that every program is measured with: a small gpt-oss with random weights, and a tokenizer."""
+"""The checkpoint for every program: a small gpt-oss with random weights, and a tokenizer."""
 
 from pathlib import Path
 from shutil import rmtree
@@ -11,12 +11,12 @@ from engine.prompt.tokenizer import byte_alphabet
 from tests.checkpoints import write_checkpoint
 
 WORK = Path.home() / ".cache" / "carousel-benchmarks"
-"""Where what is made for measuring is kept."""
+"""Folder in which builds and checkpoints for measuring are kept."""
 SPECIAL = ("<|startoftext|>", "<|return|>")
 
 
 def make_checkpoint(directory: Path, model: ModelConfig) -> Path:
-    """Writes `model` with MXFP4 experts, all else in bfloat16, unless it is there. Returns `directory`."""
+    """Writes `model` with MXFP4 experts and all else in bfloat16, unless it exists. Returns `directory`."""
     if not directory.exists():
         unfinished = directory.with_name(f"{directory.name}.unfinished")
         rmtree(unfinished, ignore_errors=True)
@@ -27,7 +27,7 @@ def make_checkpoint(directory: Path, model: ModelConfig) -> Path:
 
 
 def tokenizer() -> Tokenizer:
-    """Bytes and one merge: llama.cpp takes no vocabulary without merges. Ids beyond are without text."""
+    """Bytes and one merge, since llama.cpp accepts no vocabulary without merges. Other ids have no text."""
     letters = [*byte_alphabet(), "th"]
     made = Tokenizer(BPE({letter: i for i, letter in enumerate(letters)}, [("t", "h")]))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -1,7 +1,7 @@
 """Runs llama.cpp's `convert_hf_to_gguf.py`: python -m benchmarks.peers.convert SOURCE CHECKPOINT [its options].
 
-That script knows a tokenizer by what it makes of one long text, and refuses those it has not seen. Nothing is said of a
-tokenizer where only ids are measured, so it is told that this one splits text as gpt-oss's does.
+The script recognises a tokenizer by its encoding of one long text, and refuses unknown ones. The measurements use only
+ids, so the script is told that this tokenizer splits text as gpt-oss's does.
 """
 
 import sys

@@ -14,10 +14,10 @@ from benchmarks.peers.case import Case, Speeds
 
 PACKAGE = "llama_cpp_python"
 VERSION = "0.3.36"
-"""Of the Python package whose source distribution carries llama.cpp's source."""
+"""Version of the Python package whose source distribution contains llama.cpp's source."""
 TOOLS = ("llama-bench", "llama-batched-bench")
 WARMING = 256
-"""Tokens of context for what the tool runs before it measures."""
+"""Tokens of context for the tool's own warm-up."""
 SETTINGS = (
     "-DCMAKE_BUILD_TYPE=Release",
     "-DGGML_NATIVE=ON",
@@ -28,7 +28,7 @@ SETTINGS = (
 
 
 def fetch(work: Path) -> Path:
-    """llama.cpp's source, from the package index unless it is there."""
+    """llama.cpp's source, downloaded from the package index unless it exists."""
     folder = work / f"{PACKAGE}-{VERSION}"
     if not folder.exists():
         wanted = [f"--no-binary={PACKAGE}", "--no-deps", "--dest", str(work), f"{PACKAGE}=={VERSION}"]
@@ -39,7 +39,7 @@ def fetch(work: Path) -> Path:
 
 
 def build(source: Path, work: Path) -> Path:
-    """The folder of the tools, built for this machine unless they are there."""
+    """The folder of the tools, built for this machine unless they exist."""
     tools = work / "build" / "bin"
     if not all((tools / tool).exists() for tool in TOOLS):
         call(["cmake", "-S", str(source), "-B", str(work / "build"), *SETTINGS])
@@ -49,7 +49,7 @@ def build(source: Path, work: Path) -> Path:
 
 
 def convert(source: Path, checkpoint: Path, converted: Path) -> Path:
-    """The checkpoint as GGUF, by llama.cpp's own script, unless it is there."""
+    """The checkpoint as GGUF, converted by llama.cpp's own script unless it exists."""
     if not converted.exists():
         unfinished = converted.with_suffix(".unfinished")
         arguments = str(source), str(checkpoint), "--outfile", str(unfinished), "--outtype", "bf16"
@@ -59,7 +59,7 @@ def convert(source: Path, checkpoint: Path, converted: Path) -> Path:
 
 
 def call(command: Sequence[str]) -> str:
-    """What the command wrote. Raises RuntimeError with its last lines if it failed."""
+    """A command's output. Raises RuntimeError with its last lines if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{(done.stdout + done.stderr)[-3000:]}")
@@ -77,7 +77,7 @@ class LlamaCpp:
         self.start_seconds = perf_counter() - began
 
     def run(self, case: Case, seed: int) -> Speeds:
-        """The tokens are random in the tool's own way, whatever the seed. Streams share a prompt, read once."""
+        """The tool draws its own random tokens, whatever the seed. Streams share a prompt, which is read once."""
         context = case.streams * (case.prompt + case.written) + WARMING
         sizes = {"-npl": case.streams, "-npp": case.prompt, "-ntg": case.written, "-c": context}
         options = [word for option, size in sizes.items() for word in (option, str(size))]
@@ -85,7 +85,7 @@ class LlamaCpp:
         return Speeds(prefill=record["speed_pp"], decode=record["speed_tg"])
 
     def bench(self, prompt: int, written: int) -> Speeds:
-        """What `llama-bench`, the tool whose figures are quoted, says of one stream: a check of the above."""
+        """The figures of one stream by `llama-bench`, whose figures are usually quoted: a check of `run`."""
         command = ["-p", str(prompt), "-n", str(written), "-r", "3", "-o", "jsonl"]
         read, wrote = (json.loads(line) for line in self._output(["llama-bench", *command]).splitlines())
         return Speeds(prefill=read["avg_ts"], decode=wrote["avg_ts"])

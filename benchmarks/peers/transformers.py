@@ -1,4 +1,4 @@
-"""transformers' `GptOssForCausalLM`, experts unpacked to bfloat16, with the cache that it takes by itself."""
+"""transformers' `GptOssForCausalLM`, with experts unpacked to bfloat16 and its default cache."""
 
 import torch
 from transformers import DynamicCache, GptOssForCausalLM
@@ -9,11 +9,11 @@ from benchmarks.peers.worker import serve
 from benchmarks.stopwatch import Stopwatch
 
 CHUNK = 512
-"""Tokens of a prompt read at once: 2,048 in one go take 1.7 times as long."""
+"""Tokens of a prompt that are read at once: 2,048 at once take 1.7 times as long."""
 
 
 class Transformers:
-    """The model alone, without `generate`: the tokens it is given are random, and none is sampled."""
+    """The model alone, without `generate`: its input tokens are random, and none is sampled."""
 
     def __init__(self, setup: Setup) -> None:
         torch.set_num_threads(setup.threads)

@@ -1,4 +1,4 @@
-"""A program of Python in a process of its own, which keeps its weights between cases: its memory is its alone."""
+"""A Python program that keeps its weights between cases, in a process of its own, so that its memory is its alone."""
 
 import subprocess
 import sys
@@ -25,17 +25,17 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A line of its output: one without speeds when it is ready, then one to each question."""
+    """A line of its output: one without speeds when it is ready, then one for each question."""
 
     peak_bytes: int
     speeds: Speeds | None = None
 
 
 class Worker:
-    """A `Contestant`: a module that calls `serve`, as a program."""
+    """A `Contestant` that runs a module that calls `serve`."""
 
     def __init__(self, module: str, setup: Setup) -> None:
-        """Raises RuntimeError if it ends; what went wrong is on stderr."""
+        """Raises RuntimeError if the process ends; the reason is on stderr."""
         watch = Stopwatch()
         command = [sys.executable, "-m", module, msgspec.json.encode(setup).decode()]
         self._module = module
@@ -44,7 +44,7 @@ class Worker:
         self.start_seconds = watch.lap()
 
     def run(self, case: Case, seed: int) -> Speeds:
-        """Raises RuntimeError if it ends."""
+        """Raises RuntimeError if the process ends."""
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(Question(case, seed)) + b"\n")
         self._process.stdin.flush()
@@ -79,6 +79,6 @@ def answer(one: Answer) -> None:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process had resident. (`getrusage` begins with that of the process it came from.)"""
+    """The most resident memory of this process so far. (`getrusage` begins with the memory of the parent process.)"""
     status = Path("/proc/self/status").read_text()
     return 1024 * int(status.split("VmHWM:")[1].split()[0])
