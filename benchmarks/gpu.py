@@ -147,7 +147,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="a JSON file; without it, the figures are only printed")
     parser.add_argument("--only", action="append", choices=list(PARTS), help="only this part; may be repeated")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="limit; shortens every part alike")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="time limit; less shortens all parts alike")
     parser.add_argument("--llama-cpp", type=Path, metavar="PATH", help="llama.cpp's source")
     parser.add_argument("--commit", help="this source's commit, if git cannot tell")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes on the CPU")

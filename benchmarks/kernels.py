@@ -79,7 +79,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="a JSON file; without it, the figures are only printed")
     parser.add_argument("--only", action="append", choices=list(SECTIONS), help="only this section; may be repeated")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="limit; shortens every section alike")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="time limit; less shortens all sections alike")
     parser.add_argument("--commit", help="this source's commit, if git cannot tell")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, once, on the CPU")
     parser.add_argument("--section", choices=list(SECTIONS), help="run this section here and print its records")

@@ -1,6 +1,6 @@
-"""Small random checkpoints in every layout, and the same weights as transformers wants them.
+"""Small random checkpoints in every layout, and the same weights in transformers' form.
 
-One seed gives one model: written in either layout, with packed or dense experts, it holds the same numbers.
+One seed gives one model, with the same numbers in either layout, with packed or dense experts.
 The names, shapes and the unpacking are written out here a second time, so that they check the engine's.
 """
 
@@ -27,14 +27,14 @@ DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch
 
 
 def passing_directory(name: str) -> Path:
-    """A new one for what several tests share, which goes when all have run."""
+    """A new directory that several tests share, deleted when all have run."""
     directory = Path(mkdtemp(prefix=f"{name}-"))
     atexit.register(shutil.rmtree, directory)
     return directory
 
 
 def small_config(**changes: Any) -> ModelConfig:
-    """Two sliding and two full layers that differ in every size, so that none can be taken for another."""
+    """Two sliding and two full layers in which every size is different, so that none can be mistaken for another."""
     numbers: dict[str, Any] = {
         "vocab_size": 160,
         "hidden_size": 64,
@@ -64,7 +64,7 @@ def write_checkpoint(
 ) -> Path:
     """Writes weights, config.json and generation_config.json; returns `directory`.
 
-    `dtype` is that of everything but packed experts. Several shards get an index, in either layout.
+    `dtype` applies to all tensors but packed experts. Several shards get an index, in either layout.
     """
     directory.mkdir(parents=True, exist_ok=True)
     tensors = random_tensors(config, experts, seed, DTYPES[dtype])
@@ -78,7 +78,7 @@ def write_checkpoint(
 
 
 def config_json(config: ModelConfig, layout: LayoutName, experts: ExpertFormat) -> dict[str, Any]:
-    """What config.json says of `config`, in the layout's own keys (Hugging Face: the newer form)."""
+    """`config` as a config.json with the layout's own keys (Hugging Face: the newer form)."""
     rope = config.rope
     values: dict[str, Any] = {
         "num_hidden_layers": config.num_layers,
@@ -252,7 +252,7 @@ def hugging_face_name(name: str) -> str:
 
 
 def save_sharded(directory: Path, tensors: dict[str, Tensor], shards: int) -> None:
-    """One model.safetensors, or several files, tensors dealt out in turn, and their index."""
+    """Writes one model.safetensors, or several files, with tensors dealt out in turn, and their index."""
     if shards == 1:
         save_file(tensors, directory / "model.safetensors")
         return
@@ -276,7 +276,7 @@ def read_tensors(directory: Path) -> dict[str, Tensor]:
 
 
 def hf_state_dict(directory: Path) -> dict[str, Tensor]:
-    """The checkpoint as float32 for `GptOssForCausalLM.load_state_dict`: unpacked, experts [E, in, out]."""
+    """The checkpoint in float32 for `GptOssForCausalLM.load_state_dict`: unpacked, experts [E, in, out]."""
     values = json.loads((directory / "config.json").read_text())
     tensors = read_tensors(directory)
     if "embedding.weight" in tensors:

@@ -1,6 +1,6 @@
-"""One thread for every tensor library: the models of the tests are small, and several processes run at once.
+"""One thread for every tensor library: the tests' models are small, and several processes run at once.
 
-Triton's kernels run in its interpreter here; it decides when it is imported, so this stands before everything.
+Triton's kernels run in its interpreter here. Triton decides that when it is imported, so this comes before everything.
 """
 
 import os
@@ -22,7 +22,7 @@ settings.load_profile("carousel")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--reliability-table", type=Path, help="Writes the faults' tests and results into this file.")
+    parser.addoption("--reliability-table", type=Path, help="Write the faults' tests and results into this file.")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -23,7 +23,7 @@ TEST_CONFIG = EngineConfig(
 
 
 def build_engine(directory: Path, **overrides: Any) -> Engine:
-    """An engine over the checkpoint in `directory`; the ring memory is poisoned before anything runs."""
+    """An engine over the checkpoint in `directory`; its ring memory is poisoned before anything runs."""
     engine = start_engine(replace(TEST_CONFIG, model=directory, **overrides)).engine
     engine.runner.rings.keys.fill_(float("nan"))
     engine.runner.rings.values.fill_(float("nan"))
@@ -33,7 +33,7 @@ def build_engine(directory: Path, **overrides: Any) -> Engine:
 
 
 def run(engine: Engine, requests: Sequence[Request]) -> dict[str, list[TokenEvent]]:
-    """Runs requests to their end, together; afterwards nothing may be left behind."""
+    """Runs requests together to their end, after which nothing may be left behind."""
     for request in requests:
         engine.add(request)
     events: dict[str, list[TokenEvent]] = {request.id: [] for request in requests}
@@ -54,7 +54,7 @@ def assert_nothing_held(engine: Engine) -> None:
 
 
 def shrink(engine: Engine, pages: int) -> None:
-    """Leaves `pages` pages to hand out."""
+    """Leaves `pages` free pages."""
     pool = engine.scheduler.pool
     pool.take(pool.free - pages)
     pool.held, pool.total = 0, pages

@@ -1,4 +1,4 @@
-"""The table of the faults in docs/reliability.md, written by the run of their tests:
+"""Writes the table of faults in docs/reliability.md from a run of their tests:
 
 python -m pytest -m fault tests/faults --reliability-table docs/reliability.md
 """
@@ -58,14 +58,14 @@ FAULTS = (
     "A secret in a prompt",
     "Code or addresses in data",
 )
-"""What each row is, from 1."""
+"""The fault of each row, numbered from 1."""
 
 BEGIN, END = "<!-- faults: written by the tests -->\n", "<!-- faults: end -->\n"
 ROW = re.compile(r"^\| (\d+) \| [^|]* \| (.*) \| ([^|]*) \|$", re.MULTILINE)
 
 
 class ReliabilityTable:
-    """A pytest plugin: notes which tests belong to which fault and how they end, and writes that."""
+    """A pytest plugin that records which tests belong to which fault and how they end, and writes the table."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -97,5 +97,5 @@ class ReliabilityTable:
 
 
 def read_table(text: str) -> dict[int, tuple[list[str], str]]:
-    """Each fault's tests, with the number of their cases, and the result."""
+    """Each fault's tests with the number of their cases, and the result."""
     return {int(number): (tests.split("<br>"), result) for number, tests, result in ROW.findall(text)}

@@ -1,1 +1,1 @@
-"""Makes the parts of the documentation that come from the program itself, and the pictures."""
+"""Generates the parts of the documentation that come from the program itself, and the pictures."""

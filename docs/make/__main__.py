@@ -1,4 +1,4 @@
-"""`python -m docs.make` writes what it makes into docs/; a test holds that nothing there is out of date."""
+"""`python -m docs.make` writes the generated files of docs/; a test fails if any of them is out of date."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +18,7 @@ MADE: dict[str, Callable[[], str]] = {
     "pictures/ring.svg": ring_picture,
     "pictures/way.svg": way_picture,
 }
-"""What is made, by its place in docs/."""
+"""The generated files, by their paths in docs/."""
 
 if __name__ == "__main__":
     for name, make in MADE.items():

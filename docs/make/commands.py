@@ -1,4 +1,4 @@
-"""docs/commands.md: what `--help` says of each command."""
+"""docs/commands.md: the `--help` of each command."""
 
 import json
 import os
@@ -7,8 +7,8 @@ import sys
 
 HEAD = """# Commands
 
-What `carousel --help` says, and `--help` of each command. Flags of `serve` and `plan` are settings:
-[operations.md](operations.md#settings) says how else to give them.
+The output of `carousel --help`, and of each command's `--help`. Flags of `serve` and `plan` are settings:
+[operations.md](operations.md#settings) lists the other ways to give them.
 """
 PROGRAM = """
 import json
@@ -24,7 +24,7 @@ print(json.dumps({"": help_of()} | {name: help_of(name) for name in get_command(
 
 
 def commands_page() -> str:
-    # A process of its own: whether help is drawn for a terminal is settled when Typer is imported.
+    # A process of its own: Typer decides when it is imported whether to draw help for a terminal.
     plain = {**os.environ, "TYPER_USE_RICH": "0", "COLUMNS": "80"}
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=plain, capture_output=True, text=True, check=True)
     sections = []

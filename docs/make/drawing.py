@@ -1,4 +1,4 @@
-"""The few shapes the pictures are made of, as SVG."""
+"""The shapes of the pictures, as SVG."""
 
 from math import cos, pi, sin
 from xml.sax.saxutils import escape
@@ -7,7 +7,7 @@ INK, PALE, BLUE, ORANGE, GREY = "#24292f", "#f6f8fa", "#cfe3fb", "#ffd8a8", "#d0
 
 
 def picture(width: int, height: int, *shapes: str) -> str:
-    """An SVG document on a white ground, so that it can be read in the dark too."""
+    """An SVG document on a white background, so that it is readable on dark pages too."""
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'font-family="system-ui, sans-serif" font-size="13" fill="{INK}">'
@@ -21,9 +21,9 @@ def picture(width: int, height: int, *shapes: str) -> str:
 
 
 def text(x: float, y: float, words: str, *, size: int = 13, weight: int = 400, anchor: str = "middle") -> str:
-    """Words around (x, y); each line of them below the one before."""
+    """Text centred vertically on (x, y), line by line."""
     lines = words.split("\n")
-    first = y - (len(lines) - 1) * size * 0.62 + size * 0.35  # From the middle of the letters to their feet.
+    first = y - (len(lines) - 1) * size * 0.62 + size * 0.35  # From the middle of the letters to the baseline.
     spans = "".join(
         f'<tspan x="{x:g}" y="{first + i * size * 1.25:g}">{escape(line)}</tspan>' for i, line in enumerate(lines)
     )
@@ -36,7 +36,7 @@ def box(x: float, y: float, width: float, height: float, words: str, *, fill: st
 
 
 def frame(x: float, y: float, width: float, height: float, title: str) -> str:
-    """A dashed border with a title: what runs in one process."""
+    """A dashed border with a title, around the parts of one process."""
     shape = (
         f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="10" fill="none" stroke="{INK}" '
         'stroke-dasharray="5 4"/>'
@@ -50,7 +50,7 @@ def arrow(*points: tuple[float, float]) -> str:
 
 
 def sector(x: float, y: float, radius: float, part: int, parts: int, words: str, fill: str) -> str:
-    """One of `parts` equal parts of a ring around (x, y), the first at the top, and on clockwise."""
+    """One of `parts` equal parts of a ring around (x, y), clockwise from the top."""
     inner, (start, stop) = radius * 0.5, (2 * pi * at / parts - pi / 2 for at in (part, part + 1))
     corners = [
         (x + r * cos(angle), y + r * sin(angle))

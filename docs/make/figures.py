@@ -1,4 +1,4 @@
-"""Tables of speeds in the documents, from figures that `python -m benchmarks.cpu` wrote."""
+"""The documents' tables of speeds, from the results of `python -m benchmarks.cpu`."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ PLACE = re.compile(r"(?<=<!-- figures -->\n).*?(?=<!-- end of figures -->)", re.
 
 
 def with_figures(page: str, file: str) -> str:
-    """A page of the repository with the table of a file's figures in its place."""
+    """A page of the repository with its table replaced by that of a result file."""
     text = (ROOT / page).read_text(encoding="utf-8")
     table = readme_table(Results.read(FIGURES / file))
     return PLACE.sub(lambda _: f"\n{table}\n\n", text)

@@ -1,4 +1,4 @@
-"""docs/pictures/page.png: the page, in a chat with the embedded model as it really went. `python -m docs.make.page`
+"""docs/pictures/page.png: the page in a real chat with the embedded model. `python -m docs.make.page`
 
 Needs Chromium.
 """

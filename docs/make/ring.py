@@ -8,7 +8,7 @@ LENGTHS = (5, 8, 11, 29)
 
 
 def ring_slots(length: int) -> list[int | None]:
-    """The position that each slot holds after `length` tokens: position p lies in slot p mod WINDOW.
+    """The position that each slot holds after `length` tokens: position p is in slot p mod WINDOW.
 
     >>> ring_slots(5)
     [0, 1, 2, 3, 4, None, None, None]

@@ -1,4 +1,4 @@
-"""docs/pictures/terminal.svg: a session with the embedded model, as it really went. `python -m docs.make.terminal`"""
+"""docs/pictures/terminal.svg: a real session with the embedded model. `python -m docs.make.terminal`"""
 
 import os
 import re
@@ -22,7 +22,7 @@ QUESTION = "Who are you?"
 
 @contextmanager
 def serving(console: Console) -> Iterator[str]:
-    """A server, its log on `console` until it is ready; yields its URL."""
+    """Starts a server, prints its log on `console` until it is ready, and yields its URL."""
     command = [*PROGRAM, "serve", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -39,7 +39,7 @@ def serving(console: Console) -> Iterator[str]:
 
 
 def show(console: Console, command: list[str], url: str) -> None:
-    """Runs a client and prints what it was asked and what it said."""
+    """Runs a client and prints its command line and output."""
     typed = QUESTION if command[0] == "chat" else None
     shown = " ".join(f'"{word}"' if " " in word else word for word in command)
     console.print(Text(f"$ {f'echo {QUESTION!r} | ' if typed else ''}carousel {shown}", style="bold"))

@@ -1,4 +1,4 @@
-"""docs/pictures/way.svg: the way of a token, from a request's text to a piece of its answer."""
+"""docs/pictures/way.svg: a token's path from a request's text to a piece of its answer."""
 
 from docs.make.drawing import BLUE, GREY, ORANGE, arrow, box, frame, picture, text
 

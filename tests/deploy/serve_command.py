@@ -1,4 +1,4 @@
-"""`carousel serve` as it is written in a file, read by the program itself."""
+"""Has the program itself parse a `carousel serve` command line from a file."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from server.cli import app
 
 
 def serve_settings(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
-    """What the server would be started with, and nothing is started. Raises click's UsageError for what it refuses."""
+    """The settings with which the server would start; nothing is started. Raises click's UsageError if it refuses."""
     name, *arguments = command
     assert name == "serve"
     program = typer.main.get_command(app)

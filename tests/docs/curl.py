@@ -1,4 +1,4 @@
-"""As much of curl as the documentation uses; an answer that is an error ends it with status 1."""
+"""The part of curl that the documentation uses. It exits with status 1 if the answer is an error."""
 
 import argparse
 import sys

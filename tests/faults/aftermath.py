@@ -1,5 +1,5 @@
-"""What must hold after every fault: the server is ready, nothing is left behind, a canary sings as before, and nothing
-secret was logged."""
+"""What must hold after every fault: the server is ready, nothing is left behind, the canary (a fixed request) sings as
+before, and nothing secret was logged."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 CANARY = {"prompt": "The canary's secret song", "max_tokens": 12, "temperature": 0, "logprobs": 0, "ignore_eos": True}
 CANARY_SECONDS = 2
-"""It needs some hundredths of one."""
+"""The canary needs some hundredths of a second."""
 READY_SECONDS = 180
 FREE_SECONDS = 60
 HELD = ("requests_running", "requests_waiting", "cache_pages_held", "ring_slots_held")
@@ -19,9 +19,9 @@ HELD = ("requests_running", "requests_waiting", "cache_pages_held", "ring_slots_
 
 @dataclass(frozen=True, slots=True)
 class Aftermath:
-    """`song` is the canary's choice before the fault; `log` reads all that was logged.
+    """`song` is the canary's choice before the fault; `log` reads the whole log.
 
-    A test adds to `secrets` what it sends and no log may show.
+    A test adds to `secrets` what it sends that no log may show.
     """
 
     http: httpx.AsyncClient
@@ -45,7 +45,7 @@ class Aftermath:
 
 
 async def sing(http: httpx.AsyncClient) -> dict[str, Any]:
-    """The canary's choice, its tokens among it."""
+    """The canary's choice, including its tokens."""
     async with asyncio.timeout(CANARY_SECONDS):
         response = await http.post("/v1/completions", json=CANARY)
     assert response.status_code == 200, response.text
@@ -61,14 +61,14 @@ async def until_ready(http: httpx.AsyncClient) -> None:
 
 
 async def until_free(http: httpx.AsyncClient) -> None:
-    """Waits until no request is in the engine, and no place of its caches held."""
+    """Waits until no request is in the engine and no place of its caches is held."""
     async with asyncio.timeout(FREE_SECONDS):
         while any([await metric(http, name) for name in HELD]):
             await asyncio.sleep(0.02)
 
 
 async def metric(http: httpx.AsyncClient, name: str) -> float:
-    """The sum over a metric's labels, its name without `carousel_`."""
+    """The sum over a metric's labels; `name` is without `carousel_`."""
     families = text_string_to_metric_families((await http.get("/metrics")).text)
     values = [s.value for family in families for s in family.samples if s.name == f"carousel_{name}"]
     assert values, f"there is no metric {name}"

@@ -1,4 +1,4 @@
-"""Asking for completions of the tiny model, whole or as a stream that is read to its end, good or bad."""
+"""Asks the tiny model for completions, whole or as a stream that is read to its end, whether it succeeds or fails."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ COMPLETIONS = "/v1/completions"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`text` and the tokens' texts as far as they came; why it ended, or the error that ended it."""
+    """`text` and the tokens' texts as far as they arrived, and the finish reason or the error that ended it."""
 
     text: str
     tokens: list[str]
@@ -20,7 +20,7 @@ class Answer:
 
 
 def body(prompt: str, max_tokens: int = 40, **rest: Any) -> dict[str, Any]:
-    """Greedy, and as long as is asked for."""
+    """A request that decodes greedily to the full length."""
     return {
         "prompt": prompt,
         "max_tokens": max_tokens,
@@ -41,7 +41,7 @@ async def ask(http: httpx.AsyncClient, asked: dict[str, Any]) -> Answer:
 
 
 async def stream(http: httpx.AsyncClient, asked: dict[str, Any]) -> Answer:
-    """The same, streamed and put together; [DONE] or an error is the last thing that comes."""
+    """The same answer, streamed and put together; [DONE] or an error must come last."""
     response = await http.post(COMPLETIONS, json=asked | {"stream": True})
     assert response.status_code == 200, response.text
     *events, last, end = response.text.split("\n\n")

@@ -15,14 +15,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> EngineConfig:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tiny_model: EngineConfig) -> AsyncIterator[RealServer]:
-    """One for all tests of a module, which replaces this fixture for settings of its own."""
+    """One server for all tests of a module, which may override this fixture to change its settings."""
     async with real_server(tiny_model) as server:
         yield server
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def aftermath(server: RealServer) -> AsyncIterator[Aftermath]:
-    """Checks, after the test that asks for it, that its fault left nothing behind."""
+    """Checks after a test that its fault left nothing behind."""
     aftermath = await Aftermath.before(server.http, server.log.getvalue)
     yield aftermath
     await aftermath.check()

@@ -1,4 +1,4 @@
-"""A client that does what HTTP libraries would not."""
+"""A client that does what HTTP libraries would not do."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ class RawClient:
         await self.writer.drain()
 
     async def read_to_end(self) -> bytes:
-        """Everything until the server hangs up, however it does."""
+        """All bytes until the server hangs up, in whatever way."""
         received = bytearray()
         try:
             async with asyncio.timeout(WAIT_SECONDS):
@@ -37,12 +37,12 @@ class RawClient:
         return bytes(received)
 
     async def refusal(self) -> tuple[int, dict[str, Any]]:
-        """The status, and the error, of the answer after which the server hangs up."""
+        """The status and the error of the answer after which the server hangs up."""
         return refusal_in(await self.read_to_end())
 
 
 def refusal_in(answer: bytes) -> tuple[int, dict[str, Any]]:
-    """The status, and the error, of an HTTP answer."""
+    """The status and the error of an HTTP answer."""
     head, _, body = answer.partition(b"\r\n\r\n")
     status = re.match(rb"HTTP/1\.1 (\d+) ", head)
     assert status is not None, answer[:200]
@@ -53,7 +53,7 @@ def refusal_in(answer: bytes) -> tuple[int, dict[str, Any]]:
 
 @asynccontextmanager
 async def raw_client(url: str, *, receive_buffer: int | None = None) -> AsyncIterator[RawClient]:
-    """`receive_buffer` is what the kernel keeps of an answer that is not read, in bytes."""
+    """`receive_buffer` is the bytes of an unread answer that the kernel keeps."""
     parts = urlsplit(url)
     connection = socket.socket()
     if receive_buffer is not None:
@@ -68,7 +68,7 @@ async def raw_client(url: str, *, receive_buffer: int | None = None) -> AsyncIte
 
 
 def post(path: str, body: bytes, *headers: str, host: str = "localhost") -> bytes:
-    """A POST request of JSON as it goes over the wire."""
+    """The bytes of a POST request with JSON."""
     lines = [
         f"POST {path} HTTP/1.1", f"Host: {host}", "Content-Type: application/json", f"Content-Length: {len(body)}",
         *headers,

@@ -1,4 +1,4 @@
-"""Everything real but the model, which is tiny: its engine in a process of its own, behind a port, and the log."""
+"""A real server with a tiny model: its engine in a process of its own, a port, and the log."""
 
 import io
 from collections.abc import AsyncIterator
@@ -27,14 +27,14 @@ SETTINGS = ServerConfig(served_model_names=("tiny",), current_date="2025-01-31")
 VOCAB_SIZE = 256 + len(SPECIALS)
 RETURN = 256 + SPECIALS.index("<|return|>")
 RAISES, EXHAUSTS, SPOILS, DELAYS, HANGS = "\x01", "\x02", "\x03", "\x04", "\x05"
-"""With `FAULTS`, each makes the step fail that runs it."""
+"""With `FAULTS`, each of these makes the step that runs it fail."""
 FAULT_TOKENS = range(1, 6)
 FAULTS = FaultPlan(raises=1, exhausts=2, spoils=3, delays=4, delay_seconds=0.4, hangs=5)
 
 
 @dataclass(frozen=True, slots=True)
 class RealServer:
-    """`log` is all that was logged, as JSON lines."""
+    """`log` is the whole log, as JSON lines."""
 
     url: str
     http: httpx.AsyncClient
@@ -44,11 +44,11 @@ class RealServer:
 
 
 def write_tiny_model(directory: Path) -> EngineConfig:
-    """A checkpoint of random weights with a vocabulary of bytes, and how to serve it."""
+    """Writes a checkpoint of random weights with a vocabulary of bytes, and returns how to serve it."""
     write_checkpoint(directory, small_config(vocab_size=VOCAB_SIZE, eos_token_ids=(RETURN,)))
     byte_text(directory)
     tensors = read_tensors(directory)
-    tensors["lm_head.weight"][list(FAULT_TOKENS)] = 0  # Not what greedy decoding comes upon.
+    tensors["lm_head.weight"][list(FAULT_TOKENS)] = 0  # Greedy decoding never chooses these.
     save_file(tensors, directory / "model.safetensors")
     return replace(TEST_CONFIG, model=directory)
 
@@ -61,7 +61,7 @@ async def real_server(
     supervision: Supervision | None = None,
     text: Text | None = None,
 ) -> AsyncIterator[RealServer]:
-    """Yields once it is ready."""
+    """Yields once the server is ready."""
     log = io.StringIO()
     engine = EngineProcess(config, supervision=supervision)
     app = create_app(engine, text or Text.load(config.model), settings)

@@ -26,14 +26,14 @@ WAIT_SECONDS = 90
 
 @dataclass(slots=True)
 class Served:
-    """`lines` are those of its log that have been waited for."""
+    """`lines` are the log's lines that have been read so far."""
 
     process: subprocess.Popen[str]
     written: Queue[str | None]
     lines: list[dict] = field(default_factory=list)
 
     def wait_for(self, event: str) -> dict:
-        """The next line of that kind."""
+        """Waits for the log's next line of this event."""
         while (line := self.written.get(timeout=WAIT_SECONDS)) is not None:
             assert line.startswith("{"), line
             self.lines.append(json.loads(line))
@@ -42,7 +42,7 @@ class Served:
         raise AssertionError(f"it ended without {event}: {self.lines}")
 
     def rest(self) -> list[dict]:
-        """The log from here to its end, once it has ended."""
+        """Waits until the server has ended. Returns the log from here to its end."""
         rest = []
         while (line := self.written.get(timeout=WAIT_SECONDS)) is not None:
             rest.append(json.loads(line))
@@ -63,7 +63,7 @@ class Served:
 
 @contextmanager
 def served(model: Path | str, *flags: str, env: dict[str, str] | None = None) -> Iterator[Served]:
-    """Yields at once, while it loads, and kills it in the end if need be."""
+    """Yields at once, while the server loads, and kills the server at the end if need be."""
     with subprocess.Popen(
         [*SERVE, str(model), *SMALL, *flags], stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}
     ) as process:
@@ -90,7 +90,7 @@ def url_in(line: dict) -> str:
 
 
 def gone(pid: int) -> bool:
-    """Whether a process is no more, or is but a zombie."""
+    """Whether a process has ended or is a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
@@ -105,7 +105,7 @@ def wait_until_gone(*pids: int, seconds: float) -> None:
 
 
 def until(http: httpx.Client, path: str, status: int) -> httpx.Response:
-    """Asks until the answer has that status."""
+    """Asks until the answer has the given status."""
     end = monotonic() + WAIT_SECONDS
     while (response := http.get(path)).status_code != status:
         assert monotonic() < end, response.text

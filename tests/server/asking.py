@@ -1,4 +1,4 @@
-"""Asking the chat endpoint, whole and streamed, and putting a stream together again."""
+"""Asks the chat endpoint, whole and streamed, and puts streams together again."""
 
 import json
 
@@ -24,14 +24,14 @@ async def stream(http: httpx.AsyncClient, **body: object) -> list[dict]:
 
 
 def joined(chunks: list[dict], name: str, index: int = 0) -> str | None:
-    """One field of the deltas of a choice, joined; the role's chunk left out."""
+    """One field of a choice's deltas, joined, without the role's chunk."""
     deltas = [c["delta"] for chunk in chunks for c in chunk["choices"] if c["index"] == index]
     pieces = [delta[name] for delta in deltas[1:] if name in delta]
     return "".join(pieces) if pieces else None
 
 
 def joined_calls(chunks: list[dict], index: int = 0) -> list[dict]:
-    """The functions a choice calls, each put together from its fragments."""
+    """The functions that a choice calls, each put together from its fragments."""
     calls: list[dict] = []
     for delta in (c["delta"] for chunk in chunks for c in chunk["choices"] if c["index"] == index):
         for call in delta.get("tool_calls", ()):
@@ -46,7 +46,7 @@ def joined_calls(chunks: list[dict], index: int = 0) -> list[dict]:
 
 
 async def both(http: httpx.AsyncClient, **body: object) -> dict:
-    """The only choice of an answer, after making sure that the same comes out streamed."""
+    """The only choice of an answer, after checking that streaming gives the same."""
     choice = (await chat(http, **body))["choices"][0]
     chunks = await stream(http, **body)
     message = choice["message"]
@@ -59,7 +59,7 @@ async def both(http: httpx.AsyncClient, **body: object) -> dict:
 
 
 def called(choice: dict) -> list[tuple[str, str]]:
-    """The functions called, each with its arguments."""
+    """The called functions, each with its arguments."""
     return [(c["function"]["name"], c["function"]["arguments"]) for c in choice["message"].get("tool_calls", ())]
 
 
@@ -69,7 +69,7 @@ def tool(name: str, **rest: object) -> dict:
 
 
 def named_events(streamed: str) -> list[dict]:
-    """The events of a stream in which each is named by its type."""
+    """The events of a stream, each of which must be named by its type."""
     *blocks, end = streamed.split("\n\n")
     assert end == ""
     events = []

@@ -1,4 +1,4 @@
-"""Chromium, as the system has it, on the page of a server."""
+"""The system's Chromium on a server's page."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from playwright.async_api import ConsoleMessage, Page, async_playwright, expect
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-"""The program; None where there is none."""
+"""Chromium's path; None if it is not installed."""
 SLOWEST = 30_000
 """Milliseconds that a busy machine may take for anything."""
 SWITCHES = ["--disable-quic", "--disable-sync"]
@@ -16,8 +16,8 @@ SWITCHES = ["--disable-quic", "--disable-sync"]
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Page]:
-    """Yields the page, and fails at its end if anything went wrong in it: an exception, a warning, a request that
-    would have left for another place."""
+    """Yields the page, and fails at its end if anything went wrong in it: an exception, a warning, a request to another
+    host."""
     wrong: list[str] = []
     async with async_playwright() as playwright:
         switches = [*SWITCHES, "--no-sandbox"] if os.geteuid() == 0 else SWITCHES
@@ -37,5 +37,5 @@ async def opened(url: str) -> AsyncIterator[Page]:
 
 
 def is_wrong(said: ConsoleMessage) -> bool:
-    """Not so what the browser itself says of an answer like 401, and of a server that is gone."""
+    """Whether a message is a failure. The browser's own messages about an answer like 401 or a lost server are not."""
     return said.type in {"error", "warning"} and not said.text.startswith("Failed to load resource:")

@@ -64,6 +64,6 @@ def tokenizer_definition() -> dict[str, object]:
 
 
 def byte_text(directory: Path) -> Text:
-    """Written to `directory`, from where grammars need it, and loaded."""
+    """The tokenizer, written to `directory`, where grammars need it, and loaded."""
     (directory / "tokenizer.json").write_text(json.dumps(tokenizer_definition()))
     return Text.load(directory)

@@ -23,7 +23,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Text:
 
 @pytest.fixture
 def say(text: Text) -> Callable[..., Script]:
-    """Writes a script: the tokens of a text in which special tokens are marked, `per_step` at a time."""
+    """A script with the tokens of a text in which special tokens are marked, `per_step` at a time."""
 
     def script(answer: str, *, per_step: int = 1, **rest: object) -> Script:
         tokens = text.tokenizer.encode_marked(answer)
@@ -45,7 +45,7 @@ def app(engine: ScriptedEngine, text: Text) -> FastAPI:
 
 @pytest.fixture
 async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """Straight to the application, without a port."""
+    """A client that calls the application directly, without a port."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
@@ -65,7 +65,7 @@ async def openai(url: str) -> AsyncIterator[AsyncOpenAI]:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], object]:
-    """Waits until something has become true."""
+    """Waits until a condition is true."""
 
     async def wait(condition: Callable[[], bool]) -> None:
         for _ in range(2000):

@@ -1,4 +1,4 @@
-"""An engine that says what a test tells it to; all around it is real: asyncio, streams, admission."""
+"""An engine that answers as a test tells it to; all else is real: asyncio, streams, admission."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -14,8 +14,8 @@ from engine.streams import EngineInfo, EngineStats, EngineStatus, EventStream
 class Script:
     """What one request gets: an event per entry of `steps`, then its end.
 
-    The end is `error` if there is one; with `hangs` there is none. `stop_token_id` is added to the last step. The first
-    step tells of `cached_tokens`.
+    The end is `error` if there is one; with `hangs` there is no end. `stop_token_id` is added to the last step. The
+    first step reports `cached_tokens`.
     """
 
     steps: Sequence[Sequence[int]] = ()
@@ -80,12 +80,12 @@ class ScriptedEngine:
         self._restart_listeners.append(listener)
 
     def restarted(self) -> None:
-        """Tells everybody that the engine is started again."""
+        """Notifies all listeners of an engine restart."""
         for listener in self._restart_listeners:
             listener()
 
     def stepped(self, stats: EngineStats) -> None:
-        """Tells everybody of a step that a test makes up."""
+        """Notifies all listeners of a step that a test makes up."""
         self.stats = stats
         for listener in self._step_listeners:
             listener(stats)

@@ -1,11 +1,11 @@
-"""`carousel serve` in a process of its own, read until it says that it is ready."""
+"""Reads the log of `carousel serve` in a process of its own until the server is ready."""
 
 import re
 import subprocess
 
 
 def read_until_ready(process: subprocess.Popen[str], model: str = "embedded") -> tuple[str, list[str]]:
-    """The server's address, and the lines that it wrote to its stderr so far. AssertionError if it ends first."""
+    """The server's address, and its stderr's lines so far. Raises AssertionError if the server ends first."""
     assert process.stderr is not None
     lines = []
     for line in process.stderr:

@@ -1,6 +1,6 @@
 """The soak: `make soak`, or `python -m tests.soak TIER`.
 
-Half of its time on the hash model, half on a real one. Exits with 1 if a gate does not hold.
+It spends half of its time on the hash model, half on a real one. Exits with 1 if a gate does not hold.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from tests.soak.phase import Settings, soak
 from tests.soak.planted import PLANTED
 
 TIERS = {"90s": (90.0, 1), "30m": (1800.0, 8), "2h": (7200.0, 30)}
-"""Seconds of both models together, and how often each one's engine is killed."""
+"""Seconds of both models together, and how often each model's engine is killed."""
 
 
 async def main(arguments: argparse.Namespace) -> int:
@@ -41,10 +41,10 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("tier", nargs="?", choices=TIERS, default="90s")
     parser.add_argument("--seconds", type=float, help="instead of a tier's time")
-    parser.add_argument("--model", choices=get_args(ModelName), help="this one alone")
+    parser.add_argument("--model", choices=get_args(ModelName), help="only this model")
     parser.add_argument("--kills", type=int, help="SIGKILLs of each model's engine, instead of a tier's")
     parser.add_argument("--plant", choices=["none", *PLANTED], default="none", help="a bug that must be found")
-    parser.add_argument("--until-caught", action="store_true", help="end with the first thing that goes wrong")
+    parser.add_argument("--until-caught", action="store_true", help="end with the first failure")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 

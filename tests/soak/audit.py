@@ -1,4 +1,4 @@
-"""Who holds which ring slot and page: the books of the scheduler, read against its sequences."""
+"""The owners of ring slots and pages: audits the scheduler's books against its sequences."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from engine.engine import Engine
 
 @dataclass(frozen=True, slots=True)
 class Leaks:
-    """Places that nobody who runs holds and that are not free either, or that have two holders."""
+    """Places that no running sequence holds and that are not free, or that have two holders."""
 
     slots: int = 0
     pages: int = 0
@@ -18,8 +18,8 @@ class Leaks:
 
 
 def leaks(engine: Engine) -> Leaks:
-    """Each slot has one owner, a running sequence or the free list; each page has as many holders and keepers as the
-    pool has noted, and is free if it has none. What deviates is counted."""
+    """Counts deviations: each slot must have one owner, a running sequence or the free list; each page must have as
+    many holders and keepers as the pool has recorded, and be free if it has none."""
     scheduler = engine.scheduler
     slots = [s.slot for s in scheduler.running] + scheduler.free_slots
     pool, prefixes = scheduler.pool, list(scheduler.prefixes or ())
@@ -32,7 +32,7 @@ def leaks(engine: Engine) -> Leaks:
 
 
 def misplaced(owned: list[int | None], total: int) -> int:
-    """How far a list of places is from each place below `total` once.
+    """How far a list of places is from having each place below `total` once.
 
     >>> misplaced([2, 0, 1], 3), misplaced([2, 0], 3), misplaced([2, 0, 0, 1], 3)
     (0, 1, 1)

@@ -1,7 +1,7 @@
-"""The clients of the soak: each asks, waits for the end, asks again; now and then a burst comes on top.
+"""The clients of the soak: each asks, waits for the end, asks again; now and then there is a burst besides.
 
-Of a client's requests half are read to the end, a fifth are left at some moment, the others have stop strings, several
-choices or log-probabilities, are read slowly, or are wrong.
+Half of a client's requests are read to the end, and a fifth are abandoned at some moment. The others have stop strings,
+several choices or log-probabilities, are read slowly, or are invalid.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from tests.soak.tally import Tally
 
 Manner = Literal["read", "leave", "slow", "bad", "stop", "several", "logprobs"]
 MANNERS: dict[Manner, int] = {"read": 50, "leave": 20, "stop": 6, "several": 6, "logprobs": 6, "slow": 6, "bad": 6}
-"""In hundredths."""
+"""Shares in percent."""
 KINDS: dict[Manner, Kind] = {"stop": "stop", "several": "several", "logprobs": "logprobs"}
 BAD: tuple[bytes, ...] = (
     b"", b"[]", b"{", b"[" * 100_000, b'{"prompt": ""}', b'{"prompt": "a", "n": 0}', b'{"prompt": "a", "top_p": 0}',
@@ -32,14 +32,14 @@ BURST = 64
 BURST_EVERY = 10.0
 """Seconds."""
 LOST_SECONDS = 60.0
-"""A request that has had no end by then has none."""
+"""A request without an end by then counts as lost."""
 BACKOFF_SECONDS = 1.0
-"""The least that the server's Retry-After says: who comes back too early is wanted here."""
+"""The server's shortest Retry-After: clients that come back too early are wanted here."""
 
 
 @dataclass(slots=True)
 class Reading:
-    """What has been read of an answer: text, end and log-probabilities by choice."""
+    """The part of an answer read so far: text, end and log-probabilities by choice."""
 
     texts: dict[int, str] = field(default_factory=dict)
     finishes: dict[int, str | None] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Crowd:
         self._random = Random(seed)
 
     async def run(self, seconds: float) -> None:
-        """Until the time is over and everyone has had an answer."""
+        """Runs until the time is over and every client has had its answer."""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=CLIENTS)
         timeout = httpx.Timeout(LOST_SECONDS)
         async with httpx.AsyncClient(base_url=self._url, limits=limits, timeout=timeout) as http:
@@ -93,7 +93,7 @@ class Crowd:
                 await asyncio.sleep(random.uniform(0.5, 1.5) * BACKOFF_SECONDS)
 
     async def _once(self, random: Random) -> str:
-        """One request, sent and counted."""
+        """Sends one request and counts its outcome."""
         (manner,) = random.choices(list(MANNERS), list(MANNERS.values()))
         card = random.choice(self._deck[KINDS.get(manner, "plain")])
         began = self._tally.sending()

@@ -1,4 +1,4 @@
-"""The requests of the soak, drawn once from a seed, each with the answer it gets when it is alone."""
+"""The requests of the soak, drawn once from a seed, each with the answer that it gets when it runs alone."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ Deck = dict[Kind, list[Card]]
 
 
 def draw_deck(tokenizer: Tokenizer, write: Callable[[Sequence[int], SamplingParams], Written], seed: int) -> Deck:
-    """`write` says what a request writes alone."""
+    """`write` gives a request's output when it runs alone."""
     random = Random(seed)
     deck: Deck = {}
     for kind, count in CARDS.items():
@@ -76,7 +76,7 @@ def sampling(body: dict[str, Any], choice: int) -> SamplingParams:
 
 
 def choice(tokenizer: Tokenizer, written: Written, stop: Sequence[str]) -> Choice:
-    """What a client reads of it: the text up to a stop string."""
+    """The part of an output that a client reads: the text up to a stop string."""
     tokens, finish, logprobs = written
     reader, stops = Detokenizer(tokenizer), StopStrings(stop)
     text = stops.feed(reader.feed(tokens) + reader.flush())

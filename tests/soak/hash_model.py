@@ -1,9 +1,8 @@
 """A model whose next token is a hash of every (position, token) pair that it sees in its caches.
 
-It stands where GptOss stands and reads and writes rings and pages by the same slots, but attends by a sum of hashes in
-64-bit integers: one slot stale, lost, read twice or taken from a neighbour changes every token that follows. What it
-should have written needs no cache at all (`write_alone`), so an engine is held against the definition and not against
-itself.
+It replaces GptOss and reads and writes rings and pages by the same slots, but attends by a sum of hashes in 64-bit
+integers: a single slot that is stale, lost, read twice or taken from a neighbour changes every later token. The
+expected output needs no cache at all (`write_alone`), so an engine is compared with the definition, not with itself.
 """
 
 import json
@@ -30,11 +29,11 @@ ODD = (0x1E3779B97F4A7C15, 0x3F58476D1CE4E5B9, 0x14D049BB133111EB)
 """Odd factors for 64-bit products that wrap around."""
 PRINTABLE = range(32, 127)
 SPREAD = 8.0
-"""Logits lie in [0, SPREAD) for what may be written, and in [−SPREAD, 0) for what is rare."""
+"""Logits are in [0, SPREAD) for ordinary tokens, and in [−SPREAD, 0) for rare ones."""
 
 
 def hash_config(**changes: object) -> ModelConfig:
-    """Two sliding layers and two full ones, a window of 4, 128 tokens of which the last one stops."""
+    """Two sliding and two full layers, a window of 4, and 128 tokens, of which the last is the stop token."""
     numbers: dict[str, object] = {
         "vocab_size": 128,
         "hidden_size": 32,
@@ -54,7 +53,7 @@ def hash_config(**changes: object) -> ModelConfig:
 
 
 def write_hash_config(directory: Path, config: ModelConfig) -> Path:
-    """A checkpoint without weights, for an engine that is started with `load_format="dummy"`; returns `directory`."""
+    """Writes a checkpoint without weights, for an engine with `load_format="dummy"`; returns `directory`."""
     (directory / "config.json").write_text(json.dumps(config_json(config, "huggingface", "mxfp4")))
     (directory / "generation_config.json").write_text(json.dumps({"eos_token_id": list(config.eos_token_ids)}))
     return directory
@@ -63,9 +62,9 @@ def write_hash_config(directory: Path, config: ModelConfig) -> Path:
 class HashModel:
     """Keys hold positions and values hold tokens, in float32, which is exact up to 2²⁴.
 
-    `spoiled`, if set, counts through the sequences of the next step: that one's numbers come out as NaN. `broken`, if
-    set, is the layer after which the next step raises, its caches written up to there; `broke` is then how many
-    sequences it carried.
+    `spoiled`, if set, is the index of a sequence of the next step whose results become NaN. `broken`, if set, is the
+    layer after which the next step raises, with the caches written up to there; `broke` is then the number of its
+    sequences.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -78,7 +77,7 @@ class HashModel:
         self._floor = torch.where(likely, 0.0, -SPREAD)
 
     def forward(self, batch: RaggedBatch, rings: RollingCache, pages: PagedCache) -> Tensor:
-        """[tokens, 2]: each token's hash, and whether everything it saw was a number."""
+        """[tokens, 2]: each token's hash, and whether it saw only numbers."""
         seen = torch.zeros(len(batch.token_ids), 2, dtype=torch.int64)
         for number, kind in enumerate(self.config.layer_types):
             sliding = kind == "sliding_attention"
@@ -104,7 +103,7 @@ class HashModel:
         return seen
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[rows, 2] → float32 [rows, vocab], every bit decided by the row's hash."""
+        """[rows, 2] → float32 [rows, vocab], in which the row's hash decides every bit."""
         token = torch.arange(self.config.vocab_size)
         mixed = scramble(hidden[:, :1] + token * ODD[2])
         logits = (mixed >> 40 & 0xFFFFFF).float() * (SPREAD / 2**24) + self._floor
@@ -112,8 +111,8 @@ class HashModel:
 
 
 def look(positions: Tensor, tokens: Tensor, layer: int, window: int | None) -> Tensor:
-    """[n, 2]: for each of n places in a sequence, the sum of the hashes of what is visible there, and how much of that
-    is not a number. With a window, the last `window` places are visible, the own one among them."""
+    """[n, 2]: for each of n places in a sequence, the sum of the hashes visible there, and how many of them are not
+    numbers. With a window, the last `window` places are visible, including the place itself."""
     broken = positions.isnan() | tokens.isnan()
     pairs = positions.nan_to_num().long() * ODD[0] + tokens.nan_to_num().long() * ODD[1] + layer
     sums = torch.stack((scramble(pairs), broken.long()), dim=1).cumsum(0)
@@ -130,14 +129,14 @@ def scramble(x: Tensor) -> Tensor:
 
 
 def use_hash_model(engine: Engine) -> HashModel:
-    """Puts the hash model in the place of the engine's own."""
+    """Replaces the engine's own model by the hash model."""
     model = HashModel(engine.runner.model.config)
     engine.runner.model = model  # type: ignore[assignment]
     return model
 
 
 def write_alone(config: ModelConfig, prompt: Sequence[int], sampling: SamplingParams) -> list[Sampled]:
-    """What a request writes by definition: whole, alone, without caches. `sampling` has a seed and max_tokens."""
+    """A request's output by definition: whole, alone, without caches. `sampling` has a seed and max_tokens."""
     model, tokens, written = HashModel(config), list(prompt), list[Sampled]()
     stops = (*config.eos_token_ids, *sampling.stop_token_ids)
     assert sampling.max_tokens is not None

@@ -1,4 +1,4 @@
-"""What the server and its engine take of the memory: RssAnon + VmSwap, and how much it grows."""
+"""The memory of the server and its engine (RssAnon + VmSwap), and its growth."""
 
 import re
 from pathlib import Path
@@ -6,23 +6,23 @@ from pathlib import Path
 import psutil
 
 LIMIT_MB = 20.0
-"""What it may grow in the second half of a soak."""
+"""The most that memory may grow in the second half of a soak."""
 
 
 def anonymous_mb(pid: int) -> float:
-    """Of a process and its children, in MB (1e6 bytes)."""
+    """The memory of a process and its children, in MB (1e6 bytes)."""
     kib = 0
     for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
         try:
             status = Path(f"/proc/{process.pid}/status").read_text()
         except (FileNotFoundError, ProcessLookupError):
-            continue  # It has just ended.
+            continue  # The process has just ended.
         kib += sum(int(value) for value in re.findall(r"^(?:RssAnon|VmSwap):\s+(\d+) kB", status, re.MULTILINE))
     return kib * 1024 / 1e6
 
 
 def growth(samples: list[float]) -> float:
-    """How much equally spaced samples grow: the slope of a straight line through them, times its length.
+    """The growth of equally spaced samples: the slope of the straight line through them, times its length.
 
     >>> growth([1.0, 2.0, 3.0, 4.0]), growth([4.0, 4.0]), growth([])
     (3.0, 0.0, 0.0)

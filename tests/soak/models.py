@@ -1,7 +1,7 @@
 """The two models of the soak, small enough that rings wrap all the time, and how their engines are configured.
 
-Both have a vocabulary of bytes. What a request writes alone comes from the definition (hash model), or from an engine
-of one slot that reads the prompt whole (the real one, whose deterministic ops make that the same to the last bit).
+Both have a vocabulary of bytes. A request's output when it is alone comes from the definition (hash model), or from an
+engine of one slot that reads the prompt whole (real model, whose deterministic ops give the same bits).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,12 +19,12 @@ from tests.soak.hash_model import ending, hash_config, write_alone, write_hash_c
 
 ModelName = Literal["hash", "real"]
 Written = tuple[list[int], FinishReason, list[TokenLogprob]]
-"""Token ids, why it ended, and log-probabilities if they were asked for."""
+"""Token ids, the finish reason, and log-probabilities if they were asked for."""
 
 WINDOW, SLOTS, QUEUE, LONGEST = 32, 8, 16, 256
 PAGE_SIZE = 16
 PAGES = 5 * LONGEST // PAGE_SIZE
-"""For five of the longest requests: eight that run together are sometimes preempted."""
+"""Enough for five of the longest requests, so that of eight running together some are preempted at times."""
 VOCAB = {"vocab_size": 256 + len(SPECIALS), "eos_token_ids": (256 + SPECIALS.index("<|return|>"),), "window": WINDOW}
 
 
@@ -37,7 +37,7 @@ def model_config(name: ModelName) -> ModelConfig:
 
 
 def write_model(name: ModelName, directory: Path) -> EngineConfig:
-    """Writes what the engine needs of the model, and returns how to serve it."""
+    """Writes the model's files for the engine, and returns how to serve it."""
     model = model_config(name)
     if name == "hash":
         write_hash_config(directory, model)
@@ -66,7 +66,7 @@ def engine_config(name: ModelName, directory: Path) -> EngineConfig:
 
 
 def writer_alone(name: ModelName, directory: Path) -> Callable[[Sequence[int], SamplingParams], Written]:
-    """What a request with a seed writes when nothing else runs."""
+    """Returns a function that gives a seeded request's output when nothing else runs."""
     if name == "hash":
         return hashed_alone
     engine = start_engine(

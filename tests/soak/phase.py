@@ -1,4 +1,4 @@
-"""One model under load: its server started, its clients let loose, its engine killed, its memory watched, its gates."""
+"""One model under load: starts its server and clients, kills its engine, watches its memory, and checks the gates."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ WATCH_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`seconds` and `kills` are each model's."""
+    """`seconds` and `kills` are per model."""
 
     seconds: float
     bug: str = "none"
@@ -39,7 +39,7 @@ class Settings:
 
 @dataclass(slots=True)
 class Watch:
-    """A running server, and what is seen of it."""
+    """A running server, and the observations of it."""
 
     url: str
     pid: int
@@ -63,14 +63,14 @@ class Watch:
 
     @property
     def settled_memory(self) -> list[float]:
-        """What was measured in the second half, and with the last engine."""
+        """The measurements of the second half with the last engine."""
         if not self.memory:
             return []
         half = (self.memory[0][0] + self.memory[-1][0]) / 2
         return [mb for time, mb in self.memory if time >= max(half, self.tally.last_kill_over)]
 
     async def kill_now_and_then(self, seconds: float, kills: int) -> None:
-        """SIGKILLs the engine `kills` times in the first third of `seconds`; each time another one must follow."""
+        """SIGKILLs the engine `kills` times in the first third of `seconds`; each time a new engine must follow."""
         for _ in range(kills):
             await asyncio.sleep(seconds / 3 / kills)
             (worker,) = psutil.Process(self.pid).children()
@@ -99,7 +99,7 @@ class Watch:
 
 
 async def soak(model: ModelName, settings: Settings, directory: Path) -> bool:
-    """Prints what happened. Returns whether every gate held."""
+    """Runs the soak, prints the outcome, and returns whether every gate held."""
     write_model(model, directory)
     async with serving(model, settings.bug, directory) as process:
         deck = draw_deck(Tokenizer.load(directory), writer_alone(model, directory), settings.seed)
@@ -121,7 +121,7 @@ async def soak(model: ModelName, settings: Settings, directory: Path) -> bool:
 
 @asynccontextmanager
 async def serving(model: ModelName, bug: str, directory: Path) -> AsyncIterator[Process]:
-    """The server's process, which prints its URL; ended afterwards."""
+    """Starts the server's process, which prints its URL, and ends it afterwards."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.soak.server", model, bug, str(directory), stdout=PIPE
     )

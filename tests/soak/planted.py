@@ -12,7 +12,7 @@ from engine.request import TokenEvent
 from engine.runner import batch
 
 EVERY = 10
-"""A planted bug strikes the tenth time, or each tenth."""
+"""A planted bug strikes at the tenth call, or at each tenth."""
 
 
 def leak_a_page_per_abort(engine: Engine) -> None:
@@ -28,7 +28,7 @@ def leak_a_page_per_abort(engine: Engine) -> None:
 
 
 def skip_a_free(engine: Engine) -> None:
-    """Once: without slots the clients would wait until they are lost."""
+    """Strikes only once: without slots the clients would wait until they count as lost."""
     scheduler = engine.scheduler
     release, releases = scheduler._release, itertools.count(1)
 

@@ -22,7 +22,7 @@ launch = asyncio.create_subprocess_exec
 
 
 def start_worker_as(*command: str) -> None:
-    """Where the server would start `python -m engine.process.worker`, it starts this module with these arguments."""
+    """Makes the server start this module with these arguments instead of `python -m engine.process.worker`."""
 
     async def launch_other(program: str, *arguments: str, **options: Any) -> Process:
         at = arguments.index("engine.process.worker")
@@ -32,7 +32,7 @@ def start_worker_as(*command: str) -> None:
 
 
 async def serve(model: ModelName, bug: str, directory: Path) -> None:
-    """Until SIGTERM."""
+    """Serves until SIGTERM."""
     start_worker_as("tests.soak.worker", model, bug, str(directory / "audit"))
     engine = EngineProcess(engine_config(model, directory))
     app = create_app(engine, Text.load(directory), ServerConfig(served_model_names=("soak",)))

@@ -1,19 +1,19 @@
-"""What became of every request, and which of that the soak forgives."""
+"""The outcome of every request, and which outcomes the soak forgives."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 from time import monotonic
 
 NOTES = 10
-"""What went wrong is shown so often."""
+"""How many failures are shown."""
 
 
 @dataclass(slots=True)
 class Tally:
     """sent = completed + aborted + rejected + errored, or a request was lost.
 
-    An error is forgiven to a request that was under way while an engine was killed or its successor was loading.
-    `until_caught`: the first thing that goes wrong ends the soak.
+    An error is forgiven if the request was running while an engine was killed or its successor was loading.
+    `until_caught`: the first failure ends the soak.
     """
 
     until_caught: bool = False

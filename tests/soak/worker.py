@@ -1,7 +1,7 @@
 """The engine process of the soak: `python -m tests.soak.worker MODEL BUG AUDIT FD`.
 
-That of the product, but its books are read after every step (what does not balance is a line in the file AUDIT), the
-hash model may stand in for the real one, and a bug may be planted (`none`: no bug).
+It is the product's, but its books are audited after every step (each imbalance is a line in the file AUDIT), the hash
+model may replace the real one, and a bug may be planted (`none`: no bug).
 """
 
 import sys
@@ -20,7 +20,7 @@ MOST_LINES = 10
 
 
 def audited(engine: Engine, audit: Path) -> None:
-    """Reads the books after every step."""
+    """Audits the books after every step."""
     step, lines = engine.step, 0
 
     def stepping() -> list[TokenEvent]:

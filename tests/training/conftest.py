@@ -28,7 +28,7 @@ TINY = Shape(
 
 @pytest.fixture(autouse=True)
 def uncompiled() -> Iterator[None]:
-    """Compiling takes a minute; test_compiled.py shows that in float32 nothing but time depends on it."""
+    """Turns off compiling, which takes a minute; test_compiled.py shows that in float32 it changes only the time."""
     with torch.compiler.set_stance("force_eager"):
         yield
 
@@ -50,9 +50,9 @@ def tiny_documents(tiny_config: TrainingConfig, tiny_tokenizer: Tokenizer) -> En
 
 @pytest.fixture
 def random_model(request: pytest.FixtureRequest) -> GptOss:
-    """Every parameter at a value that hides no mistake, and none that makes float32's rounding grow.
+    """A model whose parameters hide no mistake and do not amplify float32's rounding.
 
-    `param` replaces numbers of the shape.
+    `param` replaces sizes of the shape.
     """
     model = GptOss(replace(TINY, **getattr(request, "param", {})))
     generator = torch.Generator().manual_seed(1)

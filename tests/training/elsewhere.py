@@ -1,7 +1,7 @@
-"""A device that is not there: its tensors say that they are on another one, and are computed here.
+"""An imaginary device: its tensors claim to be on another device, and are computed here.
 
-Whatever brings tensors of two devices together fails as it does on a GPU. The device's name is `meta`, the one that
-torch lets tensors claim without having it.
+An op on tensors of two devices fails as it does on a GPU. The device's name is `meta`, which torch lets tensors claim
+without a device.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ TO_THE_HOST = "aten::_local_scalar_dense"
 
 
 class Absent(Tensor):
-    """`here` holds its numbers."""
+    """`here` holds the tensor's numbers."""
 
     here: Tensor
     is_meta = False
@@ -32,11 +32,11 @@ class Absent(Tensor):
         return absent
 
     def tolist(self) -> Any:
-        """Torch's own is for plain tensors only."""
+        """Replaces torch's own method, which is for plain tensors only."""
         return self.here.tolist()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """A file has the numbers, wherever they were."""
+        """A file contains the numbers, whatever their device."""
         return self.here.__reduce_ex__(protocol)
 
     @classmethod
@@ -45,14 +45,14 @@ class Absent(Tensor):
 
 
 class ElsewhereIsThere(TorchDispatchMode):
-    """While it lasts, tensors can be made on the device."""
+    """While it is active, tensors can be made on the device."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return compute(func, args, kwargs or {})
 
 
 def compute(func: Any, args: Any, kwargs: Any) -> Any:
-    """The op on what its tensors hold. Raises RuntimeError if they are on two devices, plain numbers aside."""
+    """Runs an op on its tensors' numbers. Raises RuntimeError if they are on two devices, plain numbers aside."""
     name, device = func._schema.name, kwargs.get("device")
     tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
     absent = any(isinstance(each, Absent) for each in tensors)
@@ -61,7 +61,7 @@ def compute(func: Any, args: Any, kwargs: Any) -> Any:
     args_here, kwargs_here = tree_map_only(Absent, lambda each: each.here, (args, kwargs))
     result = func(*args_here, **(kwargs_here if device is None else kwargs_here | {"device": "cpu"}))
     if torch.Tag.inplace_view in func.tags and isinstance(args[0], Absent):
-        with no_dispatch():  # For the shape that it says it has.
+        with no_dispatch():  # For the shape that the tensor claims.
             func(*args, **kwargs)
     if result is not None and func._schema.is_mutable and name.endswith("_"):
         return args[0]

@@ -1,4 +1,4 @@
-"""`carousel chat` on a terminal: keys go in, and the screen is read as a person reads it."""
+"""`carousel chat` on a terminal: sends keys and reads the screen as a person does."""
 
 import fcntl
 import os
@@ -29,13 +29,13 @@ CTRL_C, CTRL_D = "\x03", "\x04"
 
 
 def text_of(screen: pyte.HistoryScreen) -> str:
-    """Everything since the start, also what has left the screen; no spaces at the ends of lines."""
+    """Everything since the start, including lines that have left the screen, without trailing spaces."""
     above = ["".join(line[x].data for x in range(screen.columns)) for line in screen.history.top]
     return "\n".join(line.rstrip() for line in [*above, *screen.display])
 
 
 class Terminal:
-    """Use it as a context manager. Waiting for what never appears is an AssertionError."""
+    """Use it as a context manager. Raises AssertionError if an awaited text never appears."""
 
     def __init__(self, *arguments: str, state: Path, columns: int = 80, lines: int = 24) -> None:
         self.screen = pyte.HistoryScreen(columns, lines, history=1000, ratio=1e-6)
@@ -63,7 +63,7 @@ class Terminal:
         os.write(self._keyboard, keys.encode())
 
     def type(self, line: str) -> None:
-        """Waits for the prompt, types, and sends."""
+        """Waits for the prompt, types a line, and sends it."""
         self.sees_prompt()
         self.send(line)
         self._until(lambda: not self._asks(), line)

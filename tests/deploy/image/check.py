@@ -1,4 +1,4 @@
-"""Checks an image of the CPU target: what is in it, and that a container of it answers and stops as it should.
+"""Checks an image of the CPU target: its contents, and that its container answers and stops as it should.
 
 python3 -m tests.deploy.image.check carousel:cpu
 """
@@ -40,7 +40,7 @@ def canonical(name: str) -> str:
 
 
 def check_packages(container: Container, root: Path) -> None:
-    """Every package has the version that everything was tested with; nothing that installs or compiles is there."""
+    """Every package has the tested version, and nothing that installs or compiles is in the image."""
     (packages,) = root.glob("opt/carousel/lib/python3*/site-packages")
     listed = container.run("python3", "-c", LIST % f"/{packages.relative_to(root)}").splitlines()
     installed = {canonical(name): version.partition("+")[0] for name, version in (line.split("==") for line in listed)}
@@ -63,7 +63,7 @@ def check_weights(root: Path) -> None:
 
 
 def check_drain(container: Container, stop_signal: str) -> None:
-    """Told to stop in the middle of a stream, the server ends the stream first, as it should, and then itself."""
+    """If it is stopped in the middle of a stream, the server finishes the stream before it ends."""
     with container.start("python3", "-c", STREAM) as stream:
         assert stream.stdout is not None
         stream.stdout.readline()

@@ -1,7 +1,7 @@
-"""A container of an image, as an orchestrator would run it: the image says what is run, the rest is strict.
+"""A container of an image, as an orchestrator would run it: the image sets the command, the rest is strict.
 
-The root file system is read-only but for /tmp, there are no capabilities, and no network but the container's own
-loopback: what runs in it can fetch nothing. Needs root and Debian's buildah and runc.
+The root file system is read-only except /tmp, there are no capabilities, and no network except the container's own
+loopback, so that programs in it can download nothing. Needs root and Debian's buildah and runc.
 """
 
 import json
@@ -19,7 +19,7 @@ def output(*command: str | Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What an image says of itself."""
+    """An image's own configuration."""
 
     command: tuple[str, ...]
     environment: tuple[str, ...]
@@ -45,7 +45,7 @@ class Image:
 
 @contextmanager
 def mounted(image: str) -> Iterator[Path]:
-    """The image's file system. What is written there is thrown away."""
+    """The image's file system. Changes to it are discarded."""
     container = output("buildah", "from", "--pull-never", image).strip()
     try:
         yield Path(output("buildah", "mount", container).strip())
@@ -89,7 +89,7 @@ class Container:
         return self.process.stderr
 
     def start(self, *command: str) -> "subprocess.Popen[str]":
-        """Another command in the container, as its user."""
+        """Starts another command in the container, as its user."""
         pipe = subprocess.PIPE
         return subprocess.Popen(["runc", "exec", self.name, *command], stdin=pipe, stdout=pipe, text=True)
 

@@ -1,6 +1,6 @@
-"""A hub of one's own: the part of the Hugging Face Hub's protocol that a download speaks, with faults to order.
+"""A local hub: the part of the Hugging Face Hub's protocol that a download uses, with faults on request.
 
-Weights are kept like large files there: listed with their sha256, and served from another path after a redirect.
+Weights are served like the hub's large files: listed with their sha256, and at another path after a redirect.
 """
 
 import hashlib
@@ -27,9 +27,9 @@ def git_hash(content: bytes) -> str:
 class Hub:
     """Serves `repositories`: the files of each model by their names.
 
-    `gated` and `private` models are refused as the hub refuses them. Of a file in `breaks`, that many bytes are sent
-    and then the connection is cut, each time; after as many bytes of one in `stalls`, nothing more comes until
-    `go_on` is set; of one in `damages`, the last byte is wrong.
+    `gated` and `private` models are refused as the hub refuses them. The connection is cut after the given number of
+    bytes of a file in `breaks`, each time; a file in `stalls` stops after its number of bytes until `go_on` is set; the
+    last byte of a file in `damages` is wrong.
     """
 
     repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -41,17 +41,17 @@ class Hub:
     damages: set[str] = field(default_factory=set)
     ranges: bool = True
     answers: int | None = None
-    """The status of every answer, if it is not to be the right one."""
+    """The status of every answer, if not the right one."""
     commit: str = COMMIT
     asked: Counter[str] = field(default_factory=Counter)
-    """How often each path was asked for."""
+    """How often each path was requested."""
     sent: Counter[str] = field(default_factory=Counter)
-    """Bytes of each file that were sent."""
+    """The bytes sent of each file."""
     url: str = ""
 
     @property
     def large_url(self) -> str:
-        """Another host, as far as the client knows."""
+        """Another host from the client's point of view."""
         return self.url.replace("127.0.0.1", "localhost")
 
     def add(self, model: str, directory: Path, **more: bytes) -> None:
@@ -111,7 +111,7 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
     def check(self, model: str, revision: str) -> bool:
-        """Refuses what is not there or not for everyone, as the hub does."""
+        """Refuses missing and restricted files as the hub does."""
         if model not in self.hub.repositories or model in self.hub.private:
             self.refuse(401, {"x-error-code": "RepoNotFound"})
         elif model in self.hub.gated:
@@ -167,7 +167,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def running(hub: Hub, certificate: Path | None = None) -> Iterator[Hub]:
-    """Serves `hub` at its `url`, on a port of its own; with a `certificate`, a file that has its key too, by TLS."""
+    """Serves `hub` at its `url`, on its own port; by TLS if there is a `certificate`, a file that includes its key."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("HubHandler", (Handler,), {"hub": hub}))
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

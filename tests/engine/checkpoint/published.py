@@ -1,6 +1,6 @@
-"""What OpenAI published as gpt-oss-20b and gpt-oss-120b: configs, and every tensor's name, dtype, shape.
+"""The published gpt-oss-20b and gpt-oss-120b: configs, and every tensor's name, dtype and shape.
 
-Written out in plain numbers and names, without the engine's tables, to be held against them.
+Written out in plain numbers and names, without the engine's tables, to check these.
 """
 
 import json
@@ -146,7 +146,7 @@ def openai_tensors(layers: int, experts: int) -> list[Entry]:
 
 
 def write_hugging_face(directory: Path, config: dict[str, Any], tensors: list[Entry], last_shard: int) -> Path:
-    """Sparse files in the Hugging Face layout: shards numbered from 0 to `last_shard`, and their index."""
+    """Writes sparse files in the Hugging Face layout: shards numbered from 0 to `last_shard`, and their index."""
     write_json(directory / "config.json", config)
     write_json(directory / "generation_config.json", GENERATION)
     weight_map = {}
@@ -160,7 +160,7 @@ def write_hugging_face(directory: Path, config: dict[str, Any], tensors: list[En
 
 
 def write_original(directory: Path, config: dict[str, Any], tensors: list[Entry], files: int) -> Path:
-    """Sparse files in OpenAI's layout, in original/ of a download whose own weights were left out."""
+    """Writes sparse files in OpenAI's layout, in original/ of a download without its main weights."""
     write_json(directory / "config.json", {"model_type": "gpt_oss"})
     write_json(directory / "generation_config.json", GENERATION)
     original = directory / "original"

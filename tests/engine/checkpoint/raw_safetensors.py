@@ -13,7 +13,7 @@ Entry = tuple[str, str, tuple[int, ...]]
 
 
 def layout(entries: Iterable[Entry]) -> tuple[dict[str, Any], int]:
-    """The header for tensors that follow one another, and the bytes of their data."""
+    """The header for consecutive tensors, and the bytes of their data."""
     header: dict[str, Any] = {}
     end = 0
     for name, dtype, shape in entries:
@@ -23,7 +23,7 @@ def layout(entries: Iterable[Entry]) -> tuple[dict[str, Any], int]:
 
 
 def write_file(file: Path, header: object, data_bytes: int) -> None:
-    """A file with that header and as many zero bytes, which take no room on disk."""
+    """Writes a file with this header and the given number of zero bytes, which take no room on disk."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     with file.open("wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)

@@ -1,6 +1,6 @@
-"""What attention's kernels are tested on: a step's batch, its queries, keys and values, and caches with a past.
+"""A case for attention's kernels: a step's batch, its queries, keys and values, and caches with a past.
 
-Everything that a query may not read is NaN: places never written, of other requests, and out of the window.
+Everything that a query may not read is NaN: places never written, of other requests, or out of the window.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ def prepare(case: Case) -> tuple[RaggedBatch, list[Tensor]]:
 
 
 def cache(case: Case, slots: int, reads: list[Tensor]) -> Tensor:
-    """Keys or values: NaN but for the past that the step may read."""
+    """Keys or values: NaN except for the past that the step may read."""
     filled = torch.full((slots, case.kv_heads, case.head_dim), torch.nan, dtype=case.dtype)
     for read in reads:
         filled[read] = torch.randn(len(read), case.kv_heads, case.head_dim, dtype=case.dtype)

@@ -1,4 +1,4 @@
-"""Logits to choose from, with all that may be in them, and all the ways to choose."""
+"""Logits to choose from, with every special value, and all the ways to choose."""
 
 import math
 
@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 def overflowing() -> tuple[Tensor, Tensor]:
-    """Logits whose largest is finite, and is not once it is divided by the temperature of the second row."""
+    """Logits whose maximum is finite, but not after division by the temperature of the second row."""
     draws = torch.tensor([[1.0, 0.5, 0.0], [0.9, 0.9, 0.9]], dtype=torch.float64)
     return torch.tensor([[1.0, 3e38, 2.0]]).expand(3, -1).contiguous(), draws
 
 
 def choices(vocab: int, rows: int, drawn: float, *, filtered: bool = False) -> tuple[Tensor, Tensor]:
-    """What `choose` takes: rows of which about a share `drawn` is not greedy. Among the first eight are rows of equal
-    logits, of numbers that are none, and of tokens that may not be taken."""
+    """Arguments of `choose`: rows of which about a share `drawn` is not greedy. Among the first eight are rows with
+    equal logits, with NaNs, and with tokens that may not be chosen."""
     generator = torch.Generator().manual_seed(vocab)
 
     def some(share: float) -> Tensor:

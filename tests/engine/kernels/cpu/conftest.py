@@ -1,4 +1,4 @@
-"""Every C++ op is tested at every level that this processor runs. Where there is no compiler there are no such ops."""
+"""Tests every C++ op at every level that this processor supports. Without a compiler there are no such ops."""
 
 import pytest
 

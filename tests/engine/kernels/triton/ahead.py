@@ -1,4 +1,4 @@
-"""Compiles Triton kernels for GPUs that are not there, and reads what came out.
+"""Compiles Triton kernels for GPUs that this machine does not have, and reads the result.
 
 The tests' own process runs Triton's interpreter, so the compiler works in a process of its own:
 
@@ -37,7 +37,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Binary:
-    """Registers of a thread, bytes it spills, bytes of shared memory of a program, and the machine code: instructions
+    """A thread's registers and spilled bytes, a program's bytes of shared memory, and the machine code: instructions
     and labels (`.L_x_1:`)."""
 
     registers: int
@@ -46,11 +46,11 @@ class Binary:
     code: list[str] = field(repr=False)
 
     def count(self, pattern: str) -> int:
-        """Instructions whose text matches the regular expression."""
+        """The number of instructions whose text matches the regular expression."""
         return sum(bool(re.search(pattern, line)) for line in self.code)
 
     def loops(self, pattern: str) -> list[list[str]]:
-        """The instructions from a label to a branch back to it, where one of them matches the regular expression."""
+        """The instructions from a label to a branch back to it, if one of them matches the regular expression."""
         starts, bodies = {}, []
         for place, line in enumerate(self.code):
             target = re.search(r"BRA.*`\((\S+)\)", line)
@@ -78,7 +78,7 @@ def compile_ahead(kernels: Sequence[Kernel]) -> list[Binary]:
 
 
 def compile_one(kernel: Kernel) -> Binary:
-    """Works where Triton compiles: not under its interpreter."""
+    """Works only if Triton compiles, not under its interpreter."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -96,7 +96,7 @@ def compile_one(kernel: Kernel) -> Binary:
         function, signature, {(function.arg_names.index(a),): v for a, v in kernel.constants.items()}, aligned
     )
     target = GPUTarget("cuda", kernel.capability, 32)
-    driver.set_active(SimpleNamespace(get_current_target=lambda: target))  # Kernels ask it what they run on.
+    driver.set_active(SimpleNamespace(get_current_target=lambda: target))  # Kernels ask it for their target.
     compiled = triton.compile(
         source,
         target=target,

@@ -1,4 +1,4 @@
-"""What a launcher would launch: its kernels, recorded instead of run, ready for `compile_ahead`."""
+"""Records a launcher's kernels instead of running them, ready for `compile_ahead`."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -50,7 +50,7 @@ class Recorder:
 
 
 def record_launches(call: Callable[[], object], *modules: ModuleType) -> list[Kernel]:
-    """The launches that `call` makes of the kernels of `modules`, in their order, with every constant it chose."""
+    """The launches that `call` makes of kernels in `modules`, in order, with every constant that it chose."""
     launches: list[Kernel] = []
     with ExitStack() as patches:
         for module in modules:

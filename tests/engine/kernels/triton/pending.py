@@ -1,6 +1,6 @@
-"""Whether machine code for Hopper leaves alone what its tensor cores still read.
+"""Checks that machine code for Hopper does not overwrite registers that its tensor cores still read.
 
-`HGMMA R24, R48, gdesc[UR4], R24` goes on reading its left operand, R48 to R51, until a `WARPGROUP.DEPBAR.LE gsb0, 0x0`
+`HGMMA R24, R48, gdesc[UR4], R24` keeps reading its left operand, R48 to R51, until a `WARPGROUP.DEPBAR.LE gsb0, 0x0`
 has waited for it.
 """
 
@@ -11,18 +11,18 @@ OPERAND = re.compile(r"HGMMA\S* R\d+, R(\d+)\b")
 WAIT = re.compile(r"WARPGROUP\.DEPBAR\.LE gsb0, 0x0")
 TARGET = re.compile(r"(?:@!?U?P\w+ )?(?!ST|RED|BAR|HGMMA|LDGSTS)([A-Z]\S*) (?:P\w+, )?R(\d+)\b")
 FOUR, TWO = re.compile(r"\.128|\.4$|^HMMA"), re.compile(r"\.64|\.WIDE|\.2$|^CS2R$|^D(ADD|MUL|FMA)")
-"""Instructions that write so many registers."""
+"""Instructions that write four registers, and two."""
 
 
 def reads_registers(loop: Sequence[str]) -> bool:
-    """Whether a product in it has its left operand in registers."""
+    """Whether a product in the code has its left operand in registers."""
     return any(OPERAND.search(instruction) for instruction in loop)
 
 
 def overwritten_operands(loop: Sequence[str]) -> list[str]:
-    """The instructions of a loop that write to registers which a product of this or of the last turn may still read.
+    """The instructions of a loop that write registers which a product of this or the last turn may still read.
 
-    A wait that leaves a product pending, or that may be passed by, counts for none.
+    A wait that leaves a product pending, or that may be skipped, does not count.
     """
     pending: set[int] = set()
     found = []

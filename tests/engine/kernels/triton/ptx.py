@@ -1,4 +1,4 @@
-"""Inline PTX, which Triton's interpreter does not run: the few instructions that the kernels use, executed here."""
+"""Executes the few inline PTX instructions of the kernels, which Triton's interpreter does not run."""
 
 import re
 
@@ -22,7 +22,7 @@ OPERATIONS = {
 
 
 def execute(ptx: str, outputs: int, word: int) -> list[int]:
-    """What the code leaves in its first `outputs` registers when the next one is `word`."""
+    """The content of the code's first `outputs` registers after it has run with `word` in the next one."""
     registers = {f"${outputs}": word}
     for operation, operands in re.findall(r"([\w.]+)\.b32 ([^;]*);", ptx):
         if operation == "mov":
@@ -36,5 +36,5 @@ def execute(ptx: str, outputs: int, word: int) -> list[int]:
 
 
 def halves(register: int) -> tuple[int, int]:
-    """Its lower and upper 16 bits."""
+    """The lower and upper 16 bits."""
     return register & 0xFFFF, register >> 16
