@@ -1,10 +1,10 @@
 #   docker build -t carousel:cpu .                    any machine; serves the embedded model
 #   docker build -t carousel:cuda --target cuda .     NVIDIA GPUs
 #
-# Weights are never part of an image: a hub's models are kept in the volume at /models. docs/docker.md has the rest.
+# Downloaded weights are never part of an image: they are kept in the volume at /models. docs/docker.md has the rest.
 #
-# Any Debian with python3 >= 3.11, venv and pip does for a base, with python3-dev too for the target cuda; TORCH_INDEX is
-# where the CPU's torch comes from.
+# BASE is any Debian with python3 >= 3.11, venv and pip, and python3-dev for the target cuda; TORCH_INDEX is the package
+# index for the CPU's torch.
 ARG BASE=docker.io/library/python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 
 FROM ${BASE} AS builder
@@ -22,7 +22,7 @@ RUN pip wheel --no-deps --wheel-dir /dist . \
     && python3 -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
     print(*project['dependencies'], *project['optional-dependencies']['otel'], sep='\n')" > /dist/requirements.txt
 
-# The CPU's kernels, for every level of processor: where they run there is no compiler.
+# The CPU's kernels, for every level of processor: the image that runs them has no compiler.
 FROM builder AS kernels
 # hadolint ignore=DL3008
 RUN apt-get update \
@@ -31,7 +31,7 @@ RUN apt-get update \
 COPY --from=project /src/engine/kernels/cpu cpu
 RUN python3 cpu/build.py /kernels
 
-# What the project needs is a layer of its own: it changes seldom, and is a hundred times the project's size.
+# The dependencies are a layer of their own: they change seldom, and are a hundred times the project's size.
 FROM builder AS packages
 RUN python3 -m venv --without-pip /opt/carousel
 COPY --from=project /dist/requirements.txt ./
@@ -53,7 +53,7 @@ ENV PATH=/opt/carousel/bin:$PATH CAROUSEL_HOST=0.0.0.0 HF_HOME=/models PYTHONUNB
 WORKDIR /home/carousel
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-# The first start may fetch weights: half an hour of not being ready is no failure.
+# The first start may download weights: half an hour of not being ready is no failure.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30m \
     CMD ["python3", "-c", "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:8000/ready', timeout=4)"]
 ENTRYPOINT ["carousel"]

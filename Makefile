@@ -1,4 +1,4 @@
-# Everything a fresh machine needs beside Python 3.11+ and make is set up in .venv by these targets.
+# A fresh machine needs Python 3.11+ and make; these targets set up everything else in .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +13,7 @@ install: $(VENV)/.serve
 serve: $(VENV)/.serve
 	$(BIN)/carousel serve $(if $(MODEL),'$(MODEL)') $(ARGS)
 
-# A test runs on one core, so files of tests run side by side.
+# A test runs on one core, so test files run side by side.
 test: check
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
@@ -35,7 +35,7 @@ soak: $(VENV)/.test
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-# pip is the last that venv makes: without it, what is there of $(VENV) is not whole.
+# venv installs pip last: without pip, $(VENV) is incomplete.
 $(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Carousel needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV) || { echo 'On Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
