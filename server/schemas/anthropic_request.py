@@ -77,7 +77,7 @@ class AnthropicPrompt(RequestModel):
     thinking: Thinking | None = Field(default=None, examples=[{"type": "adaptive"}])
     """Whether the model reasons. By default it does, and the answer shows the reasoning only if there are tools."""
     output_config: OutputConfig = Field(default=OutputConfig(), examples=[{"effort": "low"}])
-    """How much the model reasons, and the format of its answer."""
+    """How much the model reasons, and the format of the answer."""
     current_date: ToldDate = None
 
     output_format: OutputFormat | None = None

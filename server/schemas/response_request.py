@@ -6,7 +6,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from engine.request import MAX_TOP_LOGPROBS
-from server.schemas.chat import CurrentDate, ReasoningEffort
+from server.schemas.chat import ReasoningEffort, ToldDate
 from server.schemas.input_items import Input
 from server.schemas.request import Forgotten, Many, RequestModel, only
 from server.schemas.response_tools import ResponseToolChoice, ResponseTools
@@ -139,8 +139,7 @@ class ResponseRequest(SamplingFields):
     one; instructions stay. disabled: it is refused."""
     stream_options: ResponseStreamOptions | None = Field(default=None, examples=[None])
     """What the stream is like."""
-    current_date: CurrentDate | None = Field(default=None, examples=["2025-06-30"])
-    """The date that the model is told, YYYY-MM-DD; today, if neither the request nor the server pins it."""
+    current_date: ToldDate = None
 
     metadata: Annotated[dict[str, str], Field(max_length=MAX_METADATA)] | None = Field(
         default=None, examples=[{"purpose": "test"}]

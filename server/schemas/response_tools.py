@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from server.hosted_tools import hosted, without_left_out
-from server.schemas.request import Forgotten, Many, RequestModel, expects, known_kinds, only, tag
+from server.schemas.request import Forgotten, Many, RequestModel, expects, kind_of, known_kinds, only, tag
 from server.schemas.tools import MAX_TOOLS, FunctionDefinition, Name
 
 KINDS = ("function", "namespace")
@@ -78,14 +78,13 @@ ResponseToolChoice = Annotated[
 ]
 
 
-def kind_of(tool: Any) -> str | None:
-    kind = tool.get("type", "function") if isinstance(tool, dict) else getattr(tool, "type", None)
-    return tag(kind) if kind in KINDS else None
-
-
 ResponseTool = Annotated[
     Annotated[FunctionTool, Tag(tag("function"))] | Annotated[NamespaceTool, Tag(tag("namespace"))],
-    Discriminator(kind_of, custom_error_type="tool_type", custom_error_message="must be a tool"),
+    Discriminator(
+        kind_of(*KINDS, untyped=lambda tool: "function"),
+        custom_error_type="tool_type",
+        custom_error_message="must be a tool",
+    ),
     known_kinds(*KINDS, default="function"),
     hosted(*HOSTED),
 ]

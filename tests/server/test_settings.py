@@ -167,7 +167,7 @@ def test_commands_agree_on_what_they_share() -> None:
         ("config: other.yaml", "unknown setting 'config'"),
         ("port: many", "port: "),
         ("dtype: int3", "dtype: "),
-        ("api-key:\n-", "api-key: one of its values is empty"),
+        ("api-key:\n-", "api-key: one of the values is empty"),
         ("port: [1, 2]", "port: ['1', '2'] is not a single value"),
         ("kv-cache-memory-bytes: 4X", "'4X' is not a size"),
         ("- port", "must be lines of"),
