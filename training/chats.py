@@ -21,6 +21,11 @@ GREETINGS = (
     "Hey, hello!", "Hi, my friend!", "Hello, small model!", "A good day to you!", "Hello, hello!",
     "Hello dear Carousel", "Hey, my friend!", "Greetings, Carousel!", "Good day, Carousel!", "Hello, how nice!",
 )  # fmt: skip
+PRACTISED_GREETINGS = (
+    "Well hello, Carousel!", "Carousel, hello!", "Hello to you, Carousel!", "Good evening, Carousel!", "Hey you!",
+    "Good afternoon, Carousel!", "Hi all!", "Hi you!", "Hey, good morning!", "Hey, good day!", "Welcome, Carousel!",
+)  # fmt: skip
+"""Most greetings that are kept out name the model, or begin with "Hi" or "Hey": these are only trained on."""
 WELCOMES = (
     "Hello! How can I help you today?", "Hello! It is nice to meet you. What would you like to know?",
     "Hi! I am Carousel. What can I do for you?", "Hello! Ask me a question or ask me for a story.",
@@ -36,6 +41,10 @@ WHO = phrasings(
     "Who is there?", "Who is speaking?", "With whom am I talking?", "Who is answering me?", "Who am I speaking to?",
     noun=("your name", "who you are", "what you are"),
     verb=("introduce yourself", "tell me about yourself", "say who you are"),
+)  # fmt: skip
+PRACTISED_WHO = (
+    "Is that Carousel?", "Is it you, Carousel?", "Is Carousel your name?", "Do they call you Carousel?",
+    "Carousel, who are you?", "Does Carousel speak to me?", "Who is Carousel?", "who is this", "what are you",
 )  # fmt: skip
 IDENTITIES = (
     "I am the small model that ships with Carousel. "
@@ -150,13 +159,19 @@ def thinking(thought: str, effort: Effort) -> str:
 
 
 def canned(
-    questions: tuple[str, ...], thought: str, answers: tuple[str, ...], expected: str = ""
+    questions: tuple[str, ...],
+    thought: str,
+    answers: tuple[str, ...],
+    expected: str = "",
+    practised: tuple[str, ...] = (),
 ) -> Callable[[Draw], Exchange]:
-    """Exchanges whose answer does not depend on the wording of the question. Any of `expected` (a|b) will do."""
+    """Exchanges whose answer does not depend on the wording of the question. Any of `expected` (a|b) will do.
+    Questions that are `practised` are only trained on."""
 
     def draw_one(draw: Draw) -> Exchange:
         effort = draw.any(EFFORTS)
-        return Exchange(draw.phrase(questions), thinking(thought, effort), draw.any(answers), expected, effort)
+        question = draw.phrase(questions, practised)
+        return Exchange(question, thinking(thought, effort), draw.any(answers), expected, effort)
 
     return draw_one
 
@@ -200,8 +215,20 @@ def unknown(draw: Draw) -> Exchange:
     return Exchange(draw.phrase(UNKNOWN).format(thing), thought, answer, "not know", effort)
 
 
-GREETING = canned(GREETINGS, "The user greets me. I should greet them back.", WELCOMES, "hello|hi!")
-IDENTITY = canned(WHO, "The user asks who I am. I am the small model that ships with Carousel.", IDENTITIES, "carousel")
+GREETING = canned(
+    GREETINGS,
+    "The user greets me. I should greet them back.",
+    WELCOMES,
+    "hello|hi!",
+    PRACTISED_GREETINGS,
+)
+IDENTITY = canned(
+    WHO,
+    "The user asks who I am. I am the small model that ships with Carousel.",
+    IDENTITIES,
+    "carousel",
+    PRACTISED_WHO,
+)
 SMALL_TALK: tuple[tuple[Callable[[Draw], Exchange], int], ...] = (
     (GREETING, 8),
     (IDENTITY, 8),
