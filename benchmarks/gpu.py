@@ -16,7 +16,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 
@@ -27,7 +26,7 @@ from benchmarks.determinism import bits_agree
 from benchmarks.device import commit_of_source, measure_machine, measure_speeds
 from benchmarks.gpu_plot import plot
 from benchmarks.gpu_workloads import WORKLOADS, workload
-from benchmarks.isolated import Record, Result, minutes_left, records_of, run_parts, seconds_until, within
+from benchmarks.isolated import Record, Result, minutes_left, records_of, run_parts, seconds_until, side_by_side, within
 
 PARTS = {
     "machine": 20,
@@ -67,15 +66,10 @@ def run(
 
 
 def compiling(seconds: float, *, smoke: bool) -> Iterator[Record]:
-    """Compiles the models' kernels concurrently: compiling takes a core per model and hardly any of the GPU."""
-
-    def records(model: str) -> list[Record]:
-        asked = ["--part", "compile", "--model", model, *["--smoke"] * smoke]
-        return [{"model": model} | record for record in records_of("benchmarks.gpu", asked, seconds)]
-
-    with ThreadPoolExecutor() as pool:
-        for found in pool.map(records, WORKLOADS):
-            yield from found
+    """Compiles the models' kernels side by side: compiling takes a core per model and hardly any of the GPU."""
+    asked = ["--part", "compile", *["--smoke"] * smoke]
+    models = {model: records_of("benchmarks.gpu", [*asked, "--model", model], seconds) for model in WORKLOADS}
+    return side_by_side("model", models)
 
 
 def records_of_part(part: str, seconds: float, *, smoke: bool, llama_cpp: Path | None) -> Iterator[Record]:

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from signal import SIGKILL
 from threading import Timer
 from time import monotonic
@@ -75,6 +77,25 @@ def records_of(module: str, arguments: Sequence[str], seconds: float) -> Iterato
     which all processes share, so a process's seconds include its start."""
     command = [sys.executable, "-m", module, *arguments, "--until", str(monotonic() + seconds)]
     return printed_by(command, seconds + GRACE_SECONDS)
+
+
+def side_by_side(what: str, sources: Mapping[str, Iterator[Record]]) -> Iterator[Record]:
+    """The records of several processes, as they come, each with the name of its source under `what`."""
+    found: SimpleQueue[Record | None] = SimpleQueue()
+
+    def drain(name: str) -> None:
+        try:
+            for record in sources[name]:
+                found.put({what: name} | record)
+        finally:
+            found.put(None)
+
+    with ThreadPoolExecutor(len(sources)) as pool:
+        draining = [pool.submit(drain, name) for name in sources]
+        for _ in draining:
+            yield from iter(found.get, None)
+        for each in draining:
+            each.result()
 
 
 def minutes_left(minutes: float) -> float:

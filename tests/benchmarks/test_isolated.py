@@ -3,11 +3,21 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from threading import Event
 
 import pytest
 
 from benchmarks import isolated
-from benchmarks.isolated import GRACE_SECONDS, Record, printed_by, records_of, run_parts, seconds_until, within
+from benchmarks.isolated import (
+    GRACE_SECONDS,
+    Record,
+    printed_by,
+    records_of,
+    run_parts,
+    seconds_until,
+    side_by_side,
+    within,
+)
 
 
 def test_what_a_command_prints_comes_as_it_is_printed() -> None:
@@ -33,6 +43,31 @@ def test_records_end_with_their_time() -> None:
         {"what": "decode", "seconds": 1},
         {"what": "decode", "left_out": "what follows: 0 seconds are over"},
     ]
+
+
+def test_records_of_several_processes_come_as_they_are_made() -> None:
+    asked = Event()
+
+    def slow() -> Iterator[Record]:
+        yield {"tokens": 1}
+        assert asked.wait(60)
+        yield {"tokens": 2}
+
+    records = side_by_side("model", {"20b": slow(), "120b": iter([])})
+    assert next(records) == {"model": "20b", "tokens": 1}
+    asked.set()
+    assert list(records) == [{"model": "20b", "tokens": 2}]
+
+
+def test_what_one_of_several_raises_is_raised_after_the_others() -> None:
+    def failing() -> Iterator[Record]:
+        yield {"tokens": 1}
+        raise OSError("no process")
+
+    records = side_by_side("model", {"20b": failing()})
+    assert next(records) == {"model": "20b", "tokens": 1}
+    with pytest.raises(OSError, match="no process"):
+        next(records)
 
 
 def test_the_start_of_a_process_is_of_its_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

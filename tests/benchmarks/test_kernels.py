@@ -1,10 +1,11 @@
 """The script that holds every kernel against its reference on a GPU, at tiny sizes in Triton's interpreter."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Barrier
 from types import ModuleType
 from typing import Any
 from unittest.mock import Mock
@@ -15,8 +16,9 @@ import torch
 from benchmarks import attention_kernels, device, experts_kernels, kernels, model_kernels, peer_experts
 from benchmarks.attention_kernels import make_batch
 from benchmarks.device import COLD_BYTES, Speeds, attempt, cold_copies, differing
-from benchmarks.isolated import GRACE_SECONDS
-from benchmarks.kernels import SECTIONS, measure, run
+from benchmarks.isolated import GRACE_SECONDS, Record
+from benchmarks.kernels import ERRORS as CHECKS
+from benchmarks.kernels import PARTS, SECTIONS, measure, run
 from benchmarks.shapes import PUBLISHED, TINY
 from engine.config import ModelConfig
 from engine.kernels.experts import mix_experts
@@ -44,10 +46,9 @@ def test_every_section_says_something_with_its_machine_and_versions(result: dict
 
 
 def test_the_kernels_are_their_references(result: dict[str, Any]) -> None:
-    checked = [name for name in SECTIONS if name.endswith("_error")]
     values = [
         record[error]
-        for name in checked
+        for name in CHECKS
         for record in result[name]
         for error in ERRORS
         if error in record and not (name == "model_error" and "fp8 cache" in record["model"])
@@ -55,7 +56,7 @@ def test_the_kernels_are_their_references(result: dict[str, Any]) -> None:
     assert len(values) > 20
     assert max(values) < 1e-5
     assert [record["same_choice"] for record in result["router_error"]] == [1.0]
-    differ = [record["differ"] for section in checked for record in result[section] if "differ" in record]
+    differ = [record["differ"] for section in CHECKS for record in result[section] if "differ" in record]
     assert len(differ) > 20
     assert set(differ) == {0}
     (rounded,) = (record for record in result["model_error"] if record["model"] == "kernels, fp8 cache")
@@ -121,7 +122,7 @@ def test_one_token_goes_to_other_experts_in_every_call() -> None:
 
 
 def test_a_section_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SECTIONS, "linear_error", ("attention_kernels:no_such_section", 60))
+    monkeypatch.setitem(SECTIONS, "linear_error", "attention_kernels:no_such_section")
     (failed,) = measure("linear_error", TINY, torch.device("cpu"), 60)
     assert "no_such_section" in str(failed["failed"])
 
@@ -169,7 +170,7 @@ def test_a_device_that_can_compute_nothing_more_ends_its_section(monkeypatch: py
 def test_sections_are_run_one_after_the_other_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each in its own process; one that there is no time for is named."""
     for name in "machine", "sampling":
-        monkeypatch.setitem(SECTIONS, name, (SECTIONS[name][0], 600))
+        monkeypatch.setitem(PARTS, name, 600)
     output = tmp_path / "results" / "kernels.json"
     got, failed = run(["machine", "sampling"], 60, smoke=True, output=output, commit="abc")
     assert failed == 0
@@ -184,20 +185,42 @@ def test_sections_are_run_one_after_the_other_and_written(tmp_path: Path, monkey
 def test_a_section_that_hangs_leaves_the_others_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
     monkeypatch.setattr(kernels, "records_of", lambda module, arguments, seconds: given.append(seconds) or [])
-    run(list(SECTIONS), kernels.MINUTES, smoke=False, output=None, commit="abc")
-    limits = [seconds for _, seconds in SECTIONS.values()]
+    run(list(PARTS), kernels.MINUTES, smoke=False, output=None, commit="abc")
+    limits = [seconds for part, seconds in PARTS.items() for _ in range(len(CHECKS) if part == "errors" else 1)]
     assert given[:-1] == limits[:-1]
     assert given[-1] > limits[-1]
-    assert sum(limits) + GRACE_SECONDS <= 60 * kernels.MINUTES < 600
+    assert sum(PARTS.values()) + GRACE_SECONDS <= 60 * kernels.MINUTES < 600
 
 
-def test_in_fewer_minutes_every_section_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_fewer_minutes_every_part_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
     monkeypatch.setattr(kernels, "records_of", lambda module, arguments, seconds: given.append(seconds) or [])
-    run(list(SECTIONS), 3, smoke=False, output=None, commit="abc")
-    *earlier, _ = SECTIONS.values()
-    share = (3 * 60 - GRACE_SECONDS) / sum(seconds for _, seconds in SECTIONS.values())
-    assert given[:-1] == pytest.approx([share * seconds for _, seconds in earlier])
+    run(["machine", "model", "sampling"], 1, smoke=False, output=None, commit="abc")
+    share = (60 - GRACE_SECONDS) / sum(PARTS[part] for part in ("machine", "model", "sampling"))
+    assert given[:-1] == pytest.approx([share * PARTS["machine"], share * PARTS["model"]])
+
+
+def test_the_sections_of_errors_run_side_by_side_before_anything_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits here until all have begun."""
+    begun = Barrier(len(CHECKS))
+
+    def records_of(module: str, arguments: Sequence[str], seconds: float) -> Iterator[Record]:
+        begun.wait(60)
+        yield {"error": 0.5}
+
+    monkeypatch.setattr(kernels, "records_of", records_of)
+    got, failed = run(["errors"], 60, smoke=False, output=None, commit="abc")
+    assert failed == 0
+    assert sorted(got["parts"]["errors"], key=str) == [{"section": name, "error": 0.5} for name in sorted(CHECKS)]
+    assert [*PARTS][:2] == ["machine", "errors"]
+    assert {*SECTIONS} - {*CHECKS} == {*PARTS} - {"errors"}
+
+
+def test_after_the_largest_tile_comes_what_the_last_program_to_arrive_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experts_kernels, "mixed_by_reference", Mock(side_effect=MemoryError))
+    shapes = replace(TINY, checked_tokens=(1, 4, 8, 9))
+    records = experts_kernels.check_experts(shapes, torch.device("cpu"), Speeds(1.0, 1.0))
+    assert [record["tokens"] for record in records] == [9, 9, 1, 1, 4, 4, 8, 8]
 
 
 def test_sequences_of_a_batch_go_to_different_experts() -> None:

@@ -2,8 +2,10 @@
 
 Both top_k and top_p look for the least number above which less than so much stands, counted or weighed. As float32's
 bits can be read as integers in the same order, it is found digit by digit: eight passes over the row, each of which
-weighs what stands above every value of the next four bits. Of the numbers 2, 7, 9 and 12, two stand above 7 and one
-above 9, so for top_k = 2 it is 9. In binary, with two digits of two bits:
+weighs what stands above every value of the next four bits. A model's own logits are bfloat16's numbers, which the upper
+half of the bits tells apart: where nothing was added to a row, its passes are four, and what they find may be a little
+less than the number, but not than the next one. Of the numbers 2, 7, 9 and 12, two stand above 7 and one above 9, so
+for top_k = 2 it is 9. In binary, with two digits of two bits:
 
     above 0011: 3    0111: 2    1011: 1    1111: 0         so the first digit is 10, of which 1011 is the last
     above 1000: 2    1001: 1    1010: 1    1011: 1         so the second is 01: 9
@@ -48,13 +50,14 @@ def weights_of(x, peak, temperature, least, WEIGHED: tl.constexpr):
 
 @triton.jit
 def find_least(
-    row, vocab, peak, temperature, least, wanted, WEIGHED: tl.constexpr, TILE: tl.constexpr, WAYS: tl.constexpr
+    row, vocab, peak, temperature, least, wanted, finest, WEIGHED: tl.constexpr, TILE: tl.constexpr, WAYS: tl.constexpr
 ):
-    """The least number above which less than `wanted` stand, not under `least`."""
+    """The least number above which less than `wanted` stand, not under `least`; among keys that differ by less than
+    `finest`, the least of them."""
     way = tl.arange(0, WAYS).to(tl.int64)
     before = tl.full([], 0, tl.int64)
     step = tl.full([], 268435456, tl.int64)
-    while step > 0:
+    while step >= finest:
         last = number_of(tl.maximum(before + (way + 1) * step - 1, LOWEST))
         sums = tl.zeros([WAYS, TILE], tl.float32)
         for first in range(0, vocab, TILE):
@@ -77,16 +80,20 @@ def find_least_kept(logits, draws, out, row_stride, draw_stride, vocab, TILE: tl
     least = tl.full([], float("-inf"), tl.float32)
     if (temperature > 0) & ((reach < float("inf")) | (top_k < vocab) | (top_p < 1)):
         peaks = tl.full([TILE], float("-inf"), tl.float32)
+        lower = tl.zeros([TILE], tl.int32)
         for first in range(0, vocab, TILE):
             token = first + tl.arange(0, TILE)
-            peaks = tl.maximum(peaks, tl.load(row + token, mask=token < vocab, other=float("-inf")))
+            x = tl.load(row + token, mask=token < vocab, other=float("-inf"))
+            peaks = tl.maximum(peaks, x)
+            lower |= x.to(tl.int32, bitcast=True) & 65535
         peak = tl.max(peaks, axis=0)
+        finest = tl.where(tl.max(lower, axis=0) > 0, 1, 65536)
         if tl.abs(peak) < float("inf"):
             floor = peak.to(tl.float64) - reach
             least = floor.to(tl.float32)
             least = tl.where(least.to(tl.float64) < floor, number_of(key_of(least) + 1), least)
             if top_k < vocab:
-                least = find_least(row, vocab, peak, temperature, least, top_k, False, TILE, WAYS)
+                least = find_least(row, vocab, peak, temperature, least, top_k, finest, False, TILE, WAYS)
             if top_p < 1:
                 weights = tl.zeros([TILE], tl.float32)
                 for first in range(0, vocab, TILE):
@@ -94,5 +101,5 @@ def find_least_kept(logits, draws, out, row_stride, draw_stride, vocab, TILE: tl
                     x = tl.load(row + token, mask=token < vocab, other=float("-inf"))
                     weights += weights_of(x, peak, temperature, least, True)
                 wanted = top_p * tl.sum(weights.to(tl.float64), axis=0)
-                least = find_least(row, vocab, peak, temperature, least, wanted, True, TILE, WAYS)
+                least = find_least(row, vocab, peak, temperature, least, wanted, finest, True, TILE, WAYS)
     tl.store(out + number, least)

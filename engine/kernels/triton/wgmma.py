@@ -1,8 +1,8 @@
 """Hopper's tensor cores read a left operand from registers while the program goes on (`wgmma`).
 
 Triton lets a turn of a pipelined loop end with its product pending, and ptxas gives the registers of the operand to the
-next turn's weights: what the tensor cores read is then left to chance (triton-lang/triton#9433; of 8 warps, #11047).
-Sums that pass through an instruction of the loop's own are waited for in their turn.
+next turn's weights: what the tensor cores read is then left to chance (triton-lang/triton#9433). Sums that pass through
+an instruction of the loop's own are waited for in their turn.
 """
 
 import triton

@@ -17,12 +17,16 @@ from tests.engine.kernels.triton.launches import record_launches
 
 @pytest.mark.parametrize("tile", [16, 4096])
 @pytest.mark.parametrize("vocab", [1, 15, 64, 601])
-@pytest.mark.parametrize("filtered", [False, True])
-def test_the_choice_is_the_references(monkeypatch: pytest.MonkeyPatch, vocab: int, tile: int, filtered: bool) -> None:
+@pytest.mark.parametrize(("filtered", "dtype"), [(False, torch.float32), (True, torch.float32), (True, torch.bfloat16)])
+def test_the_choice_is_the_references(
+    monkeypatch: pytest.MonkeyPatch, vocab: int, tile: int, filtered: bool, dtype: torch.dtype
+) -> None:
+    """Of what a model computes, which is bfloat16, and of what was added to."""
     monkeypatch.setattr(kernels, "TILE", tile)
     monkeypatch.setattr(least_kept, "TILE", min(tile, 256))
     for share in 0.0, 1.0:
         logits, draws = choices(vocab, 20, share, filtered=filtered)
+        logits = logits.to(dtype).float()
         want = reference(logits, draws)
         apart = torch.cat((logits, torch.full_like(logits, torch.inf)), dim=1)[:, :vocab]
         out = torch.empty(20, dtype=torch.int64)
@@ -48,6 +52,27 @@ def test_the_example_of_what_filters_leave() -> None:
     for number, token in ((0.49, 2), (0.51, 3)):
         draws = torch.tensor([[1e6], [number], [torch.inf], [2.0], [1.0]], dtype=torch.float64)
         assert choose(torch.tensor([[2.0, 7.0, 9.0, 12.0]]), draws).item() == token
+
+
+@pytest.mark.parametrize(
+    ("logits", "found"),
+    [
+        ([-12.0, -2.0, -9.0, -7.0], 0xC0E0FFFF),
+        ([12.0, 2.0, 9.0, 7.0], 0x41100000),
+        ([-12.0, -2.0, -9.0 - 2**-20, -7.0], 0xC0E00000),
+        ([12.0, 2.0, 9.0, 7.0 + 2**-20], 0x41100000),
+        ([1.0, -torch.inf, -torch.inf, -torch.inf], 0xFF800000),
+    ],
+)
+def test_numbers_of_bfloat16_are_told_apart_by_half_of_their_bits(logits: list[float], found: int) -> None:
+    """Two are left: of −2, −7 and so on what is found has the bits of −7 but the lower ones, which are not looked at;
+    one number that needs them has them looked at in all."""
+    draws = torch.tensor([[1.0], [0.0], [torch.inf], [2.0], [1.0]], dtype=torch.float64)
+    least = torch.empty(1)
+    least_kept.find_least_kept[(1,)](
+        torch.tensor([logits]), draws, least, 4, 1, 4, TILE=least_kept.TILE, WAYS=least_kept.WAYS
+    )
+    assert least.view(torch.int32).item() & 0xFFFFFFFF == found
 
 
 def test_batches_of_all_sizes_run_the_same_kernels() -> None:

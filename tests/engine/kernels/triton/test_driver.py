@@ -10,7 +10,9 @@ from triton.backends import backends
 from triton.runtime import driver
 from triton.runtime.build import compile_module_from_src
 
+from engine.kernels.triton import driver as ours
 from engine.kernels.triton.driver import CannotLaunchError, start_driver
+from tests.engine.kernels.triton.ahead import Kernel, compile_ahead
 
 SOURCE = """
 #include <Python.h>
@@ -53,6 +55,25 @@ def test_it_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for attribute in ("_default", "_active"):
         monkeypatch.setattr(driver, attribute, None)
     start_driver()
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None or not has_headers(), reason="needs gcc and Python's headers")
+def test_a_kernel_is_launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton's own part is there from before, and the compiler is not, with which 3.6 makes what launches the kernel."""
+    start_driver()
+
+    def launch(number: int) -> None:
+        compile_module_from_src(f"{SOURCE}// {number}", "launcher")
+
+    monkeypatch.setattr(ours, "nothing", {(1,): launch})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CannotLaunchError, match="Failed to find C compiler"):
+        start_driver()
+
+
+def test_the_kernel_that_is_launched_compiles() -> None:
+    (binary,) = compile_ahead([Kernel("engine.kernels.triton.driver:nothing", {"number": "i32"}, {})])
+    assert binary.count("EXIT") == 1
 
 
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
