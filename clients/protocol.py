@@ -126,7 +126,7 @@ def read(call: Call[T], response: httpx.Response) -> T:
     try:
         return call.read(response.json())
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ServerFailedError(f"{call.path}: the answer cannot be understood", status=response.status_code) from error
+        raise ServerFailedError(f"{call.path}: the answer is not understood", status=response.status_code) from error
 
 
 def refusal(response: httpx.Response) -> AnswerError:
@@ -164,7 +164,7 @@ class StreamReader:
             if "error" not in content:
                 return Delta.parse(content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ServerFailedError("a piece of the answer cannot be understood", status=200) from error
+            raise ServerFailedError("a piece of the answer is not understood", status=200) from error
         raise answer_error(200, content)
 
 

@@ -47,7 +47,7 @@ async def read_body(request: Request, limit: int, hold: Callable[[int], None]) -
     return bytes(body)
 
 
-def parse(schema: type[Schema], body: bytes, hosted_tools: HostedTools) -> Schema:
+def parse(schema: type[Schema], body: bytes, hosted_tools: HostedTools | None = None) -> Schema:
     """The body as `schema`. Raises RequestError for a body that is not JSON or does not match the schema (then `param`
     is the field's path)."""
     try:
