@@ -59,7 +59,7 @@ def test_it_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.skipif(shutil.which("gcc") is None or not has_headers(), reason="needs gcc and Python's headers")
 def test_a_kernel_is_launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Triton's own part is there from before, and the compiler is not, with which 3.6 makes what launches the kernel."""
+    """Triton's own part is there from before, but no compiler, which 3.6 needs for what launches the kernel."""
     start_driver()
 
     def launch(number: int) -> None:
