@@ -146,10 +146,19 @@ def states_bytes(model: ModelConfig, dtype: Dtype, tokens: int) -> int:
 def graphs_bytes(model: ModelConfig, dtype: Dtype, seqs: int, longest_pages: int) -> int:
     """An estimate, from above, of the CUDA graphs of decoding up to `seqs` sequences of `longest_pages` pages.
 
-    They share one pool, which holds the largest one's step: its states, attention's splits (at least four a sequence)
-    and logits; beside it stand the logits in float32 and the block tables that all of them read.
+    They share one pool, which holds the largest one's step: its states, attention's splits and logits; beside it stand
+    the logits in float32 and the block tables that all of them read.
     """
-    splits = 4 * 4 * model.num_heads * (model.head_dim + 1)
+    splits = most_splits(seqs, model.num_kv_heads) * 4 * model.num_heads * (model.head_dim + 1)
     logits = (4 + DTYPE_BYTES[dtype]) * model.vocab_size
-    tensors = states_bytes(model, dtype, seqs) + seqs * (splits + logits + 4 * longest_pages)
+    tensors = states_bytes(model, dtype, seqs) + splits + seqs * (logits + 4 * longest_pages)
     return tensors + GRAPH_BYTES * len(decode_buckets(seqs))
+
+
+def most_splits(seqs: int, kv_heads: int) -> int:
+    """Splits of the keys of up to `seqs` sequences that decode, from above (`engine.kernels.triton.paged_attention`).
+
+    >>> most_splits(1, 8), most_splits(32, 8), most_splits(256, 8)
+    (64, 1024, 2048)
+    """
+    return max(8 * seqs, min(64 * seqs, 8192 // kv_heads))
