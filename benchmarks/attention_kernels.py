@@ -115,10 +115,11 @@ def measure_attention(shapes: Shapes, device: torch.device, speeds: Speeds) -> I
 
     def time_chunks(kernel: str, kind: str, chunks: Sequence[tuple[int, int]]) -> Iterator[dict[str, object]]:
         measure = measure_ring if kernel == "ring" else measure_pages
-        context, count = chunks[0]
-        asked: dict[str, object] = {"cache": kind, "kernel": kernel, "sequences": len(chunks)}
+        (context, count), (shortest, _) = chunks[0], chunks[-1]
+        asked: dict[str, object] = {"cache": kind, "kernel": kernel, "sequences": len(chunks), "context": context}
+        asked |= {"shortest_context": shortest} if shortest < context else {}
         measured = partial(measure, shapes, chunks, narrow_dtypes(shapes)[kind], device, speeds)
-        return attempt(asked | {"context": context, "new_tokens": count}, measured)
+        return attempt(asked | {"new_tokens": count}, measured)
 
     for kind, dtype in narrow_dtypes(shapes).items():
         token_bytes = 2 * model.num_kv_heads * model.head_dim * dtype.itemsize
@@ -127,6 +128,7 @@ def measure_attention(shapes: Shapes, device: torch.device, speeds: Speeds) -> I
             for context in shapes.contexts:
                 if sequences * context * token_bytes <= LARGEST_CACHE:
                     yield from time_chunks("paged", kind, [(context, 1)] * sequences)
+        yield from time_chunks("paged", kind, [(context, 1) for context in shapes.uneven_contexts])
         for chunk in shapes.prefills:
             yield from time_chunks("ring", kind, [chunk])
             yield from time_chunks("paged", kind, [chunk])
@@ -159,7 +161,7 @@ def measure(
     device: torch.device,
     speeds: Speeds,
 ) -> dict[str, object]:
-    """One launch of a kernel over equal chunks. `seen` has each chunk's number of keys and of query-key pairs."""
+    """One launch of a kernel over chunks. `seen` has each chunk's number of keys and of query-key pairs."""
     model = shapes.model
     batch = make_batch(shapes, chunks, device)
     inputs = random_heads(shapes, len(batch.token_ids), device)

@@ -11,10 +11,11 @@ class Shapes:
 
     `expert_counts` are those of the measured models; `checked_tokens` are compared with the reference, and `repeats`
     times with themselves; `expert_tokens`, `decode_batches` and `linear_tokens` are timed, in tokens or sequences of a
-    step; `contexts` are tokens in the caches of a decoding sequence; `prefills` are (tokens in the caches, new tokens);
-    `mixed_step` is a step of such pairs, compared with the reference; `model_context` and `model_prefill`, in tokens,
-    are for the whole model's steps; the model is compared with the reference over `prompts`, in tokens, and `decoded`
-    steps after them. `dtype` is float32 in Triton's interpreter, which cannot multiply bfloat16.
+    step; `contexts` are tokens in the caches of a decoding sequence, `uneven_contexts` those of a batch, the longest
+    first; `prefills` are (tokens in the caches, new tokens); `mixed_step` is a step of such pairs, compared with the
+    reference; `model_context` and `model_prefill`, in tokens, are for the whole model's steps; the model is compared
+    with the reference over `prompts`, in tokens, and `decoded` steps after them. `dtype` is float32 in Triton's
+    interpreter, which cannot multiply bfloat16.
     """
 
     model: ModelConfig
@@ -23,6 +24,7 @@ class Shapes:
     expert_tokens: tuple[int, ...]
     decode_batches: tuple[int, ...]
     contexts: tuple[int, ...]
+    uneven_contexts: tuple[int, ...]
     prefills: tuple[tuple[int, int], ...]
     linear_tokens: tuple[int, ...]
     mixed_step: tuple[tuple[int, int], ...]
@@ -55,6 +57,7 @@ PUBLISHED = Shapes(
     expert_tokens=(1, 8, 32, 128, 256, 8192),
     decode_batches=(1, 8, 32, 128, 256),
     contexts=(1024, 8192, 32_768, 131_072),
+    uneven_contexts=(131_072, *[1024] * 31),
     prefills=((0, 8192), (24_576, 8192)),
     linear_tokens=(1, 2, 4, 8, 32, 128, 256),
     mixed_step=((300, 1), (0, 40), (5000, 1), (1000, 100), (17, 1)),
@@ -84,6 +87,7 @@ TINY = Shapes(
     expert_tokens=(1,),
     decode_batches=(1,),
     contexts=(20,),
+    uneven_contexts=(40, 3),
     prefills=((4, 20),),
     linear_tokens=(1, 8),
     mixed_step=((20, 1), (3, 5)),

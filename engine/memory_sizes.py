@@ -146,10 +146,19 @@ def states_bytes(model: ModelConfig, dtype: Dtype, tokens: int) -> int:
 def graphs_bytes(model: ModelConfig, dtype: Dtype, seqs: int, longest_pages: int) -> int:
     """An upper estimate of the bytes of CUDA graphs that decode up to `seqs` sequences of `longest_pages` pages.
 
-    They share one pool, which holds the largest graph's step: its states, attention's splits (at least four a sequence)
-    and logits. All graphs also share the float32 logits and the block tables, which lie outside the pool.
+    They share one pool, which holds the largest graph's step: its states, attention's splits and logits. All graphs
+    also share the float32 logits and the block tables, which lie outside the pool.
     """
-    splits = 4 * 4 * model.num_heads * (model.head_dim + 1)
+    splits = most_splits(seqs, model.num_kv_heads) * 4 * model.num_heads * (model.head_dim + 1)
     logits = (4 + DTYPE_BYTES[dtype]) * model.vocab_size
-    tensors = states_bytes(model, dtype, seqs) + seqs * (splits + logits + 4 * longest_pages)
+    tensors = states_bytes(model, dtype, seqs) + splits + seqs * (logits + 4 * longest_pages)
     return tensors + GRAPH_BYTES * len(decode_buckets(seqs))
+
+
+def most_splits(seqs: int, kv_heads: int) -> int:
+    """An upper bound of the splits of up to `seqs` decoding sequences (`engine.kernels.triton.paged_attention`).
+
+    >>> most_splits(1, 8), most_splits(32, 8), most_splits(256, 8)
+    (64, 1024, 2048)
+    """
+    return max(8 * seqs, min(64 * seqs, 8192 // kv_heads))

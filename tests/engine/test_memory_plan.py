@@ -20,6 +20,7 @@ from engine.kernels.experts import ExpertProduct
 from engine.kernels.fp8_matrix import quantize
 from engine.kernels.mxfp4 import Mxfp4
 from engine.kernels.table import REFERENCE
+from engine.kernels.triton.paged_attention import decode_splits
 from engine.kernels.triton.repack import TiledProduct, repack, unpack_experts
 from engine.memory_plan import FREE_SHARE, KEPT_BYTES, Machine, MemoryPlan, describe, plan_memory, size
 from engine.memory_sizes import (
@@ -28,6 +29,7 @@ from engine.memory_sizes import (
     SCORES_LIMIT,
     graphs_bytes,
     kv_sizes,
+    most_splits,
     weights_bytes,
     workspace_bytes,
 )
@@ -178,6 +180,14 @@ def test_resident_experts_are_planned() -> None:
 def test_resident_experts_that_nothing_would_use_are_refused(dtype: Dtype, experts: ExpertFormat, tiled: bool) -> None:
     with pytest.raises(ConfigError, match="--resident-experts is for MXFP4 experts on a GPU"):
         weights_bytes(GPT_OSS_20B, dtype, experts, tiled=tiled, resident=True)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 8, 16])
+def test_no_batch_has_more_splits_than_are_planned(kv_heads: int) -> None:
+    largest = 0
+    for seqs in range(1, 600):
+        largest = max(largest, seqs * decode_splits(seqs, kv_heads)[1])
+        assert largest <= most_splits(seqs, kv_heads) <= 2 * largest
 
 
 def test_cuda_graphs_are_planned_and_can_be_left_out() -> None:

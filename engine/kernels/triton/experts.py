@@ -35,6 +35,8 @@ MAX_SPLITS = 4
 WIDEST_TILE = 128
 NARROW_TILE = 64
 MIX_COLUMNS = 512
+MIX_TOKENS = 4
+"""That the last program of `down` mixes at once, so that it waits for the loads of all together."""
 DIRECT_ROWS = 64
 RESIDENT_PAIRS = 128
 """Pairs an expert, in the mean, from which a resident bfloat16 matrix is multiplied instead of the packed one: fewer do
@@ -83,27 +85,31 @@ def gate_up_kernel(
 
 @triton.jit
 def mix_columns(
-    out, experts, weights, residual, mixed, token, column, inside, pairs, rows,
+    out, experts, weights, residual, mixed, token, column, pairs, rows,
     CHOICES: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr,
 ):  # fmt: skip
-    """One token's columns [COLUMNS]: what its experts, if it has any, left in `out`, weighed and added in the order of
-    their ids. Read past the processor's own cache, for other programs of this very launch may have written it."""
+    """Tokens' [TOKENS] columns [COLUMNS], as far as both are there: what a token's experts, if it has any, left in
+    `out`, weighed and added in the order of their ids. Read past the processor's own cache, for other programs of this
+    very launch may have written it."""
     choice = tl.arange(0, WIDTH)
-    expert = tl.load(experts + token * CHOICES + choice, mask=choice < CHOICES, other=2147483647).to(tl.int32)
-    has_any = tl.min(expert, axis=0) >= 0
-    rank = tl.sum((expert[None, :] < expert[:, None]).to(tl.int32), axis=1)
-    total = tl.zeros_like(column).to(tl.float32)
+    there = token * CHOICES < pairs
+    chosen = there[:, None] & (choice < CHOICES)[None, :]
+    expert = tl.load(experts + token[:, None] * CHOICES + choice[None, :], mask=chosen, other=2147483647).to(tl.int32)
+    has_any = there & (tl.min(expert, axis=1) >= 0)
+    rank = tl.sum((expert[:, None, :] < expert[:, :, None]).to(tl.int32), axis=2)
+    inside = (column < rows)[None, :]
+    total = tl.zeros([token.shape[0], column.shape[0]], tl.float32)
     for nth in tl.static_range(CHOICES):
-        pair = token * CHOICES + tl.sum(tl.where(rank == nth, choice, 0), axis=0)
+        pair = token * CHOICES + tl.sum(tl.where(rank == nth, choice[None, :], 0), axis=1)
         value = tl.zeros_like(total)
         for split in tl.static_range(SPLITS):
-            at = out + (split * pairs + pair) * rows + column
-            value += tl.load(at, mask=inside & has_any, other=0.0, cache_modifier=".cg").to(tl.float32)
-        total += tl.load(weights + pair, mask=has_any, other=0.0).to(tl.float32) * value
-    at = token * rows + column
+            at = out + ((split * pairs + pair) * rows)[:, None] + column[None, :]
+            value += tl.load(at, mask=inside & has_any[:, None], other=0.0, cache_modifier=".cg").to(tl.float32)
+        total += tl.load(weights + pair, mask=has_any, other=0.0).to(tl.float32)[:, None] * value
+    at = (token * rows)[:, None] + column[None, :]
     rounded = total.to(mixed.dtype.element_ty).to(tl.float32)
-    before = tl.load(residual + at, mask=inside, other=0.0).to(tl.float32)
-    tl.store(mixed + at, (before + rounded).to(mixed.dtype.element_ty), mask=inside)
+    before = tl.load(residual + at, mask=inside & there[:, None], other=0.0).to(tl.float32)
+    tl.store(mixed + at, (before + rounded).to(mixed.dtype.element_ty), mask=inside & there[:, None])
 
 
 @triton.jit(do_not_specialize=["pairs"])
@@ -112,7 +118,7 @@ def down_kernel(
     weights, residual, mixed, arrivals,
     pairs, columns, rows, row_tiles, groups, unscale, split_groups,
     ROWS: tl.constexpr, TOKENS: tl.constexpr, DIRECT: tl.constexpr, STAGES: tl.constexpr, PTX: tl.constexpr,
-    CHOICES: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr,
+    CHOICES: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr, MIX_TOKENS: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(1)
     split = tl.program_id(2)
@@ -146,10 +152,10 @@ def down_kernel(
         tl.debug_barrier()
         arrived = tl.atomic_add(arrivals + tl.program_id(0), 1, sem="acq_rel")
         if arrived == tl.num_programs(1) * SPLITS - 1:
-            for token in range(pairs // CHOICES):
+            for first in range(0, pairs // CHOICES, MIX_TOKENS):
+                token = first + tl.arange(0, MIX_TOKENS)
                 mix_columns(
-                    out, experts, weights, residual, mixed, token, row, row < rows, pairs, rows,
-                    CHOICES, WIDTH, SPLITS,
+                    out, experts, weights, residual, mixed, token, row, pairs, rows, CHOICES, WIDTH, SPLITS
                 )  # fmt: skip
 
 
@@ -158,11 +164,9 @@ def mix_kernel(
     out, experts, weights, residual, mixed, pairs, rows,
     CHOICES: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    token = tl.program_id(0).to(tl.int64)
+    token = tl.program_id(0).to(tl.int64) + tl.arange(0, 1)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    mix_columns(
-        out, experts, weights, residual, mixed, token, column, column < rows, pairs, rows, CHOICES, WIDTH, SPLITS
-    )
+    mix_columns(out, experts, weights, residual, mixed, token, column, pairs, rows, CHOICES, WIDTH, SPLITS)
 
 
 def prepare_experts(product: ExpertProduct) -> KernelProduct:
@@ -257,7 +261,7 @@ def mix_down(
         tiles.order, tiles.experts, tiles.firsts, tiles.lasts, out, weights, residual, mixed, arrivals,
         pairs, product.columns, hidden, row_tiles, groups, unscale, split_groups,
         ROWS=rows, TOKENS=tiles.tokens, DIRECT=tiles.direct, STAGES=stages, PTX=not INTERPRETED,
-        CHOICES=choices, WIDTH=width, SPLITS=splits, num_warps=warps,
+        CHOICES=choices, WIDTH=width, SPLITS=splits, MIX_TOKENS=MIX_TOKENS, num_warps=warps,
     )  # fmt: skip
     if not tiles.direct:
         mix_kernel[(tokens, triton.cdiv(hidden, MIX_COLUMNS))](

@@ -5,8 +5,10 @@ Nothing in a page is ever overwritten, so fresh keys may be written before anyth
 Decoding (flash-decoding): a sequence's keys are split among programs, so that one long sequence still fills the GPU.
 Split 0 rotates, takes in and writes the token itself; each split leaves its own softmax, and a second launch combines
 them, where the sink joins once. The number of splits depends on the number of sequences alone: the launch's shape
-fits a CUDA graph, and a program whose share is empty leaves at once. With 4 splits, blocks of 64 keys and a context
-of 300, 5 blocks are shared out as 2, 2, 1, 0: splits 0 to 2 read positions 0–127, 128–255, 256–299.
+fits a CUDA graph, and a program whose share is empty leaves at once. There are more of them than an even batch wants,
+for one sequence may be much longer than the rest: a share becomes longer than LONG_SHARE blocks only where all splits
+have one. With blocks of 64 keys and 8 splits, of which short contexts take 4: one of 300 has 5 blocks, shared out as
+2, 2, 1, and splits 0 to 2 read positions 0–127, 128–255, 256–299; of one of 131,072 each of the 8 reads 256 blocks.
 Bytes: 2 · context · head_dim elements a kv head, and per split a float32 head_dim + 1 for every query head.
 
 A prompt's chunk: one launch rotates and writes all fresh keys, and a second attends, a tile of TILE_TOKENS queries a
@@ -36,22 +38,28 @@ from engine.kernels.triton.attention import (
 )
 from engine.kernels.triton.write_keys import write_keys
 
-DECODE_PROGRAMS = 512
-"""Programs that a decode launch aims at: about four for each of an H100's or H200's 132 multiprocessors."""
+DECODE_PROGRAMS, SPARE = 512, 8
+"""Programs with work that a decode launch aims at, about four for each of an H100's or H200's 132 multiprocessors; and
+how many times as many it has."""
 MIN_SPLITS, MAX_SPLITS = 4, 64
+LONG_SHARE = 32
+"""Blocks of a program from which a sequence takes more splits than an even batch wants."""
 STAGES_A_BLOCK = 2
 """A block is two loads in a row, the page numbers and then the keys, and Triton's pipeliner gives each a stage: with
 three stages the machine code for sm_90 waits for a block right after asking for it."""
 
 
-def decode_splits(sequences: int, kv_heads: int) -> int:
-    """A power of two. Even a full batch splits in four, for it may hold one sequence much longer than the rest.
+def decode_splits(sequences: int, kv_heads: int) -> tuple[int, int]:
+    """Splits of a sequence that is no longer than others, and of the longest: powers of two.
 
     >>> [decode_splits(sequences, 8) for sequences in (1, 2, 8, 32, 256)]
-    [64, 32, 8, 4, 4]
+    [(64, 64), (32, 64), (8, 64), (4, 16), (4, 8)]
     """
-    wanted: int = triton.next_power_of_2(triton.cdiv(DECODE_PROGRAMS, sequences * kv_heads))
-    return max(MIN_SPLITS, min(MAX_SPLITS, wanted))
+    even, most = (
+        triton.next_power_of_2(triton.cdiv(programs, sequences * kv_heads))
+        for programs in (DECODE_PROGRAMS, SPARE * DECODE_PROGRAMS)
+    )
+    return max(MIN_SPLITS, min(MAX_SPLITS, even)), max(2 * MIN_SPLITS, min(MAX_SPLITS, most))
 
 
 @triton.jit
@@ -73,12 +81,13 @@ def absorb_pages(
     return peak, total, acc
 
 
-@triton.jit(do_not_specialize=["table_stride"])
+@triton.jit(do_not_specialize=["table_stride", "even_splits"])
 def paged_decode(
     q, k, v, cos, sin, page_keys, page_values, parts, part_scores,
-    sequences, starts, contexts, tables, q_stride, k_stride, v_stride, table_stride, scale,
+    sequences, starts, contexts, tables, q_stride, k_stride, v_stride, table_stride, scale, even_splits,
     PAGE_SIZE: tl.constexpr, HEADS: tl.constexpr, KV_HEADS: tl.constexpr, GROUP: tl.constexpr,
     HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr, SPLITS: tl.constexpr,
+    LONG_SHARE: tl.constexpr,
 ):  # fmt: skip
     index = tl.program_id(2)
     sequence = tl.load(sequences + index)
@@ -91,7 +100,8 @@ def paged_decode(
     head = kv_head * GROUP + member
     split = tl.program_id(1)
     context = tl.load(contexts + sequence)
-    share = tl.cdiv(tl.cdiv(context, BLOCK), SPLITS) * BLOCK
+    blocks_seen = tl.cdiv(context, BLOCK)
+    share = tl.minimum(tl.cdiv(blocks_seen, even_splits), tl.maximum(tl.cdiv(blocks_seen, SPLITS), LONG_SHARE)) * BLOCK
     part = (index * HEADS + head) * SPLITS + split
     if (split > 0) & (split * share >= context):
         tl.store(part_scores + part, float("-inf"), mask=valid)
@@ -215,15 +225,15 @@ def paged_attention(
     stages = 1 + STAGES_A_BLOCK * blocks_ahead(page_keys, width)
     decoding = len(batch.decode_sequences)
     if decoding:
-        splits = decode_splits(decoding, kv_heads)
+        even_splits, splits = decode_splits(decoding, kv_heads)
         parts = torch.empty((decoding, heads, splits, head_dim), dtype=torch.float32, device=q.device)
         part_scores = torch.empty((decoding, heads, splits), dtype=torch.float32, device=q.device)
         paged_decode[(kv_heads * triton.cdiv(group, DECODE_HEADS), splits, decoding)](
             q, k, v, batch.cos, batch.sin, page_keys, page_values, parts, part_scores,
             batch.decode_sequences, batch.start_rows, batch.context_lengths, batch.block_tables,
-            q.stride(0), k.stride(0), v.stride(0), batch.block_tables.stride(0), scale,
+            q.stride(0), k.stride(0), v.stride(0), batch.block_tables.stride(0), scale, even_splits,
             PAGE_SIZE=batch.page_size, HEADS=heads, KV_HEADS=kv_heads, GROUP=group, HEAD_DIM=head_dim, WIDTH=width,
-            ROWS=DECODE_HEADS, BLOCK=BLOCK_KEYS, SPLITS=splits, num_warps=4, num_stages=stages,
+            ROWS=DECODE_HEADS, BLOCK=BLOCK_KEYS, SPLITS=splits, LONG_SHARE=LONG_SHARE, num_warps=4, num_stages=stages,
         )  # fmt: skip
         combine_splits[(heads, decoding)](
             parts, part_scores, sinks, out, batch.decode_sequences, batch.start_rows,

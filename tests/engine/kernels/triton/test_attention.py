@@ -3,6 +3,7 @@
 Everything that a query may not read is NaN: places never written, of other requests, and out of the window.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -91,3 +92,25 @@ def test_unused_places_of_a_captured_step_are_passed_over(monkeypatch: pytest.Mo
         others = [each.clone() for each in caches]
         check(case, [attend(*inputs, *caches, *extra, padded)], [attend(*inputs, *others, *extra, batch)])
         check(case, caches, others)
+
+
+@pytest.mark.parametrize(("long_share", "splits"), [(32, [4, 2, 1]), (1, [8, 2, 1]), (3, [6, 2, 1])])
+def test_a_long_sequence_takes_more_splits(monkeypatch: pytest.MonkeyPatch, long_share: int, splits: list[int]) -> None:
+    """Of 16, 2 and 1 blocks, four splits a sequence are wanted, and there are eight."""
+    monkeypatch.setattr(paged_attention, "DECODE_PROGRAMS", 4)
+    monkeypatch.setattr(paged_attention, "LONG_SHARE", long_share)
+    scores: list[Tensor] = []
+    combine = paged_attention.combine_splits
+
+    class Combine:
+        def __getitem__(self, grid: tuple[int, int]) -> Callable[..., object]:
+            def launch(parts: Tensor, part_scores: Tensor, *rest: object, **constants: object) -> None:
+                scores.append(part_scores)
+                combine[grid](parts, part_scores, *rest, **constants)
+
+            return launch
+
+    monkeypatch.setattr(paged_attention, "combine_splits", Combine())
+    test_paged_attention(Case(((1000, 1), (70, 1), (3, 1))))
+    assert scores[0].shape == (3, 4, 8)
+    assert (scores[0] > -torch.inf).sum(dim=-1).tolist() == [[count] * 4 for count in splits]

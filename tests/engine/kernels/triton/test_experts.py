@@ -53,6 +53,7 @@ def compare(
         (1, 1, 5, 64, 96),  # the smallest
         (1, 4, 32, 288, 160),  # batch 1: columns of `down` are split, groups are not all full
         (4, 4, 6, 96, 64),  # experts in common, nothing sorted
+        (7, 2, 4, 64, 96),  # mixed four tokens at a time
         (3, 2, 3, 32, 416),  # four splits of four groups
         (9, 2, 5, 160, 96),  # sorted; an odd number of row tiles in blocks of two
         (30, 4, 128, 64, 64),  # more experts than tokens each

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.engine.kernels.triton.pending import overwritten_operands, reads_registers
+from tests.engine.kernels.triton.pending import overwritten_operands, reads_registers, unguarded_copies
 
 PRODUCT = "HGMMA.64x16x16.F32.BF16 R24, R48, gdesc[UR4], R24, gsb0"
 WAIT = "WARPGROUP.DEPBAR.LE gsb0, 0x0"
@@ -43,3 +43,12 @@ def test_a_left_operand_in_shared_memory_is_in_no_register() -> None:
     assert overwritten_operands([in_memory, "MOV R48, R3"]) == []
     assert reads_registers([PRODUCT])
     assert reads_registers([PRODUCT.replace("R48,", "R48.reuse,")])
+
+
+def test_a_copy_comes_after_a_barrier_that_follows_the_wait() -> None:
+    copy, barrier = "@!P6 LDGSTS.E [R7+0x1c000], desc[UR14][R134.64], !P5", "BAR.SYNC.DEFER_BLOCKING 0x0"
+    assert unguarded_copies([barrier, PRODUCT, WAIT, barrier, copy, copy]) == []
+    assert unguarded_copies([barrier, PRODUCT, WAIT, copy]) == [copy] * 2
+    assert unguarded_copies([barrier, PRODUCT, copy, WAIT]) == []
+    assert unguarded_copies([copy, PRODUCT, "WARPGROUP.DEPBAR.LE gsb0, 0x1"]) == [copy]
+    assert unguarded_copies([WAIT, f"@P1 {barrier}", copy]) == [copy] * 2
