@@ -95,6 +95,11 @@ class ModelConfig:
         return self.num_kv_heads * self.head_dim
 
     @property
+    def qkv_size(self) -> int:
+        """All of a token's queries, keys and values in one layer."""
+        return self.q_size + 2 * self.kv_size
+
+    @property
     def num_layers(self) -> int:
         return len(self.layer_types)
 

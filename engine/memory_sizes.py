@@ -71,7 +71,7 @@ def weight_sizes(
     and have a bfloat16 copy."""
     narrow, wide = DTYPE_BYTES[dtype], 4
     hidden, inner = model.hidden_size, model.intermediate_size
-    q, qkv = model.q_size, model.q_size + 2 * model.kv_size
+    q, qkv = model.q_size, model.qkv_size
 
     def matrix_bytes(rows: int, columns: int) -> int:
         return rows * columns * narrow if quantization == "none" else rows * (columns * FP8_BYTES + wide)
@@ -138,9 +138,8 @@ def workspace_bytes(
 def states_bytes(model: ModelConfig, dtype: Dtype, tokens: int) -> int:
     """Bytes of the hidden states of `tokens` tokens, and of what a layer computes from them."""
     hidden, inner = model.hidden_size, model.intermediate_size
-    qkv = model.q_size + 2 * model.kv_size
     pairs = DTYPE_BYTES[dtype] * model.experts_per_token * (hidden + inner)
-    return tokens * (4 * (6 * hidden + 3 * qkv) + max(4 * 6 * inner, pairs))
+    return tokens * (4 * (6 * hidden + 3 * model.qkv_size) + max(4 * 6 * inner, pairs))
 
 
 def graphs_bytes(model: ModelConfig, dtype: Dtype, seqs: int, longest_pages: int) -> int:

@@ -12,6 +12,7 @@ The model's sizes are required. Any other missing value takes the default of tra
 """
 
 import math
+from functools import partial
 from pathlib import Path
 
 from engine.checkpoint.headers import weights_directory
@@ -79,16 +80,9 @@ def openai_config(values: JsonObject, eos_token_ids: tuple[int, ...]) -> ModelCo
     factor = values.number("rope_scaling_factor")
     if not original * factor <= MAX_INT64:
         raise ConfigError(f"{values.where}: a context of {original * factor:g} tokens is not possible")
-    return ModelConfig(
-        vocab_size=values.size("vocab_size"),
-        hidden_size=values.size("hidden_size"),
-        intermediate_size=values.size("intermediate_size"),
-        num_heads=values.size("num_attention_heads"),
-        num_kv_heads=values.size("num_key_value_heads"),
-        head_dim=values.size("head_dim"),
+    return config_of_sizes(values)(
         num_experts=values.size("num_experts"),
         experts_per_token=values.size("experts_per_token"),
-        window=values.size("sliding_window"),
         layer_types=alternating_layers(layers),
         max_position=int(original * factor),
         rope=RopeConfig(
@@ -113,16 +107,9 @@ def hugging_face_config(values: JsonObject, eos_token_ids: tuple[int, ...]) -> M
         require(quantization, "quant_method", quantization.text("quant_method"), "mxfp4")
     layers = read_layers(values)
     max_position = values.size("max_position_embeddings", default=131072)
-    return ModelConfig(
-        vocab_size=values.size("vocab_size"),
-        hidden_size=values.size("hidden_size"),
-        intermediate_size=values.size("intermediate_size"),
-        num_heads=values.size("num_attention_heads"),
-        num_kv_heads=values.size("num_key_value_heads"),
-        head_dim=values.size("head_dim"),
+    return config_of_sizes(values)(
         num_experts=values.size("num_local_experts", "num_experts"),
         experts_per_token=values.size("num_experts_per_tok", "experts_per_token"),
-        window=values.size("sliding_window"),
         layer_types=read_layer_types(values, layers),
         max_position=max_position,
         rope=read_rope(values, max_position),
@@ -131,6 +118,20 @@ def hugging_face_config(values: JsonObject, eos_token_ids: tuple[int, ...]) -> M
         swiglu_limit=values.number("swiglu_limit", default=7.0),
         tie_word_embeddings=values.flag("tie_word_embeddings", default=False),
         eos_token_ids=eos_token_ids,
+    )
+
+
+def config_of_sizes(values: JsonObject) -> partial[ModelConfig]:
+    """A ModelConfig with the sizes that every form calls the same; the rest is still to be given."""
+    return partial(
+        ModelConfig,
+        vocab_size=values.size("vocab_size"),
+        hidden_size=values.size("hidden_size"),
+        intermediate_size=values.size("intermediate_size"),
+        num_heads=values.size("num_attention_heads"),
+        num_kv_heads=values.size("num_key_value_heads"),
+        head_dim=values.size("head_dim"),
+        window=values.size("sliding_window"),
     )
 
 

@@ -141,7 +141,7 @@ def expected_tensors(config: ModelConfig, layout: LayoutName, experts: ExpertFor
         "heads": config.num_heads,
         "q": q,
         "kv": kv,
-        "qkv": q + 2 * kv,
+        "qkv": config.qkv_size,
         "experts": config.num_experts,
         "inner": inner,
         "2inner": 2 * inner,

@@ -69,7 +69,6 @@ def without_memory(config: ModelConfig, experts: ExpertFormat, dtype: Dtype, qua
     wide = torch.float32
     narrow = TORCH_DTYPES[dtype]
     hidden, heads, experts_count = config.hidden_size, config.num_heads, config.num_experts
-    qkv_rows = config.q_size + 2 * config.kv_size
 
     def empty(*shape: int, dtype: torch.dtype = narrow) -> Tensor:
         return torch.empty(shape, dtype=dtype, device="meta")
@@ -87,8 +86,8 @@ def without_memory(config: ModelConfig, experts: ExpertFormat, dtype: Dtype, qua
         prefix = f"layers.{layer}."
         weights |= {
             prefix + "attention_norm": empty(hidden, dtype=wide),
-            **empty_matrix(prefix + "qkv.weight", qkv_rows, hidden),
-            prefix + "qkv.bias": empty(qkv_rows),
+            **empty_matrix(prefix + "qkv.weight", config.qkv_size, hidden),
+            prefix + "qkv.bias": empty(config.qkv_size),
             prefix + "sinks": empty(heads, dtype=wide),
             **empty_matrix(prefix + "attention_out.weight", hidden, config.q_size),
             prefix + "attention_out.bias": empty(hidden),

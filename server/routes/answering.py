@@ -64,11 +64,12 @@ async def chat_prompt(body: ChatRequest, state: ServerState) -> list[int]:
 async def truncated_prompt(body: ChatRequest, state: ServerState) -> list[int]:
     """The same; if it is longer than the context, without the chat's oldest messages: as many are dropped as leave the
     answer its part of the context (ANSWER_SHARE), or the room that it asks for, if that is less."""
-    prompt, longest = await chat_prompt(body, state), state.engine.info.max_model_len
+    whole, longest = chat_conversation(body, state), state.engine.info.max_model_len
+    prompt = await state.text.render(whole)
     if len(prompt) <= longest:
         return prompt
     answer = min(body.max_completion_tokens or longest, longest // ANSWER_SHARE)
-    return await state.text.render_shortened(chat_conversation(body, state), longest - answer)
+    return await state.text.render_shortened(whole, longest - answer)
 
 
 def chat_conversation(body: ChatRequest, state: ServerState) -> Conversation:

@@ -1,7 +1,6 @@
 """`/v1/responses/{id}/input_items`: from the items that an answer was given to a list of them."""
 
 from collections.abc import Sequence
-from uuid import uuid4
 
 from engine.errors import RequestError
 from server.schemas.input_items import FunctionResult, Item, PastFunctionCall, PastMessage, PastReasoning
@@ -9,14 +8,13 @@ from server.schemas.listed_items import InputItemList, InputText, ItemsQuery, Li
 from server.schemas.output_items import FunctionCallItem, ReasoningItem, ReasoningPart, TextPart
 from server.schemas.response_request import ENCRYPTED_REASONING
 from server.translate.carried import carried
+from server.translate.output_items import new_id
 from server.translate.response_request import reasoning
-
-PREFIXES = {"message": "msg_", "reasoning": "rs_", "function_call": "fc_", "function_call_output": "fco_"}
 
 
 def with_name(item: Item) -> Item:
     """The item; if it came without a name, with a new one."""
-    return item if item.id else item.model_copy(update={"id": f"{PREFIXES[item.type]}{uuid4().hex}"})
+    return item if item.id else item.model_copy(update={"id": new_id(item.type)})
 
 
 def item_list(items: Sequence[Item], asked: ItemsQuery) -> InputItemList:

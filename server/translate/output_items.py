@@ -31,6 +31,13 @@ from server.schemas.response_events import (
 from server.translate.assembler import Piece, Scored
 from server.translate.carried import carried
 
+PREFIXES = {"message": "msg_", "reasoning": "rs_", "function_call": "fc_", "function_call_output": "fco_"}
+
+
+def new_id(kind: str) -> str:
+    """An id for an item of this type."""
+    return f"{PREFIXES[kind]}{uuid4().hex}"
+
 
 class Place(TypedDict):
     """The place of an event in the answer."""
@@ -73,7 +80,7 @@ class OpenReasoning:
     """Reasoning. `carry` puts the text into `encrypted_content`, too; `summarised` makes it its own summary, too."""
 
     def __init__(self, index: int, *, carry: bool, summarised: bool) -> None:
-        self._place = PartPlace(item_id=f"rs_{uuid4().hex}", output_index=index, content_index=0)
+        self._place = PartPlace(item_id=new_id("reasoning"), output_index=index, content_index=0)
         self._summary = SummaryPlace(item_id=self._place["item_id"], output_index=index, summary_index=0)
         self._carry = carry
         self._summarised = summarised
@@ -128,7 +135,7 @@ class OpenMessage:
     """A message. `scored` makes the report of a scored token. `final`: the message is the answer and no preamble."""
 
     def __init__(self, index: int, scored: Callable[[Scored], TokenLogprob], *, final: bool) -> None:
-        self._place = PartPlace(item_id=f"msg_{uuid4().hex}", output_index=index, content_index=0)
+        self._place = PartPlace(item_id=new_id("message"), output_index=index, content_index=0)
         self._scored = scored
         self._phase: Phase = "final_answer" if final else "commentary"
         self._texts: list[str] = []
@@ -169,7 +176,7 @@ class OpenFunctionCall:
     """A call, whose arguments come piece by piece. `namespace` is that of the function, None if it has none."""
 
     def __init__(self, index: int, namespace: str | None, name: str) -> None:
-        self._place = Place(item_id=f"fc_{uuid4().hex}", output_index=index)
+        self._place = Place(item_id=new_id("function_call"), output_index=index)
         self._call_id = f"call_{uuid4().hex}"
         self._namespace, self._name = namespace, name
         self._texts: list[str] = []

@@ -102,6 +102,16 @@ def compiled() -> Path:
     return directory
 
 
+@pytest.fixture
+def one_level(compiled: Path, compiler: Compiler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The compiler gives the plain level, the only one there is; the folder in which temporary directories are made."""
+    compiler.is_given(compiled)
+    monkeypatch.setattr(build, "levels", lambda: (build.PLAIN,))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    build.private_directory.cache_clear()
+    return tmp_path
+
+
 def test_a_library_is_compiled_once(compiled: Path, compiler: Compiler) -> None:
     compiler.is_given(compiled)
     for _ in range(2):
@@ -255,19 +265,10 @@ def test_amx_that_linux_does_not_give_is_told_of(
 
 @pytest.mark.parametrize("homeless", [False, True])
 def test_what_cannot_be_kept_is_compiled_for_this_process(
-    homeless: bool,
-    compiled: Path,
-    compiler: Compiler,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    tmp_path: Path,
+    homeless: bool, one_level: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    compiler.is_given(compiled)
-    monkeypatch.setattr(build, "levels", lambda: (build.PLAIN,))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    build.private_directory.cache_clear()
-    (tmp_path / "file").touch()
-    unwritable = tmp_path / "file" / "kernels"
+    (one_level / "file").touch()
+    unwritable = one_level / "file" / "kernels"
     monkeypatch.setenv("CAROUSEL_KERNEL_CACHE", str(unwritable))
     if homeless:
         monkeypatch.delenv("CAROUSEL_KERNEL_CACHE")
@@ -276,7 +277,7 @@ def test_what_cannot_be_kept_is_compiled_for_this_process(
     with caplog.at_level(logging.WARNING):
         assert select_ops(CPU, torch.bfloat16, torch.bfloat16).library is not None
         assert select_ops(CPU, torch.bfloat16, torch.bfloat16).library is not None
-    (directory,) = tmp_path.glob("carousel-kernels-*")
+    (directory,) = one_level.glob("carousel-kernels-*")
     assert [path.name for path in directory.iterdir()] == [build.PLAIN.file_name]
     (record,) = caplog.records
     reason = "there is no home directory" if homeless else f"{unwritable} cannot be written"
@@ -284,12 +285,9 @@ def test_what_cannot_be_kept_is_compiled_for_this_process(
     assert "CAROUSEL_KERNEL_CACHE" in record.getMessage()
 
 
-def test_a_cache_that_may_not_be_looked_into_is_none(
-    compiled: Path, compiler: Compiler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_cache_that_may_not_be_looked_into_is_none(one_level: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As another user's home: then even whether there is a file in it is not told."""
-    compiler.is_given(compiled)
-    closed, stat = tmp_path / "closed", Path.stat
+    closed, stat = one_level / "closed", Path.stat
 
     def forbidden(path: Path, **options: bool) -> os.stat_result:
         if path.is_relative_to(closed):
@@ -298,10 +296,7 @@ def test_a_cache_that_may_not_be_looked_into_is_none(
 
     monkeypatch.setattr(Path, "stat", forbidden)
     monkeypatch.setattr(build, "writable", lambda directory: not directory.is_relative_to(closed))
-    monkeypatch.setattr(build, "levels", lambda: (build.PLAIN,))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("CAROUSEL_KERNEL_CACHE", str(closed))
-    build.private_directory.cache_clear()
     assert select_ops(CPU, torch.bfloat16, torch.bfloat16).library is not None
 
 
@@ -311,18 +306,14 @@ def test_a_cache_is_for_this_user_alone(compiler: Compiler) -> None:
 
 
 @pytest.mark.parametrize("foreign", [False, True])
+@pytest.mark.usefixtures("one_level")
 def test_a_library_that_may_be_anothers_is_not_loaded(
     foreign: bool,
     compiled: Path,
     compiler: Compiler,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    tmp_path: Path,
 ) -> None:
-    compiler.is_given(compiled)
-    monkeypatch.setattr(build, "levels", lambda: (build.PLAIN,))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    build.private_directory.cache_clear()
     compiler.cache.mkdir()
     planted = compiler.cache / build.PLAIN.file_name
     shutil.copy(compiled / planted.name, planted)
