@@ -1,4 +1,4 @@
-"""What `/v1/responses/{id}/input_items` is asked, and its answer."""
+"""The query of `/v1/responses/{id}/input_items`, and its answer."""
 
 from typing import Literal
 
@@ -10,59 +10,59 @@ from server.schemas.output_items import FunctionCallItem, ReasoningItem, TextPar
 from server.schemas.response_request import ENCRYPTED_REASONING, Included
 
 MAX_LISTED = 100
-"""As OpenAI has it."""
+"""OpenAI's limit."""
 
 
 class ItemsQuery(BaseModel):
-    """Which of the items are listed, and how."""
+    """The page of items to list, and its form."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     limit: int = Field(default=20, ge=1, le=MAX_LISTED, examples=[20])
-    """So many at most."""
+    """The most items to list."""
     order: Literal["asc", "desc"] = Field(default="desc", examples=["asc"])
-    """asc: as they were given; desc: the last one first."""
+    """asc lists the first item first, desc the last."""
     after: str = Field(default="", examples=["msg_1"])
-    """The name of the item behind which it begins: the `last_id` of the list before."""
+    """The id of the item after which the list begins: the `last_id` of the list before."""
     include: list[Included] = Field(default=[], examples=[[ENCRYPTED_REASONING]])
-    """What the items are to have beside themselves: reasoning in a form to send back."""
+    """Additions to the items: reasoning in a form to send back."""
 
 
 class InputText(AnswerModel):
-    """A text that somebody else than the model says."""
+    """A text that is not the model's."""
 
     type: Literal["input_text"] = Field(examples=["input_text"])
     """The kind of part."""
     text: str = Field(examples=["Who are you?"])
-    """What is said."""
+    """The text itself."""
 
 
 class ListedMessage(AnswerModel):
-    """What somebody says."""
+    """A message of the conversation."""
 
     type: Literal["message"] = Field(examples=["message"])
     """The kind of item."""
     id: str = Field(examples=["msg_1"])
-    """Its name: that which it came with, or else a new one."""
+    """The item's id: as it was given, or else a new one."""
     status: Status = Field(examples=["completed"])
-    """As it was given; completed, if nothing was said."""
+    """As it was given; by default completed."""
     role: Literal["system", "developer", "user", "assistant"] = Field(examples=["user"])
-    """Who says it."""
+    """The author of the message."""
     content: list[InputText | TextPart]
     """The text, in one part."""
 
 
 class ListedResult(AnswerModel):
-    """What a call gave."""
+    """The result of a call."""
 
     type: Literal["function_call_output"] = Field(examples=["function_call_output"])
     """The kind of item."""
     id: str = Field(examples=["fco_1"])
-    """Its name: that which it came with, or else a new one."""
+    """The item's id: as it was given, or else a new one."""
     status: Status = Field(examples=["completed"])
-    """As it was given; completed, if nothing was said."""
+    """As it was given; by default completed."""
     call_id: str = Field(examples=["call_1"])
-    """The call that it is the result of."""
+    """The id of the call."""
     output: str = Field(examples=["18 degrees"])
     """The result."""
 
@@ -71,15 +71,15 @@ ListedItem = ListedMessage | ReasoningItem | FunctionCallItem | ListedResult
 
 
 class InputItemList(AnswerModel):
-    """Items that an answer was given, those of the turns before it among them."""
+    """Items of an answer's input, including those of the turns before it."""
 
     object: Literal["list"] = Field(examples=["list"])
     """The kind of this object."""
     data: list[ListedItem]
     """The items."""
     first_id: str | None = Field(examples=["msg_1"])
-    """The name of the first of them; null if there is none."""
+    """The id of the first item; null if there is none."""
     last_id: str | None = Field(examples=["msg_1"])
-    """The name of the last of them; null if there is none."""
+    """The id of the last item; null if there is none."""
     has_more: bool = Field(examples=[False])
-    """Whether there are more behind it."""
+    """Whether more items follow."""
