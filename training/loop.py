@@ -53,7 +53,8 @@ def new_state(config: TrainingConfig, start: GptOss | None = None, device: torch
 
     Muon trains the matrices inside the layers; biases, norms and sinks do not decay.
     """
-    model = GptOss(config.shape, dtype=torch.bfloat16 if config.bfloat16 else torch.float32)
+    dtype = torch.bfloat16 if config.bfloat16 else torch.float32
+    model = GptOss(config.shape, dtype)
     if start is None:
         initialise(model, config.seed)
     else:
@@ -71,7 +72,7 @@ def new_state(config: TrainingConfig, start: GptOss | None = None, device: torch
             matrices.append(parameter)
         else:
             tables.append(parameter)
-    muon = Muon(matrices, lr=config.matrix_rate, momentum=config.momentum, weight_decay=config.weight_decay)
+    muon = Muon(matrices, config.matrix_rate, config.momentum, config.weight_decay, dtype)
     adam = torch.optim.AdamW(
         [{"params": tables, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
         lr=config.learning_rate,
@@ -141,8 +142,9 @@ def held_out_loss(model: GptOss, documents: Encoded, batch_tokens: int) -> float
 
 
 def comparable(config: TrainingConfig) -> dict[str, Any]:
-    """The settings that must stay the same when a run is resumed: all but its length."""
-    return {name: value for name, value in asdict(config).items() if name not in ("steps", "decay_share")}
+    """The settings that must stay the same when a run is resumed: all but its length and the type of its products,
+    which depends on the machine."""
+    return {name: value for name, value in asdict(config).items() if name not in ("steps", "decay_share", "bfloat16")}
 
 
 def save_state(state: TrainingState, config: TrainingConfig, path: Path) -> None:

@@ -79,6 +79,16 @@ def test_a_checkpoint_of_other_numbers_is_refused(tiny_config: TrainingConfig, t
         load_state(replace(tiny_config, seed=1), tmp_path / "checkpoint.pt")
 
 
+def test_a_machine_with_other_products_goes_on_with_a_run(
+    tiny_config: TrainingConfig, tiny_documents: Encoded, tmp_path: Path
+) -> None:
+    for bfloat16, stop in ((True, 2), (False, 4)):
+        config = replace(tiny_config, bfloat16=bfloat16)
+        state = train(config, tiny_documents, tmp_path / "run.pt", into([]), stop=stop)
+    assert state.step == 4
+    assert state.model.dtype == torch.float32
+
+
 def test_an_epoch_reads_every_document_once_and_the_next_in_another_order(
     tiny_config: TrainingConfig, tiny_documents: Encoded
 ) -> None:

@@ -11,6 +11,7 @@ import psutil
 import pytest
 import torch
 
+from training import train as train_command
 from training.config import Shape, TrainingConfig
 from training.export import load_exported, read_shape
 from training.packing import Encoded
@@ -48,6 +49,27 @@ def test_two_processes_train_on_from_a_model_and_go_on_where_they_stopped(tmp_pa
     assert read_shape(tmp_path / "model") == Shape()
     weight = load_exported(tmp_path / "model").lm_head.weight
     assert not torch.equal(weight, load_exported(EMBEDDED).lm_head.weight)
+
+
+@pytest.mark.parametrize(
+    ("has", "on_the_cpu"),
+    [
+        ({"avx2": True, "avx512_f": True, "amx_bf16": False, "avx512_bf16": False}, False),
+        ({"avx512_bf16": True, "amx_bf16": False}, True),
+        ({"amx_bf16": True}, True),
+        ({"neon": True}, False),
+        ({"neon": True, "bf16": True}, True),
+    ],
+)
+def test_products_are_in_bfloat16_where_the_machine_has_them(
+    monkeypatch: pytest.MonkeyPatch, has: dict[str, bool], on_the_cpu: bool
+) -> None:
+    runs: list[TrainingConfig] = []
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    monkeypatch.setattr(train_command, "take_part", lambda rank, place, config, *rest: runs.append(config))
+    for device in ("cpu", "cuda"):
+        train_command.main(processes=1, device=device)
+    assert [config.bfloat16 for config in runs] == [on_the_cpu, True]
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -> None:
