@@ -12,9 +12,9 @@ from docs.make.way import way_picture
 DOCS = Path(__file__).parent.parent
 
 MADE: dict[str, Callable[[], str]] = {
-    "../README.md": partial(with_figures, "README.md", "cpu.json"),
+    "../README.md": partial(with_figures, "README.md"),
     "commands.md": commands_page,
-    "performance.md": partial(with_figures, "docs/performance.md", "cpu-amx.json"),
+    "performance.md": partial(with_figures, "docs/performance.md"),
     "pictures/ring.svg": ring_picture,
     "pictures/way.svg": way_picture,
 }
