@@ -41,6 +41,8 @@ class Terminal:
         self.screen = pyte.HistoryScreen(columns, lines, history=1000, ratio=1e-6)
         self.screen.write_process_input = self.send
         self._stream = pyte.ByteStream(self.screen)
+        self.received = b""
+        """All that the program wrote."""
         self._keyboard, program = pty.openpty()
         fcntl.ioctl(program, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         environment = {**os.environ, "TERM": "xterm-256color", "XDG_STATE_HOME": str(state)}
@@ -97,7 +99,9 @@ class Terminal:
             assert time.monotonic() < deadline, f"{what!r} did not come:\n{self.text}"
             if select.select([self._keyboard], [], [], 0.05)[0]:
                 try:
-                    self._stream.feed(os.read(self._keyboard, 65536))
+                    piece = os.read(self._keyboard, 65536)
+                    self.received += piece
+                    self._stream.feed(piece)
                 except OSError:
                     self.process.wait()
                     assert condition(), f"the program ended before {what!r} came:\n{self.text}"

@@ -183,6 +183,6 @@ async def test_an_answer_higher_than_the_screen(url: str, engine: ScriptedEngine
             terminal.sees("The end.")
             terminal.sees_prompt()
             lines = [line.strip() for line in terminal.text.splitlines() if "item" in line]
-            assert lines == [f"• item {i}" for i in range(60)]
+            assert lines == [f"• item {i}" for i in range(60)], terminal.received
 
     await asyncio.to_thread(scenario)
