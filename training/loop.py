@@ -53,8 +53,7 @@ def new_state(config: TrainingConfig, start: GptOss | None = None, device: torch
 
     Muon trains the matrices inside the layers; biases, norms and sinks do not decay.
     """
-    dtype = torch.bfloat16 if config.bfloat16 else torch.float32
-    model = GptOss(config.shape, dtype)
+    model = GptOss(config.shape, dtype=torch.bfloat16 if config.bfloat16 else torch.float32)
     if start is None:
         initialise(model, config.seed)
     else:
@@ -72,7 +71,7 @@ def new_state(config: TrainingConfig, start: GptOss | None = None, device: torch
             matrices.append(parameter)
         else:
             tables.append(parameter)
-    muon = Muon(matrices, config.matrix_rate, config.momentum, config.weight_decay, dtype)
+    muon = Muon(matrices, config.matrix_rate, config.momentum, config.weight_decay, model.dtype)
     adam = torch.optim.AdamW(
         [{"params": tables, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
         lr=config.learning_rate,
