@@ -26,6 +26,9 @@ main()
 """
 ENTER, NEW_LINE, TAB = "\r", "\x1b\r", "\t"
 CTRL_C, CTRL_D = "\x03", "\x04"
+SIZE_VARIABLES = ("COLUMNS", "LINES")
+"""Programs believe them more than the terminal. Pytest sets them to 80 and 24 for its worker processes: it imports
+readline, which does that."""
 
 
 def text_of(screen: pyte.HistoryScreen) -> str:
@@ -41,11 +44,10 @@ class Terminal:
         self.screen = pyte.HistoryScreen(columns, lines, history=1000, ratio=1e-6)
         self.screen.write_process_input = self.send
         self._stream = pyte.ByteStream(self.screen)
-        self.received = b""
-        """All that the program wrote."""
         self._keyboard, program = pty.openpty()
         fcntl.ioctl(program, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        environment = {**os.environ, "TERM": "xterm-256color", "XDG_STATE_HOME": str(state)}
+        environment = {name: value for name, value in os.environ.items() if name not in SIZE_VARIABLES}
+        environment |= {"TERM": "xterm-256color", "XDG_STATE_HOME": str(state)}
         self.process = subprocess.Popen(
             [sys.executable, "-c", LAUNCH, "chat", *arguments],
             stdin=program,
@@ -99,9 +101,7 @@ class Terminal:
             assert time.monotonic() < deadline, f"{what!r} did not come:\n{self.text}"
             if select.select([self._keyboard], [], [], 0.05)[0]:
                 try:
-                    piece = os.read(self._keyboard, 65536)
-                    self.received += piece
-                    self._stream.feed(piece)
+                    self._stream.feed(os.read(self._keyboard, 65536))
                 except OSError:
                     self.process.wait()
                     assert condition(), f"the program ended before {what!r} came:\n{self.text}"
