@@ -53,11 +53,11 @@ void group_times_up_to(
     }
 }
 
-// The same for any number of activations, as evenly as can be: 9 as 5 and 4.
-template <class Rows, class Take>
+// The same for any number of activations, `MOST` at a time, as evenly as can be: 9 as 5 and 4.
+template <int MOST, class Rows, class Take>
 void group_times_all(
     const Rows &rows, long first, long last, const Activation *const *x, long tokens, const Take &take) {
-    const long parts = (tokens + TOKENS - 1) / TOKENS;
+    const long parts = (tokens + MOST - 1) / MOST;
     for (long part = 0; part < parts; part++) {
         const long token = part * tokens / parts;
         group_times_up_to(rows, first, last, x, token, (part + 1) * tokens / parts - token, take);
@@ -73,22 +73,23 @@ void multiply(
 #if defined(__AMX_BF16__)
     if constexpr (Rows::TILED) return multiply_tiles(rows, first, last, x, scratch, take);
 #elif !defined(__AVX512BF16__)
-    if (x.tokens > TOKENS) {
-        const long padded = Rows::padded(rows.columns);
-        scratch.resize(UNPACKED * padded);
-        for (long row = first; row < last; row += UNPACKED) {
-            const long count = std::min(UNPACKED, last - row);
-            for (long r = 0; r < count; r++) rows.unpack(row + r, scratch.data() + r * padded);
-            group_times_all(
-                UnpackedRows{scratch.data(), padded, padded}, 0, count, x.x, x.tokens,
-                [&](long, long neighbours, long token, float *values) {
-                    for (long r = 0; r < neighbours; r++) values[r] *= rows.scale(row + r);
-                    take(row, neighbours, token, values);
-                });
+    if constexpr (Rows::PACKED)
+        if (x.tokens > TOKENS) {
+            const long padded = Rows::padded(rows.columns);
+            scratch.resize(UNPACKED * padded);
+            for (long row = first; row < last; row += UNPACKED) {
+                const long count = std::min(UNPACKED, last - row);
+                for (long r = 0; r < count; r++) rows.unpack(row + r, scratch.data() + r * padded);
+                group_times_all<TOKENS_UNPACKED>(
+                    UnpackedRows{scratch.data(), padded, padded}, 0, count, x.x, x.tokens,
+                    [&](long, long neighbours, long token, float *values) {
+                        for (long r = 0; r < neighbours; r++) values[r] *= rows.scale(row + r);
+                        take(row, neighbours, token, values);
+                    });
+            }
+            return;
         }
-        return;
-    }
 #endif
     for (long row = first; row < last; row += GROUP)
-        group_times_all(rows, row, std::min(row + GROUP, last), x.x, x.tokens, take);
+        group_times_all<TOKENS>(rows, row, std::min(row + GROUP, last), x.x, x.tokens, take);
 }
