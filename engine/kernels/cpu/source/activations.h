@@ -9,7 +9,7 @@
 #elif defined(__AVX512BF16__)
 #include "rows_avx512.h"
 #else
-#include "rows_portable.h"
+#include "mxfp4_portable.h"
 #endif
 
 // Memory that begins with a cache line: a vector that lies across two of them takes twice as long to load.
