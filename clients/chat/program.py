@@ -1,5 +1,6 @@
 """The chat from its first line to its last."""
 
+import os
 import sys
 from collections.abc import Iterator
 
@@ -39,6 +40,8 @@ def talk_through_pipe(conversation: Conversation) -> None:
 
 
 def talk_on_terminal(conversation: Conversation) -> None:
+    for name in ("COLUMNS", "LINES"):  # A size that once was exported; rich would believe it more than the terminal.
+        os.environ.pop(name, None)
     console = Console()
     typed = line_input([f"/{name}" for name in COMMANDS])
     chat = Interactive(console, conversation, lambda prompt: typed.prompt(styled(prompt)))

@@ -26,9 +26,6 @@ main()
 """
 ENTER, NEW_LINE, TAB = "\r", "\x1b\r", "\t"
 CTRL_C, CTRL_D = "\x03", "\x04"
-SIZE_VARIABLES = ("COLUMNS", "LINES")
-"""Programs believe them more than the terminal. Pytest sets them to 80 and 24 for its worker processes: it imports
-readline, which does that."""
 
 
 def text_of(screen: pyte.HistoryScreen) -> str:
@@ -46,8 +43,8 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self._keyboard, program = pty.openpty()
         fcntl.ioctl(program, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        environment = {name: value for name, value in os.environ.items() if name not in SIZE_VARIABLES}
-        environment |= {"TERM": "xterm-256color", "XDG_STATE_HOME": str(state)}
+        exported = {"COLUMNS": "80", "LINES": "24"}  # By a shell of another size.
+        environment = {**os.environ, **exported, "TERM": "xterm-256color", "XDG_STATE_HOME": str(state)}
         self.process = subprocess.Popen(
             [sys.executable, "-c", LAUNCH, "chat", *arguments],
             stdin=program,
