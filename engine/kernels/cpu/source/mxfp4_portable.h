@@ -8,8 +8,10 @@
 #include "rows_portable.h"
 
 // In the order of mxfp4_order.h: of n words, nibble j of word w is column n j + w. Activations stand in the order of
-// columns, but with AVX2, where n is a multiple of 16, as sixteen words come: those of nibbles 0, 2, 1 and 3, and of sixteen
-// columns 0 … 3 and 8 … 11 before the others.
+// columns, but with AVX2, where n is a multiple of 16, as sixteen words come: nibbles 0 and 2 of the first words, of the
+// next, then nibbles 1 and 3; and of each sixteen columns 0 … 3 and 8 … 11 before the others.
+//
+//     128 columns: column 69 is nibble 2 of word 5  →  place 16 + 8 + 1
 struct Mxfp4Rows {
     static constexpr bool PACKED = true;
     static constexpr long AHEAD = 4096; // Bytes.
@@ -28,8 +30,8 @@ struct Mxfp4Rows {
 #if defined(__AVX2__)
         const long group = k / TOGETHER * TOGETHER, there = words_of(group, columns);
         if (there % SIXTEEN == 0) {
-            const long j = (k - group) / there, w = (k - group) % there, place = j == 1 ? 2 : j == 2 ? 1 : j;
-            to += group + place * there + w / SIXTEEN * SIXTEEN + w % SIXTEEN / 2;
+            const long j = (k - group) / there, w = (k - group) % there;
+            to += group + (j % 2 * there + w / SIXTEEN * SIXTEEN) * 2 + j / 2 * SIXTEEN + w % SIXTEEN / 2;
             std::memcpy(to, &y, sizeof y / 2), std::memcpy(to + LANES, (const float *)&y + LANES / 2, sizeof y / 2);
             return;
         }
@@ -83,37 +85,40 @@ struct Mxfp4Rows {
         return _mm256_slli_epi16(_mm256_shuffle_epi8(by, _mm256_set1_epi32(both)), 7);
     }
 
-    // visit(place, vector) for nibbles 0 and 2, or 1 and 3, of COUNT · 16 words, as activations stand.
-    template <long COUNT, class Visit>
-    static INLINE void each_vector(const uint8_t *from, bool odd, __m256i lowering, const Visit &visit) {
-        words pairs[2 * COUNT]; // Of words 0 … 3 and 8 … 11, and of the others.
-#pragma GCC unroll 2
-        for (long i = 0; i < COUNT; i++) {
-            const __m256i packed = _mm256_loadu_si256((const __m256i *)(from + 32 * i));
-            const __m256i nibbles = (odd ? _mm256_srli_epi16(packed, 4) : packed) & _mm256_set1_epi8(15);
-            const __m256i high = bytes_of(nibbles, true), low = bytes_of(nibbles, false);
-            pairs[2 * i] = (words)_mm256_subs_epu16(_mm256_unpacklo_epi8(low, high), lowering);
-            pairs[2 * i + 1] = (words)_mm256_subs_epu16(_mm256_unpackhi_epi8(low, high), lowering);
-        }
-#pragma GCC unroll 2
-        for (int second = 0; second < 2; second++)
-#pragma GCC unroll 4
-            for (long i = 0; i < 2 * COUNT; i++)
-                visit(
-                    ((2 * odd + second) * 2 * COUNT + i) * LANES,
-                    (floats)(second ? pairs[i] & 0xffff0000 : pairs[i] << 16));
+    // Nibbles 0 and 2, or 1 and 3, of sixteen words: of words 0 … 3 and 8 … 11, and of the others.
+    static INLINE void pairs_of(const uint8_t *from, bool odd, __m256i lowering, words (&pairs)[2]) {
+        const __m256i packed = _mm256_loadu_si256((const __m256i *)from);
+        const __m256i nibbles = (odd ? _mm256_srli_epi16(packed, 4) : packed) & _mm256_set1_epi8(15);
+        const __m256i high = bytes_of(nibbles, true), low = bytes_of(nibbles, false);
+        pairs[0] = (words)_mm256_subs_epu16(_mm256_unpacklo_epi8(low, high), lowering);
+        pairs[1] = (words)_mm256_subs_epu16(_mm256_unpackhi_epi8(low, high), lowering);
     }
 
-    // visit(r, place, vector) for all nibbles of R rows, which take turns: no sum waits for its last addition.
+    // visit(place, vectors) for the 64 · COUNT columns from k on of R rows, as activations stand.
     template <long COUNT, int R, class Visit> INLINE void each_of(long row, unsigned long k, const Visit &visit) const {
         const uint8_t *from = blocks + row * columns / 2 + k / 2, *scale = scale_bytes + row * columns / 32 + k / 32;
 #pragma GCC unroll 2
-        for (int odd = 0; odd < 2; odd++)
+        for (int odd = 0; odd < 2; odd++) {
+            __m256i lowerings[R];
 #pragma GCC unroll 4
-            for (int r = 0; r < R; r++)
-                each_vector<COUNT>(
-                    from + r * columns / 2, odd, lowering<COUNT>(scale + r * columns / 32, odd),
-                    [&](long place, floats values) { visit(r, k + place, values); });
+            for (int r = 0; r < R; r++) lowerings[r] = lowering<COUNT>(scale + r * columns / 32, odd);
+#pragma GCC unroll 2
+            for (long i = 0; i < COUNT; i++, k += 4 * LANES) {
+                words pairs[R][2];
+#pragma GCC unroll 4
+                for (int r = 0; r < R; r++) pairs_of(from + r * columns / 2 + 32 * i, odd, lowerings[r], pairs[r]);
+#pragma GCC unroll 4
+                for (int place = 0; place < 4; place++) {
+                    floats values[R];
+#pragma GCC unroll 4
+                    for (int r = 0; r < R; r++) {
+                        const words both = pairs[r][place % 2];
+                        values[r] = (floats)(place < 2 ? both << 16 : both & 0xffff0000);
+                    }
+                    visit(k + place * LANES, values);
+                }
+            }
+        }
     }
 
     // The same for all groups of 32 or 16 words; gives how many columns these have.
@@ -133,10 +138,7 @@ struct Mxfp4Rows {
     template <int R, int T> INLINE void accumulate(long row, const Activation *const *x, Sum (&sums)[T][R]) const {
         long k = 0;
 #if defined(__AVX2__)
-        k = each_in_sixteens<R>(row, [&](int r, long place, floats weights) {
-#pragma GCC unroll 4
-            for (int t = 0; t < T; t++) sums[t][r] += weights * load<floats>(x[t] + place);
-        });
+        k = each_in_sixteens<R>(row, [&](long place, const floats(&weights)[R]) { add_products(weights, x, place, sums); });
 #endif
         for (; k < columns; k += LANES) {
             floats weights[R];
@@ -147,7 +149,7 @@ struct Mxfp4Rows {
     void unpack(long row, Activation *to) const {
         long k = 0;
 #if defined(__AVX2__)
-        k = each_in_sixteens<1>(row, [&](int, long place, floats weights) { store(to + place, weights); });
+        k = each_in_sixteens<1>(row, [&](long place, const floats(&weights)[1]) { store(to + place, weights[0]); });
 #endif
         for (; k < columns; k += LANES) store(to + k, at(row, k));
     }
