@@ -1,8 +1,8 @@
 // Rows of weights times activations, in plain vectors of floats: what AVX2, and any other processor, compiles.
 //
-// Activations are float32, each row in the order that its matrix is unpacked in. Each product is a single sum over the
-// columns in that order, whatever it is computed beside. What comes after the rows is asked for in the order of memory:
-// many processors do not look far enough ahead along a single one.
+// Activations are float32, each row in the order in which its matrix is unpacked. Each product is a single sum over the
+// columns in that order, whatever R and T are: a token's result does not depend on its company. What comes after the rows
+// is asked for in the order of memory: many processors do not look far enough ahead along a single one.
 #pragma once
 
 #if defined(__AVX2__)
@@ -61,7 +61,8 @@ struct Pairs {
     }
 };
 
-// Rows whose `pairs(row, k)` are the columns k … k + 2 LANES − 1, some bytes a column.
+// Rows whose `pairs(row, k)` are the columns k … k + 2 LANES − 1, of BYTES each. Sums take turns: a single one would wait
+// for its last addition.
 template <class Rows, int R, int T>
 INLINE void add_pairs(const Rows &rows, long row, const Activation *const *x, Sum (&sums)[T][R]) {
     constexpr long LINE = 64 / Rows::BYTES; // Columns.
@@ -106,7 +107,7 @@ struct UnpackedRows {
 
 // From memory, or in the cache already.
 template <bool FROM_MEMORY> struct RowsOfBf16 {
-    static constexpr bool PACKED = false;
+    static constexpr bool PACKED = false; // So that rows are unpacked for many activations.
     static constexpr long BYTES = sizeof(bf16), AHEAD = FROM_MEMORY ? 6144 : 0;
     const bf16 *values;
     long columns, stride;
