@@ -10,6 +10,14 @@
 
 constexpr long GROUP = 32; // Rows whose products are handed on together; they stay in the second-level cache meanwhile.
 
+template <int N> INLINE void add_up(const Sum *sums, float *out) {
+    Sum filled[(N + 3) / 4 * 4] = {};
+    float all[(N + 3) / 4 * 4];
+    for (int n = 0; n < N; n++) filled[n] = sums[n];
+    for (int n = 0; n < N; n += 4) add_up_four(filled + n, all + n);
+    for (int n = 0; n < N; n++) out[n] = all[n];
+}
+
 // R neighbouring rows times T activations → out[t][r].
 template <int R, int T, class Rows>
 INLINE void multiply_beside(const Rows &rows, long row, const Activation *const *x, float (*out)[GROUP]) {
@@ -64,6 +72,25 @@ void group_times_all(
     }
 }
 
+#if !defined(__AVX512BF16__)
+// Rows times many activations: some rows are unpacked at a time.
+template <class Rows, class Take>
+void multiply_unpacked(const Rows &rows, long first, long last, const Batch &x, Buffer &scratch, const Take &take) {
+    const long padded = Rows::padded(rows.columns);
+    scratch.resize(UNPACKED * padded);
+    for (long row = first; row < last; row += UNPACKED) {
+        const long count = std::min(UNPACKED, last - row);
+        for (long r = 0; r < count; r++) rows.unpack(row + r, scratch.data() + r * padded);
+        group_times_all<TOKENS_UNPACKED>(
+            UnpackedRows{scratch.data(), padded, padded}, 0, count, x.x, x.tokens,
+            [&](long, long neighbours, long token, float *values) {
+                for (long r = 0; r < neighbours; r++) values[r] *= rows.scale(row + r);
+                take(row, neighbours, token, values);
+            });
+    }
+}
+#endif
+
 // Rows first … last − 1 times a batch of activations; `take(row, count, token, values)` gets the products of neighbouring
 // rows.
 template <class Rows, class Take>
@@ -74,21 +101,7 @@ void multiply(
     if constexpr (Rows::TILED) return multiply_tiles(rows, first, last, x, scratch, take);
 #elif !defined(__AVX512BF16__)
     if constexpr (Rows::PACKED)
-        if (x.tokens > TOKENS) {
-            const long padded = Rows::padded(rows.columns);
-            scratch.resize(UNPACKED * padded);
-            for (long row = first; row < last; row += UNPACKED) {
-                const long count = std::min(UNPACKED, last - row);
-                for (long r = 0; r < count; r++) rows.unpack(row + r, scratch.data() + r * padded);
-                group_times_all<TOKENS_UNPACKED>(
-                    UnpackedRows{scratch.data(), padded, padded}, 0, count, x.x, x.tokens,
-                    [&](long, long neighbours, long token, float *values) {
-                        for (long r = 0; r < neighbours; r++) values[r] *= rows.scale(row + r);
-                        take(row, neighbours, token, values);
-                    });
-            }
-            return;
-        }
+        if (x.tokens > TOKENS) return multiply_unpacked(rows, first, last, x, scratch, take);
 #endif
     for (long row = first; row < last; row += GROUP)
         group_times_all<TOKENS>(rows, row, std::min(row + GROUP, last), x.x, x.tokens, take);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 
 #include "mxfp4_order.h"
 #include "rows_portable.h"
@@ -47,15 +46,12 @@ struct Mxfp4Rows {
         return (floats)((words)magnitude | signs);
     }
 
-    struct Scales {
-        float of[256];
-        Scales() {
-            for (int byte = 0; byte < 256; byte++) of[byte] = std::ldexp(1.0f, byte - 127);
-        }
-    };
-    static const Scales scales;
-
-    INLINE float scale_at(long row, long column) const { return scales.of[scale_bytes[(row * columns + column) / 32]]; }
+    INLINE float scale_at(long row, long column) const {
+        const uint32_t exponent = uint32_t(scale_bytes[(row * columns + column) / 32]) << 23;
+        float scale;
+        std::memcpy(&scale, &exponent, sizeof scale);
+        return scale;
+    }
 
     // Columns k … k + LANES − 1, of which all words lie in one group.
     INLINE floats at(long row, long k) const {
@@ -154,5 +150,3 @@ struct Mxfp4Rows {
         for (; k < columns; k += LANES) store(to + k, at(row, k));
     }
 };
-
-const Mxfp4Rows::Scales Mxfp4Rows::scales;

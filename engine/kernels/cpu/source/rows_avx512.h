@@ -36,14 +36,6 @@ INLINE void add_up_four(const __m512 *s, float *out) {
     _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
 }
 
-template <int N> INLINE void add_up(const __m512 *sums, float *out) {
-    __m512 filled[(N + 3) / 4 * 4] = {};
-    float all[(N + 3) / 4 * 4];
-    for (int n = 0; n < N; n++) filled[n] = sums[n];
-    for (int n = 0; n < N; n += 4) add_up_four(filled + n, all + n);
-    for (int n = 0; n < N; n++) out[n] = all[n];
-}
-
 // 32 columns of R rows times those of T activations that begin at k.
 template <int R, int T>
 INLINE void add_products(const __m512i (&weights)[R], const Activation *const *x, long k, __m512 (&sums)[T][R]) {

@@ -17,23 +17,15 @@ constexpr int TOKENS = 4;          // Activations that rows are multiplied with 
 constexpr long UNPACKED = 16;      // Rows unpacked together for more activations,
 constexpr int TOKENS_UNPACKED = 3; // and with how many of these they are multiplied at a time.
 
+INLINE void add_up_four(const Sum *s, float *out) {
 #if defined(__AVX2__)
-template <int N> INLINE void add_up(const Sum *sums, float *out) {
-    __m256 filled[(N + 3) / 4 * 4] = {};
-    float all[(N + 3) / 4 * 4];
-    for (int n = 0; n < N; n++) filled[n] = (__m256)sums[n];
-    for (int n = 0; n < N; n += 4) {
-        const __m256 *s = filled + n;
-        const __m256 halves = _mm256_hadd_ps(_mm256_hadd_ps(s[0], s[1]), _mm256_hadd_ps(s[2], s[3]));
-        _mm_storeu_ps(all + n, _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1)));
-    }
-    for (int n = 0; n < N; n++) out[n] = all[n];
-}
+    const __m256 ab = _mm256_hadd_ps((__m256)s[0], (__m256)s[1]), cd = _mm256_hadd_ps((__m256)s[2], (__m256)s[3]);
+    const __m256 halves = _mm256_hadd_ps(ab, cd);
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1)));
 #else
-template <int N> INLINE void add_up(const Sum *sums, float *out) {
-    for (int n = 0; n < N; n++) out[n] = sum(sums[n]);
-}
+    for (int n = 0; n < 4; n++) out[n] = sum(s[n]);
 #endif
+}
 
 // A vector of R rows times those of T activations at k.
 template <int R, int T>
